@@ -1,0 +1,16 @@
+"""Configuration: one pydantic model per stage, presets, and checks before any job starts."""
+
+from nsff.config.base import StageConfig
+from nsff.config.inputs import CanonicalConfig, EvaluationConfig, InputConfig
+from nsff.config.model import FieldConfig, LossConfig, SamplingConfig, TrainConfig
+from nsff.config.outputs import CrfConfig, DecomposeConfig, RenderConfig, ReportConfig, ScoreConfig
+from nsff.config.presets import PRESETS
+from nsff.config.priors import DepthConfig, FeaturesConfig, FlowConfig, MotionConfig, SfmConfig
+from nsff.config.project import ProjectConfig, SceneConfig, load_config, merge, resolve_scene, schema
+
+__all__ = [
+    "PRESETS", "CanonicalConfig", "CrfConfig", "DecomposeConfig", "DepthConfig", "EvaluationConfig", "FeaturesConfig",
+    "FieldConfig", "FlowConfig", "InputConfig", "LossConfig", "MotionConfig", "ProjectConfig", "RenderConfig",
+    "ReportConfig", "SamplingConfig", "SceneConfig", "ScoreConfig", "SfmConfig", "StageConfig", "TrainConfig",
+    "load_config", "merge", "resolve_scene", "schema",
+]

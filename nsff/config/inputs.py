@@ -1,0 +1,56 @@
+"""Sections that say what comes in: the source of frames, their canonical size, and the truth to score against."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from nsff.config.base import StageConfig
+
+
+class InputConfig(StageConfig):
+    """Where the frames come from, and which of them are used."""
+
+    path: str
+    """The video file or folder, relative to the working directory or absolute."""
+    kind: Literal["auto", "video", "frames", "colmap", "nvidia", "dynamicnerf"] = "auto"
+    """The layout. auto: a file is a video, a folder is recognised by what it contains."""
+    start: int = Field(0, ge=0)
+    """First frame taken (0-based, in the order of display)."""
+    end: int | None = Field(None, ge=1)
+    """One past the last frame taken; null takes all."""
+    stride: int = Field(1, ge=1)
+    """Every stride-th frame is taken."""
+    max_frames: int = Field(500, ge=2)
+    """More frames than this after selection stop the run, rather than fill the disk."""
+    max_height: int | None = Field(1080, ge=16)
+    """Frames taller than this (pixels) are reduced when read; null keeps all."""
+    cameras: Literal["auto", "estimate", "given"] = "auto"
+    """auto: given where the layout has cameras, else estimated by structure from motion."""
+    truth_priors: str | None = None
+    """Folder with depth/ and flow/ of rendered truth (toss layout), used as given priors. For experiments on priors only."""
+
+    @model_validator(mode="after")
+    def _range(self) -> InputConfig:
+        if self.end is not None and self.end - self.start < 2:
+            raise ValueError(f"start {self.start} to end {self.end} leaves fewer than two frames")
+        return self
+
+
+class CanonicalConfig(StageConfig):
+    """Undistortion and the one size that every later stage works in."""
+
+    resize_height: int = Field(288, ge=32)
+    """Height in pixels of the canonical frames (NSFF: 288); the width follows the aspect. Never enlarges."""
+    undistorter: Literal["pycolmap", "colmap"] = "pycolmap"
+    """pycolmap in this process, or an external colmap binary on PATH."""
+
+
+class EvaluationConfig(StageConfig):
+    """One evaluation of a scene: a named protocol and, where it needs truth, where that lies."""
+
+    protocol: Literal["views", "masks", "self", "nsff24", "dynnerf12", "saff"]
+    """The protocol's name (docs/protocols.md). A score without its protocol means nothing."""
+    truth: str | None = None
+    """Folder with the truth in the protocol's layout. Not needed for self."""

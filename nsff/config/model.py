@@ -1,0 +1,149 @@
+"""Sections of the scene model and its training: field, sampling, losses, optimisation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from nsff.config.base import StageConfig
+
+
+class FieldConfig(StageConfig):
+    """The static and the dynamic field."""
+
+    kind: Literal["mlp", "planes"] = "planes"
+    """mlp: the networks of NSFF and SAFF. planes: factorised space-time feature planes with small networks."""
+    space: Literal["auto", "ndc", "contraction"] = "auto"
+    """auto: NDC when all cameras look forward, else contraction of unbounded space."""
+    composition: Literal["blending", "additive"] = "blending"
+    """blending: NSFF's weight v; additive: densities add up (nsff_pl)."""
+    features: bool = True
+    """SAFF's feature head on both fields."""
+    saliency: bool = True
+    """SAFF's saliency head on both fields."""
+    feature_tanh: bool = True
+    """tanh on the feature head (published: on)."""
+    static_only: bool = False
+    """Train the static field alone (a baseline)."""
+    dynamic_only: bool = False
+    """disable_rigid: v is 1 everywhere (an ablation)."""
+    depth: int = Field(8, ge=1)
+    """mlp: hidden layers (8)."""
+    width: int = Field(256, ge=8)
+    """mlp: hidden units (256)."""
+    position_frequencies: int = Field(10, ge=0)
+    """mlp: octaves of the position encoding (10)."""
+    direction_frequencies: int = Field(4, ge=0)
+    """mlp: octaves of the direction encoding (4)."""
+    shallow_features: bool = True
+    """mlp: one linear layer as feature head (published), else two."""
+    plane_resolutions: list[int] = [64, 128, 256]
+    """planes: resolutions of the spatial planes, coarse to fine."""
+    plane_channels: int = Field(8, ge=2)
+    """planes: channels per plane and resolution."""
+    plane_time: int = Field(0, ge=0)
+    """planes: time resolution; 0 follows the number of frames."""
+    hidden: int = Field(64, ge=8)
+    """planes: hidden units of the small networks."""
+
+
+class SamplingConfig(StageConfig):
+    """Samples along rays."""
+
+    kind: Literal["stratified", "importance"] = "importance"
+    """stratified: NSFF's uniform bins; importance: a coarse density pass first, then samples where the weight is."""
+    samples: int = Field(128, ge=2)
+    """Samples per ray that are rendered (NSFF: 128)."""
+    coarse_samples: int = Field(64, ge=2)
+    """importance: samples of the coarse pass."""
+    pixel_centre: float = Field(0.5, ge=0, le=0.5)
+    """Offset of pixel centres; NSFF uses 0."""
+    noise: float = Field(0.0, ge=0)
+    """Standard deviation of the noise on raw densities in training (NSFF: 1)."""
+
+
+class LossConfig(StageConfig):
+    """Weights of the losses (section 4 of the specification); 0 turns a term off."""
+
+    w_rgb: float = Field(1.0, ge=0)
+    """Photometric loss on the composited colour, the dynamic colour and the warped colours."""
+    w_features: float = Field(0.04, ge=0)
+    """Features (SAFF dino_coe)."""
+    w_saliency: float = Field(0.04, ge=0)
+    """Saliency (SAFF sal_coe)."""
+    w_depth: float = Field(0.04, ge=0)
+    """Scale- and shift-invariant depth."""
+    w_flow: float = Field(0.02, ge=0)
+    """Optical flow of the expected scene-flow point."""
+    w_cycle: float = Field(0.1, ge=0)
+    """Scene flow there and back."""
+    w_scene_flow: float = Field(0.1, ge=0)
+    """Magnitude of scene flow (w_sf_reg)."""
+    w_smooth: float = Field(0.1, ge=0)
+    """Spatial smoothness and least kinetic energy (w_sm)."""
+    w_disocclusion: float = Field(0.1, ge=0)
+    """Sparsity of disocclusion (w_prob_reg)."""
+    w_entropy: float = Field(1e-3, ge=0)
+    """Entropy of the blending weight."""
+    w_static_rgb: float = Field(0.0, ge=0)
+    """Static field alone against the image outside the motion masks (not in NSFF)."""
+    w_dynamic_mask: float = Field(0.0, ge=0)
+    """Dynamic weight against the motion masks (not in NSFF)."""
+    w_distortion: float = Field(0.0, ge=0)
+    """Compactness of the weights along a ray (mip-NeRF 360; not in NSFF)."""
+    w_plane_smooth: float = Field(0.0, ge=0)
+    """Total variation of the feature planes (not in NSFF)."""
+    decay_steps: int = Field(30_000, ge=1)
+    """Length of a decay period in steps (1000 decay_iteration)."""
+    decay_depth: bool = True
+    """Depth weight falls tenfold each decay period."""
+    decay_flow: bool = True
+    """Flow weight falls tenfold each decay period."""
+    decay_extra: bool = False
+    """Feature and saliency weights fall tenfold each decay period."""
+    depth_full: bool = False
+    """Depth loss on the composited instead of the dynamic depth."""
+    chain: bool = True
+    """Chained scene flow to t±2 in colour after two decay periods (chain_sf)."""
+    scene_flow_axis: Literal["reference", "fixed"] = "fixed"
+    """reference: the published sum over the wrong axis; fixed: rendered scene flow."""
+    kinetic_energy_count: int = Field(2, ge=0)
+    """How often the least-kinetic-energy term is added (published code: 2)."""
+
+
+class TrainConfig(StageConfig):
+    """Optimisation."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes a GPU where there is one."""
+    seed: int = 0
+    """Seed of all random numbers in training."""
+    steps: int = Field(20_000, ge=1)
+    """Optimisation steps."""
+    rays: int = Field(1024, ge=1)
+    """Rays per step drawn from the whole image(s) (N_rand)."""
+    motion_rays: int = Field(512, ge=0)
+    """Additional rays per step drawn from the motion masks (num_extra_sample)."""
+    motion_rays_always: bool = False
+    """Keep drawing them after the first decay period."""
+    warp_rays: int | None = Field(None, ge=0)
+    """Rays of a step that get the warped renderings; null: all. Motion rays come first."""
+    frames_per_batch: int = Field(1, ge=0)
+    """Frames that a batch is drawn from; 1 as NSFF, 0 all frames."""
+    learning_rate: float = Field(5e-4, gt=0)
+    """Adam's learning rate at the start."""
+    plane_learning_rate: float = Field(0.02, gt=0)
+    """planes: learning rate of the feature planes at the start."""
+    learning_rate_decay_steps: int = Field(300_000, ge=1)
+    """Steps in which the learning rates fall tenfold."""
+    hold_out: int = Field(0, ge=0)
+    """Every hold_out-th frame is left out of training for protocol self; 0: none."""
+    checkpoint_every: int = Field(10_000, ge=1)
+    """Steps between checkpoints; the last two are kept."""
+    log_every: int = Field(100, ge=1)
+    """Steps between scalars."""
+    preview_every: int = Field(0, ge=0)
+    """Steps between preview renders; 0: only at the end."""
+    tensorboard: bool = True
+    """Write TensorBoard event files beside the training state."""

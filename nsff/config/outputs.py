@@ -1,0 +1,114 @@
+"""Sections of the stages that use a trained scene: rendering, decomposition, CRF, scoring, report."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from nsff.config.base import StageConfig
+
+
+class RenderConfig(StageConfig):
+    """Videos along paths and the per-view maps."""
+
+    paths: list[Literal["view", "time", "spacetime"]] = ["view", "time", "spacetime"]
+    """view: moving camera, fixed time; time: fixed camera, moving time; spacetime: both."""
+    frames: int = Field(60, ge=2)
+    """Frames of each video."""
+    frame_rate: int = Field(24, ge=1)
+    """Frames per second of each video."""
+    target: int | None = Field(None, ge=0)
+    """Frame whose camera and time the paths start from; null: the middle one."""
+    amplitude: float = Field(48.0, ge=0)
+    """Largest camera offset, in pixels of parallax at the nearest depth (NSFF: 48 over the focal length)."""
+    canonical_views: Literal["training", "saff"] = "training"
+    """Views of the maps: the training views, or also SAFF's fixed camera and fixed time splits."""
+    render_factor: float = Field(1.0, ge=1)
+    """Videos are rendered at 1/render_factor of the canonical size."""
+    chunk: int = Field(0, ge=0)
+    """Rays per chunk; 0 follows the free memory."""
+    interpolation: Literal["layers", "depth_planes"] = "layers"
+    """Between frames: layers splats the rendered dynamic layer; depth_planes splats every sample plane (NSFF)."""
+
+
+class DecomposeConfig(StageConfig):
+    """Clustering of rendered features into objects (SAFF)."""
+
+    seed: int = 1234
+    """Seed of k-means (SAFF: 1234)."""
+    max_clusters: int = Field(24, ge=1)
+    """Largest number of clusters tried (SAFF: 24)."""
+    elbow: float = Field(0.975, gt=0, le=1)
+    """Stop at the first K whose objective exceeds elbow times the last."""
+    sample_interval: int = Field(5, ge=1)
+    """Every sample_interval-th pixel is used to fit."""
+    restarts: int = Field(10, ge=1)
+    """k-means restarts (SAFF: 10)."""
+    iterations: int = Field(300, ge=1)
+    """k-means iterations (SAFF: 300)."""
+    merge_similarity: float = Field(0.5, ge=-1, le=1)
+    """Clusters with a cosine similarity above this merge; 1: never (SAFF: 0.5)."""
+    saliency_threshold: float = Field(0.07, ge=0)
+    """A view votes for a label whose mean saliency exceeds this (SAFF: 0.07)."""
+    vote_fraction: float = Field(0.7, gt=0, le=1)
+    """A label is salient with votes from at least this fraction of the views (SAFF: 0.7)."""
+    morphology_iterations: int = Field(3, ge=0)
+    """Erosions and dilations with 3×3 at 288 rows; scales with the height (SAFF: 3)."""
+    closing_area: float = Field(500, ge=0)
+    """Area closing, pixels at 288×546; scales with the area (SAFF: 500)."""
+    min_component: float = Field(0.01, ge=0, lt=1)
+    """Components below this fraction of the image are dropped (SAFF: 0.01)."""
+
+
+class CrfConfig(StageConfig):
+    """Dense CRF on the object masks (SAFF)."""
+
+    backend: Literal["auto", "pydensecrf", "own"] = "auto"
+    """auto: pydensecrf where installed, else the implementation in this project."""
+    iterations: int = Field(5, ge=0)
+    """Mean-field iterations."""
+    ground_truth_probability: float = Field(0.7, gt=0, lt=1)
+    """Trust in the input labels."""
+    gaussian_sigma: float = Field(3.0, gt=0)
+    """Standard deviation of the smoothness kernel, pixels."""
+    gaussian_weight: float = Field(15.0, ge=0)
+    """Its weight (compat)."""
+    depth_sigma: float = Field(40.0, gt=0)
+    """Spatial standard deviation of the depth kernel, pixels."""
+    depth_weight: float = Field(20.0, ge=0)
+    """Its weight."""
+    rgb_sigma: float = Field(40.0, gt=0)
+    """Spatial standard deviation of the colour kernel, pixels."""
+    rgb_weight: float = Field(10.0, ge=0)
+    """Its weight."""
+    channel_sigma: float = Field(13.0, gt=0)
+    """Standard deviation of colour and depth in both, grey levels of 255."""
+
+
+class ScoreConfig(StageConfig):
+    """Scoring against truth."""
+
+    variants: list[Literal["raw", "aligned"]] = ["raw", "aligned"]
+    """With estimated cameras: raw as fitted; aligned after photometric refinement of each held-out camera."""
+    refine_steps: int = Field(60, ge=0)
+    """Optimisation steps of that refinement."""
+    refine_rays: int = Field(1024, ge=16)
+    """Rays per step of that refinement."""
+    refine_learning_rate: float = Field(2e-3, gt=0)
+    """Adam's learning rate for the six pose parameters (radians and scene units)."""
+    dilation: int = Field(5, ge=0)
+    """Pixels by which true object masks grow for dynamic-only scores of protocol views."""
+    lpips: bool = True
+    """LPIPS where its AlexNet weights are found (NSFF_WEIGHTS or ~/.cache/nsff)."""
+
+
+class ReportConfig(StageConfig):
+    """The HTML page of a scene."""
+
+    frames: int = Field(6, ge=1)
+    """Example frames shown for each stage."""
+    width: int = Field(320, ge=64)
+    """Width of example pictures, pixels."""
+    embed_videos: bool = True
+    """Embed the videos, so that the page is one file."""

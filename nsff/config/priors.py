@@ -1,0 +1,82 @@
+"""Sections of the stages that prepare supervision: flow, coarse masks, structure from motion, depth, motion, features."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from nsff.config.base import StageConfig
+
+
+class FlowConfig(StageConfig):
+    """Optical flow between neighbouring frames, both ways, with consistency masks."""
+
+    backend: Literal["auto", "given", "dis"] = "auto"
+    """auto: given where the source brings flow, else dis (OpenCV, no weights)."""
+    preset: Literal["ultrafast", "fast", "medium"] = "medium"
+    """Quality preset of OpenCV's DIS."""
+    consistency_relative: float = Field(0.5, ge=0)
+    """Flow is consistent where |f + b(f)| < relative (|f| + |b(f)|) + absolute (NSFF: 0.5)."""
+    consistency_absolute: float = Field(0.5, ge=0)
+    """Absolute part of that bound, pixels (NSFF: 0.5)."""
+
+
+class MotionConfig(StageConfig):
+    """Masks of what moves: the distance of flow end points to epipolar lines (NSFF)."""
+
+    coarse_threshold: float = Field(1.0, gt=0)
+    """Pixels; distance to the line of the fitted fundamental matrix above which a pixel moves (before poses)."""
+    epipolar_threshold: float = Field(1.0, gt=0)
+    """Pixels; the same with the real poses (NSFF: 1.0)."""
+    opening_radius: int = Field(1, ge=0)
+    """Radius of the disk of the morphological opening, pixels (NSFF: 1)."""
+    dilation_radius: int = Field(2, ge=0)
+    """Radius of the final dilation, pixels (NSFF: 2)."""
+    coverage_warning: tuple[float, float] = (0.001, 0.6)
+    """Mean coverage outside this range is reported as doubtful."""
+
+
+class SfmConfig(StageConfig):
+    """Structure from motion: pycolmap with masked features, a ladder of attempts, and acceptance tests."""
+
+    seed: int = 0
+    """Seed of the estimators."""
+    image_height: int | None = Field(None, ge=64)
+    """Features are extracted at this height (pixels; small frames are enlarged); null: at least 360."""
+    use_masks: bool = True
+    """Leave features on coarse motion masks out."""
+    attempts: list[Literal["sequential", "exhaustive", "relaxed"]] = ["sequential", "exhaustive", "relaxed"]
+    """Tried in order until a model is accepted."""
+    min_registered: float = Field(0.95, gt=0, le=1)
+    """Accepted models register at least this fraction of the frames."""
+    max_reprojection_error: float = Field(1.5, gt=0)
+    """Pixels; accepted models stay below."""
+    min_triangulation_angle: float = Field(1.0, ge=0)
+    """Degrees; median over points. Below, the clip is called rotation-only."""
+    focal_range: tuple[float, float] = (0.6, 2.5)
+    """Plausible focal length as a multiple of the longer image side."""
+    focal: float | None = Field(None, gt=0)
+    """Known focal length in pixels of the ingested frames; null: estimated."""
+
+
+class DepthConfig(StageConfig):
+    """Relative inverse depth for each canonical frame."""
+
+    backend: Literal["auto", "given", "classical"] = "auto"
+    """auto: given where the source brings depth, else classical (triangulation along flow, robustly fitted and densified)."""
+    max_interval: int = Field(4, ge=1)
+    """Longest chain of flow steps used for triangulation, frames."""
+    min_parallax: float = Field(0.5, gt=0)
+    """Pixels of parallax below which a triangulated depth is not trusted."""
+
+
+class FeaturesConfig(StageConfig):
+    """Semantic features and saliency for each canonical frame."""
+
+    backend: Literal["classical"] = "classical"
+    """classical: dense colour, texture and gradient descriptors and motion-based saliency; no weights."""
+    components: int = Field(64, ge=2)
+    """Dimensions after PCA (SAFF: 64)."""
+    stride: int = Field(2, ge=1)
+    """Features are stored at 1/stride of the canonical resolution."""

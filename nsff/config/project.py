@@ -1,0 +1,176 @@
+"""The whole configuration: scenes, presets, overlays, the JSON schema, and the checks done before any job starts.
+
+A scene's sections are resolved in this order, later wins: defaults, preset, top-level section, the scene's own section.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import ValidationError, model_validator
+
+from nsff.config.base import StageConfig, explain, nearest
+from nsff.config.inputs import CanonicalConfig, EvaluationConfig, InputConfig
+from nsff.config.model import FieldConfig, LossConfig, SamplingConfig, TrainConfig
+from nsff.config.outputs import CrfConfig, DecomposeConfig, RenderConfig, ReportConfig, ScoreConfig
+from nsff.config.presets import PRESETS
+from nsff.config.priors import DepthConfig, FeaturesConfig, FlowConfig, MotionConfig, SfmConfig
+from nsff.errors import ConfigError
+
+PresetName = Literal["demo", "fast", "nsff", "saff"]
+SCENE_NAME = re.compile(r"^[\w-]+$")
+
+
+class StagesConfig(StageConfig):
+    """The sections that a preset, the top level and a scene may each set."""
+
+    canonical: CanonicalConfig = CanonicalConfig()
+    """Undistortion and canonical size."""
+    flow: FlowConfig = FlowConfig()
+    """Optical flow."""
+    motion: MotionConfig = MotionConfig()
+    """Motion masks."""
+    sfm: SfmConfig = SfmConfig()
+    """Structure from motion."""
+    depth: DepthConfig = DepthConfig()
+    """Relative inverse depth."""
+    features: FeaturesConfig = FeaturesConfig()
+    """Semantic features and saliency."""
+    field: FieldConfig = FieldConfig()
+    """Static and dynamic field."""
+    sampling: SamplingConfig = SamplingConfig()
+    """Samples along rays."""
+    losses: LossConfig = LossConfig()
+    """Losses."""
+    train: TrainConfig = TrainConfig()
+    """Optimisation."""
+    render: RenderConfig = RenderConfig()
+    """Videos and maps."""
+    decompose: DecomposeConfig = DecomposeConfig()
+    """Clustering and morphology."""
+    crf: CrfConfig = CrfConfig()
+    """Dense CRF."""
+    score: ScoreConfig = ScoreConfig()
+    """Scoring."""
+    report: ReportConfig = ReportConfig()
+    """Report page."""
+
+
+class SceneConfig(StagesConfig):
+    """One scene, fully resolved."""
+
+    input: InputConfig
+    """The source of frames."""
+    evaluation: list[EvaluationConfig] = []
+    """Evaluations to run after training."""
+    preset: PresetName = "fast"
+    """The preset that fills what is not set."""
+
+    @model_validator(mode="after")
+    def _combinations(self) -> SceneConfig:
+        if self.field.static_only and self.field.dynamic_only:
+            raise ValueError("field.static_only and field.dynamic_only exclude each other")
+        if self.field.saliency and not self.field.features:
+            raise ValueError("field.saliency needs field.features")
+        protocols = [evaluation.protocol for evaluation in self.evaluation]
+        if "self" in protocols and self.train.hold_out < 2:
+            raise ValueError("evaluation protocol self needs train.hold_out of at least 2 (8 is usual)")
+        for evaluation in self.evaluation:
+            if evaluation.protocol != "self" and evaluation.truth is None:
+                raise ValueError(f"evaluation protocol {evaluation.protocol} needs truth")
+            if evaluation.protocol == "masks" and not self.field.features:
+                raise ValueError("evaluation protocol masks needs field.features")
+        return self
+
+
+class ProjectConfig(StagesConfig):
+    """The file config.yaml: scenes, a default preset, and sections that hold for all scenes."""
+
+    preset: PresetName = "fast"
+    """Default preset of all scenes: demo (CPU minutes), fast (a GPU), nsff, saff (the published models)."""
+    scenes: dict[str, dict[str, Any]]
+    """Scenes by name; each has input, and may have preset, evaluation and any section."""
+
+
+def load_config(source: Path | Mapping[str, Any], root: Path | None = None) -> dict[str, SceneConfig]:
+    """Reads and checks a configuration; returns the resolved scenes by name.
+
+    ``source`` is a YAML file or its content; ``root`` is the folder that relative input and truth paths start from
+    (default: the working directory). Raises ConfigError with key, value, what is allowed and the nearest key.
+    """
+    raw = _read(source) if isinstance(source, (str, Path)) else deepcopy(dict(source))
+    try:
+        project = ProjectConfig.model_validate(raw)
+    except ValidationError as error:
+        raise explain(error, ProjectConfig, "") from None
+    if not project.scenes:
+        raise ConfigError("scenes", "is empty", "add at least one scene: scenes: {name: {input: {path: video.mp4}}}")
+    sections = {key: raw[key] for key in StagesConfig.model_fields if key in raw}
+    scenes = {}
+    for name, own in project.scenes.items():
+        if not SCENE_NAME.match(str(name)):
+            raise ConfigError(f"scenes.{name}", "is not usable as a folder name", "use letters, digits, _ and -")
+        scenes[str(name)] = resolve_scene(str(name), own or {}, project.preset, sections)
+    for name, scene in scenes.items():
+        check_files(name, scene, root or Path.cwd())
+    return scenes
+
+
+def resolve_scene(name: str, own: Mapping[str, Any], preset: str, sections: Mapping[str, Any]) -> SceneConfig:
+    """Overlays preset, top-level sections and the scene's own; raises ConfigError naming the scene's key."""
+    preset = own.get("preset", preset)
+    if preset not in PRESETS:
+        raise ConfigError(f"scenes.{name}.preset", f"unknown preset {preset!r}", f"{nearest(str(preset), PRESETS)} allowed: {', '.join(PRESETS)}")
+    merged = merge(merge(PRESETS[preset], sections), own)
+    merged["preset"] = preset
+    try:
+        return SceneConfig.model_validate(merged)
+    except ValidationError as error:
+        raise explain(error, SceneConfig, f"scenes.{name}") from None
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """A new dictionary: mappings merge key by key, everything else in ``over`` replaces."""
+    result = deepcopy(dict(base))
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merge(result[key], value) if both else deepcopy(value)
+    return result
+
+
+def check_files(name: str, scene: SceneConfig, root: Path) -> None:
+    """Every path a scene names must exist; raises ConfigError."""
+    named = [("input.path", scene.input.path), ("input.truth_priors", scene.input.truth_priors)]
+    named += [(f"evaluation.{i}.truth", e.truth) for i, e in enumerate(scene.evaluation)]
+    for key, value in named:
+        if value is not None and not (root / value).exists():
+            raise ConfigError(f"scenes.{name}.{key}", f"no such file or folder: {value}", f"paths are relative to {root}")
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of config.yaml, written to schemas/config.schema.json."""
+    result = ProjectConfig.model_json_schema()
+    scene = SceneConfig.model_json_schema()
+    definitions = {**scene.pop("$defs"), **result.get("$defs", {})}
+    # A scene's sections overlay others, so none of their fields is required there, and neither is the section.
+    definitions["Scene"] = {**scene, "required": ["input"]}
+    result["$defs"] = definitions
+    result["properties"]["scenes"]["additionalProperties"] = {"$ref": "#/$defs/Scene"}
+    return result
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(path, "no such file", "name an existing configuration file") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(path, f"is not YAML: {error}", "mind indentation and colons") from None
+    if not isinstance(content, dict):
+        raise ConfigError(path, "holds no mapping", "see config.yaml in the repository")
+    return content

@@ -1,0 +1,62 @@
+"""What a field is: a map from samples in normalised space (and time) to densities, colours, semantics and motion.
+
+Notation. Positions (..., 3) lie in the scene's normalised space (NDC or contracted, see nsff.cameras.spaces), directions
+(..., 3) are unit vectors in world axes, time (...) is the frame index k as a float, 0..N-1. Scene flow is a displacement in
+normalised space to the previous (k-1) or next (k+1) frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+@dataclass
+class FieldSamples:
+    """Everything a field says about samples; what it does not model is None."""
+
+    raw_density: Float[Tensor, "..."]
+    """Before the activation (and before training noise)."""
+    rgb: Float[Tensor, "... 3"] | None = None
+    """In [0, 1]."""
+    features: Float[Tensor, "... C"] | None = None
+    saliency: Float[Tensor, "..."] | None = None
+    """In [0, 1]."""
+    blending: Float[Tensor, "..."] | None = None
+    """Static field only: NSFF's v in [0, 1]; 1 is dynamic."""
+    flow_prev: Float[Tensor, "... 3"] | None = None
+    """Dynamic field only."""
+    flow_post: Float[Tensor, "... 3"] | None = None
+    disocclusion_prev: Float[Tensor, "..."] | None = None
+    """Dynamic field only: probability in [0, 1] that the point is not seen at the previous frame."""
+    disocclusion_post: Float[Tensor, "..."] | None = None
+
+    def map(self, function: Any) -> FieldSamples:
+        """A new struct with ``function`` applied to every tensor present."""
+        return FieldSamples(**{
+            f.name: None if (value := getattr(self, f.name)) is None else function(value) for f in fields(self)
+        })
+
+
+class Field(nn.Module):
+    """Base class. A static field ignores time; a dynamic one also fills flow and disocclusion."""
+
+    dynamic: bool
+
+    def forward(
+        self, positions: Float[Tensor, "... 3"], directions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]
+    ) -> FieldSamples:
+        raise NotImplementedError
+
+    def raw_density(self, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Density before activation alone, for coarse passes; cheaper than forward where a field can."""
+        raise NotImplementedError
+
+    @staticmethod
+    def activate(raw_density: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """The density activation (NSFF: ReLU)."""
+        return torch.relu(raw_density)

@@ -1,0 +1,172 @@
+"""Reading and writing files: every write is whole (temporary file, then rename), every read checks what it finds.
+
+Images are (H, W, 3) uint8 RGB, masks and label maps (H, W); arrays are stored without pickling.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import errno
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from nsff.errors import StageError
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside ``path`` with the same suffix, and renames it to ``path`` on success.
+
+    Raises StageError, naming the file, when the disk is full.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StageError(path, "no space left on the device while writing it", "free some space, run again") from None
+        raise
+
+
+@contextlib.contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Yields an empty temporary directory beside ``path``; on success it replaces ``path`` as a whole."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{path.name}-", dir=path.parent))
+    try:
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        os.chmod(temporary, 0o755)
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StageError(path, "no space left on the device while writing it", "free some space, run again") from None
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON; numpy scalars and arrays become numbers and lists, paths strings; NaN is refused."""
+    write_text(path, json.dumps(value, indent=1, default=_plain, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"cannot write {type(value).__name__} as JSON")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StageError(path, "missing", "run the stage that makes it") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise StageError(path, f"not readable as JSON ({error})", "delete it and run again") from None
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Writes uint8 or uint16, (H,W), (H,W,3) RGB or (H,W,4) RGBA; the suffix chooses the format."""
+    if image.dtype not in (np.uint8, np.uint16):
+        raise TypeError(f"image of {image.dtype}: only uint8 and uint16 are written")
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR)
+    # Encoded in memory: OpenCV's own writer returns False for a full disk and cannot say why.
+    ok, data = cv2.imencode(Path(path).suffix, image)
+    if not ok:
+        raise StageError(path, f"an image of shape {image.shape} cannot be encoded as {Path(path).suffix}")
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.tobytes())
+
+
+def read_image(path: Path, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:
+    """Reads RGB uint8. ``size`` is (height, width), checked if given. Errors name the file."""
+    image = _decode(path, cv2.IMREAD_COLOR)
+    _check_size(path, image, size)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def read_mask(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Reads a single-channel image as stored (uint8 or uint16), (H, W). Colour images are refused."""
+    image = _decode(path, cv2.IMREAD_UNCHANGED)
+    if image.ndim != 2:
+        raise StageError(path, f"has {image.shape[-1]} channels where one was expected", "store masks as greyscale")
+    _check_size(path, image, size)
+    return image
+
+
+def _decode(path: Path, flag: int) -> np.ndarray:
+    path = Path(path)
+    try:
+        data = np.fromfile(path, np.uint8)
+    except FileNotFoundError:
+        raise StageError(path, "missing", "run the stage that makes it") from None
+    image = cv2.imdecode(data, flag) if data.size else None
+    if image is None:
+        raise StageError(path, "not readable as an image (corrupt or truncated)", "delete it and run again")
+    return image
+
+
+def _check_size(path: Path, image: np.ndarray, size: tuple[int, int] | None) -> None:
+    if size is not None and image.shape[:2] != tuple(size):
+        raise StageError(
+            path, f"is {image.shape[1]}x{image.shape[0]}, expected {size[1]}x{size[0]} (width x height)",
+            "delete it and run again; all frames of a scene share one size",
+        )
+
+
+def write_npz(path: Path, **arrays: np.ndarray) -> None:
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, allow_pickle=False, **arrays)
+
+
+def read_npz(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
+    """Reads the named arrays. A missing file, key or a corrupt archive is a StageError naming the file."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in keys}
+    except FileNotFoundError:
+        raise StageError(path, "missing", "run the stage that makes it") from None
+    except KeyError as error:
+        raise StageError(path, f"has no array {error}", "delete it and run again") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise StageError(path, f"corrupt ({error})", "delete it and run again") from None
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns)
+        writer.writeheader()
+        writer.writerows(rows)
