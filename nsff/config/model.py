@@ -40,11 +40,13 @@ class FieldConfig(StageConfig):
     """mlp: one linear layer as feature head (published), else two."""
     plane_resolutions: list[int] = [64, 128, 256]
     """planes: resolutions of the spatial planes, coarse to fine."""
+    dynamic_resolutions: list[int] = [48, 128]
+    """planes: resolutions of the dynamic field's planes, which exist for every frame."""
     plane_channels: int = Field(8, ge=2)
     """planes: channels per plane and resolution."""
     plane_time: int = Field(0, ge=0)
     """planes: time resolution; 0 follows the number of frames."""
-    hidden: int = Field(64, ge=8)
+    hidden: int = Field(32, ge=8)
     """planes: hidden units of the small networks."""
 
 
@@ -92,6 +94,8 @@ class LossConfig(StageConfig):
     """Dynamic weight against the motion masks (not in NSFF)."""
     w_distortion: float = Field(0.0, ge=0)
     """Compactness of the weights along a ray (mip-NeRF 360; not in NSFF)."""
+    w_surface: float = Field(0.0, ge=0)
+    """Weights along a ray gather at the prior's depth, where that is metric (not in NSFF)."""
     w_plane_smooth: float = Field(0.0, ge=0)
     """Total variation of the feature planes (not in NSFF)."""
     decay_steps: int = Field(30_000, ge=1)
@@ -104,6 +108,20 @@ class LossConfig(StageConfig):
     """Feature and saliency weights fall tenfold each decay period."""
     depth_full: bool = False
     """Depth loss on the composited instead of the dynamic depth."""
+    surface_tolerance: float = Field(0.01, ge=0)
+    """Distance along the normalised ray that w_surface forgives."""
+    surface_fade: float = Field(0.7, gt=0)
+    """Fraction of the training after which w_surface has faded to its floor."""
+    surface_floor: float = Field(0.1, ge=0, le=1)
+    """What is left of w_surface then."""
+    mask_fade: float = Field(0.7, gt=0)
+    """Fraction of the training after which w_dynamic_mask has faded to its floor."""
+    mask_floor: float = Field(0.1, ge=0, le=1)
+    """What is left of w_dynamic_mask then."""
+    mask_dynamic_always: bool = False
+    """Dynamic terms count by the rendered dynamic weight from the first step (published: after the first decay period)."""
+    warp_beyond_ends: bool = False
+    """Warp to the frames before the first and after the last as the published code does; otherwise these terms are masked."""
     chain: bool = True
     """Chained scene flow to t±2 in colour after two decay periods (chain_sf)."""
     scene_flow_axis: Literal["reference", "fixed"] = "fixed"

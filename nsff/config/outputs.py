@@ -37,7 +37,7 @@ class DecomposeConfig(StageConfig):
 
     seed: int = 1234
     """Seed of k-means (SAFF: 1234)."""
-    max_clusters: int = Field(24, ge=1)
+    max_clusters: int = Field(24, ge=1, le=254)
     """Largest number of clusters tried (SAFF: 24)."""
     elbow: float = Field(0.975, gt=0, le=1)
     """Stop at the first K whose objective exceeds elbow times the last."""
@@ -53,12 +53,16 @@ class DecomposeConfig(StageConfig):
     """A view votes for a label whose mean saliency exceeds this (SAFF: 0.07)."""
     vote_fraction: float = Field(0.7, gt=0, le=1)
     """A label is salient with votes from at least this fraction of the views (SAFF: 0.7)."""
+    keep_best: bool = True
+    """Where no label has the votes, keep the one with the highest mean saliency (reported as doubtful); else all is background."""
     morphology_iterations: int = Field(3, ge=0)
-    """Erosions and dilations with 3×3 at 288 rows; scales with the height (SAFF: 3)."""
+    """Erosions and dilations with 3×3 at 288 rows (SAFF: 3)."""
     closing_area: float = Field(500, ge=0)
-    """Area closing, pixels at 288×546; scales with the area (SAFF: 500)."""
+    """Holes below this area are closed, pixels at 288 rows (SAFF: 500)."""
     min_component: float = Field(0.01, ge=0, lt=1)
-    """Components below this fraction of the image are dropped (SAFF: 0.01)."""
+    """Components up to this fraction of the image are dropped (SAFF: 0.01)."""
+    scale_with_height: bool = True
+    """Scale iterations and area from 288 rows to the height at hand; false: as published, whatever the height."""
 
 
 class CrfConfig(StageConfig):
@@ -84,6 +88,10 @@ class CrfConfig(StageConfig):
     """Its weight."""
     channel_sigma: float = Field(13.0, gt=0)
     """Standard deviation of colour and depth in both, grey levels of 255."""
+    scale_with_height: bool = True
+    """The spatial standard deviations hold at 288 rows and scale with the height; false: as published."""
+    exact_pixels: int = Field(4096, ge=0)
+    """own: images of up to this many pixels are filtered exactly, larger ones on a permutohedral lattice."""
 
 
 class ScoreConfig(StageConfig):

@@ -7,7 +7,7 @@ from typing import Any
 _PUBLISHED: dict[str, Any] = {
     "field": {"kind": "mlp", "space": "ndc", "composition": "blending"},
     "sampling": {"kind": "stratified", "samples": 128, "pixel_centre": 0.0, "noise": 1.0},
-    "losses": {"w_cycle": 1.0, "scene_flow_axis": "reference"},
+    "losses": {"w_cycle": 1.0, "scene_flow_axis": "reference", "warp_beyond_ends": True},
     "train": {
         "steps": 360_000, "rays": 1024, "frames_per_batch": 1, "learning_rate": 5e-4,
         "learning_rate_decay_steps": 300_000, "checkpoint_every": 10_000,

@@ -80,3 +80,10 @@ class FeaturesConfig(StageConfig):
     """Dimensions after PCA (SAFF: 64)."""
     stride: int = Field(2, ge=1)
     """Features are stored at 1/stride of the canonical resolution."""
+    sample_interval: int = Field(100, ge=1)
+    """PCA is fit on every sample_interval-th pixel of all frames (SAFF: 100); small scenes use more."""
+    motion_weight: float = Field(2.0, ge=0)
+    """classical: length of the motion channel of a moving pixel, in units of the typical length of the appearance channels. What
+    sets a moving object apart from a static world of the same colours; 0 leaves appearance alone."""
+    position_weight: float = Field(0.0, ge=0)
+    """classical: length of the channels for the position in the frame, in the same units. Keeps like objects in different places apart."""

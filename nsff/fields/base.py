@@ -60,3 +60,7 @@ class Field(nn.Module):
     def activate(raw_density: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """The density activation (NSFF: ReLU)."""
         return torch.relu(raw_density)
+
+    def decode_features(self, composited: Float[Tensor, "... F"]) -> Float[Tensor, "... C"]:
+        """Features from what ``forward`` calls features, after compositing; linear, so that the order does not matter."""
+        return composited

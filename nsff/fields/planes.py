@@ -1,0 +1,156 @@
+"""Fast fields: feature planes over space (static) and over space at every frame (dynamic), decoded by small networks.
+
+Notation. A position x in the box [lower, upper] of normalised space becomes g in [-1, 1]^3. For every resolution r there are
+three planes, (x,y), (x,z), (y,z), of r×r cells with C channels; their bilinear look-ups are multiplied (K-planes, Fridovich-Keil
+et al. 2023, equation 1) and the products of all resolutions concatenated. The dynamic field has such planes for each of T
+frames; the look-up is linear in time, so that at whole frames one slice is read.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nsff.config import FieldConfig
+from nsff.fields.base import Field, FieldSamples
+
+PLANES = ((0, 1), (0, 2), (1, 2))
+CODE = 16
+
+
+class PlaneField(Field):
+    """What static and dynamic plane fields share: decoding networks and heads. T is the number of time slices."""
+
+    def __init__(self, config: FieldConfig, bounds: Float[Tensor, "2 3"], channels: int, resolutions: list[int], slices: int) -> None:
+        super().__init__()
+        self.register_buffer("bounds", bounds.clone().float())
+        self.bounds: Tensor
+        self.resolutions = resolutions
+        self.slices = slices
+        # Rows of all slices lie under one another, so that one 2-D look-up reads any slice.
+        self.planes = nn.ParameterList(
+            nn.Parameter(torch.rand(3, config.plane_channels, slices * r, r) * 0.4 + 0.1) for r in resolutions
+        )
+        self.trunk = nn.Sequential(
+            nn.Linear(len(resolutions) * config.plane_channels, config.hidden), nn.ReLU(), nn.Linear(config.hidden, 1 + CODE)
+        )
+        self.colour = nn.Sequential(nn.Linear(CODE + 15, config.hidden), nn.ReLU(), nn.Linear(config.hidden, 3))
+        self.semantic = nn.Linear(CODE, CODE) if config.features else None
+        self.semantic_decoder = nn.Linear(CODE, channels, bias=False) if config.features else None
+        self.saliency = nn.Linear(CODE, 1) if config.saliency else None
+
+    def grid(self, positions: Float[Tensor, "M 3"]) -> Float[Tensor, "M 3"]:
+        lower, upper = self.bounds
+        return ((positions - lower) / (upper - lower) * 2 - 1).clamp(-1, 1)
+
+    def encode(self, positions: Float[Tensor, "M 3"], time: Float[Tensor, "M"]) -> Float[Tensor, "M F"]:
+        """Multiplied plane features of all resolutions, at the given frame times."""
+        g = self.grid(positions)
+        if self.slices == 1:
+            return self._slice(g, None)
+        time = time.clamp(0, self.slices - 1)
+        floor = time.floor()
+        features = self._slice(g, floor)
+        fraction = time - floor
+        if not bool((fraction > 0).any()):
+            return features
+        return torch.lerp(features, self._slice(g, (floor + 1).clamp(max=self.slices - 1)), fraction[:, None])
+
+    def _slice(self, g: Float[Tensor, "M 3"], index: Float[Tensor, "M"] | None) -> Float[Tensor, "M F"]:
+        coordinates = torch.stack([g[:, pair] for pair in PLANES])
+        result = []
+        for r, planes in zip(self.resolutions, self.planes, strict=True):
+            at = coordinates
+            if index is not None:
+                rows = self.slices * r
+                row = (coordinates[..., 1] + 1) * 0.5 * (r - 1) + index * r
+                at = torch.stack([coordinates[..., 0], row / (rows - 1) * 2 - 1], dim=-1)
+            found = functional.grid_sample(planes, at[:, :, None], align_corners=True, padding_mode="border")
+            result.append(found[..., 0].prod(dim=0))
+        return torch.cat(result).T
+
+    def raw_density(self, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        flat = self.encode(positions.reshape(-1, 3), time.reshape(-1))
+        hidden = self.trunk[1](self.trunk[0](flat))
+        last = self.trunk[2]
+        return functional.linear(hidden, last.weight[:1], last.bias[:1]).reshape(positions.shape[:-1])
+
+    @staticmethod
+    def activate(raw_density: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Truncated exponential, as in instant-ngp (Müller et al. 2022)."""
+        return torch.exp(raw_density.clamp(-15, 9))
+
+    def decode_features(self, codes: Float[Tensor, "... code"]) -> Float[Tensor, "... C"]:
+        """Linear without bias, so that decoding a composited code equals compositing decoded features (base class)."""
+        assert self.semantic_decoder is not None
+        return self.semantic_decoder(codes)
+
+    def decode(
+        self, positions: Float[Tensor, "... 3"], directions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]
+    ) -> tuple[FieldSamples, Float[Tensor, "M code"]]:
+        shape = positions.shape[:-1]
+        out = self.trunk(self.encode(positions.reshape(-1, 3), time.reshape(-1)))
+        code = out[:, 1:]
+        flat = directions.reshape(-1, 3)
+        view = torch.cat([flat, *(f(2.0**i * flat) for i in range(2) for f in (torch.sin, torch.cos))], dim=-1)
+        rgb = torch.sigmoid(self.colour(torch.cat([code, view], dim=-1)))
+        samples = FieldSamples(raw_density=out[:, 0].reshape(shape), rgb=rgb.reshape(*shape, 3))
+        if self.semantic is not None:
+            samples.features = self.semantic(code).reshape(*shape, CODE)
+        if self.saliency is not None:
+            samples.saliency = torch.sigmoid(self.saliency(code)).reshape(shape)
+        return samples, code
+
+    def total_variation(self) -> Float[Tensor, ""]:
+        """Mean squared difference of neighbouring cells, summed over resolutions; not across the seams of slices."""
+        total = self.bounds.new_zeros(())
+        for r, planes in zip(self.resolutions, self.planes, strict=True):
+            p = planes.reshape(3, -1, self.slices, r, r)
+            total = total + (p[..., 1:, :] - p[..., :-1, :]).square().mean() + (p[..., 1:] - p[..., :-1]).square().mean()
+        return total
+
+
+class PlaneStaticField(PlaneField):
+    """The world that does not move; with blending composition it also says where it hands over to the dynamic field."""
+
+    dynamic = False
+
+    def __init__(self, config: FieldConfig, bounds: Float[Tensor, "2 3"], channels: int, n_frames: int) -> None:
+        super().__init__(config, bounds, channels, config.plane_resolutions, slices=1)
+        self.blending = nn.Linear(CODE, 1) if config.composition == "blending" else None
+
+    def forward(self, positions: Tensor, directions: Tensor, time: Tensor) -> FieldSamples:
+        samples, code = self.decode(positions, directions, time)
+        if self.blending is not None:
+            samples.blending = torch.sigmoid(self.blending(code)).reshape(positions.shape[:-1])
+        return samples
+
+
+class PlaneDynamicField(PlaneField):
+    """What moves, at every frame, with scene flow to the neighbouring frames and disocclusion."""
+
+    dynamic = True
+
+    def __init__(self, config: FieldConfig, bounds: Float[Tensor, "2 3"], channels: int, n_frames: int) -> None:
+        super().__init__(config, bounds, channels, config.dynamic_resolutions, slices=config.plane_time or n_frames)
+        self.n_frames = n_frames
+        self.motion = nn.Linear(CODE, 8)
+        nn.init.normal_(self.motion.weight, std=1e-3)
+        # Nothing is disoccluded at first (sigmoid(-2) = 0.12), nothing moves, and the dynamic field starts thin.
+        with torch.no_grad():
+            self.motion.bias.copy_(torch.tensor([0.0] * 6 + [-2.0] * 2))
+            self.trunk[2].bias[0] -= 2.0
+
+    def encode(self, positions: Tensor, time: Tensor) -> Tensor:
+        if self.slices != self.n_frames:
+            time = time * ((self.slices - 1) / max(1, self.n_frames - 1))
+        return super().encode(positions, time)
+
+    def forward(self, positions: Tensor, directions: Tensor, time: Tensor) -> FieldSamples:
+        samples, code = self.decode(positions, directions, time)
+        motion = self.motion(code).reshape(*positions.shape[:-1], 8)
+        samples.flow_prev, samples.flow_post = torch.tanh(motion[..., :3]), torch.tanh(motion[..., 3:6])
+        samples.disocclusion_prev, samples.disocclusion_post = torch.sigmoid(motion[..., 6:]).unbind(-1)
+        return samples

@@ -1,0 +1,64 @@
+"""Volume rendering of one field, and of a static and a dynamic field together (specification, section 3).
+
+Notation. Samples k = 1..K along a ray, densities sigma_k ≥ 0, distances delta_k, opacity a_k = 1 - exp(-sigma_k delta_k),
+transmittance T_k = prod_{l<k} (1 - a_l), weights w_k = T_k a_k. Shapes (R, K).
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def distances(positions: Float[Tensor, "R K 3"]) -> Float[Tensor, "R K"]:
+    """Distance from each sample to the next in normalised space; the last is taken as infinite (1e10)."""
+    step = (positions[:, 1:] - positions[:, :-1]).norm(dim=-1)
+    return torch.cat([step, torch.full_like(step[:, :1], 1e10)], dim=1)
+
+
+def opacities(densities: Float[Tensor, "R K"], deltas: Float[Tensor, "R K"]) -> Float[Tensor, "R K"]:
+    return 1 - torch.exp(-densities * deltas)
+
+
+def transmittance(opaque: Float[Tensor, "R K"]) -> Float[Tensor, "R K"]:
+    """T_k, the light that reaches sample k; 1e-10 keeps the product's gradient alive behind opaque samples (NSFF)."""
+    survival = torch.cumprod(1 - opaque + 1e-10, dim=1)
+    return torch.cat([torch.ones_like(survival[:, :1]), survival[:, :-1]], dim=1)
+
+
+def single_weights(densities: Float[Tensor, "R K"], deltas: Float[Tensor, "R K"]) -> Float[Tensor, "R K"]:
+    """Weights of one field alone."""
+    alpha = opacities(densities, deltas)
+    return transmittance(alpha) * alpha
+
+
+def blended_weights(
+    static: Float[Tensor, "R K"], dynamic: Float[Tensor, "R K"], blending: Float[Tensor, "R K"], deltas: Float[Tensor, "R K"]
+) -> tuple[Float[Tensor, "R K"], Float[Tensor, "R K"]]:
+    """Static and dynamic weights under NSFF's blending weight v: opacities (1-v) a_s and v a_d.
+
+    T = prod [(1 - v a_d)(1 - (1-v) a_s) + 1e-10]. The weights may sum to more than one; that is the published model.
+    """
+    alpha_dynamic = blending * opacities(dynamic, deltas)
+    alpha_static = (1 - blending) * opacities(static, deltas)
+    survival = torch.cumprod((1 - alpha_dynamic) * (1 - alpha_static) + 1e-10, dim=1)
+    T = torch.cat([torch.ones_like(survival[:, :1]), survival[:, :-1]], dim=1)
+    return T * alpha_static, T * alpha_dynamic
+
+
+def additive_weights(
+    static: Float[Tensor, "R K"], dynamic: Float[Tensor, "R K"], deltas: Float[Tensor, "R K"]
+) -> tuple[Float[Tensor, "R K"], Float[Tensor, "R K"]]:
+    """Static and dynamic weights when densities add up; each takes its share of the density, so they sum to at most one."""
+    total = static + dynamic
+    weights = single_weights(total, deltas)
+    share = dynamic / (total + 1e-10)
+    return weights * (1 - share), weights * share
+
+
+def accumulate(weights: Float[Tensor, "R K"], values: Float[Tensor, "R K *C"]) -> Float[Tensor, "R *C"]:
+    """Sum of weighted samples along each ray."""
+    if values.ndim == weights.ndim:
+        return (weights * values).sum(1)
+    return torch.einsum("rk,rkc->rc", weights, values)

@@ -1,0 +1,62 @@
+"""The maps stage: colour, depth, blend, saliency and features for a canonical list of views (SAFF's render_2D)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from nsff.config import RenderConfig
+from nsff.io import atomic_directory, write_image, write_json
+from nsff.rendering.renderer import Renderer
+from nsff.scene import Scene
+
+OUTPUTS = ("rgb", "depth", "blend", "saliency", "features")
+
+
+def canonical_views(n_frames: int, kind: str) -> list[dict[str, Any]]:
+    """The views by index: N training views; with ``saff`` also camera 0 at all times, and up to 12 cameras at time 0.
+
+    SAFF's 60 views (specification, 5.4) for any number of frames.
+    """
+    views = [("training", i, i) for i in range(n_frames)]
+    if kind == "saff":
+        views += [("nv_spatial", 0, i) for i in range(n_frames)]
+        views += [("nv_static", i, 0) for i in range(min(n_frames, 12))]
+    return [{"index": k, "split": split, "camera": camera, "time": time} for k, (split, camera, time) in enumerate(views)]
+
+
+def run_maps(scene: Scene, render: RenderConfig) -> dict[str, Any]:
+    """Renders all maps into maps/; returns the summary."""
+    renderer = Renderer.load(scene.model_dir, chunk=render.chunk)
+    cameras, (height, width) = scene.cameras, scene.size
+    views = canonical_views(len(cameras), render.canonical_views)
+    nearest = 1 / max(float(cameras.near_far[:, 0].min()) * 0.5, 1e-6)
+    coverage = []
+    with atomic_directory(scene.maps_dir) as folder:
+        for view in tqdm(views, desc="maps", unit="view"):
+            camera, i = view["camera"], view["index"]
+            maps = renderer.render(cameras.intrinsics[camera], cameras.world_to_camera[camera], height, width, view["time"], OUTPUTS)
+            byte = {name: (maps[name].clamp(0, 1).numpy() * 255).round().astype(np.uint8) for name in ("rgb", "blend")}
+            write_image(folder / f"{i}_rgb.png", byte["rgb"])
+            write_image(folder / f"{i}_blend.png", byte["blend"])
+            disparity = (1 / maps["depth"].numpy().clip(1e-6)) / nearest
+            write_image(folder / f"{i}_depth.png", (disparity.clip(0, 1) * 65535).round().astype(np.uint16))
+            if "saliency" in maps:
+                write_image(folder / f"{i}_sal.png", (maps["saliency"].clamp(0, 1).numpy() * 255).round().astype(np.uint8))
+            if "features" in maps:
+                np.save(folder / f"{i}_features.npy", maps["features"].numpy().astype(np.float16), allow_pickle=False)
+            coverage.append(float((maps["blend"] > 0.5).float().mean()))
+        write_json(folder / "views.json", views)
+        write_json(folder / "scale.json", {"disparity_of_65535": nearest})
+    dynamic = float(np.mean(coverage))
+    verdict = "good" if 0.001 < dynamic < 0.6 else "doubtful"
+    words = f"{len(views)} views; the dynamic field covers {100 * dynamic:.1f} % of the picture."
+    if dynamic >= 0.6:
+        words += " Nearly everything counts as moving: look at the cameras and the motion masks."
+    elif dynamic <= 0.001:
+        words += " Nothing moves: look at the motion masks."
+    summary = {"views": len(views), "dynamic_fraction": dynamic, "verdict": verdict, "words": words}
+    scene.write_summary("maps", summary)
+    return summary

@@ -1,0 +1,175 @@
+"""Pictures from a trained scene: whole frames at any camera and time, chunked by memory, and differentiable rays.
+
+Cameras are in the world of cameras.json (OpenCV axes); time is a frame index, fractional between frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor
+
+from nsff.cameras.rays import pixel_rays, project
+from nsff.cameras.spaces import Space
+from nsff.config import FieldConfig, SamplingConfig
+from nsff.errors import StageError
+from nsff.io import read_json
+from nsff.rendering.compositing import accumulate
+from nsff.rendering.model import Evaluation, Rays, SceneModel
+from nsff.rendering.splatting import splat
+
+MAPS = ("rgb", "depth", "blend", "saliency", "features", "static_rgb", "dynamic_rgb", "opacity")
+
+
+class Renderer:
+    """A trained scene model on a device."""
+
+    def __init__(self, model: SceneModel, chunk: int = 0) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.device = next(model.parameters()).device
+        self.chunk = chunk or self._chunk_from_memory()
+
+    @staticmethod
+    def load(folder: Path, device: str = "auto", chunk: int = 0) -> Renderer:
+        """Reads model.json and model.safetensors; raises StageError naming the file that is damaged."""
+        content = read_json(folder / "model.json")
+        place = torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
+        try:
+            space = Space.from_dict(content["space"])
+            model = SceneModel(
+                space, FieldConfig(**content["field"]), SamplingConfig(**content["sampling"]), content["channels"], content["n_frames"]
+            )
+            model.load_state_dict(load_file(folder / "model.safetensors"))
+        except Exception as error:
+            raise StageError(folder, f"the model is not readable ({error})", "delete the folder and train again") from None
+        return Renderer(model.to(place), chunk)
+
+    def _chunk_from_memory(self) -> int:
+        """Rays per chunk: about a quarter of the free memory at 2 kB a sample, both fields."""
+        samples = self.model.sampling.samples + self.model.sampling.coarse_samples
+        free = torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else 2 * 2**30
+        return int(np.clip(free / 4 / (2048 * samples), 1024, 65536))
+
+    # --- rays ----------------------------------------------------------------------------------------------------
+    def render_rays(
+        self, origins: Float[Tensor, "R 3"], directions: Float[Tensor, "R 3"], time: Float[Tensor, "R"], outputs: Sequence[str] = ("rgb",)
+    ) -> dict[str, Tensor]:
+        """Maps along world rays, differentiable in origins and directions. Directions have unit z in the camera."""
+        rays = Rays(origins, directions, time)
+        evaluation = self.model.evaluate(self.model.sample(rays, None))
+        return {name: self._map(name, evaluation, rays) for name in outputs if self._has(name)}
+
+    def _has(self, name: str) -> bool:
+        if name not in MAPS:
+            raise ValueError(f"unknown map {name!r}; known: {', '.join(MAPS)}")
+        field = self.model.field_config
+        return not ((name == "features" and not field.features) or (name == "saliency" and not field.saliency))
+
+    def _map(self, name: str, evaluation: Evaluation, rays: Rays) -> Tensor:
+        if name in ("rgb", "saliency"):
+            return self.model.composited(evaluation, name)
+        if name == "features":
+            return self.model.features_of(evaluation)
+        if name == "opacity":
+            return evaluation.weights.sum(1)
+        if name == "blend":
+            dynamic = evaluation.dynamic_weights
+            return torch.zeros_like(rays.time) if dynamic is None else dynamic.sum(1)
+        if name == "static_rgb":
+            return accumulate(evaluation.static_alone(), evaluation.static.rgb)
+        if name == "dynamic_rgb":
+            if evaluation.dynamic is None:
+                return torch.zeros_like(rays.origins)
+            return accumulate(evaluation.dynamic_weights, evaluation.dynamic.rgb)
+        weights = evaluation.weights
+        s = accumulate(weights, evaluation.samples.s) / weights.sum(1).clamp(min=1e-6)
+        return self.model.depth(rays, s.clamp(0, 0.9995))
+
+    # --- frames --------------------------------------------------------------------------------------------------
+    def frame_rays(self, K: np.ndarray, world_to_camera: np.ndarray, height: int, width: int, time: float) -> Rays:
+        """Rays of all pixels, row by row."""
+        row, column = torch.meshgrid(
+            torch.arange(height, device=self.device), torch.arange(width, device=self.device), indexing="ij"
+        )
+        centre = self.model.sampling.pixel_centre
+        u, v = column.flatten().float() + centre, row.flatten().float() + centre
+        tensor = lambda value: torch.as_tensor(np.asarray(value), dtype=torch.float32, device=self.device)  # noqa: E731
+        origins, directions = pixel_rays(tensor(K).expand(len(u), 3, 3), tensor(world_to_camera)[:3].expand(len(u), 3, 4), u, v)
+        return Rays(origins, directions, torch.full_like(u, float(time)))
+
+    @torch.no_grad()
+    def render(
+        self, K: np.ndarray, world_to_camera: np.ndarray, height: int, width: int, time: float, outputs: Sequence[str] = ("rgb",)
+    ) -> dict[str, Tensor]:
+        """Maps (H,W) or (H,W,C), float32 on the CPU. depth is z in scene units; saliency and features only if learned."""
+        rays = self.frame_rays(K, world_to_camera, height, width, time)
+        parts: dict[str, list[Tensor]] = {}
+        for part in self._chunks(rays):
+            for name, value in self.render_rays(part.origins, part.directions, part.time, outputs).items():
+                parts.setdefault(name, []).append(value.cpu())
+        return {name: torch.cat(values).reshape(height, width, *values[0].shape[1:]) for name, values in parts.items()}
+
+    def _chunks(self, rays: Rays) -> Iterator[Rays]:
+        for start in range(0, len(rays), self.chunk):
+            yield rays[slice(start, start + self.chunk)]
+
+    # --- between frames ------------------------------------------------------------------------------------------
+    @torch.no_grad()
+    def render_between(self, K: np.ndarray, world_to_camera: np.ndarray, height: int, width: int, time: float) -> Tensor:
+        """Colour (H,W,3) at a fractional time: the dynamic layer of both neighbouring frames is moved along its scene flow.
+
+        The static field is rendered once. The dynamic layer (premultiplied colour and weight) of frame k is splatted by rho
+        times its projected forward flow, that of k+1 by (1 - rho) times its backward flow, and both are mixed by 1 - rho and rho:
+        the space-time interpolation of NSFF (section 5.3) on two layers instead of every depth plane. At whole frames it is
+        exactly ``render``.
+        """
+        last = self.model.n_frames - 1
+        time = float(np.clip(time, 0, last))
+        first = int(np.floor(time))
+        rho = time - first
+        if rho < 1e-6 or self.model.dynamic is None:
+            return self.render(K, world_to_camera, height, width, first)["rgb"].clamp(0, 1)
+        layers = [
+            self._layers(K, world_to_camera, height, width, first, "post", rho),
+            self._layers(K, world_to_camera, height, width, first + 1, "prev", 1 - rho),
+        ]
+        mix = [1 - rho, rho]
+        # Where a layer has no dynamic content its static light passes through unchanged.
+        colour = sum(m * dynamic[:3] for m, (dynamic, _) in zip(mix, layers, strict=True))
+        opacity = sum(m * dynamic[3:] for m, (dynamic, _) in zip(mix, layers, strict=True))
+        static = sum(m * background for m, (_, background) in zip(mix, layers, strict=True))
+        return (colour + (1 - opacity.clamp(0, 1)) * static).permute(1, 2, 0).cpu().clamp(0, 1)
+
+    def _layers(
+        self, K: np.ndarray, world_to_camera: np.ndarray, height: int, width: int, frame: int, side: str, fraction: float
+    ) -> tuple[Tensor, Tensor]:
+        """The splatted dynamic layer (4,H,W), premultiplied colour and weight, and the static picture behind it (3,H,W)."""
+        rays = self.frame_rays(K, world_to_camera, height, width, frame)
+        k = torch.as_tensor(np.asarray(K), dtype=torch.float32, device=self.device)
+        e = torch.as_tensor(np.asarray(world_to_camera)[:3], dtype=torch.float32, device=self.device)
+        values, moves, static = [], [], []
+        for part in self._chunks(rays):
+            evaluation = self.model.evaluate(self.model.sample(part, None))
+            assert evaluation.dynamic is not None and evaluation.dynamic_weights is not None
+            weights = evaluation.dynamic_weights
+            opacity = weights.sum(1)
+            share = weights / opacity.clamp(min=1e-6)[:, None]
+            flow = evaluation.dynamic.flow_post if side == "post" else evaluation.dynamic.flow_prev
+            here = accumulate(share, evaluation.samples.positions)
+            there = accumulate(share, evaluation.samples.positions + flow)
+            start, end = self.model.space.to_world(here), self.model.space.to_world(there)
+            moved = start + fraction * (end - start)
+            n = len(part)
+            displacement = project(moved, k.expand(n, 3, 3), e.expand(n, 3, 4))[0] - project(start, k.expand(n, 3, 3), e.expand(n, 3, 4))[0]
+            # A faint layer has no reliable flow: it stays where it is.
+            moves.append(torch.nan_to_num(displacement) * (opacity > 0.05)[:, None])
+            values.append(torch.cat([accumulate(weights, evaluation.dynamic.rgb), opacity[:, None]], 1))
+            static.append(accumulate(evaluation.static_alone(), evaluation.static.rgb))
+        image = lambda parts: torch.cat(parts).reshape(height, width, -1).permute(2, 0, 1)  # noqa: E731
+        layer, coverage = splat(image(values), image(moves))
+        return torch.where(coverage > 1e-3, layer, torch.zeros_like(layer)), image(static)

@@ -1,0 +1,56 @@
+"""The render stage: videos along view, time and space-time paths, in H.264."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import imageio.v2 as imageio
+import numpy as np
+from tqdm import tqdm
+
+from nsff.config import RenderConfig
+from nsff.io import atomic_path
+from nsff.paths import make_path
+from nsff.rendering.renderer import Renderer
+from nsff.scene import Scene
+
+
+def run_render(scene: Scene, render: RenderConfig, path: Literal["view", "time", "spacetime"]) -> dict[str, Any]:
+    """Renders one path to renders/{path}.mp4; returns the summary."""
+    renderer = Renderer.load(scene.model_dir, chunk=render.chunk)
+    height, width = even(scene.size[0] / render.render_factor), even(scene.size[1] / render.render_factor)
+    cameras = scene.cameras.resized(height, width)
+    route = make_path(path, cameras, render.frames, render.target, render.amplitude)
+    frames = []
+    for K, E, time in tqdm(
+        zip(route.cameras.intrinsics, route.cameras.world_to_camera, route.times, strict=True),
+        total=len(route.times), desc=f"render {path}", unit="frame",
+    ):
+        rgb = renderer.render_between(K, E, height, width, float(time))
+        frames.append((rgb.numpy() * 255).round().astype(np.uint8))
+    target = scene.renders_dir / f"{path}.mp4"
+    write_video(target, frames, render.frame_rate)
+    # A sharpness drop or jumps between frames show as a change of the mean absolute difference.
+    steps = np.array([np.abs(a.astype(int) - b).mean() for a, b in zip(frames[1:], frames[:-1], strict=True)])
+    jump = float(steps.max() / max(np.median(steps), 1e-6))
+    verdict = "good" if jump < 4 else "doubtful"
+    words = f"{len(frames)} frames of {width}x{height}; the largest change between frames is {jump:.1f} times the median."
+    if verdict != "good":
+        words += " The video jumps: look for it at the ends of the clip or where frames are duplicated."
+    summary = {"frames": len(frames), "width": width, "height": height, "largest_jump": jump, "verdict": verdict, "words": words}
+    scene.write_summary(f"render_{path}", summary)
+    return summary
+
+
+def write_video(path: Path, frames: list[np.ndarray], frame_rate: int) -> None:
+    """Writes uint8 RGB frames of even size as H.264, yuv420p, playable in browsers."""
+    with atomic_path(path) as temporary:
+        with imageio.get_writer(temporary, format="FFMPEG", fps=frame_rate, codec="libx264", quality=8, macro_block_size=2) as writer:
+            for frame in frames:
+                writer.append_data(frame)
+
+
+def even(value: float) -> int:
+    """The nearest even number, at least 2: H.264 with yuv420p takes no odd sizes."""
+    return max(2, 2 * round(value / 2))

@@ -1,0 +1,42 @@
+"""Rendering the dynamic field of a neighbouring frame through scene flow (specification, section 3, "Warped" and "Chain").
+
+The samples of a ray at frame k are moved by their scene flow to frame k' = k ± 1 (± 2 when chained), the dynamic field is asked
+there, and its answer is rendered with its own densities along the *original* sample distances.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nsff.fields.base import FieldSamples
+from nsff.rendering.compositing import accumulate
+from nsff.rendering.model import Samples, SceneModel
+
+
+@dataclass
+class Warped:
+    """The dynamic field at displaced samples and another frame."""
+
+    positions: Float[Tensor, "R K 3"]
+    field: FieldSamples
+    weights: Float[Tensor, "R K"]
+
+    def render(self, name: str) -> Tensor:
+        """The rendered rgb, saliency or (undecoded) features."""
+        return accumulate(self.weights, getattr(self.field, name))
+
+    def visibility(self, disocclusion: Float[Tensor, "R K"]) -> Float[Tensor, "R"]:
+        """V = sum stopgrad(w)(1 - p): how much of what is rendered was visible there."""
+        return accumulate(self.weights.detach(), 1 - disocclusion)
+
+
+def warp(
+    model: SceneModel, samples: Samples, positions: Float[Tensor, "R K 3"], steps: int, generator: torch.Generator | None
+) -> Warped:
+    """Asks the dynamic field ``steps`` frames away (-2..2) at already displaced positions."""
+    field, weights = model.dynamic_at(samples, positions, samples.time + steps, generator)
+    return Warped(positions, field, weights)

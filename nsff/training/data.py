@@ -1,0 +1,124 @@
+"""Supervision of a scene as tensors that stay on the device, and batches of rays drawn from them.
+
+Shapes: N frames of H×W; flow (N,H,W,2) pixels (right, down); features (N,h,w,C) at reduced size, looked up by
+floor(row h/H), floor(column w/W) as in SAFF.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from nsff.cameras.rays import pixel_rays
+from nsff.config import FieldConfig, TrainConfig
+from nsff.rendering.model import Rays
+from nsff.scene import Scene
+
+
+@dataclass
+class Batch:
+    """R rays with their targets. The first ``main`` rays come from whole images, the rest from the motion masks."""
+
+    rays: Rays
+    main: int
+    frame: Int[Tensor, "R"]
+    pixel: Float[Tensor, "R 2"]
+    rgb: Float[Tensor, "R 3"]
+    disparity: Float[Tensor, "R"]
+    confidence: Float[Tensor, "R"]
+    moving: Bool[Tensor, "R"]
+    flow_post: Float[Tensor, "R 2"]
+    valid_post: Bool[Tensor, "R"]
+    flow_prev: Float[Tensor, "R 2"]
+    valid_prev: Bool[Tensor, "R"]
+    features: Float[Tensor, "R C"] | None
+    saliency: Float[Tensor, "R"] | None
+
+
+class TrainingData:
+    """All supervision of a scene on one device."""
+
+    def __init__(self, scene: Scene, field: FieldConfig, train: TrainConfig, pixel_centre: float, device: torch.device) -> None:
+        cameras = scene.cameras
+        self.n_frames, self.height, self.width = len(cameras), cameras.height, cameras.width
+        self.device, self.pixel_centre = device, pixel_centre
+        # With pixel centres at 0 (NSFF) the principal point stays width/2: rays then differ by half a pixel, as published.
+        self.intrinsics = torch.tensor(cameras.intrinsics, dtype=torch.float32, device=device)
+        self.world_to_camera = torch.tensor(cameras.world_to_camera, dtype=torch.float32, device=device)
+        self.images = torch.from_numpy(scene.images()).to(device)
+        disparity = [scene.disparity(i) for i in range(self.n_frames)]
+        self.disparity = torch.from_numpy(np.stack([d for d, _ in disparity])).to(device)
+        self.confidence = torch.from_numpy(np.stack([c for _, c in disparity])).to(device)
+        self.metric_depth = bool((scene.summary("depth") or {}).get("metric", False))
+        self.moving = torch.from_numpy(scene.motion_masks()).to(device)
+        self.flow_post, self.valid_post = self._flow(scene, "fwd")
+        self.flow_prev, self.valid_prev = self._flow(scene, "bwd")
+        self.features = self.saliency = None
+        if field.features:
+            features, saliency = scene.features()
+            self.features = torch.from_numpy(np.array(features)).to(device)
+            if field.saliency:
+                self.saliency = torch.from_numpy(np.array(saliency)).to(device)
+        held = range(train.hold_out - 1, self.n_frames, train.hold_out) if train.hold_out else range(0)
+        self.train_frames = torch.tensor([i for i in range(self.n_frames) if i not in held], device=device)
+        moving = self.moving.clone()
+        moving[list(held)] = False
+        self.moving_pixels = moving.flatten().nonzero()[:, 0]
+        ends = torch.cumsum(moving.flatten(1).sum(1), 0)
+        self.moving_start = torch.cat([ends.new_zeros(1), ends]).tolist()
+
+    def _flow(self, scene: Scene, direction: str) -> tuple[Tensor, Tensor]:
+        flow = torch.zeros(self.n_frames, self.height, self.width, 2)
+        valid = torch.zeros(self.n_frames, self.height, self.width, dtype=torch.bool)
+        for i in range(self.n_frames):
+            if (direction, i) not in (("fwd", self.n_frames - 1), ("bwd", 0)):
+                f, m = scene.flow(i, direction)
+                flow[i], valid[i] = torch.from_numpy(f), torch.from_numpy(m)
+        return flow.to(self.device), valid.to(self.device)
+
+    def draw(self, train: TrainConfig, with_motion: bool, generator: torch.Generator) -> Batch:
+        """A random batch: train.rays from whole images, then up to train.motion_rays from the motion masks."""
+        area = self.height * self.width
+        if train.frames_per_batch == 1:
+            frame = int(self.train_frames[torch.randint(len(self.train_frames), (1,), generator=generator, device=self.device)])
+            main = frame * area + torch.randperm(area, generator=generator, device=self.device)[: train.rays]
+            pool = self.moving_pixels[self.moving_start[frame] : self.moving_start[frame + 1]]
+        else:
+            frames = self.train_frames
+            if 0 < train.frames_per_batch < len(frames):
+                frames = frames[torch.randperm(len(frames), generator=generator, device=self.device)[: train.frames_per_batch]]
+            chosen = frames[torch.randint(len(frames), (train.rays,), generator=generator, device=self.device)]
+            main = chosen * area + torch.randint(area, (train.rays,), generator=generator, device=self.device)
+            pool = self.moving_pixels
+        count = min(train.motion_rays, len(pool)) if with_motion else 0
+        if count:
+            if train.frames_per_batch == 1:
+                extra = pool[torch.randperm(len(pool), generator=generator, device=self.device)[:count]]
+            else:
+                extra = pool[torch.randint(len(pool), (count,), generator=generator, device=self.device)]
+            return self.gather(torch.cat([main, extra]), len(main))
+        return self.gather(main, len(main))
+
+    def gather(self, index: Int[Tensor, "R"], main: int) -> Batch:
+        """Rays and targets of flat pixel indices over (N, H, W)."""
+        area = self.height * self.width
+        frame, rest = index // area, index % area
+        row, column = rest // self.width, rest % self.width
+        pixel = torch.stack([column, row], -1).float() + self.pixel_centre
+        origins, directions = pixel_rays(self.intrinsics[frame], self.world_to_camera[frame], pixel[:, 0], pixel[:, 1])
+        features = saliency = None
+        if self.features is not None:
+            h, w = self.features.shape[1:3]
+            at = (frame, row * h // self.height, column * w // self.width)
+            features = self.features[at].float()
+            saliency = None if self.saliency is None else self.saliency[at].float()
+        pick = lambda tensor: tensor.flatten(0, 2)[index]  # noqa: E731
+        return Batch(
+            Rays(origins, directions, frame.float()), main, frame, pixel, pick(self.images).float() / 255,
+            pick(self.disparity), pick(self.confidence), pick(self.moving), pick(self.flow_post), pick(self.valid_post),
+            pick(self.flow_prev), pick(self.valid_prev), features, saliency,
+        )

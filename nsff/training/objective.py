@@ -1,0 +1,235 @@
+"""The training objective: which losses a batch gets at a step (specification, sections 3 and 4, and appendix A).
+
+Notation. s is the step, S = decay_steps, q = s // S. M is the detached composited dynamic weight, V the visibility of a warped
+rendering; p are disocclusion probabilities; "prev" and "post" are frames k-1 and k+1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nsff import losses
+from nsff.cameras.rays import project
+from nsff.config import LossConfig, TrainConfig
+from nsff.rendering.compositing import accumulate
+from nsff.rendering.model import Evaluation, SceneModel
+from nsff.rendering.warping import Warped, warp
+from nsff.training.data import Batch, TrainingData
+
+Terms = dict[str, Tensor]
+
+
+@dataclass
+class Objective:
+    """Computes all weighted terms of a batch. ``flip`` alternates the direction of the chain every step."""
+
+    model: SceneModel
+    data: TrainingData
+    config: LossConfig
+    train: TrainConfig
+
+    def __call__(self, batch: Batch, step: int, generator: torch.Generator) -> tuple[Terms, Terms]:
+        """Weighted loss terms by name (their sum is minimised), and unweighted monitors (psnr, dynamic weight)."""
+        model, config = self.model, self.config
+        samples = model.sample(batch.rays, generator)
+        evaluation = model.evaluate(samples, generator)
+        rgb = model.composited(evaluation, "rgb")
+        terms: Terms = {"rgb": config.w_rgb * (rgb[: batch.main] - batch.rgb[: batch.main]).square().mean()}
+        if self.always_masked and len(batch.rgb) > batch.main:
+            terms["rgb"] = config.w_rgb * (rgb - batch.rgb).square().mean()
+        monitors = {"mse": (rgb[: batch.main].detach() - batch.rgb[: batch.main]).square().mean()}
+        self._semantics(terms, evaluation, batch, step)
+        self._geometry(terms, evaluation, batch, step)
+        if model.dynamic is not None:
+            assert evaluation.dynamic_weights is not None
+            monitors["dynamic_weight"] = evaluation.dynamic_weights.detach().sum(1).mean()
+            self._dynamic(terms, evaluation, batch, step, generator)
+        return terms, monitors
+
+    @property
+    def always_masked(self) -> bool:
+        """Presets that are not NSFF's mask the dynamic terms from the first step."""
+        return self.config.mask_dynamic_always
+
+    # --- terms of the composite ----------------------------------------------------------------------------------
+    def _semantics(self, terms: Terms, evaluation: Evaluation, batch: Batch, step: int) -> None:
+        weight = losses.decay_factor(step, self.config.decay_steps) if self.config.decay_extra else 1.0
+        n = len(batch.rgb) if self.always_masked else batch.main
+        if batch.features is not None and self.config.w_features:
+            error = (self.model.features_of(evaluation)[:n] - batch.features[:n]).square().mean()
+            terms["features"] = weight * self.config.w_features * error
+        if batch.saliency is not None and self.config.w_saliency:
+            error = (self.model.composited(evaluation, "saliency")[:n] - batch.saliency[:n]).square().mean()
+            terms["saliency"] = weight * self.config.w_saliency * error
+
+    def _geometry(self, terms: Terms, evaluation: Evaluation, batch: Batch, step: int) -> None:
+        config, samples, weights = self.config, evaluation.samples, evaluation.weights
+        if config.w_depth and (config.depth_full or self.model.dynamic is None):
+            terms["depth"] = self._decayed(config.w_depth, config.decay_depth, step) * losses.loss_depth(
+                accumulate(weights, samples.s), -batch.disparity
+            )
+        if config.w_surface and self.data.metric_depth:
+            # The expected distance to the prior's surface: zero only if all weight lies there.
+            distance = 1 / batch.disparity.clamp(min=1e-6)
+            target = self.model.space.s_of_depth(batch.rays.origins, batch.rays.directions, distance).clamp(0, 1)
+            miss = ((samples.s - target[:, None]).abs() - config.surface_tolerance).clamp(min=0)
+            per_ray = accumulate(weights, miss)
+            if self.model.dynamic is not None:
+                per_ray = per_ray + ~batch.moving * accumulate(evaluation.static_alone(), miss)
+            fade = max(config.surface_floor, 1 - step / (config.surface_fade * self.train.steps))
+            terms["surface"] = config.w_surface * fade * (batch.confidence * per_ray).mean()
+        if config.w_distortion:
+            terms["distortion"] = config.w_distortion * losses.loss_distortion(samples.s, weights)
+        if config.w_plane_smooth:
+            fields = [f for f in (self.model.static, self.model.dynamic) if hasattr(f, "total_variation")]
+            if fields:
+                terms["plane_smooth"] = config.w_plane_smooth * sum(f.total_variation() for f in fields)  # type: ignore[operator]
+
+    # --- terms of the dynamic field ------------------------------------------------------------------------------
+    def _dynamic(self, terms: Terms, evaluation: Evaluation, batch: Batch, step: int, generator: torch.Generator) -> None:
+        config, dynamic = self.config, evaluation.dynamic
+        assert dynamic is not None and evaluation.dynamic_weights is not None
+        self._separation(terms, evaluation, batch, step)
+        R = len(batch.rgb)
+        count = R if self.train.warp_rays is None else min(R, self.train.warp_rays)
+        if count == 0:
+            return
+        last = slice(R - count, R)
+        samples = evaluation.samples[last]
+        dynamic = dynamic.map(lambda value: value[last])
+        weights = evaluation.dynamic_alone()[last]
+        M = evaluation.dynamic_weights[last].sum(1).detach() if self._masked(step) else None
+        batch_part = _part(batch, last)
+        has = {"prev": batch_part.frame > 0, "post": batch_part.frame < self.data.n_frames - 1}
+        warped = {
+            name: warp(self.model, samples, samples.positions + flow, sign, generator)
+            for name, flow, sign in (("prev", dynamic.flow_prev, -1), ("post", dynamic.flow_post, 1))
+        }
+        chained, chain_positions = self._chain(samples, warped, step, generator)
+        self._appearance(terms, dynamic, weights, warped, chained, batch_part, M, has, step)
+        self._motion(terms, dynamic, weights, samples.positions, samples.s, warped, chain_positions, batch_part, M, step)
+
+    def _masked(self, step: int) -> bool:
+        return self.always_masked or step > self.config.decay_steps
+
+    def _separation(self, terms: Terms, evaluation: Evaluation, batch: Batch, step: int) -> None:
+        """What tells static from dynamic: the entropy of v, and (not in NSFF) the motion masks."""
+        config = self.config
+        if evaluation.static.blending is not None and config.w_entropy:
+            terms["entropy"] = config.w_entropy * losses.loss_entropy(evaluation.static.blending)
+        if config.w_static_rgb:
+            static = accumulate(evaluation.static_alone(), evaluation.static.rgb)
+            terms["static_rgb"] = config.w_static_rgb * losses.masked_mse(static, batch.rgb, (~batch.moving).float())
+        if config.w_dynamic_mask:
+            assert evaluation.dynamic_weights is not None
+            fade = max(config.mask_floor, 1 - step / (config.mask_fade * self.train.steps))
+            opacity = evaluation.dynamic_weights.sum(1)
+            terms["dynamic_mask"] = config.w_dynamic_mask * fade * losses.loss_mask(opacity, batch.moving.float())
+
+    def _chain(
+        self, samples: object, warped: dict[str, Warped], step: int, generator: torch.Generator
+    ) -> tuple[Warped | None, tuple[str, Tensor]]:
+        """The position two frames away, backward on even and forward on odd steps, and its rendering in the 5-frame stage."""
+        name = "prev" if step % 2 == 0 else "post"
+        sign = -2 if name == "prev" else 2
+        one = warped[name]
+        flow = one.field.flow_prev if name == "prev" else one.field.flow_post
+        positions = one.positions + flow
+        chained = None
+        if self.config.chain and step > 2 * self.config.decay_steps:
+            chained = warp(self.model, samples, positions, sign, generator)  # type: ignore[arg-type]
+        return chained, (name, positions)
+
+    def _appearance(
+        self, terms: Terms, dynamic, weights: Tensor, warped: dict[str, Warped], chained: Warped | None, batch: Batch,
+        M: Tensor | None, has: dict[str, Tensor], step: int,
+    ) -> None:
+        """Colour, features and saliency of the dynamic field at this frame, warped from k ± 1, and chained from k ± 2."""
+        extra = losses.decay_factor(step, self.config.decay_steps) if self.config.decay_extra else 1.0
+        decode = self.model.dynamic_features
+        kinds = [("rgb", self.config.w_rgb, batch.rgb, None)]
+        if batch.features is not None and self.config.w_features:
+            kinds.append(("features", extra * self.config.w_features, batch.features, decode))
+        if batch.saliency is not None and self.config.w_saliency:
+            kinds.append(("saliency", extra * self.config.w_saliency, batch.saliency, None))
+        V = {
+            "prev": warped["prev"].visibility(dynamic.disocclusion_prev),
+            "post": warped["post"].visibility(dynamic.disocclusion_post),
+        }
+        ones = torch.ones_like(batch.rays.time)
+        masks = {name: V[name] * (ones if M is None else M) for name in V}
+        if not self.config.warp_beyond_ends:
+            masks = {name: masks[name] * has[name] for name in masks}
+        for name, weight, target, decoder in kinds:
+            render = (lambda values, d=decoder: values if d is None else d(values))
+            total = losses.masked_mse(render(accumulate(weights, getattr(dynamic, name))), target, ones if M is None else M)
+            for side in ("prev", "post"):
+                total = total + losses.masked_mse(render(warped[side].render(name)), target, masks[side])
+            if chained is not None:
+                total = total + losses.masked_mse(render(chained.render(name)), target, ones if M is None else M)
+            terms[f"dynamic_{name}"] = weight * total
+
+    def _motion(
+        self, terms: Terms, dynamic, weights: Tensor, positions: Tensor, s: Tensor, warped: dict[str, Warped],
+        chain: tuple[str, Tensor], batch: Batch, M: Tensor | None, step: int,
+    ) -> None:
+        """Depth and flow priors, cycle consistency, and the regularisers of scene flow."""
+        config, space = self.config, self.model.space
+        flow_prev, flow_post = dynamic.flow_prev, dynamic.flow_post
+        if config.w_depth and not config.depth_full:
+            factor = self._decayed(config.w_depth, config.decay_depth, step)
+            terms["depth"] = factor * losses.loss_depth(accumulate(weights, s), -batch.disparity)
+        if config.w_flow:
+            factor = self._decayed(config.w_flow, config.decay_flow, step)
+            terms["flow"] = factor * (
+                self._flow(accumulate(weights, warped["post"].positions), batch, 1, M)
+                + self._flow(accumulate(weights, warped["prev"].positions), batch, -1, M)
+            )
+        if config.w_cycle:
+            terms["cycle"] = config.w_cycle * (
+                losses.loss_cycle(flow_post, warped["post"].field.flow_prev, dynamic.disocclusion_post)
+                + losses.loss_cycle(flow_prev, warped["prev"].field.flow_post, dynamic.disocclusion_prev)
+            )
+        if config.w_scene_flow:
+            terms["scene_flow"] = config.w_scene_flow * (
+                losses.loss_scene_flow(weights, flow_prev, config.scene_flow_axis)
+                + losses.loss_scene_flow(weights, flow_post, config.scene_flow_axis)
+            )
+        if config.w_disocclusion:
+            terms["disocclusion"] = config.w_disocclusion * (
+                losses.loss_disocclusion(dynamic.disocclusion_prev) + losses.loss_disocclusion(dynamic.disocclusion_post)
+            )
+        if config.w_smooth:
+            here, before, after = space.to_world(positions), space.to_world(warped["prev"].positions), space.to_world(warped["post"].positions)
+            name, two = chain
+            far = space.to_world(two)
+            one = (far, before, here) if name == "prev" else (here, after, far)
+            terms["smooth"] = config.w_smooth * (
+                losses.loss_smooth_spatial(after - here) + losses.loss_smooth_spatial(before - here)
+                + config.kinetic_energy_count * losses.loss_kinetic(before, here, after) + losses.loss_kinetic(*one)
+            )
+
+    def _flow(self, expected: Float[Tensor, "R 3"], batch: Batch, sign: int, M: Tensor | None) -> Tensor:
+        """The expected scene-flow point, seen by the neighbour's camera, against where optical flow says it is."""
+        target = batch.pixel + (batch.flow_post if sign > 0 else batch.flow_prev)
+        valid = batch.valid_post if sign > 0 else batch.valid_prev
+        neighbour = (batch.frame + sign).clamp(0, self.data.n_frames - 1)
+        world = self.model.space.to_world(expected)
+        uv, _ = project(world, self.data.intrinsics[neighbour], self.data.world_to_camera[neighbour])
+        mask = valid.float() if M is None else valid.float() * M
+        return losses.loss_flow(uv, target, mask)
+
+    def _decayed(self, weight: float, decays: bool, step: int) -> float:
+        return weight * losses.decay_factor(step, self.config.decay_steps) if decays else weight
+
+
+def _part(batch: Batch, rows: slice) -> Batch:
+    values = {
+        name: value if value is None or isinstance(value, int) else value[rows]
+        for name, value in vars(batch).items()
+    }
+    return Batch(**values)

@@ -1,0 +1,163 @@
+"""The training loop: seeded steps, schedules, logging, checkpoints, resume, and a clean way out on signals.
+
+Learning rates fall by lr(s) = lr(0) · 0.1^(s / learning_rate_decay_steps), as NSFF's do.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from tqdm import tqdm
+
+from nsff.config import SceneConfig
+from nsff.errors import StageError
+from nsff.rendering.model import SceneModel
+from nsff.training.checkpoints import CheckpointStore
+from nsff.training.data import TrainingData
+from nsff.training.objective import Objective
+
+INTERRUPTED = 75
+"""Exit status after a signal: the state is saved, run again to continue (EX_TEMPFAIL)."""
+
+
+class Trainer:
+    """Optimises a scene model. ``history`` holds (step, name, value) rows of everything logged."""
+
+    def __init__(self, model: SceneModel, data: TrainingData, config: SceneConfig, store: CheckpointStore) -> None:
+        self.model, self.data, self.config, self.store = model, data, config, store
+        self.device = data.device
+        self.objective = Objective(model, data, config.losses, config.train)
+        self.optimiser = make_optimiser(model, config)
+        self.base_rates = [group["lr"] for group in self.optimiser.param_groups]
+        self.generator = torch.Generator(self.device).manual_seed(config.train.seed)
+        self.step = 0
+        self.seconds = 0.0
+        self.history: list[tuple[int, str, float]] = []
+        self._stop: int | None = None
+
+    # --- state ---------------------------------------------------------------------------------------------------
+    def state(self) -> dict[str, Any]:
+        return {
+            "step": self.step, "seconds": self.seconds, "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(), "generator": self.generator.get_state(),
+            "history_steps": [row[0] for row in self.history], "history_names": [row[1] for row in self.history],
+            "history_values": [row[2] for row in self.history],
+        }
+
+    def resume(self) -> bool:
+        """Continues from the newest checkpoint, if there is one."""
+        state = self.store.latest(self.device)
+        if state is None:
+            return False
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.generator.set_state(state["generator"].cpu())
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.history = list(zip(state["history_steps"], state["history_names"], state["history_values"], strict=True))
+        return True
+
+    # --- the loop ------------------------------------------------------------------------------------------------
+    def run(self, log_folder: Path | None = None) -> None:
+        """Trains to the configured number of steps; raises SystemExit(75) after saving when a signal asks to stop."""
+        train = self.config.train
+        resumed = self.resume()
+        print(f"{'resuming at' if resumed else 'starting at'} step {self.step} of {train.steps} on {self.device}", flush=True)
+        writer = _tensorboard(log_folder) if train.tensorboard and log_folder else None
+        previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGTERM, signal.SIGUSR1)}
+        try:
+            with tqdm(total=train.steps, initial=self.step, desc="train", unit="step", smoothing=0.02, mininterval=2) as bar:
+                self._loop(bar, writer)
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            if writer is not None:
+                writer.close()
+
+    def _loop(self, bar: tqdm, writer: Any) -> None:
+        train = self.config.train
+        started = time.monotonic() - self.seconds
+        while self.step < train.steps:
+            monitors = self.one_step(log=(self.step + 1) % train.log_every == 0 or self.step + 1 == train.steps)
+            self.seconds = time.monotonic() - started
+            bar.update()
+            if monitors:
+                bar.set_postfix(psnr=f"{monitors['psnr']:.2f}")
+                self._log(monitors, writer)
+            if self._stop is not None:
+                self.store.save(self.step, self.state())
+                print(f"signal {self._stop}: state saved at step {self.step}; run the same command to continue", flush=True)
+                raise SystemExit(INTERRUPTED)
+            if self.step % train.checkpoint_every == 0 and self.step < train.steps:
+                self.store.save(self.step, self.state())
+
+    def one_step(self, log: bool = False) -> dict[str, float] | None:
+        """One optimisation step; returns all terms as numbers if asked (which waits for the device)."""
+        train = self.config.train
+        rate = 0.1 ** (self.step / train.learning_rate_decay_steps)
+        for group, base in zip(self.optimiser.param_groups, self.base_rates, strict=True):
+            group["lr"] = base * rate
+        mining = train.motion_rays > 0 and (train.motion_rays_always or self.step < self.config.losses.decay_steps)
+        batch = self.data.draw(train, mining, self.generator)
+        terms, monitors = self.objective(batch, self.step, self.generator)
+        total = torch.stack(list(terms.values())).sum()
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        # Looked at only where the device is waited for anyway, or often enough that a broken run cannot go far.
+        if (log or self.step % 50 == 0) and not bool(torch.isfinite(total)):
+            self._fail(terms)
+        self.optimiser.step()
+        self.step += 1
+        if not log:
+            return None
+        numbers = {f"loss/{name}": float(value) for name, value in terms.items()}
+        numbers |= {"loss/total": float(total), "dynamic_weight": float(monitors.get("dynamic_weight", 0.0))}
+        numbers["psnr"] = -10 * math.log10(max(float(monitors["mse"]), 1e-10))
+        return numbers
+
+    def _fail(self, terms: dict[str, torch.Tensor]) -> None:
+        broken = [name for name, value in terms.items() if not bool(torch.isfinite(value))]
+        raise StageError(
+            "train", f"the loss is not finite at step {self.step} (terms: {', '.join(broken) or 'their sum'})",
+            "look for NaN in depth, flow or features; lower train.learning_rate and train.plane_learning_rate. "
+            "The last good checkpoint is kept.",
+        )
+
+    def _log(self, numbers: dict[str, float], writer: Any) -> None:
+        for name, value in numbers.items():
+            self.history.append((self.step, name, value))
+            if writer is not None:
+                writer.add_scalar(name, value, self.step)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stop = number
+
+
+def make_optimiser(model: SceneModel, config: SceneConfig) -> torch.optim.Adam:
+    """Adam; feature planes have a learning rate of their own."""
+    planes = [p for name, p in model.named_parameters() if ".planes." in name]
+    others = [p for name, p in model.named_parameters() if ".planes." not in name]
+    groups = [{"params": others, "lr": config.train.learning_rate}]
+    if planes:
+        groups.append({"params": planes, "lr": config.train.plane_learning_rate})
+    return torch.optim.Adam(groups, betas=(0.9, 0.999), eps=1e-8 if not planes else 1e-15, fused=True)
+
+
+def _tensorboard(folder: Path) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder))
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds the initial weights; training itself draws from the trainer's own generator."""
+    torch.manual_seed(seed)
+
+
+
