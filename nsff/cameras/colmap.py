@@ -1,0 +1,181 @@
+"""COLMAP models (cameras, images, points3D; binary or text) to and from Cameras and SparsePoints.
+
+Notation. COLMAP's axes and pixel centres (+0.5) are those of Cameras, so numbers are taken as they are. Frames are the
+registered images sorted by name, 0..N-1. Near and far are the 5th and 95th percentile of the depths of the points
+an image sees. pycolmap is imported inside the functions, after OpenCV: the other order aborts at a later PNG write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2  # noqa: F401  (before pycolmap, see above)
+import numpy as np
+
+from nsff.cameras.model import Cameras
+from nsff.cameras.points import SparsePoints, depth_bounds
+from nsff.errors import InputError
+from nsff.io import atomic_directory
+
+_STEMS = ("cameras", "images", "points3D")
+
+
+@dataclass(frozen=True)
+class ColmapModel:
+    """Undistorted cameras and points of a model; ``names`` are the image names, one per camera, in order."""
+
+    cameras: Cameras
+    points: SparsePoints
+    names: list[str]
+
+    def selected(self, indices: Sequence[int]) -> ColmapModel:
+        """The frames ``indices``, renumbered 0, 1, ... in that order."""
+        return ColmapModel(self.cameras[list(indices)], self.points.selected(indices), [self.names[i] for i in indices])
+
+
+def find_model(folder: Path) -> Path | None:
+    """The folder with the model: ``folder`` itself, its sparse/, sparse/0/ or 0/; None if none of them has one."""
+    for candidate in (folder, folder / "sparse", folder / "sparse" / "0", folder / "0"):
+        if any(all((candidate / f"{stem}{suffix}").is_file() for stem in _STEMS) for suffix in (".bin", ".txt")):
+            return candidate
+    return None
+
+
+def read_model(folder: Path) -> ColmapModel:
+    """Reads an undistorted COLMAP model from ``folder`` (see find_model for where it may lie).
+
+    Raises InputError: no model, unreadable, no registered image, sizes that differ, a distorted camera, no points.
+    """
+    folder = Path(folder)
+    place = find_model(folder)
+    if place is None:
+        raise InputError(
+            folder,
+            "holds no COLMAP model",
+            "needs cameras, images and points3D (.bin or .txt), in it or in sparse/ or sparse/0/",
+        )
+    import pycolmap
+
+    try:
+        reconstruction = pycolmap.Reconstruction(str(place))
+    except Exception as error:  # pycolmap raises bare exceptions of several kinds for corrupt files
+        raise InputError(
+            place,
+            f"not readable as a COLMAP model ({error})",
+            "make it again with COLMAP, or set input.cameras: estimate",
+        ) from None
+    return from_reconstruction(reconstruction, place)
+
+
+def from_reconstruction(reconstruction: Any, subject: object = "model") -> ColmapModel:
+    """The same from a pycolmap.Reconstruction; ``subject`` names it in errors."""
+    images = sorted((image for image in reconstruction.images.values() if image.has_pose), key=lambda image: image.name)
+    if not images:
+        raise InputError(subject, "has no registered image", "check the reconstruction, or set input.cameras: estimate")
+    used = [reconstruction.cameras[image.camera_id] for image in images]
+    for camera, image in zip(used, images, strict=True):
+        _check_camera(camera, image.name, subject)
+    sizes = {(int(camera.width), int(camera.height)) for camera in used}
+    if len(sizes) > 1:
+        raise InputError(subject, f"has cameras of different sizes {sorted(sizes)}", "undistort all images to one size")
+    points = _points(reconstruction, {image.image_id: i for i, image in enumerate(images)})
+    width, height = sizes.pop()
+    cameras = Cameras(
+        np.stack([camera.calibration_matrix() for camera in used]),
+        np.stack([np.asarray(image.cam_from_world().matrix())[:3] for image in images]),
+        np.ones((len(images), 2)),
+        width,
+        height,
+    )
+    try:
+        bounds = depth_bounds(cameras, points)
+    except ValueError:
+        raise InputError(
+            subject, "has no point in front of any camera", "check the reconstruction, or set input.cameras: estimate"
+        ) from None
+    cameras = Cameras(cameras.intrinsics, cameras.world_to_camera, bounds, width, height)
+    return ColmapModel(cameras, points, [image.name for image in images])
+
+
+def _check_camera(camera: Any, image: str, subject: object) -> None:
+    model, parameters = camera.model.name, np.asarray(camera.params)
+    distortion = parameters[list(camera.extra_params_idxs())]
+    # A fisheye or field-of-view model bends rays even where its parameters are zero.
+    pinhole = model in ("PINHOLE", "SIMPLE_PINHOLE")
+    polynomial = model in ("SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
+    if not pinhole and not (polynomial and not distortion.any()):
+        values = ", ".join(f"{value:g}" for value in distortion)
+        raise InputError(
+            subject,
+            f"camera of image {image} is distorted: model {model} with parameters {values}",
+            "use the output folder of `colmap image_undistorter`, or set input.cameras: estimate",
+        )
+
+
+def _points(reconstruction: Any, frame_of: dict[int, int]) -> SparsePoints:
+    xyz, rgb, error, track_point, track_frame = [], [], [], [], []
+    for number, key in enumerate(sorted(reconstruction.points3D)):
+        point = reconstruction.points3D[key]
+        xyz.append(point.xyz)
+        rgb.append(point.color)
+        error.append(point.error)
+        frames = sorted(
+            {frame_of[element.image_id] for element in point.track.elements if element.image_id in frame_of}
+        )
+        track_point += [number] * len(frames)
+        track_frame += frames
+    if not xyz:
+        return SparsePoints.empty()
+    return SparsePoints(
+        np.array(xyz), np.array(rgb), np.array(error), np.array(track_point, int), np.array(track_frame, int)
+    )
+
+
+def to_reconstruction(cameras: Cameras, names: Sequence[str], points: SparsePoints | None = None) -> Any:
+    """A pycolmap.Reconstruction with one PINHOLE camera per distinct intrinsics; observations are exact projections."""
+    import pycolmap
+
+    if len(names) != len(cameras):
+        raise ValueError(f"{len(names)} names for {len(cameras)} cameras")
+    points = SparsePoints.empty() if points is None else points
+    reconstruction = pycolmap.Reconstruction()
+    distinct, which = np.unique(cameras.intrinsics.reshape(-1, 9), axis=0, return_inverse=True)
+    for number, K in enumerate(distinct.reshape(-1, 3, 3)):
+        if K[0, 1] != 0:
+            raise ValueError("COLMAP's PINHOLE camera has no skew")
+        reconstruction.add_camera_with_trivial_rig(
+            pycolmap.Camera(
+                model="PINHOLE",
+                width=cameras.width,
+                height=cameras.height,
+                params=[K[0, 0], K[1, 1], K[0, 2], K[1, 2]],
+                camera_id=number + 1,
+            )
+        )
+    pixels = cameras.project(points.xyz)[0] if len(points) else np.zeros((len(cameras), 0, 2))
+    place: dict[int, list[tuple[int, int]]] = {}
+    for i, name in enumerate(names):
+        seen = points.seen_in(i)
+        for k, point in enumerate(seen):
+            place.setdefault(int(point), []).append((i + 1, k))
+        image = pycolmap.Image(
+            name=name, keypoints=pixels[i, seen].reshape(-1, 2), camera_id=int(which.reshape(-1)[i]) + 1, image_id=i + 1
+        )
+        reconstruction.add_image_with_trivial_frame(image, pycolmap.Rigid3d(cameras.world_to_camera[i]))
+    for point in range(len(points)):
+        track = pycolmap.Track()
+        for image_id, k in place.get(point, []):
+            track.add_element(image_id, k)
+        key = reconstruction.add_point3D(points.xyz[point], track, points.rgb[point])
+        reconstruction.points3D[key].error = points.error[point]
+    return reconstruction
+
+
+def write_model(folder: Path, cameras: Cameras, names: Sequence[str], points: SparsePoints | None = None) -> None:
+    """Writes a binary COLMAP model into ``folder`` (replaced as a whole)."""
+    reconstruction = to_reconstruction(cameras, names, points)
+    with atomic_directory(folder) as temporary:
+        reconstruction.write_binary(str(temporary))

@@ -1,0 +1,142 @@
+"""nerfstudio's transforms.json to and from Cameras.
+
+Notation. transform_matrix is camera-to-world, 4x4, with OpenGL axes of the camera (x right, y up, z backward); Cameras
+are OpenCV (x right, y down, z forward), so the second and third column change sign. fl_x, fl_y, cx, cy are in pixels,
+cx = w/2 at the centre as here. The world is taken as it stands: applied_transform concerns the raw data behind it.
+Source: nerfstudio, "Data conventions".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nsff.cameras.model import Cameras
+from nsff.errors import InputError, StageError
+from nsff.io import read_json, write_json
+
+_FLIP = np.array([1.0, -1.0, -1.0])
+_DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """Cameras in the order of the file, their image paths as written there, and times or None."""
+
+    cameras: Cameras
+    names: list[str]
+    times: list[float] | None
+
+
+def write_transforms(path: Path, cameras: Cameras, names: Sequence[str], times: Sequence[float] | None = None) -> None:
+    """Writes transforms.json. ``names`` are image paths relative to it; near and far become extra keys."""
+    matrices = np.tile(np.eye(4), (len(cameras), 1, 1))
+    matrices[:, :3] = cameras.camera_to_world
+    matrices[:, :3, :3] *= _FLIP
+    frames = []
+    for i, name in enumerate(names):
+        K, (near, far) = cameras.intrinsics[i], cameras.near_far[i]
+        frame = {
+            "file_path": name,
+            "transform_matrix": matrices[i],
+            "fl_x": K[0, 0],
+            "fl_y": K[1, 1],
+            "cx": K[0, 2],
+            "cy": K[1, 2],
+            "w": cameras.width,
+            "h": cameras.height,
+            "near": near,
+            "far": far,
+        }
+        frames.append(frame | ({} if times is None else {"time": float(times[i])}))
+    if len(frames) != len(cameras):
+        raise ValueError(f"{len(frames)} names for {len(cameras)} cameras")
+    write_json(path, {"camera_model": "PINHOLE", "w": cameras.width, "h": cameras.height, "frames": frames})
+
+
+def read_transforms(path: Path, near_far: tuple[float, float] | None = None) -> Transforms:
+    """Reads transforms.json; intrinsics may be global or per frame, or camera_angle_x (radians).
+
+    ``near_far`` (scene units) fills in where the file has no bounds. Raises InputError naming the file and the key:
+    not readable, no frames, missing numbers, distortion, sizes that differ, no bounds.
+    """
+    try:
+        content = read_json(path)
+    except StageError as error:
+        raise InputError(path, error.problem, "give a transforms.json in nerfstudio's format") from None
+    frames = content.get("frames") if isinstance(content, dict) else None
+    if not frames:
+        raise InputError(path, "has no frames", "give a transforms.json in nerfstudio's format")
+    K, poses, bounds, sizes = [], [], [], set()
+    for frame in frames:
+        _check_undistorted(path, content, frame)
+        width, height = _number(path, content, frame, "w"), _number(path, content, frame, "h")
+        sizes.add((int(width), int(height)))
+        K.append(_intrinsics(path, content, frame, width, height))
+        poses.append(_world_to_camera(path, frame))
+        if "near" in frame and "far" in frame:
+            bounds.append((float(frame["near"]), float(frame["far"])))
+        elif near_far is not None:
+            bounds.append(near_far)
+        else:
+            raise InputError(
+                path,
+                f"has no near and far for {frame.get('file_path')}",
+                "give near_far, the depth bounds in scene units",
+            )
+    if len(sizes) > 1:
+        raise InputError(path, f"has frames of different sizes {sorted(sizes)}", "one size is needed")
+    width, height = sizes.pop()
+    times = [float(frame["time"]) for frame in frames] if all("time" in frame for frame in frames) else None
+    cameras = Cameras(np.array(K), np.array(poses), np.array(bounds), width, height)
+    return Transforms(cameras, [str(frame.get("file_path", "")) for frame in frames], times)
+
+
+def _check_undistorted(path: Path, content: dict[str, Any], frame: dict[str, Any]) -> None:
+    model = frame.get("camera_model", content.get("camera_model", "OPENCV"))
+    distortion = {key: value for key in _DISTORTION if (value := frame.get(key, content.get(key, 0.0)))}
+    if distortion or model not in ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE"):
+        raise InputError(path, f"is distorted: camera_model {model} with {distortion}", "undistort the images first")
+
+
+def _number(
+    path: Path, content: dict[str, Any], frame: dict[str, Any], key: str, default: float | None = None
+) -> float:
+    value = frame.get(key, content.get(key, default))
+    if not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+        raise InputError(path, f"{key} is {value!r} for {frame.get('file_path')}", "write a positive number of pixels")
+    return float(value)
+
+
+def _intrinsics(path: Path, content: dict[str, Any], frame: dict[str, Any], width: float, height: float) -> np.ndarray:
+    angle = frame.get("camera_angle_x", content.get("camera_angle_x"))
+    focal = width / (2 * math.tan(float(angle) / 2)) if angle else None
+    fx = _number(path, content, frame, "fl_x", focal)
+    fy = _number(path, content, frame, "fl_y", fx)
+    cx = _number(path, content, frame, "cx", width / 2)
+    cy = _number(path, content, frame, "cy", height / 2)
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+
+
+def _world_to_camera(path: Path, frame: dict[str, Any]) -> np.ndarray:
+    try:
+        matrix = np.asarray(frame["transform_matrix"], dtype=np.float64)[:3, :4]
+    except (KeyError, TypeError, ValueError, IndexError):
+        matrix = np.zeros((0, 0))
+    if matrix.shape != (3, 4) or not np.isfinite(matrix).all():
+        raise InputError(
+            path, f"transform_matrix of {frame.get('file_path')} is no 4x4 matrix", "write camera-to-world, OpenGL axes"
+        )
+    R = matrix[:, :3] * _FLIP
+    if not np.allclose(R.T @ R, np.eye(3), atol=1e-3) or np.linalg.det(R) < 0:
+        raise InputError(
+            path,
+            f"transform_matrix of {frame.get('file_path')} has no rotation in its first three columns",
+            "scale only translations",
+        )
+    return np.concatenate([R.T, -R.T @ matrix[:, 3:]], axis=1)

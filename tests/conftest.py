@@ -1,0 +1,159 @@
+"""Fixtures for all tests: the repository on the path, the shared scenes, and a tiny clip with known geometry."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The repository root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with shared scenes and specifications, beside the repository; tests that use it skip without it."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "scenes").is_dir():
+        pytest.skip("no ../shared/scenes beside the repository")
+    return folder
+
+
+@dataclass(frozen=True)
+class TinyClip:
+    """N frames of a wall, a nearer board (both static) and a moving square; the camera slides to the right.
+
+    frames (N,H,W,3) uint8; masks (N,H,W) bool, True on the square; depth (N,H,W) float32, z in scene units;
+    world_to_camera (N,3,4) OpenCV; K (3,3) pixels. ``folder`` holds frames/%05d.png, clip.mkv (lossless, FFV1) and
+    clip.mp4 (H.264), at ``frame_rate``.
+    """
+
+    folder: Path
+    frames: np.ndarray
+    masks: np.ndarray
+    depth: np.ndarray
+    world_to_camera: np.ndarray
+    K: np.ndarray
+    frame_rate: int = 10
+
+    @property
+    def frames_dir(self) -> Path:
+        return self.folder / "frames"
+
+    @property
+    def video(self) -> Path:
+        return self.folder / "clip.mp4"
+
+    @property
+    def lossless(self) -> Path:
+        return self.folder / "clip.mkv"
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+def _texture(seed: int, size: int = 256) -> np.ndarray:
+    """Band-limited noise (size,size,3) float32 in 0..255, with detail at several scales."""
+    generator = np.random.default_rng(seed)
+    result = np.zeros((size, size, 3), np.float32)
+    for cells, weight in ((8, 1.0), (32, 0.8), (96, 0.5)):
+        result += weight * cv2.resize(
+            generator.random((cells, cells, 3), dtype=np.float32), (size, size), interpolation=cv2.INTER_CUBIC
+        )
+    low, high = np.percentile(result, [1, 99])
+    return np.clip((result - low) / (high - low), 0, 1) * 255
+
+
+def render_tiny(count: int = 8, height: int = 48, width: int = 64) -> tuple[np.ndarray, ...]:
+    """Frames, masks, depth, world_to_camera and K of the tiny clip (see TinyClip)."""
+    focal = 0.9 * width
+    K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
+    # Each layer: depth, centre (x, y) and half size in scene units, texture seed, speed (x per frame).
+    layers = [
+        (4.0, (0.0, 0.0), (9.0, 9.0), 1, 0.0),
+        (2.8, (-0.7, 0.35), (0.45, 0.6), 2, 0.0),
+        (2.0, (0.1, -0.2), (0.3, 0.3), 3, 0.05),
+    ]
+    textures = {seed: _texture(seed) for *_, seed, _ in layers}
+    u, v = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    frames = np.zeros((count, height, width, 3), np.uint8)
+    masks = np.zeros((count, height, width), bool)
+    depth = np.zeros((count, height, width), np.float32)
+    poses = np.tile(np.eye(4)[:3], (count, 1, 1))
+    for i in range(count):
+        camera = np.array([0.06 * i - 0.2, 0.01 * i, 0.0])
+        poses[i, :, 3] = -camera
+        for z, (cx, cy), (rx, ry), seed, speed in layers:
+            x = (u - K[0, 2]) / focal * z + camera[0] - cx - speed * i
+            y = (v - K[1, 2]) / focal * z + camera[1] - cy
+            inside = (abs(x) <= rx) & (abs(y) <= ry)
+            grid = [(60 * value + 128).astype(np.float32) for value in (x, y)]
+            colour = cv2.remap(textures[seed], grid[0], grid[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+            frames[i][inside] = np.round(colour[inside])
+            depth[i][inside] = z
+            masks[i][inside] = speed != 0
+    return frames, masks, depth, poses, K
+
+
+def write_video(
+    path: Path,
+    frames: np.ndarray,
+    codec: str,
+    pixel_format: str,
+    frame_rate: int = 10,
+    times: list[float] | None = None,
+) -> None:
+    """Encodes frames (N,H,W,3) RGB or (N,H,W,4) RGBA; ``times`` (seconds) makes the frame rate variable."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=frame_rate)
+        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], pixel_format
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        if codec == "libx264":
+            stream.options = {"crf": "10", "preset": "veryfast"}
+        for i, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(
+                np.ascontiguousarray(image), format="rgba" if image.shape[2] == 4 else "rgb24"
+            )
+            frame.pts = round(1000 * (times[i] if times else i / frame_rate))
+            frame.time_base = Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def write_png(path: Path, image: np.ndarray) -> None:
+    """Writes (H,W), (H,W,3) RGB or (H,W,4) RGBA; the suffix chooses the format."""
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ok, data = cv2.imencode(path.suffix, image)
+    assert ok
+    path.write_bytes(data.tobytes())
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> TinyClip:
+    """Eight frames of 64x48, the same every time; do not write into its folder."""
+    folder = tmp_path_factory.mktemp("tiny_clip")
+    frames, masks, depth, poses, K = render_tiny()
+    clip = TinyClip(folder, frames, masks, depth, poses, K)
+    for i, image in enumerate(frames):
+        write_png(clip.frames_dir / f"{i:05d}.png", image)
+    write_video(clip.video, frames, "libx264", "yuv420p", clip.frame_rate)
+    write_video(clip.lossless, frames, "ffv1", "bgr0", clip.frame_rate)
+    (folder / "cameras.json").write_text(json.dumps({"K": K.tolist(), "world_to_camera": poses.tolist()}))
+    return clip
