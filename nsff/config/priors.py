@@ -16,6 +16,8 @@ class FlowConfig(StageConfig):
     """auto: given where the source brings flow, else dis (OpenCV, no weights)."""
     preset: Literal["ultrafast", "fast", "medium"] = "medium"
     """Quality preset of OpenCV's DIS."""
+    enlarge: float = Field(2.0, ge=1, le=4)
+    """dis: pictures are enlarged by this factor before the search; thin moving things need it."""
     consistency_relative: float = Field(0.5, ge=0)
     """Flow is consistent where |f + b(f)| < relative (|f| + |b(f)|) + absolute (NSFF: 0.5)."""
     consistency_absolute: float = Field(0.5, ge=0)

@@ -1,0 +1,154 @@
+"""Optical flow between neighbouring frames, both ways, behind one registry of estimators.
+
+Notation. Flow f (H,W,2) is (right, down) in pixels: the pixel centred at x in the first picture is seen at x + f(x) in
+the second. Files lie at the working size: the ingested frames reduced to a given number of rows (aspect kept, never
+enlarged). A flow is consistent at x where going there and back returns near x (section 1.5 of NSFF's preprocessing).
+
+A new model is one file with an estimator and one line in ESTIMATORS (and its name in FlowConfig.backend).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+from tqdm import tqdm
+
+from nsff.config import FlowConfig
+from nsff.errors import StageError
+from nsff.io import atomic_directory
+from nsff.priors.dis import DisFlow
+from nsff.scene import Scene, read_flow, write_flow
+
+
+class FlowEstimator(Protocol):
+    """Estimates the flow from one picture to another of the same size."""
+
+    def estimate(
+        self, first_rgb: UInt8[np.ndarray, "H W 3"], second_rgb: UInt8[np.ndarray, "H W 3"]
+    ) -> Float32[np.ndarray, "H W 2"]: ...
+
+
+ESTIMATORS: dict[str, Callable[[FlowConfig], FlowEstimator]] = {
+    "dis": DisFlow.from_config,
+}
+
+
+def run_flow(scene: Scene, flow: FlowConfig, height: int) -> None:
+    """Writes raw_flow/ as a whole and summaries/flow.json.
+
+    Reads frames/ (or given/flow/ with backend given, or auto where that exists). ``height`` is the working height in
+    pixels (canonical.resize_height); given flow keeps its own size. Raises StageError naming the file that is missing,
+    corrupt or of another size than its neighbours.
+    """
+    given = scene.given_dir / "flow"
+    backend = flow.backend
+    if backend == "auto":
+        backend = "given" if given.is_dir() else "dis"
+    with atomic_directory(scene.raw_flow_dir) as folder:
+        if backend == "given":
+            numbers = _copy_given(scene, given, folder)
+        else:
+            numbers = _estimate_all(scene, flow, ESTIMATORS[backend](flow), height, folder)
+    scene.write_summary("flow", {"backend": backend, **_verdict(numbers)})
+
+
+def working_size(size: tuple[int, int], height: int) -> tuple[int, int]:
+    """(height, width) of frames of ``size`` reduced to ``height`` rows; smaller frames stay as they are."""
+    h, w = size
+    return (h, w) if h <= height else (height, max(1, round(w * height / h)))
+
+
+def consistency(
+    flow: Float32[np.ndarray, "H W 2"], back: Float32[np.ndarray, "H W 2"], relative: float, absolute: float
+) -> Bool[np.ndarray, "H W"]:
+    """True where |f + b(x+f)| < relative (|f| + |b(x+f)|) + absolute and x + f lies inside the picture.
+
+    ``flow`` leads from a picture to another and ``back`` from there to the first; b is read by cubic interpolation,
+    zero outside. NSFF: relative 0.5, absolute 0.5 px.
+    """
+    h, w = flow.shape[:2]
+    columns, rows = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
+    u, v = columns + flow[..., 0], rows + flow[..., 1]
+    there = cv2.remap(back, u, v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    error = np.linalg.norm(flow + there, axis=2)
+    bound = relative * (np.linalg.norm(flow, axis=2) + np.linalg.norm(there, axis=2)) + absolute
+    inside = (u >= -0.5) & (u <= w - 0.5) & (v >= -0.5) & (v <= h - 0.5)
+    return (error < bound) & inside
+
+
+def _estimate_all(
+    scene: Scene, config: FlowConfig, estimator: FlowEstimator, height: int, folder: Path
+) -> list[tuple[float, float]]:
+    """Estimates every neighbouring pair; returns (consistent fraction, mean magnitude in pixels) per file."""
+    numbers = []
+    first = _reduced(scene, 0, height, None)
+    for i in tqdm(range(scene.n_frames - 1), desc="flow", unit="pair"):
+        second = _reduced(scene, i + 1, height, first.shape[:2])
+        forward, backward = estimator.estimate(first, second), estimator.estimate(second, first)
+        for k, direction, there, back in ((i, "fwd", forward, backward), (i + 1, "bwd", backward, forward)):
+            if not np.isfinite(there).all():
+                raise StageError(
+                    f"flow {scene.flow_name(k, direction)}",
+                    f"{config.backend} estimated values that are not finite",
+                    "look at the frames, or choose another flow.backend",
+                )
+            mask = consistency(there, back, config.consistency_relative, config.consistency_absolute)
+            write_flow(folder / scene.flow_name(k, direction), there, mask)
+            numbers.append((float(mask.mean()), float(np.linalg.norm(there, axis=2).mean())))
+        first = second
+    return numbers
+
+
+def _reduced(scene: Scene, i: int, height: int, expected: tuple[int, int] | None) -> UInt8[np.ndarray, "H W 3"]:
+    frame = scene.frame(i)
+    h, w = working_size(frame.shape[:2], height)
+    if expected is not None and (h, w) != tuple(expected):
+        raise StageError(
+            scene.frames_dir / f"{i:05d}.png",
+            f"becomes {w}x{h}, the frame before it {expected[1]}x{expected[0]}",
+            "all frames of a scene must share one size: run ingest again",
+        )
+    return frame if (h, w) == frame.shape[:2] else cv2.resize(frame, (w, h), interpolation=cv2.INTER_AREA)
+
+
+def _copy_given(scene: Scene, given: Path, folder: Path) -> list[tuple[float, float]]:
+    """Copies given flow after checking every file; returns (consistent fraction, mean magnitude in pixels) per file."""
+    numbers, size = [], None
+    n = scene.n_frames
+    names = [scene.flow_name(i, "fwd") for i in range(n - 1)] + [scene.flow_name(i, "bwd") for i in range(1, n)]
+    for name in tqdm(names, desc="given flow", unit="file"):
+        flow, mask = read_flow(given / name, size)
+        size = mask.shape
+        write_flow(folder / name, flow, mask)
+        numbers.append((float(mask.mean()), float(np.linalg.norm(flow, axis=2).mean())))
+    return numbers
+
+
+def _verdict(numbers: list[tuple[float, float]]) -> dict[str, Any]:
+    consistent, magnitude = np.array(numbers).T
+    share, worst = float(consistent.mean()), float(consistent.min())
+    verdict = "good" if share >= 0.85 and worst >= 0.5 else "doubtful" if share >= 0.6 else "poor"
+    words = (
+        f"Flow agrees with its return on {share:.0%} of the pixels (worst pair {worst:.0%}); "
+        f"mean motion {magnitude.mean():.1f} px."
+    )
+    if verdict != "good":
+        words += (
+            " Large or blurred motion, cuts, or bare surfaces are likely: "
+            "use a higher frame rate or a smaller input.stride."
+        )
+    elif magnitude.mean() < 0.2:
+        words += " Hardly anything moves: the camera may stand still."
+    return {
+        "files": len(numbers),
+        "consistent_fraction": share,
+        "consistent_fraction_worst": worst,
+        "mean_magnitude": float(magnitude.mean()),
+        "verdict": verdict,
+        "words": words,
+    }
