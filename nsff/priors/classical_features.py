@@ -1,8 +1,8 @@
 """Dense descriptors without weights: colour, texture and gradients at several scales, and the evidence of motion.
 
-Notation. Image (H,W,3) RGB in [0,1]; descriptors (h,w,D), h = ceil(H/stride). Groups of channels are standardised over the
-scene and scaled so that appearance has a typical length of 1; motion and position have the lengths of the configuration.
-Scales are standard deviations of Gaussians in pixels at 288 rows. Source of the ideas: structure tensor (Bigün, Granlund),
+Notation. Image (H,W,3) RGB in [0,1]; descriptors (h,w,D), h = ceil(H/stride). Groups of channels are standardised
+over the scene and scaled so that appearance has a typical length of 1; motion and position have the lengths of the
+configuration. Scales are standard deviations of Gaussians in pixels at 288 rows. Source of the ideas: structure tensor (Bigün, Granlund),
 Gabor energies (Daugman), pooled orientation histograms (Dalal, Triggs), local patterns (Ojala et al.).
 """
 
@@ -16,7 +16,7 @@ from jaxtyping import Float32, UInt8
 
 from nsff.config import FeaturesConfig
 from nsff.errors import StageError
-from nsff.priors.motion_saliency import REFERENCE_ROWS, soft_saliency
+from nsff.priors.motion_saliency import REFERENCE_ROWS, soft_saliency, steady_saliency
 from nsff.scene import Scene
 
 COLOUR_SCALES = (1.0, 2.0, 4.0, 8.0)
@@ -29,7 +29,8 @@ GRADIENT_SCALES = (2.0, 5.0, 10.0)
 GRADIENT_BINS = 8
 PATTERN_SCALE = 4.0
 
-# Share of each group in the squared length of the appearance channels. Colour is what distinguishes surfaces most reliably.
+# Share of each group in the squared length of the appearance channels. Colour is what distinguishes surfaces most
+# reliably.
 GROUP_SHARES = {"colour": 0.45, "context": 0.15, "texture": 0.2, "gradient": 0.2}
 
 Groups = dict[str, Float32[np.ndarray, "h w D"]]
@@ -43,6 +44,7 @@ class ClassicalFeatures:
 
     def __init__(self, scene: Scene, config: FeaturesConfig) -> None:
         self.scene, self.config = scene, config
+        self._recent: dict[int, np.ndarray] = {}
         frames = np.unique(np.linspace(0, scene.n_frames - 1, 12).round().astype(int))
         samples = [appearance(scene.image(int(i)), config.stride) for i in frames]
         pooled = {
@@ -56,7 +58,7 @@ class ClassicalFeatures:
     def __call__(self, i: int) -> tuple[Float32[np.ndarray, "h w D"], Float32[np.ndarray, "h w"]]:
         """Descriptors, not yet normalised per pixel, and saliency in [0,1] of frame i."""
         image = self.scene.image(i)
-        saliency = reduce(self._saliency(i, image), self.config.stride)
+        saliency = reduce(self._steady(i), self.config.stride)
         groups = []
         for name, value in appearance(image, self.config.stride).items():
             # tanh bounds the rare strong responses at edges, which would otherwise fill the unit sphere.
@@ -67,10 +69,22 @@ class ClassicalFeatures:
             groups.append(self.config.position_weight * position(*saliency.shape))
         return np.concatenate(groups, axis=2).astype(np.float32), saliency
 
-    def _saliency(self, i: int, image: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "H W"]:
-        directions = [d for d, exists in (("fwd", i < self.scene.n_frames - 1), ("bwd", i > 0)) if exists]
-        flows = [self.scene.flow(i, d)[0] for d in directions]
-        return soft_saliency(image.astype(np.float32) / 255, self.scene.motion_mask(i), flows)
+    def _steady(self, i: int) -> Float32[np.ndarray, "H W"]:
+        """Saliency of frame i, agreed on with the frames before and after it."""
+        near = [(d, j) for d, j in (("fwd", i + 1), ("bwd", i - 1)) if 0 <= j < self.scene.n_frames]
+        return steady_saliency(
+            self._saliency(i), [self._saliency(j) for _, j in near], [self.scene.flow(i, d) for d, _ in near]
+        )
+
+    def _saliency(self, i: int) -> Float32[np.ndarray, "H W"]:
+        """Saliency of frame i by itself; the last few are kept, since neighbours ask for them again."""
+        if i not in self._recent:
+            flows = [
+                self.scene.flow(i, d)[0] for d, j in (("fwd", i + 1), ("bwd", i - 1)) if 0 <= j < self.scene.n_frames
+            ]
+            value = soft_saliency(self.scene.image(i).astype(np.float32) / 255, self.scene.motion_mask(i), flows)
+            self._recent = dict(list(self._recent.items())[-3:]) | {i: value}
+        return self._recent[i]
 
 
 def appearance(image: UInt8[np.ndarray, "H W 3"], stride: int) -> Groups:
@@ -143,7 +157,8 @@ def contrast(lab: Float32[np.ndarray, "H W 3"], rows: float) -> Iterator[np.ndar
 
 
 def pattern(light: Float32[np.ndarray, "H W"], rows: float) -> Iterator[np.ndarray]:
-    """Soft local patterns: saturated differences to the eight neighbours at two pixels, averaged over a neighbourhood."""
+    """Soft local patterns: saturated differences to the eight neighbours at two pixels, averaged over a
+    neighbourhood."""
     padded = cv2.copyMakeBorder(blur(light, 0.8), 2, 2, 2, 2, cv2.BORDER_REFLECT)
     height, width = light.shape
     for dy, dx in ((0, 2), (2, 2), (2, 0), (2, -2), (0, -2), (-2, -2), (-2, 0), (-2, 2)):
@@ -152,7 +167,8 @@ def pattern(light: Float32[np.ndarray, "H W"], rows: float) -> Iterator[np.ndarr
 
 
 def orientation_histograms(gx: np.ndarray, gy: np.ndarray, rows: float) -> Iterator[np.ndarray]:
-    """Histograms of gradient direction modulo 180°, weighted by magnitude, pooled, and divided by the pooled magnitude."""
+    """Histograms of gradient direction modulo 180°, weighted by magnitude, pooled, and divided by the pooled
+    magnitude."""
     magnitude = np.hypot(gx, gy)
     position_in_bins = (np.arctan2(gy, gx) % np.pi) * (GRADIENT_BINS / np.pi)
     # Linear interpolation between neighbouring bins, around the circle.

@@ -1,11 +1,12 @@
 """Semantic features and saliency of every frame: backend descriptors, normalised per pixel and reduced by PCA.
 
-Notation. Descriptors (h,w,D) and features (N,h,w,C) with h = ceil(H/stride); saliency (N,h,w) in [0,1]. As in SAFF, descriptors
-are scaled to unit length per pixel, PCA is fit on every sample_interval-th pixel of all frames together, and the features
-are not scaled again afterwards. Frames pass one by one and the result is written in place, so memory does not grow with N.
+Notation. Descriptors (h,w,D) and features (N,h,w,C) with h = ceil(H/stride); saliency (N,h,w) in [0,1]. As in SAFF,
+descriptors are scaled to unit length per pixel, PCA is fit on every sample_interval-th pixel of all frames together,
+and the features are not scaled again afterwards. Frames pass one by one and the result is written in place, so memory
+does not grow with N.
 
-A new backend is one file with a callable ``open(scene, config) -> (frame index -> (descriptors, saliency))``, one line in
-BACKENDS and its name in FeaturesConfig.backend.
+A new backend is one file with a callable ``open(scene, config) -> (frame index -> (descriptors, saliency))``, one
+line in BACKENDS and its name in FeaturesConfig.backend.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def normalise(values: Float[np.ndarray, "... D"]) -> Float32[np.ndarray, "... D"
 
 
 def fit_pca(describe: Describe, n_frames: int, features: FeaturesConfig) -> PCA:
-    """PCA of normalised descriptors, every ``sample_interval``-th pixel of the list over all frames; more on small scenes."""
+    """PCA of normalised descriptors, every ``sample_interval``-th pixel of the list over all frames; more on small
+    scenes."""
     samples: list[np.ndarray] = []
     interval, start = 0, 0
     for i in tqdm(range(n_frames), desc="descriptor samples", unit="frame"):
@@ -124,8 +126,8 @@ def summarise(
     """Numbers and verdict: how much variance the basis keeps, how much of the frames is salient."""
     explained, salient = float(pca.explained_variance_ratio_.sum()), float(salient_fraction.mean())
     empty = int((salient_fraction < 1e-4).sum())
-    words = f"{features.components} components of {pca.n_features_in_} keep {explained:.1%} of the variance; {salient:.1%} of the pixels are salient."
-    verdict = "good"
+    words = f"{features.components} components of {pca.n_features_in_} keep {explained:.1%} of the variance;
+    {salient:.1%} of the pixels are salient." verdict = "good"
     if salient < 1e-4:
         verdict = "poor"
         words += " Nothing is salient, so no object can be found: the motion masks are empty. See the motion stage."

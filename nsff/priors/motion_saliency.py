@@ -1,8 +1,9 @@
-"""Soft saliency from motion: how much a pixel belongs to something that moves, in [0, 1], with edges that follow the image.
+"""Soft saliency from motion: how much a pixel belongs to something that moves, in [0, 1], with edges that follow the
+image.
 
-Notation. Image (H,W,3) RGB in [0,1]; mask (H,W) is the motion mask; flow (H,W,2) is (right, down) in pixels. The residual is the
-distance in pixels between a pixel's flow and the flow that the static world around it suggests. Lengths made for 288 rows scale
-with the height.
+Notation. Image (H,W,3) RGB in [0,1]; mask (H,W) is the motion mask; flow (H,W,2) is (right, down) in pixels. The
+residual is the distance in pixels between a pixel's flow and the flow that the static world around it suggests.
+Lengths made for 288 rows scale with the height.
 """
 
 from __future__ import annotations
@@ -16,24 +17,57 @@ from jaxtyping import Bool, Float32
 REFERENCE_ROWS = 288.0
 
 
+# Motion masks are dilated and flow is blurred at outlines: in this ring inside the mask's edge, colour and flow decide.
+RING = 3
+RING_CONFIDENCE = 0.2
+
+
 def soft_saliency(
     image: Float32[np.ndarray, "H W 3"], mask: Bool[np.ndarray, "H W"], flows: Sequence[Float32[np.ndarray, "H W 2"]]
 ) -> Float32[np.ndarray, "H W"]:
     """Saliency of one frame: the motion mask, weighted by the residuals of its flows, smoothed along image edges.
 
-    ``flows`` are those of the frame (to the next, to the previous, or both). A masked pixel keeps at least half its weight
-    where the residual is small, since a limb at rest belongs to the body that moves. The background is 0.
+    ``flows`` are those of the frame (to the next, to the previous, or both). Deep inside the mask a pixel keeps at
+    least half its weight where the residual is small, since a limb at rest belongs to the body that moves; near the
+    mask's outline the residual and the colours decide. The background is 0.
     """
     rows = mask.shape[0] / REFERENCE_ROWS
-    residual = (
-        np.max([flow_residual(flow, mask) for flow in flows], axis=0) if flows else np.zeros(mask.shape, np.float32)
-    )
+    residuals = [flow_residual(flow, mask) for flow in flows]
     # One pixel at 288 rows is what the epipolar test of the masks calls motion too.
-    evidence = mask * (0.5 + 0.5 * (1.0 - np.exp(-((residual / max(rows, 1e-6)) ** 2))))
-    smooth = guided_filter(image, evidence.astype(np.float32), radius=max(2, round(8 * rows)), epsilon=0.02**2)
+    moves = 1.0 - np.exp(-((np.max(residuals, axis=0) / rows) ** 2)) if residuals else np.ones(mask.shape)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RING + 1, 2 * RING + 1))
+    core = cv2.erode(mask.astype(np.uint8), kernel, borderValue=1) > 0
+    evidence = np.where(core, 0.5 + 0.5 * moves, moves * mask).astype(np.float32)
+    confidence = np.where(mask & ~core, RING_CONFIDENCE, 1.0).astype(np.float32)
+    smooth = guided_filter(image, evidence, confidence, radius=max(3, round(8 * rows)), epsilon=0.02**2)
     # A guided filter leaves faint values far from the mask; the gate and the offset take them to zero.
-    gate = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), max(1.0, 4 * rows))
+    gate = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), max(1.0, 2 * rows))
     return np.clip((smooth * np.clip(2 * gate, 0, 1) - 0.05) / 0.95, 0, 1).astype(np.float32)
+
+
+def steady_saliency(
+    own: Float32[np.ndarray, "H W"],
+    neighbours: Sequence[Float32[np.ndarray, "H W"]],
+    flows: Sequence[tuple[Float32[np.ndarray, "H W 2"], Bool[np.ndarray, "H W"]]],
+) -> Float32[np.ndarray, "H W"]:
+    """Median of a frame's saliency and its neighbours', looked up along the flows to them; the mean where only two
+    exist.
+
+    What rests for a frame stays salient, what flares up for one does not. Pixels without consistent flow keep their
+    own.
+    """
+    carried = [
+        np.where(valid, look_up(value, flow), own) for value, (flow, valid) in zip(neighbours, flows, strict=True)
+    ]
+    return np.median(np.stack([own, *carried]), axis=0).astype(np.float32)
+
+
+def look_up(values: Float32[np.ndarray, "H W"], flow: Float32[np.ndarray, "H W 2"]) -> Float32[np.ndarray, "H W"]:
+    """Values at the end points of the flow (bilinear); the nearest border value outside."""
+    height, width = values.shape
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    x, y = x + flow[..., 0].astype(np.float32), y + flow[..., 1].astype(np.float32)
+    return cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def flow_residual(flow: Float32[np.ndarray, "H W 2"], mask: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
@@ -55,16 +89,25 @@ def flow_residual(flow: Float32[np.ndarray, "H W 2"], mask: Bool[np.ndarray, "H 
 
 
 def guided_filter(
-    guide: Float32[np.ndarray, "H W 3"], signal: Float32[np.ndarray, "H W"], radius: int, epsilon: float
+    guide: Float32[np.ndarray, "H W 3"],
+    signal: Float32[np.ndarray, "H W"],
+    confidence: Float32[np.ndarray, "H W"],
+    radius: int,
+    epsilon: float,
 ) -> Float32[np.ndarray, "H W"]:
-    """Edge-aware smoothing: in each window the result is the affine function of the guide's colours nearest to the signal.
+    """Edge-aware smoothing: in each window the result is the affine function of the guide's colours nearest to the
+    signal.
 
-    ``radius`` in pixels, ``epsilon`` a variance of colours in [0,1]. Source: He, Sun, Tang, Guided Image Filtering, eqs. 19-21.
+    Pixels count by their confidence, > 0. ``radius`` in pixels, ``epsilon`` a variance of colours in [0,1]. Source: He, Sun,
+    Tang, Guided Image Filtering, eqs. 19-21, with weighted means.
     """
     size = (2 * radius + 1, 2 * radius + 1)
+    weight = cv2.blur(confidence, size, borderType=cv2.BORDER_REFLECT)
 
     def mean(value: np.ndarray) -> np.ndarray:
-        return cv2.blur(value, size, borderType=cv2.BORDER_REFLECT)
+        weights = confidence if value.ndim == 2 else confidence[..., None]
+        total = weight if value.ndim == 2 else weight[..., None]
+        return cv2.blur(value * weights, size, borderType=cv2.BORDER_REFLECT) / total
 
     mean_guide, mean_signal = mean(guide), mean(signal)
     covariance = np.empty((*signal.shape, 3, 3), np.float32)
@@ -76,4 +119,6 @@ def guided_filter(
     cross = mean(guide * signal[..., None]) - mean_guide * mean_signal[..., None]
     slope = np.linalg.solve(covariance, cross[..., None])[..., 0]
     offset = mean_signal - (slope * mean_guide).sum(2)
-    return ((mean(slope) * guide).sum(2) + mean(offset)).astype(np.float32)
+    # Windows that are sure of themselves count more in the final average.
+    slope, offset = cv2.blur(slope * weight[..., None], size), cv2.blur(offset * weight, size)
+    return (((slope * guide).sum(2) + offset) / cv2.blur(weight, size)).astype(np.float32)

@@ -1,0 +1,101 @@
+"""How steady object masks are over time: overlap of each mask with the next one carried back along the flow, or
+jitter of areas.
+
+Notation. Labels are (H,W) integers per frame, 0 background; flow (H,W,2) is (right, down) in pixels from frame i to
+i+1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, Integer
+
+from nsff.scene import Scene
+
+Flow = tuple[Float32[np.ndarray, "H W 2"], Bool[np.ndarray, "H W"]]
+
+
+def warped_overlap(first: Integer[np.ndarray, "H W"], second: Integer[np.ndarray, "H W"], flow: Flow) -> float | None:
+    """Intersection over union of the foregrounds, counting a pixel as agreeing only if its label is the same.
+
+    The second frame's label is looked up where the flow leads; pixels without consistent flow are left out. None
+    where both are empty.
+    """
+    vectors, valid = flow
+    height, width = first.shape
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    target_x, target_y = x + vectors[..., 0], y + vectors[..., 1]
+    inside = valid & (target_x >= 0) & (target_y >= 0) & (target_x <= width - 1) & (target_y <= height - 1)
+    carried = cv2.remap(
+        second.astype(np.uint8), target_x.astype(np.float32), target_y.astype(np.float32), cv2.INTER_NEAREST
+    )
+    union = inside & ((first > 0) | (carried > 0))
+    return float((first[union] == carried[union]).mean()) if union.any() else None
+
+
+def area_jitter(areas: Sequence[float]) -> float:
+    """Mean relative change of an area from frame to frame (0 is steady), over frames where either has it."""
+    now, after = np.array(areas[:-1], float), np.array(areas[1:], float)
+    larger = np.maximum(now, after)
+    seen = larger > 0
+    return float((np.abs(after - now)[seen] / larger[seen]).mean()) if seen.any() else 0.0
+
+
+def describe_masks(
+    scene: Scene, labels: Sequence[Integer[np.ndarray, "H W"]], frames: Sequence[int]
+) -> dict[str, object]:
+    """Numbers for summaries: objects, area fractions, jitter and flow-warped overlap.
+
+    ``frames`` are the frame indices of the views, which are training views; overlap is taken where consecutive views
+    show consecutive frames and the scene has flow for them.
+    """
+    objects = sorted({int(k) for view in labels for k in np.unique(view)} - {0})
+    areas = {k: [float((view == k).mean()) for view in labels] for k in objects}
+    overlaps = []
+    for first, second, i, j in zip(labels[:-1], labels[1:], frames[:-1], frames[1:], strict=True):
+        path = scene.flow_dir / scene.flow_name(i, "fwd")
+        if j == i + 1 and path.exists():
+            overlaps.append(warped_overlap(first, second, scene.flow(i, "fwd")))
+    known = [value for value in overlaps if value is not None]
+    return {
+        "n_objects": len(objects),
+        "area_fractions": {str(k): float(np.mean(areas[k])) for k in objects},
+        "views_with_object": {str(k): int(np.count_nonzero(areas[k])) for k in objects},
+        "area_jitter": {str(k): area_jitter(areas[k]) for k in objects},
+        "foreground_fraction": float(np.mean([(view > 0).mean() for view in labels])) if len(labels) else 0.0,
+        "warped_overlap": float(np.mean(known)) if known else None,
+        "views": len(labels),
+    }
+
+
+def judge(numbers: dict[str, object]) -> tuple[str, str]:
+    """Verdict and words for masks described by ``describe_masks``."""
+    foreground, overlap = numbers["foreground_fraction"], numbers["warped_overlap"]
+    areas, jitter = numbers["area_fractions"], numbers["area_jitter"]
+    assert isinstance(foreground, float) and isinstance(areas, dict) and isinstance(jitter, dict)
+    if not areas:
+        return "poor", "No object: everything is background."
+    listed = ", ".join(f"{k}: {value:.1%}" for k, value in list(areas.items())[:6])
+    words = f"{len(areas)} object{'s' if len(areas) > 1 else ''} ({listed} of the picture)"
+    worst = max(jitter.values())
+    if isinstance(overlap, float):
+        words += f", masks carried by flow overlap {overlap:.2f} from frame to frame."
+        steady, shaky = overlap >= 0.7, overlap < 0.4
+    else:
+        words += f", areas change by up to {worst:.0%} from frame to frame."
+        steady, shaky = worst <= 0.3, worst > 0.7
+    if foreground > 0.7:
+        return (
+            "doubtful",
+            words + " Most of the picture is called an object: saliency or motion masks are probably wrong.",
+        )
+    if shaky:
+        return (
+            "poor",
+            words
+            + " The masks flicker; features or saliency are not consistent over time. Train longer, or see the features stage.",
+        )
+    return ("good", words) if steady else ("doubtful", words + " The masks are unsteady: look at the preview.")

@@ -1,0 +1,106 @@
+"""Reading the rendered maps of the views that are decomposed.
+
+Notation. A view is one entry of maps/views.json: index, split, camera (a frame index) and time. Features (h,w,C) float16,
+saliency (H,W) in [0,1]; rgb (H,W,3) uint8; depth (H,W) in grey levels 0..255 of the scene's normalised disparity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float16, Float32, Integer, UInt8
+
+from nsff.decompose.colours import colour_labels, overlay
+from nsff.errors import StageError
+from nsff.io import read_image, read_json, read_mask, write_image
+from nsff.scene import Scene
+
+TRAINING = "training"
+
+
+@dataclass(frozen=True)
+class View:
+    index: int
+    split: str
+    camera: int
+    time: float
+
+
+def read_views(scene: Scene) -> list[View]:
+    """Views in the order of the file; raises StageError where it is not usable or has no training view."""
+    path = scene.maps_dir / "views.json"
+    content = read_json(path)
+    try:
+        views = [View(int(v["index"]), str(v["split"]), int(v["camera"]), float(v["time"])) for v in content]
+    except (KeyError, TypeError, ValueError) as error:
+        raise StageError(path, f"is not a list of views ({error})", "delete maps/ and run again") from None
+    if not any(view.split == TRAINING for view in views):
+        raise StageError(
+            path, f"has no view of split '{TRAINING}', which alone defines the clusters", "delete maps/ and run again"
+        )
+    return views
+
+
+def training_views(views: Sequence[View]) -> list[View]:
+    return [view for view in views if view.split == TRAINING]
+
+
+def read_features(scene: Scene, view: View) -> Float16[np.ndarray, "h w C"]:
+    """Memory-mapped features of a view; raises StageError when missing, of a wrong shape or not finite."""
+    path = scene.maps_dir / f"{view.index}_features.npy"
+    try:
+        features = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise StageError(path, "missing", "train with field.features: true, then run the maps stage") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise StageError(path, f"not readable ({error})", "delete maps/ and run again") from None
+    if features.ndim != 3 or not np.isfinite(features).all():
+        raise StageError(
+            path, f"has shape {features.shape} or values that are not finite", "delete maps/ and run again"
+        )
+    return features
+
+
+def read_saliency(scene: Scene, view: View) -> Float32[np.ndarray, "H W"]:
+    """Saliency in [0,1] from {i}_sal.png, 8 or 16 bit."""
+    path = scene.maps_dir / f"{view.index}_sal.png"
+    if not path.exists():
+        raise StageError(path, "missing", "train with field.saliency: true, then run the maps stage")
+    return _unit(read_mask(path))
+
+
+def read_rgb(scene: Scene, view: View, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:
+    return read_image(scene.maps_dir / f"{view.index}_rgb.png", size)
+
+
+def read_depth(scene: Scene, view: View, size: tuple[int, int] | None = None) -> Float32[np.ndarray, "H W"]:
+    """Grey levels 0..255 (not rounded) of {i}_depth.png."""
+    return 255 * _unit(read_mask(scene.maps_dir / f"{view.index}_depth.png", size))
+
+
+def _unit(values: np.ndarray) -> Float32[np.ndarray, "H W"]:
+    return values.astype(np.float32) / np.iinfo(values.dtype).max
+
+
+def write_mask_folder(folder: Path, view: View, labels: Integer[np.ndarray, "H W"]) -> None:
+    """Writes {i}.png (integer labels, 8 bit) and its coloured copy colour/{i}.png."""
+    if labels.max(initial=0) > 255:
+        raise StageError(folder, f"label {labels.max()} does not fit 8 bits", "use fewer decompose.max_clusters")
+    write_image(folder / f"{view.index}.png", labels.astype(np.uint8))
+    write_image(folder / "colour" / f"{view.index}.png", colour_labels(labels))
+
+
+def write_preview(scene: Scene, folder: Path, views: Sequence[View], n: int = 6) -> None:
+    """preview.png: up to n training views spread over the clip with their objects tinted, three in a row."""
+    chosen = [views[i] for i in np.unique(np.linspace(0, len(views) - 1, n).round().astype(int))]
+    tiles = []
+    for view in chosen:
+        labels = read_mask(folder / f"{view.index}.png")
+        tiles.append(overlay(labels, read_rgb(scene, view, labels.shape)))  # type: ignore[arg-type]
+    columns = min(3, len(tiles))
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
+    rows = [np.concatenate(tiles[i : i + columns], axis=1) for i in range(0, len(tiles), columns)]
+    write_image(folder / "preview.png", np.concatenate(rows, axis=0))

@@ -1,0 +1,68 @@
+"""Which clusters belong together, and which are salient objects (SAFF; specification section 6.1, steps 6 and 7).
+
+Notation. Labels 0..K-1; merge (K,) leads a label to the lowest label of its group; saliency (V,K) is the mean
+saliency of each label in each of V views, NaN where a view does not show it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64, Integer
+
+
+def merge_map(centroids: Float[np.ndarray, "K C"], similarity: float) -> Int64[np.ndarray, K]:
+    """The label that each label becomes: that of the first earlier centroid with a cosine above ``similarity``.
+
+    Chains are resolved: if 2 merges into 1 and 1 into 0, then 2 becomes 0. A similarity of 1 merges nothing.
+    """
+    directions = np.asarray(centroids, np.float64)
+    directions = directions / np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
+    cosine = np.clip(directions @ directions.T, -1, 1)
+    merge = np.arange(len(centroids))
+    if similarity >= 1:
+        return merge
+    for second in range(1, len(centroids)):
+        similar = np.flatnonzero(cosine[second, :second] > similarity)
+        if len(similar):
+            merge[second] = merge[similar[0]]
+    return merge
+
+
+def mean_by_label(
+    values: Float[np.ndarray, "H W"], labels: Integer[np.ndarray, "H W"], n_labels: int
+) -> Float[np.ndarray, K]:
+    """Mean of a map over each label's pixels; NaN for labels that do not occur."""
+    count = np.bincount(labels.ravel(), minlength=n_labels)
+    total = np.bincount(labels.ravel(), values.ravel(), minlength=n_labels)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def needed_votes(n_views: int, fraction: float) -> int:
+    """ceil(fraction · views): 17 of 24 and 34 of 48 at 0.7."""
+    # The subtraction keeps products such as 0.07·100 = 7.000000000000001 at 7.
+    return max(1, math.ceil(fraction * n_views - 1e-9))
+
+
+def count_votes(saliency: Float[np.ndarray, "V K"], threshold: float) -> Int64[np.ndarray, K]:
+    """Views in which a label's mean saliency exceeds the threshold. A view that does not show the label does not
+    vote."""
+    return (np.nan_to_num(saliency, nan=-np.inf) > threshold).sum(0)
+
+
+def vote(saliency: Float[np.ndarray, "V K"], threshold: float, fraction: float) -> Bool[np.ndarray, K]:
+    """Labels that are salient: with votes from at least ``needed_votes`` of the views."""
+    return count_votes(saliency, threshold) >= needed_votes(len(saliency), fraction)
+
+
+def overall_saliency(saliency: Float[np.ndarray, "V K"]) -> Float[np.ndarray, K]:
+    """Mean over the views that show a label; 0 for labels never shown."""
+    shown = np.isfinite(saliency)
+    return np.where(shown, saliency, 0).sum(0) / np.maximum(shown.sum(0), 1)
+
+
+def best_label(saliency: Float[np.ndarray, "V K"]) -> Bool[np.ndarray, K]:
+    """The one label with the highest mean saliency over the views that show it; none where all saliency is zero."""
+    mean = overall_saliency(saliency)
+    return (np.arange(len(mean)) == mean.argmax()) & (mean > 0)
