@@ -69,7 +69,7 @@ def _texture(seed: int, size: int = 256) -> np.ndarray:
     """Band-limited noise (size,size,3) float32 in 0..255, with detail at several scales."""
     generator = np.random.default_rng(seed)
     result = np.zeros((size, size, 3), np.float32)
-    for cells, weight in ((8, 1.0), (32, 0.8), (96, 0.5)):
+    for cells, weight in ((12, 1.0), (36, 0.8), (72, 0.5)):
         result += weight * cv2.resize(
             generator.random((cells, cells, 3), dtype=np.float32), (size, size), interpolation=cv2.INTER_CUBIC
         )
@@ -100,7 +100,7 @@ def render_tiny(count: int = 8, height: int = 48, width: int = 64) -> tuple[np.n
             x = (u - K[0, 2]) / focal * z + camera[0] - cx - speed * i
             y = (v - K[1, 2]) / focal * z + camera[1] - cy
             inside = (abs(x) <= rx) & (abs(y) <= ry)
-            grid = [(60 * value + 128).astype(np.float32) for value in (x, y)]
+            grid = [(16 * value + 128).astype(np.float32) for value in (x, y)]
             colour = cv2.remap(textures[seed], grid[0], grid[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
             frames[i][inside] = np.round(colour[inside])
             depth[i][inside] = z

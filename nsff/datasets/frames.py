@@ -1,0 +1,134 @@
+"""Folders of images: png, jpg, webp, tif, bmp; sorted naturally (2 before 10), one size.
+
+EXIF orientation is applied, 16 bits are reduced to 8 (v / 257), grey becomes RGB, transparency is laid over white.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from nsff.datasets.base import FOLDER_FRAME_RATE, Frame, Source, check_range, over_white
+from nsff.errors import InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+# EXIF orientation: (transpose, flip left-right, flip top-bottom, degrees counterclockwise).
+_ORIENTATIONS = {
+    1: (False, False, False, 0), 2: (False, True, False, 0), 3: (False, True, True, 180), 4: (False, False, True, 0),
+    5: (True, False, False, 90), 6: (True, True, False, 270), 7: (True, True, True, 270), 8: (True, False, True, 90),
+}  # fmt: skip
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key in which runs of digits compare as numbers."""
+    parts = re.split(r"(\d+)", name.lower())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Image files of a folder by suffix, sorted naturally; hidden files are left out."""
+    files = [
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+    ]
+    return sorted(files, key=lambda file: (natural_key(file.stem), file.name))
+
+
+class FrameFolder(Source):
+    """A folder of images, or a folder with them in images/."""
+
+    kind = "frames"
+
+    def __init__(self, path: Path, images: Path | None = None) -> None:
+        super().__init__(path)
+        self.folder = images or images_folder(self.path)
+        self.files = list_images(self.folder)
+        self.count = len(self.files)
+        if not self.files:
+            others = sorted(file.name for file in self.folder.iterdir())[:3]
+            problem = "has no images" + (f"; it holds {', '.join(others)}" if others else "")
+            raise InputError(self.folder, problem, f"give a folder of images ({', '.join(SUFFIXES)}), or a video file")
+        stems: dict[str, Path] = {}
+        for file in self.files:
+            if file.stem in stems:
+                raise InputError(
+                    file, f"has the same name as {stems[file.stem].name}", "keep one image per frame in the folder"
+                )
+            stems[file.stem] = file
+        ignored = sum(1 for file in self.folder.iterdir() if file.is_file()) - len(self.files)
+        if ignored:
+            self.note(f"{ignored} files in {self.folder.name}/ that are no images were left out")
+
+    def frames(self, start: int, end: int | None, stride: int) -> Iterator[Frame]:
+        check_range(self.folder, len(self.files), start, end, stride)
+        for index in range(start, len(self.files) if end is None else end, stride):
+            file = self.files[index]
+            yield Frame(index, file.name, index / FOLDER_FRAME_RATE, self._read(file))
+
+    def _read(self, file: Path) -> UInt8[np.ndarray, "H W 3"]:
+        image = read_picture(file)
+        if image.dtype == np.uint16:
+            self.note("16-bit images were reduced to 8 bits")
+            image = np.round(image / 257).astype(np.uint8)
+        if image.shape[2] == 4:
+            image, transparent = over_white(image)
+            self.alpha |= transparent
+        image, degrees = apply_orientation(image, exif_orientation(file))
+        self.rotation = degrees or self.rotation
+        return image
+
+
+def read_picture(file: Path) -> np.ndarray:
+    """(H,W,3) RGB or (H,W,4) RGBA, uint8 or uint16, as stored (before EXIF orientation); InputError if unreadable."""
+    data = np.fromfile(file, np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if image is None:
+        raise InputError(
+            file, "is no readable image (corrupt, truncated, or not what its name says)", "replace or remove the file"
+        )
+    if image.dtype not in (np.uint8, np.uint16):
+        raise InputError(file, f"has pixels of type {image.dtype}", "store frames with 8 or 16 bits per channel")
+    if image.ndim == 2:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    if image.shape[2] == 2:
+        return np.concatenate([image[..., :1]] * 3 + [image[..., 1:]], axis=2)
+    return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+
+
+def exif_orientation(file: Path) -> int:
+    """EXIF orientation 1..8; 1 where the file has none."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as picture:
+            value = picture.getexif().get(0x0112, 1)
+    except (OSError, ValueError, SyntaxError):
+        return 1
+    return value if value in _ORIENTATIONS else 1
+
+
+def apply_orientation(image: np.ndarray, orientation: int) -> tuple[np.ndarray, int]:
+    """The upright image and the degrees counterclockwise it was turned by. Source: Exif 2.32, tag 0x0112."""
+    transpose, left_right, top_bottom, degrees = _ORIENTATIONS[orientation]
+    image = image.transpose(1, 0, 2) if transpose else image
+    image = image[:, ::-1] if left_right else image
+    image = image[::-1] if top_bottom else image
+    return np.ascontiguousarray(image), degrees
+
+
+def images_folder(path: Path) -> Path:
+    """``path`` where it holds images, else its images/ where that exists, else ``path``."""
+    if not path.is_dir():
+        raise InputError(path, "no such folder", "check input.path")
+    return path / "images" if not list_images(path) and (path / "images").is_dir() else path
+
+
+def matches(path: Path) -> bool:
+    """A folder with images in it or in images/."""
+    return path.is_dir() and bool(list_images(images_folder(path)))

@@ -1,0 +1,96 @@
+"""Depth and flow files that come with a source.
+
+Disparity: relative inverse depth, larger is nearer. Flow: (right, down) in pixels of its own size, with a mask that is
+True where it holds. Both may have another size than the frames, but not another shape.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from nsff.errors import InputError
+
+_REMEDY = "make the file again, or take its folder away so that the prior is computed"
+
+
+def load_array(path: Path, key: str | None = None, default: str | None = None) -> np.ndarray:
+    """The array of a .npy, or ``key`` (else ``default``) of a .npz; never unpickles. InputError names the file."""
+    try:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return content
+        with content:
+            return content[default if default in content and key not in content else key]
+    except FileNotFoundError:
+        raise InputError(path, "no such file", _REMEDY) from None
+    except KeyError:
+        raise InputError(path, f"has no array {key}", _REMEDY) from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(path, f"not readable ({error})", _REMEDY) from None
+
+
+def first_existing(candidates: Sequence[Path]) -> Path:
+    """The first path that exists; the first of all where none does (so that the error names it)."""
+    return next((path for path in candidates if path.exists()), candidates[0])
+
+
+def read_disparity(path: Path) -> Float32[np.ndarray, "h w"]:
+    """Disparity from .npy (as MiDaS leaves it); a leading or trailing axis of length 1 goes."""
+    return _checked_disparity(path, load_array(path))
+
+
+def read_depth_as_disparity(path: Path) -> Float32[np.ndarray, "h w"]:
+    """1/depth from a .npz with ``depth`` (z, scene units); 0 where the depth is infinite."""
+    depth = load_array(path, "depth").astype(np.float32)
+    if np.isnan(depth).any() or (depth <= 0).any():
+        raise InputError(path, "has depths that are not positive", "write z > 0, or infinity where nothing is")
+    return _checked_disparity(path, 1 / depth)
+
+
+def _checked_disparity(path: Path, disparity: np.ndarray) -> np.ndarray:
+    disparity = np.squeeze(disparity)
+    if disparity.ndim != 2 or disparity.dtype.kind not in "fiu":
+        raise InputError(
+            path, f"has shape {disparity.shape} and type {disparity.dtype}, expected (height, width)", _REMEDY
+        )
+    disparity = disparity.astype(np.float32)
+    if not np.isfinite(disparity).all():
+        raise InputError(path, "has values that are not finite", _REMEDY)
+    return disparity
+
+
+def read_given_flow(path: Path) -> tuple[Float32[np.ndarray, "h w 2"], Bool[np.ndarray, "h w"]]:
+    """Flow and its mask from a .npz with ``flow`` and ``mask`` or ``visible``; what is not finite is masked and 0."""
+    flow = load_array(path, "flow").astype(np.float32)
+    mask = load_array(path, "mask", "visible").astype(bool)
+    if flow.ndim != 3 or flow.shape[2] != 2 or mask.shape != flow.shape[:2]:
+        raise InputError(
+            path,
+            f"has flow {flow.shape} and mask {mask.shape}, expected (height, width, 2) and (height, width)",
+            _REMEDY,
+        )
+    finite = np.isfinite(flow).all(axis=2)
+    flow[~finite] = 0
+    return flow, mask & finite
+
+
+class TruthPriors:
+    """Rendered truth as given priors: ``folder``/depth/%05d.npz (depth), flow/%05d_{fwd,bwd}.npz (flow, visible)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self.has_depth = (self.folder / "depth").is_dir()
+        self.has_flow = (self.folder / "flow").is_dir()
+        if not self.has_depth and not self.has_flow:
+            raise InputError(self.folder, "has neither depth/ nor flow/", "check input.truth_priors")
+
+    def disparity(self, index: int) -> Float32[np.ndarray, "h w"]:
+        return read_depth_as_disparity(self.folder / "depth" / f"{index:05d}.npz")
+
+    def flow(self, index: int, direction: str) -> tuple[Float32[np.ndarray, "h w 2"], Bool[np.ndarray, "h w"]]:
+        return read_given_flow(self.folder / "flow" / f"{index:05d}_{direction}.npz")

@@ -1,0 +1,214 @@
+"""The truth layouts of the protocols (docs/protocols.md, section "Truth layouts"): one function each, path to Truth.
+
+``frames`` are the source numbers of the scene's frames, in order; None stands for all that the truth knows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nsff.cameras import Cameras
+from nsff.cameras.llff import read_poses_bounds
+from nsff.datasets.frames import list_images
+from nsff.datasets.nvidia import NvidiaScene
+from nsff.datasets.truth import Truth, TruthCamera, TruthView
+from nsff.errors import InputError, StageError
+from nsff.io import read_json
+
+RIG = 12
+"""Cameras of NVIDIA's rig; source frame t is filmed by camera t mod RIG."""
+
+
+# --- views: held-out cameras given by numbers ------------------------------------------------------------------------
+def views(path: Path, frames: Sequence[int] | None) -> Truth:
+    """cameras.json (here or in truth/) and heldout/images/%02d.png, heldout/labels/%02d.png (here or beside)."""
+    root = path / "truth" if (path / "truth" / "cameras.json").exists() else path
+    content = _truth_cameras(root / "cameras.json")
+    width, height = int(content["width"]), int(content["height"])
+    K = np.asarray(content["K"], dtype=np.float64)
+    poses = {int(camera["id"]): np.asarray(camera["w2c"], dtype=np.float64)[:3] for camera in content["cameras"]}
+    camera_at = {int(time): int(camera) for camera, time in content["mono"]}
+    frames = sorted(camera_at) if frames is None else list(frames)
+    unknown = [frame for frame in frames if frame not in camera_at]
+    if unknown:
+        raise InputError(
+            root / "cameras.json", f"mono has no camera for source frame {unknown[0]}", "this truth is of another clip"
+        )
+    place = {frame: i for i, frame in enumerate(frames)}
+    heldout = next(
+        (folder for folder in (root / "heldout", root.parent / "heldout") if folder.is_dir()), root / "heldout"
+    )
+    found = []
+    for index, (camera, time) in enumerate(content["heldout"]):
+        if time in place:
+            image, labels = heldout / "images" / f"{index:02d}.png", heldout / "labels" / f"{index:02d}.png"
+            if not image.exists():
+                raise InputError(image, "no such file", f"cameras.json lists {len(content['heldout'])} held-out views")
+            true_camera = TruthCamera(K, poses[camera], width, height)
+            found.append(
+                TruthView(
+                    index, "heldout", float(place[time]), true_camera, None, image, labels if labels.exists() else None
+                )
+            )
+    near_far = np.tile([float(content.get("near", 1.0)), float(content.get("far", 100.0))], (len(frames), 1))
+    own = np.array([poses[camera_at[frame]] for frame in frames])
+    cameras = Cameras(np.tile(K, (len(frames), 1, 1)), own, near_far, width, height)
+    return Truth("views", path, found, cameras)
+
+
+def _truth_cameras(path: Path) -> dict[str, Any]:
+    try:
+        content = read_json(path)
+    except StageError as error:
+        raise InputError(path, error.problem, "give the truth folder with cameras.json") from None
+    missing = [key for key in ("width", "height", "K", "cameras", "mono", "heldout") if key not in content]
+    if missing:
+        raise InputError(path, f"lacks {', '.join(missing)}", "see docs/protocols.md, section Truth layouts")
+    return content
+
+
+# --- masks: labels of the training views -----------------------------------------------------------------------------
+def masks(path: Path, frames: Sequence[int] | None) -> Truth:
+    """One mask per source frame, in natural order of names: in the folder itself, labels/, masks/ or truth/labels/."""
+    folders = [path, path / "labels", path / "masks", path / "truth" / "labels"]
+    files = next((files for folder in folders if folder.is_dir() and (files := list_images(folder))), [])
+    if not files:
+        raise InputError(path, "holds no masks", "give a folder with masks, labels/ or masks/")
+    frames = list(range(len(files))) if frames is None else list(frames)
+    if max(frames) >= len(files):
+        raise InputError(
+            path, f"has {len(files)} masks, but source frame {max(frames)} was taken", "give one mask per source frame"
+        )
+    found = [TruthView(i, "training", float(i), None, i, None, files[frame]) for i, frame in enumerate(frames)]
+    return Truth("masks", path, found)
+
+
+# --- NVIDIA Dynamic Scene --------------------------------------------------------------------------------------------
+def nsff24(path: Path, frames: Sequence[int] | None) -> Truth:
+    """All cameras but the training camera at every time: mv_images/%05d/cam%02d.jpg, mv_masks/ (here or in dense/)."""
+    root = next((folder for folder in (path, path / "dense") if (folder / "mv_images").is_dir()), None)
+    if root is None:
+        raise InputError(path, "has no mv_images/, nor has its dense/", "give the scene's folder in NSFF's layout")
+    times = sorted(int(folder.name) for folder in (root / "mv_images").iterdir() if folder.name.isdecimal())
+    frames = times if frames is None else list(frames)
+    rig = max(
+        (
+            int(match[1])
+            for file in (root / "mv_images" / f"{frames[0]:05d}").glob("cam*")
+            if (match := re.fullmatch(r"cam(\d+)", file.stem))
+        ),
+        default=RIG,
+    )
+    found, notes = [], []
+    for camera in range(rig):
+        if _frame_of_camera(frames, camera, rig) is None:
+            notes.append(f"camera {camera} films none of the frames that were taken; its views are left out")
+    for i, time in enumerate(frames):
+        for camera in range(rig):
+            training = _frame_of_camera(frames, camera, rig)
+            if camera != time % rig and training is not None:
+                image = _multi_view(root / "mv_images", time, camera)
+                if image is None:
+                    raise InputError(
+                        root / "mv_images" / f"{time:05d}" / f"cam{camera + 1:02d}.jpg",
+                        "no such file",
+                        "protocol nsff24 needs all cameras at all times",
+                    )
+                mask = _multi_view(root / "mv_masks", time, camera)
+                found.append(TruthView(len(found), "heldout", float(i), None, training, image, None, mask))
+    return Truth("nsff24", path, found, _own_cameras(root, frames), notes=notes)
+
+
+def saff(path: Path, frames: Sequence[int] | None) -> Truth:
+    """gt_masks/{training,nv_spatial,nv_static}_%2d.png (here or in gt_masks/), colours from mv_images near by.
+
+    With M training masks, nv_spatial i is camera 0 at time i - M, nv_static i is camera i - 2M at time 0 (M is 24).
+    """
+    folder = path / "gt_masks" if (path / "gt_masks").is_dir() else path
+    files: dict[tuple[str, int], Path] = {}
+    for file in sorted(folder.iterdir()):
+        match = re.fullmatch(r"(training|nv_spatial|nv_static)_\s*(\d+)", file.stem)
+        if match and file.suffix.lower() == ".png":
+            files.setdefault((match[1], int(match[2])), file)
+    total = max((number + 1 for split, number in files if split == "training"), default=0)
+    if not total:
+        raise InputError(folder, "has no training_*.png", "give gt_masks/<scene> of SAFF's data")
+    frames = list(range(total)) if frames is None else list(frames)
+    place = {frame: i for i, frame in enumerate(frames)}
+    near = [path / "dense", path, path.parent / "dense", path.parent]
+    root = next((folder for folder in near if (folder / "mv_images").is_dir()), None)
+    found = []
+    for (split, number), file in sorted(
+        files.items(), key=lambda item: ("training nv_spatial nv_static".index(item[0][0]), item[0][1])
+    ):
+        source_camera, time = {
+            "training": (number, number),
+            "nv_spatial": (0, number - total),
+            "nv_static": (number - 2 * total, 0),
+        }[split]
+        if source_camera in place and time in place:
+            camera, i = place[source_camera], place[time]
+            index = {"training": i, "nv_spatial": len(frames) + i, "nv_static": 2 * len(frames) + camera}[split]
+            # The maps hold camera 0 at all times, and the first twelve cameras at time 0.
+            if (split == "nv_spatial" and camera != 0) or (
+                split == "nv_static" and (i != 0 or camera >= min(len(frames), RIG))
+            ):
+                continue
+            image = _multi_view(root / "mv_images", time, source_camera % RIG) if root else None
+            mask = _multi_view(root / "mv_masks", time, source_camera % RIG) if root else None
+            found.append(TruthView(index, split, float(i), None, camera, image, file, mask))
+    return Truth("saff", path, found, _own_cameras(root, frames) if root else None)
+
+
+def _frame_of_camera(frames: Sequence[int], camera: int, rig: int) -> int | None:
+    """The first scene frame that camera ``camera`` of the rig films."""
+    return next((i for i, frame in enumerate(frames) if frame % rig == camera), None)
+
+
+def _multi_view(folder: Path, time: int, camera: int) -> Path | None:
+    for suffix in (".jpg", ".png"):
+        file = folder / f"{time:05d}" / f"cam{camera + 1:02d}{suffix}"
+        if file.exists():
+            return file
+    return None
+
+
+def _own_cameras(root: Path, frames: Sequence[int]) -> Cameras | None:
+    """True cameras of the frames, from sparse/ or poses_bounds.npy; None where there are none for all of them."""
+    if not (root / "images").is_dir():
+        return None
+    given = NvidiaScene(root).cameras()
+    if given is None or not set(frames) <= set(given.frames):
+        return None
+    return given.cameras[[given.frames.index(frame) for frame in frames]]
+
+
+# --- DynamicNeRF -----------------------------------------------------------------------------------------------------
+def dynnerf12(path: Path, frames: Sequence[int] | None) -> Truth:
+    """v%03d_t%03d.png (camera, time), here or in gt/; camera v is that of source frame v. v = t is a training view."""
+    folder = path / "gt" if (path / "gt").is_dir() else path
+    files = {
+        (int(match[1]), int(match[2])): file
+        for file in list_images(folder) if (match := re.fullmatch(r"v(\d+)_t(\d+)", file.stem))
+    }  # fmt: skip
+    if not files:
+        raise InputError(folder, "has no v000_t*.png", "give the folder with DynamicNeRF's test views")
+    bounds = next(
+        (file for file in (path / "poses_bounds.npy", path.parent / "poses_bounds.npy") if file.exists()), None
+    )
+    cameras = read_poses_bounds(bounds) if bounds else None
+    if frames is None:
+        frames = list(range(len(cameras) if cameras else max(time for _, time in files) + 1))
+    place = {frame: i for i, frame in enumerate(frames)}
+    found = []
+    for (camera, time), file in sorted(files.items()):
+        if camera in place and time in place:
+            split = "training" if camera == time else "heldout"
+            found.append(TruthView(len(found), split, float(place[time]), None, place[camera], file))
+    own = cameras[list(frames)] if cameras and max(frames) < len(cameras) else None
+    return Truth("dynnerf12", path, found, own)

@@ -1,0 +1,190 @@
+"""Video files through PyAV: any container and codec that FFmpeg reads.
+
+Frames come in order of display with their real timestamps (variable frame rates stay variable), upright (the display
+matrix of the container is applied, mirroring included), with square pixels, transparency laid over white. Frames that
+are not taken are decoded but not converted, so any range is exact. Nothing but the current frame is held in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from nsff.datasets.base import Frame, Source, check_range, over_white
+from nsff.errors import InputError
+
+if TYPE_CHECKING:
+    import av
+
+_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+_REMUX = "the file is damaged or incomplete: copy or encode it again"
+
+
+class VideoSource(Source):
+    """One video file; opening it checks that it is one."""
+
+    kind = "video"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        with self._open() as container:
+            stream = _video_stream(self.path, container)
+            self.count = stream.frames or None
+            rate = stream.average_rate or stream.guessed_rate
+            self.frame_rate = float(rate) if rate else None
+
+    def _open(self) -> av.container.InputContainer:
+        import av
+
+        if not self.path.exists():
+            raise InputError(self.path, "no such file", "check input.path")
+        try:
+            return av.open(str(self.path), metadata_errors="replace")
+        except (av.FFmpegError, ValueError, OSError) as error:
+            problem = f"not readable as a video ({_reason(error)})"
+            raise InputError(
+                self.path, problem, f"if it plays elsewhere, encode it as MP4 (H.264); otherwise {_REMUX}"
+            ) from None
+
+    def frames(self, start: int, end: int | None, stride: int) -> Iterator[Frame]:
+        with self._open() as container:
+            stream = _video_stream(self.path, container)
+            stream.thread_type = "AUTO"
+            count, first, last = 0, 0.0, 0.0
+            for frame in self._decode(container, stream):
+                index, count = count, count + 1
+                last = _seconds(frame, stream, index, self.frame_rate)
+                first = last if index == 0 else first
+                if index >= start and (index - start) % stride == 0:
+                    if frame.is_corrupt:
+                        raise InputError(
+                            self.path,
+                            f"frame {index} is damaged",
+                            f"{_REMUX}, or leave the frame out by input.start or input.end",
+                        )
+                    yield Frame(index, f"{self.path.name} frame {index}", last - first, self._picture(frame, stream))
+                if end is not None and count >= end:
+                    break
+            else:
+                self._check_complete(stream, count, last - first)
+        check_range(self.path, count, start, end, stride)
+
+    def _decode(self, container: Any, stream: Any) -> Iterator[Any]:
+        import av
+
+        # FFmpeg's own VP8 and VP9 decoders drop the alpha plane; libvpx keeps it.
+        decoder = None
+        if stream.metadata.get("alpha_mode") == "1" and stream.codec_context.name in ("vp8", "vp9"):
+            name = f"libvpx-{stream.codec_context.name}" if stream.codec_context.name == "vp9" else "libvpx"
+            if name in av.codecs_available:
+                decoder = av.CodecContext.create(name, "r")
+            else:
+                self.note(f"transparency is dropped: this FFmpeg has no {name}")
+        count = 0
+        try:
+            for packet in container.demux(stream):
+                for frame in decoder.decode(packet if packet.size else None) if decoder else packet.decode():
+                    yield frame
+                    count += 1
+        except av.FFmpegError as error:
+            problem = f"cannot be decoded after {count} frames ({_reason(error)})"
+            remedy = f"{_REMUX}, or set input.end to {count}" if count > 1 else _REMUX
+            raise InputError(self.path, problem, remedy) from None
+
+    def _check_complete(self, stream: Any, count: int, duration: float) -> None:
+        """A truncated file may end without an error of the decoder; what it declares then exceeds what came."""
+        declared = stream.frames
+        if not declared and self.frame_rate and (seconds := _declared_duration(stream)):
+            declared = int(seconds * self.frame_rate)
+            count_by_time = max(count, int(duration * self.frame_rate) + 1)
+        else:
+            count_by_time = count
+        # Edit lists and rounding may hide a few frames of a whole file.
+        if count_by_time < declared - max(3, 0.03 * declared):
+            remedy = f"{_REMUX}, or set input.end to {count}" if count > 1 else _REMUX
+            raise InputError(self.path, f"is truncated: {count} of {declared} frames can be read", remedy)
+
+    def _picture(self, frame: Any, stream: Any) -> UInt8[np.ndarray, "H W 3"]:
+        if any(component.is_alpha for component in frame.format.components):
+            image, transparent = over_white(frame.to_ndarray(format="rgba"))
+            self.alpha |= transparent
+        else:
+            image = frame.to_ndarray(format="rgb24")
+        transfer = _HDR_TRANSFERS.get(int(frame.color_trc))
+        if transfer:
+            self.note(f"the video is HDR ({transfer}); its colours are taken without tone mapping and look flat")
+        aspect = stream.sample_aspect_ratio
+        if aspect and aspect != 1:
+            self.note(f"pixels of aspect {aspect} were made square")
+            image = cv2.resize(
+                image, (max(1, round(image.shape[1] * float(aspect))), image.shape[0]), interpolation=cv2.INTER_AREA
+            )
+        matrix = _display_matrix(frame)
+        if matrix is not None:
+            self.rotation = round(np.degrees(np.arctan2(matrix[0, 1], matrix[0, 0]))) % 360
+            image = upright(image, matrix)
+        return image
+
+
+def upright(image: UInt8[np.ndarray, "h w 3"], matrix: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
+    """Applies a display matrix of quarter turns and mirrors: shown (x', y') = matrix (x, y), x right, y down."""
+    if abs(matrix[0, 1]) > abs(matrix[0, 0]):
+        image = image.transpose(1, 0, 2)
+        flip_x, flip_y = matrix[0, 1] < 0, matrix[1, 0] < 0
+    else:
+        flip_x, flip_y = matrix[0, 0] < 0, matrix[1, 1] < 0
+    return np.ascontiguousarray(image[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
+
+
+def _display_matrix(frame: Any) -> np.ndarray | None:
+    """The (2,2) display matrix in the sense of ``upright``, or None where the frame has none or it is the identity."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return None
+    a, b, _, c, d = (
+        np.frombuffer(bytes(data), np.int32)[:5] / 65536
+    )  # 16.16 fixed point; row vectors: (x y) [[a b][c d]]
+    matrix = np.array([[a, c], [b, d]])
+    return None if np.allclose(matrix, np.eye(2)) or not np.abs(matrix).max() else matrix
+
+
+def _video_stream(path: Path, container: Any) -> Any:
+    import av
+
+    streams = [
+        stream for stream in container.streams.video if not stream.disposition & av.stream.Disposition.attached_pic
+    ]
+    if not streams:
+        raise InputError(path, "has no video stream", "give a file with moving pictures")
+    return max(streams, key=lambda stream: stream.width * stream.height)
+
+
+def _seconds(frame: Any, stream: Any, index: int, rate: float | None) -> float:
+    if frame.pts is not None and stream.time_base is not None:
+        return float(frame.pts * stream.time_base)
+    return index / (rate or 24.0)
+
+
+def _declared_duration(stream: Any) -> float | None:
+    """Seconds; only of the stream itself, since sound may be longer than the pictures."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    try:
+        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+    except (KeyError, ValueError):
+        return None
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def matches(path: Path) -> bool:
+    """A file is a video until opening it says otherwise."""
+    return path.is_file()
