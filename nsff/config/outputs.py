@@ -55,6 +55,9 @@ class DecomposeConfig(StageConfig):
     """A label is salient with votes from at least this fraction of the views (SAFF: 0.7)."""
     keep_best: bool = True
     """Where no label has the votes, keep the one with the highest mean saliency (reported as doubtful); else all is background."""
+    cleaning: Literal["gentle", "published"] = "gentle"
+    """published: specification section 7.1. gentle: thin parts attached to what survives the opening come back, and a component
+    is dropped only if it is also small beside its object's usual area, so that a walker keeps her legs."""
     morphology_iterations: int = Field(3, ge=0)
     """Erosions and dilations with 3×3 at 288 rows (SAFF: 3)."""
     closing_area: float = Field(500, ge=0)

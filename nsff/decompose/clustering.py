@@ -58,7 +58,8 @@ def run_cluster(scene: Scene, decompose: DecomposeConfig) -> None:
         result = {
             "K": len(centroids), "objectives": objectives, "merge_map": merge, "votes": votes,
             "needed_votes": needed_votes(len(training), decompose.vote_fraction), "training_views": len(training),
-            "mean_saliency": overall_saliency(saliency), "salient": np.flatnonzero(salient), "passed_vote": bool(passed.any()),
+            "mean_saliency": overall_saliency(saliency), "salient": np.flatnonzero(salient),
+            "passed_vote": bool(passed.any()),
         }  # fmt: skip
         with (folder / "centroids.npy").open("wb") as stream:
             np.save(stream, centroids, allow_pickle=False)
@@ -93,7 +94,8 @@ def sample_pixels(scene: Scene, views: Sequence[View], interval: int) -> Float32
         pixels = features.reshape(-1, features.shape[2])
         if samples and pixels.shape[1] != samples[0].shape[1]:
             raise StageError(
-                scene.maps_dir, f"view {view.index} has {pixels.shape[1]} feature channels, others {samples[0].shape[1]}",
+                scene.maps_dir,
+                f"view {view.index} has {pixels.shape[1]} feature channels, others {samples[0].shape[1]}",
                 "delete maps/ and run again",
             )  # fmt: skip
         samples.append(unit(pixels[start::interval]))
@@ -140,8 +142,8 @@ def verdict(numbers: dict[str, object]) -> dict[str, str]:
     if numbers["salient_labels"] == 0:
         return {
             "verdict": "poor",
-            "words": f"{numbers['K']} clusters, none salient: all masks are background. The rendered saliency is zero
-            or " "below decompose.saliency_threshold everywhere; see the motion and features stages.",
+            "words": f"{numbers['K']} clusters, none salient: all masks are background. The rendered saliency is "
+            "zero or below decompose.saliency_threshold everywhere; see the motion and features stages.",
         }
     level, words = judge(numbers)
     words = f"{numbers['K']} clusters, {numbers['labels_after_merging']} after merging. {words}"

@@ -18,8 +18,8 @@ def fit_elbow(
 ) -> tuple[Centroids, list[float]]:
     """Centroids of the first K with J_K > elbow·J_{K-1}, else of K = max_clusters; and the objectives J_1, J_2, … .
 
-    The K that no longer improves is the one used, as published, not the one before it. ``fit`` gives the centroids for a K,
-    ``objective`` their J.
+    The K that no longer improves is the one used, as published, not the one before it. ``fit`` gives the centroids
+    for a K, ``objective`` their J.
     """
     objectives: list[float] = []
     for k in range(1, max_clusters + 1):

@@ -75,7 +75,9 @@ def judge(numbers: dict[str, object]) -> tuple[str, str]:
     """Verdict and words for masks described by ``describe_masks``."""
     foreground, overlap = numbers["foreground_fraction"], numbers["warped_overlap"]
     areas, jitter = numbers["area_fractions"], numbers["area_jitter"]
-    assert isinstance(foreground, float) and isinstance(areas, dict) and isinstance(jitter, dict)
+    assert isinstance(foreground, float)
+    assert isinstance(areas, dict)
+    assert isinstance(jitter, dict)
     if not areas:
         return "poor", "No object: everything is background."
     listed = ", ".join(f"{k}: {value:.1%}" for k, value in list(areas.items())[:6])
@@ -95,7 +97,7 @@ def judge(numbers: dict[str, object]) -> tuple[str, str]:
     if shaky:
         return (
             "poor",
-            words
-            + " The masks flicker; features or saliency are not consistent over time. Train longer, or see the features stage.",
+            words + " The masks flicker: features or saliency are not consistent over time. Train longer, or see the "
+            "features stage.",
         )
     return ("good", words) if steady else ("doubtful", words + " The masks are unsteady: look at the preview.")

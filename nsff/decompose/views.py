@@ -1,7 +1,8 @@
 """Reading the rendered maps of the views that are decomposed.
 
-Notation. A view is one entry of maps/views.json: index, split, camera (a frame index) and time. Features (h,w,C) float16,
-saliency (H,W) in [0,1]; rgb (H,W,3) uint8; depth (H,W) in grey levels 0..255 of the scene's normalised disparity.
+Notation. A view is one entry of maps/views.json: index, split, camera (a frame index) and time. Features (h,w,C)
+float16, saliency (H,W) in [0,1]; rgb (H,W,3) uint8; depth (H,W) in grey levels 0..255 of the scene's normalised
+disparity.
 """
 
 from __future__ import annotations

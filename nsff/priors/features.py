@@ -126,8 +126,11 @@ def summarise(
     """Numbers and verdict: how much variance the basis keeps, how much of the frames is salient."""
     explained, salient = float(pca.explained_variance_ratio_.sum()), float(salient_fraction.mean())
     empty = int((salient_fraction < 1e-4).sum())
-    words = f"{features.components} components of {pca.n_features_in_} keep {explained:.1%} of the variance;
-    {salient:.1%} of the pixels are salient." verdict = "good"
+    words = (
+        f"{features.components} components of {pca.n_features_in_} keep {explained:.1%} of the variance; "
+        f"{salient:.1%} of the pixels are salient."
+    )
+    verdict = "good"
     if salient < 1e-4:
         verdict = "poor"
         words += " Nothing is salient, so no object can be found: the motion masks are empty. See the motion stage."

@@ -98,8 +98,8 @@ def guided_filter(
     """Edge-aware smoothing: in each window the result is the affine function of the guide's colours nearest to the
     signal.
 
-    Pixels count by their confidence, > 0. ``radius`` in pixels, ``epsilon`` a variance of colours in [0,1]. Source: He, Sun,
-    Tang, Guided Image Filtering, eqs. 19-21, with weighted means.
+    Pixels count by their confidence, > 0. ``radius`` in pixels, ``epsilon`` a variance of colours in [0,1]. Source:
+    He, Sun, Tang, Guided Image Filtering, eqs. 19-21, with weighted means.
     """
     size = (2 * radius + 1, 2 * radius + 1)
     weight = cv2.blur(confidence, size, borderType=cv2.BORDER_REFLECT)

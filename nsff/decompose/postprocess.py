@@ -1,0 +1,171 @@
+"""Object masks from merged clusters: salient labels, cleaned by morphology (SAFF; specification section 7.1).
+
+Notation. Labels (H,W) are integers, 0 background, 1, 2, … objects. Sizes and areas are made for 288 rows and scale
+with the height. Morphology acts on each object's mask, not on label numbers: grey morphology would let high numbers
+win over low ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Int64, Integer, UInt8
+from tqdm import tqdm
+
+from nsff.config import DecomposeConfig
+from nsff.decompose.clustering import objects_of
+from nsff.decompose.stability import describe_masks, judge
+from nsff.decompose.views import TRAINING, View, read_views, write_mask_folder, write_preview
+from nsff.errors import StageError
+from nsff.io import atomic_directory, read_json, read_mask
+from nsff.scene import Scene
+
+REFERENCE_ROWS = 288
+HOLE_SHARE, COMPONENT_SHARE = 0.03, 0.1
+SQUARE = np.ones((3, 3), np.uint8)
+CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+
+
+def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
+    """Writes masks/ ({i}.png labels, colour/{i}.png, preview.png) of all views, and the summary over the training
+    views."""
+    views = read_views(scene)
+    path = scene.clusters_dir / "clusters.json"
+    try:
+        salient = [int(label) for label in read_json(path)["salient"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise StageError(path, f"names no salient labels ({error})", "delete clusters/ and run again") from None
+    iterations, closing = scaled_sizes(decompose, scene.size[0])
+    before = [read_objects(scene, view, salient) for view in views]
+    training = [i for i, view in enumerate(views) if view.split == TRAINING]
+    limits = object_limits(before, closing, decompose.min_component, decompose.cleaning)
+    masks = []
+    with atomic_directory(scene.masks_dir) as folder:
+        for view, labels in zip(tqdm(views, desc="masks", unit="view"), before, strict=True):
+            masks.append(clean(labels, iterations, limits, decompose.cleaning == "gentle").astype(np.uint8))
+            write_mask_folder(folder, view, masks[-1])
+        write_preview(scene, folder, [views[i] for i in training])
+    before, masks = [before[i] for i in training], [masks[i] for i in training]
+    numbers = describe_masks(scene, masks, [views[i].camera for i in training])
+    kept = np.mean([(m > 0).sum() / max((b > 0).sum(), 1) for m, b in zip(masks, before, strict=True)])
+    changed = float(np.mean([(m != b).mean() for m, b in zip(masks, before, strict=True)]))
+    empty = sum(not m.any() for m in masks)
+    level, words = judge(numbers)
+    if salient and not numbers["n_objects"]:
+        words += " The clusters had objects, but none survived the cleaning: lower decompose.min_component."
+    elif empty > len(masks) // 4:
+        level = "poor" if level == "poor" else "doubtful"
+        words += f" {empty} of {len(masks)} views show no object."
+    numbers |= {
+        "iterations": iterations, "closing_area": closing, "foreground_kept": float(kept),
+        "pixels_changed": changed, "empty_views": empty,
+    }  # fmt: skip
+    scene.write_summary("postprocess", numbers | {"verdict": level, "words": words})
+
+
+def read_objects(scene: Scene, view: View, salient: Sequence[int]) -> UInt8[np.ndarray, "H W"]:
+    """Object numbers of a view before cleaning."""
+    merged = read_mask(scene.clusters_dir / "merged" / f"{view.index}.png", scene.size).astype(np.int64) - 1
+    return objects_of(merged, salient).astype(np.uint8)
+
+
+def scaled_sizes(decompose: DecomposeConfig, height: int) -> tuple[int, float]:
+    """Iterations and closing area (pixels) at a height.
+
+    n erosions with 3×3 remove what is narrower than 2n+1 pixels at 288 rows. At other heights n is the largest that
+    removes nothing that would be kept there: n' = floor(((2n+1)·height/288 - 1)/2), 1 at 180 rows for the published 3.
+    """
+    if not decompose.scale_with_height:
+        return decompose.morphology_iterations, decompose.closing_area
+    scale = height / REFERENCE_ROWS
+    width = (2 * decompose.morphology_iterations + 1) * scale
+    return max(0, int((width - 1) / 2 + 1e-9)), decompose.closing_area * scale**2
+
+
+def clean(
+    labels: Integer[np.ndarray, "H W"],
+    iterations: int,
+    limits: Mapping[int, tuple[float, float]],
+    restore: bool,
+) -> Int64[np.ndarray, "H W"]:
+    """Cleaned labels: per object erosion, opening, dilation, then closing of small holes; then small components are
+    dropped.
+
+    ``limits`` as from ``object_limits``; ``restore`` brings back what is connected to the survivors of the opening.
+    Holes become part of an object only where no other object is.
+    """
+    labels = np.asarray(labels, np.int64)
+    result = np.zeros_like(labels)
+    objects = [int(k) for k in np.unique(labels) if k > 0]
+    for k in objects:
+        opened = open_mask(labels == k, iterations)
+        result[reconstruct(opened, labels == k) if restore else opened] = k
+    for k in objects:
+        # After all have been opened, so that a hole keeps the other objects inside it.
+        filled = close_holes(result == k, limits[k][0])
+        result[filled & (result == 0)] = k
+    for k in objects:
+        result[small_components(result == k, limits[k][1])] = 0
+    return result
+
+
+def open_mask(mask: Bool[np.ndarray, "H W"], iterations: int) -> Bool[np.ndarray, "H W"]:
+    """Erosion 3×3 ×n, opening with a cross, dilation 3×3 ×n; the identity for n = 0. Never grows the mask.
+
+    Outside the frame counts as object while eroding: what the border cuts is not thin there.
+    """
+    if iterations == 0:
+        return mask
+    eroded = erode(mask.astype(np.uint8), SQUARE, iterations)
+    opened = dilate(erode(eroded, CROSS, 1), CROSS, 1)
+    grown = dilate(opened, SQUARE, iterations)
+    return (grown > 0) & mask
+
+
+def erode(mask: UInt8[np.ndarray, "H W"], element: np.ndarray, iterations: int) -> UInt8[np.ndarray, "H W"]:
+    return cv2.erode(mask, element, iterations=iterations, borderType=cv2.BORDER_CONSTANT, borderValue=1)
+
+
+def dilate(mask: UInt8[np.ndarray, "H W"], element: np.ndarray, iterations: int) -> UInt8[np.ndarray, "H W"]:
+    return cv2.dilate(mask, element, iterations=iterations, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+
+
+def close_holes(mask: Bool[np.ndarray, "H W"], area: float) -> Bool[np.ndarray, "H W"]:
+    """Area closing (4-connected): parts of the complement with fewer than ``area`` pixels are filled."""
+    _, parts, statistics, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
+    small = statistics[:, cv2.CC_STAT_AREA] < area
+    small[0] = False  # component 0 is the mask itself
+    return mask | small[parts]
+
+
+def reconstruct(seed: Bool[np.ndarray, "H W"], mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    """The 8-connected components of the mask that the seed touches (opening by reconstruction)."""
+    _, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    return mask & np.isin(parts, np.unique(parts[seed & mask]))
+
+
+def small_components(mask: Bool[np.ndarray, "H W"], area: float) -> Bool[np.ndarray, "H W"]:
+    """Pixels of the 8-connected components with at most ``area`` pixels."""
+    _, parts, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    small = statistics[:, cv2.CC_STAT_AREA] <= area
+    small[0] = False  # component 0 is the complement
+    return small[parts]
+
+
+def object_limits(
+    masks: Sequence[Integer[np.ndarray, "H W"]], closing_area: float, min_component: float, cleaning: str
+) -> dict[int, tuple[float, float]]:
+    """By object, in pixels: the area that a hole must reach to stay open, the area that a component must exceed to
+    stay.
+
+    With gentle cleaning both are bounded by shares of the object's median area over the views that show it: SAFF's 1
+    % of the image is half of an object that fills 2 %, and its holes fill the gap under an arm.
+    """
+    limits = {}
+    for k in sorted({int(k) for labels in masks for k in np.unique(labels)} - {0}):
+        usual = float(np.median([n for labels in masks if (n := np.count_nonzero(labels == k))]))
+        bounds = (HOLE_SHARE * usual, COMPONENT_SHARE * usual) if cleaning == "gentle" else (np.inf, np.inf)
+        limits[k] = (min(closing_area, bounds[0]), min(min_component * masks[0].size, bounds[1]))
+    return limits
