@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -115,11 +116,15 @@ def write_video(
     pixel_format: str,
     frame_rate: int = 10,
     times: list[float] | None = None,
+    options: dict[str, str] | None = None,
 ) -> None:
-    """Encodes frames (N,H,W,3) RGB or (N,H,W,4) RGBA; ``times`` (seconds) makes the frame rate variable."""
+    """Encodes frames (N,H,W,3) RGB or (N,H,W,4) RGBA; ``times`` (seconds) makes the frame rate variable.
+
+    ``options`` are those of the container.
+    """
     import av
 
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=frame_rate)
         stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], pixel_format
         stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
@@ -143,6 +148,24 @@ def write_png(path: Path, image: np.ndarray) -> None:
     ok, data = cv2.imencode(path.suffix, image)
     assert ok
     path.write_bytes(data.tobytes())
+
+
+@pytest.fixture(scope="session")
+def video_writer() -> Callable[..., None]:
+    """The function write_video(path, frames, codec, pixel_format, frame_rate=10, times=None)."""
+    return write_video
+
+
+@pytest.fixture(scope="session")
+def picture_writer() -> Callable[..., None]:
+    """The function write_png(path, image)."""
+    return write_png
+
+
+@pytest.fixture(scope="session")
+def tiny_renderer() -> Callable[..., tuple[np.ndarray, ...]]:
+    """The function render_tiny(count, height, width): the tiny clip in other counts and sizes."""
+    return render_tiny
 
 
 @pytest.fixture(scope="session")

@@ -43,8 +43,9 @@ def run_ingest(scene: Scene, config: InputConfig) -> None:
     manifest = {
         "n_frames": len(frames), "width": width, "height": height,
         "source": {"path": config.path, "kind": source.kind, "width": source_size[1], "height": source_size[0]},
-        "frames": frames, "frame_rate": source.frame_rate or FOLDER_FRAME_RATE,
-        "frame_rate_known": source.frame_rate is not None, "given": given, "rotation": source.rotation, "alpha": source.alpha, "notes": source.notes,
+        "frames": frames,
+        "frame_rate": source.frame_rate or FOLDER_FRAME_RATE, "frame_rate_known": source.frame_rate is not None,
+        "given": given, "rotation": source.rotation, "alpha": source.alpha, "notes": source.notes,
     }  # fmt: skip
     write_json(scene.manifest_path, manifest)
     scene.__dict__.pop("manifest", None)

@@ -43,7 +43,7 @@ def views(path: Path, frames: Sequence[int] | None) -> Truth:
     heldout = next(
         (folder for folder in (root / "heldout", root.parent / "heldout") if folder.is_dir()), root / "heldout"
     )
-    found = []
+    found: list[TruthView] = []
     for index, (camera, time) in enumerate(content["heldout"]):
         if time in place:
             image, labels = heldout / "images" / f"{index:02d}.png", heldout / "labels" / f"{index:02d}.png"
@@ -94,33 +94,28 @@ def nsff24(path: Path, frames: Sequence[int] | None) -> Truth:
     root = next((folder for folder in (path, path / "dense") if (folder / "mv_images").is_dir()), None)
     if root is None:
         raise InputError(path, "has no mv_images/, nor has its dense/", "give the scene's folder in NSFF's layout")
-    times = sorted(int(folder.name) for folder in (root / "mv_images").iterdir() if folder.name.isdecimal())
+    pictures = root / "mv_images"
+    times = sorted(int(folder.name) for folder in pictures.iterdir() if folder.name.isdecimal())
     frames = times if frames is None else list(frames)
-    rig = max(
-        (
-            int(match[1])
-            for file in (root / "mv_images" / f"{frames[0]:05d}").glob("cam*")
-            if (match := re.fullmatch(r"cam(\d+)", file.stem))
-        ),
-        default=RIG,
-    )
-    found, notes = [], []
-    for camera in range(rig):
-        if _frame_of_camera(frames, camera, rig) is None:
-            notes.append(f"camera {camera} films none of the frames that were taken; its views are left out")
+    if not set(frames) <= set(times):
+        raise InputError(
+            pictures, f"has no folder for source frame {min(set(frames) - set(times))}", "give the whole scene"
+        )
+    numbers = [re.fullmatch(r"cam(\d+)", file.stem) for file in (pictures / f"{min(frames):05d}").iterdir()]
+    rig = max((int(number[1]) for number in numbers if number), default=RIG)
+    film = [_frame_of_camera(frames, camera, rig) for camera in range(rig)]
+    unused = [camera for camera in range(rig) if film[camera] is None]
+    notes = [f"cameras {unused} film none of the frames that were taken; their views are left out"] if unused else []
+    found: list[TruthView] = []
     for i, time in enumerate(frames):
         for camera in range(rig):
-            training = _frame_of_camera(frames, camera, rig)
-            if camera != time % rig and training is not None:
-                image = _multi_view(root / "mv_images", time, camera)
+            if camera != time % rig and camera not in unused:
+                image = _multi_view(pictures, time, camera)
                 if image is None:
-                    raise InputError(
-                        root / "mv_images" / f"{time:05d}" / f"cam{camera + 1:02d}.jpg",
-                        "no such file",
-                        "protocol nsff24 needs all cameras at all times",
-                    )
+                    missing = pictures / f"{time:05d}" / f"cam{camera + 1:02d}.jpg"
+                    raise InputError(missing, "no such file", "protocol nsff24 needs all cameras at all times")
                 mask = _multi_view(root / "mv_masks", time, camera)
-                found.append(TruthView(len(found), "heldout", float(i), None, training, image, None, mask))
+                found.append(TruthView(len(found), "heldout", float(i), None, film[camera], image, None, mask))
     return Truth("nsff24", path, found, _own_cameras(root, frames), notes=notes)
 
 
@@ -142,7 +137,7 @@ def saff(path: Path, frames: Sequence[int] | None) -> Truth:
     place = {frame: i for i, frame in enumerate(frames)}
     near = [path / "dense", path, path.parent / "dense", path.parent]
     root = next((folder for folder in near if (folder / "mv_images").is_dir()), None)
-    found = []
+    found: list[TruthView] = []
     for (split, number), file in sorted(
         files.items(), key=lambda item: ("training nv_spatial nv_static".index(item[0][0]), item[0][1])
     ):
@@ -205,7 +200,7 @@ def dynnerf12(path: Path, frames: Sequence[int] | None) -> Truth:
     if frames is None:
         frames = list(range(len(cameras) if cameras else max(time for _, time in files) + 1))
     place = {frame: i for i, frame in enumerate(frames)}
-    found = []
+    found: list[TruthView] = []
     for (camera, time), file in sorted(files.items()):
         if camera in place and time in place:
             split = "training" if camera == time else "heldout"

@@ -78,7 +78,7 @@ class VideoSource(Source):
         import av
 
         # FFmpeg's own VP8 and VP9 decoders drop the alpha plane; libvpx keeps it.
-        decoder = None
+        decoder: Any = None
         if stream.metadata.get("alpha_mode") == "1" and stream.codec_context.name in ("vp8", "vp9"):
             name = f"libvpx-{stream.codec_context.name}" if stream.codec_context.name == "vp9" else "libvpx"
             if name in av.codecs_available:
