@@ -55,11 +55,12 @@ class VideoSource(Source):
         with self._open() as container:
             stream = _video_stream(self.path, container)
             stream.thread_type = "AUTO"
-            count, first, last = 0, 0.0, 0.0
+            count, first, last, shown = 0, 0.0, 0.0, 0.0
             for frame in self._decode(container, stream):
                 index, count = count, count + 1
                 last = _seconds(frame, stream, index, self.frame_rate)
                 first = last if index == 0 else first
+                shown = float((frame.duration or 0) * stream.time_base) if stream.time_base else 0.0
                 if index >= start and (index - start) % stride == 0:
                     if frame.is_corrupt:
                         raise InputError(
@@ -71,7 +72,7 @@ class VideoSource(Source):
                 if end is not None and count >= end:
                     break
             else:
-                self._check_complete(stream, count, last - first)
+                self._check_complete(stream, count, last - first + shown)
         check_range(self.path, count, start, end, stride)
 
     def _decode(self, container: Any, stream: Any) -> Iterator[Any]:
@@ -96,18 +97,22 @@ class VideoSource(Source):
             remedy = f"{_REMUX}, or set input.end to {count}" if count > 1 else _REMUX
             raise InputError(self.path, problem, remedy) from None
 
-    def _check_complete(self, stream: Any, count: int, duration: float) -> None:
-        """A truncated file may end without an error of the decoder; what it declares then exceeds what came."""
-        declared = stream.frames
-        if not declared and self.frame_rate and (seconds := _declared_duration(stream)):
-            declared = int(seconds * self.frame_rate)
-            count_by_time = max(count, int(duration * self.frame_rate) + 1)
-        else:
-            count_by_time = count
-        # Edit lists and rounding may hide a few frames of a whole file.
-        if count_by_time < declared - max(3, 0.03 * declared):
+    def _check_complete(self, stream: Any, count: int, covered: float) -> None:
+        """A truncated file may end without an error of the decoder; what it declares then exceeds what came.
+
+        Frames that an edit list hides are missing from the count and not from the duration; a last frame that is shown
+        long is missing from the duration and not from the count. So both have to fall short, where both are declared.
+        """
+        seconds, declared = _declared_duration(stream), stream.frames
+        short = []
+        if declared:
+            short.append(count < declared - max(3, 0.03 * declared))
+        if seconds and self.frame_rate:
+            short.append(covered < seconds - max(3 / self.frame_rate, 0.03 * seconds))
+        if short and all(short):
+            expected = declared or round(seconds * self.frame_rate)  # type: ignore[operator]
             remedy = f"{_REMUX}, or set input.end to {count}" if count > 1 else _REMUX
-            raise InputError(self.path, f"is truncated: {count} of {declared} frames can be read", remedy)
+            raise InputError(self.path, f"is truncated: {count} of {expected} frames can be read", remedy)
 
     def _picture(self, frame: Any, stream: Any) -> UInt8[np.ndarray, "H W 3"]:
         if any(component.is_alpha for component in frame.format.components):

@@ -138,6 +138,24 @@ def test_wide_pixels_are_made_square(tmp_path: Path, tiny_clip):
     assert "square" in source.notes[0]
 
 
+@pytest.mark.parametrize(("tag", "matrix"), [(1, "ITU709"), (6, "ITU601")])
+def test_colour_matrix_of_the_file_is_used(tmp_path: Path, tag: int, matrix: str):
+    import av
+
+    image = np.full((32, 32, 3), (200, 60, 30), np.uint8)
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 32, 32, "yuv420p"
+        stream.codec_context.colorspace = tag
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p", dst_colorspace=matrix)
+            frame.colorspace = tag
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    # The other matrix would be off by 15 in green.
+    assert np.abs(read(tmp_path / "a.mp4")[1].image.astype(int) - image).max() <= 3
+
+
 def test_gif_and_unusual_path(tmp_path: Path, tiny_clip, video_writer: Callable):
     path = tmp_path / "mes vidéos d'été" / "clip numéro 1.gif"
     path.parent.mkdir()
@@ -182,6 +200,23 @@ def test_truncated(tmp_path: Path, tiny_renderer: Callable, video_writer: Callab
     if "last" not in name:
         # The part before the damage can still be used, as the remedy says.
         assert len(read(tmp_path / name, 0, 5)) == 5
+
+
+def test_edit_list_that_hides_frames(tmp_path: Path, tiny_renderer: Callable, video_writer: Callable):
+    """As phones trim: all frames stay in the file, the edit list shows the last 15 of 25. That is no truncation."""
+    frames = tiny_renderer(25, 64, 64)[0]
+    path = tmp_path / "trimmed.mp4"
+    video_writer(path, frames, "libx264", "yuv420p")
+    data = bytearray(path.read_bytes())
+    media, edits = data.index(b"mdhd") + 4, data.index(b"elst") + 4
+    (timescale,) = struct.unpack_from(">I", data, media + 12)
+    count, _, start = struct.unpack_from(">IIi", data, edits + 4)
+    assert count == 1
+    struct.pack_into(">Ii", data, edits + 8, 1500, start + timescale)  # 1.5 s from 1 s on
+    path.write_bytes(data)
+    shown = read(path)
+    assert len(shown) == 15
+    assert np.abs(shown[0].image.astype(int) - frames[10]).mean() < 12
 
 
 def test_one_frame(tmp_path: Path, tiny_clip, video_writer: Callable):
