@@ -25,18 +25,36 @@ class FlowConfig(StageConfig):
 
 
 class MotionConfig(StageConfig):
-    """Masks of what moves: the distance of flow end points to epipolar lines (NSFF)."""
+    """Masks of what moves: the distance of flow end points to where a static world allows them.
+
+    NSFF's own masks are intervals [1], combine max, depth_cue false, refine_radius 0, epipolar_threshold 1,
+    dilation_radius 2.
+    """
 
     coarse_threshold: float = Field(1.0, gt=0)
     """Pixels; distance to the line of the fitted fundamental matrix above which a pixel moves (before poses)."""
-    epipolar_threshold: float = Field(1.0, gt=0)
+    coarse_dilation_radius: int = Field(3, ge=0)
+    """Radius of the dilation of coarse masks, pixels: for structure from motion too much is better than too little."""
+    seed: int = 0
+    """Seed of the robust fits of the coarse masks."""
+    epipolar_threshold: float = Field(0.8, gt=0)
     """Pixels; the same with the real poses (NSFF: 1.0)."""
+    intervals: list[int] = Field([1, 2, 3], min_length=1)
+    """Frames before and after that a frame is compared with, through chained flow; the median counts (NSFF: 1)."""
+    combine: Literal["mean", "max"] = "mean"
+    """Past and future: mean is their geometric mean, which spares what one of them sees uncovered; max as NSFF."""
+    depth_cue: bool = True
+    """Measure to the part of the epipolar line that depths beyond near_margin x near fill, not to the whole line."""
+    near_margin: float = Field(0.5, gt=0, le=1)
+    """depth_cue: the nearest depth thought possible, as a fraction of the cameras' near bound."""
+    refine_radius: int = Field(12, ge=0)
+    """Radius of the colour-guided filter that fits masks to image edges, pixels at 288 rows; 0: none (NSFF)."""
     opening_radius: int = Field(1, ge=0)
     """Radius of the disk of the morphological opening, pixels (NSFF: 1)."""
-    dilation_radius: int = Field(2, ge=0)
+    dilation_radius: int = Field(0, ge=0)
     """Radius of the final dilation, pixels (NSFF: 2)."""
     coverage_warning: tuple[float, float] = (0.001, 0.6)
-    """Mean coverage outside this range is reported as doubtful."""
+    """Mean coverage outside this range is reported as doubtful; a coarse mask above it is left empty."""
 
 
 class SfmConfig(StageConfig):
@@ -66,7 +84,7 @@ class DepthConfig(StageConfig):
     """Relative inverse depth for each canonical frame."""
 
     backend: Literal["auto", "given", "classical"] = "auto"
-    """auto: given where the source brings depth, else classical (triangulation along flow, robustly fitted and densified)."""
+    """auto: given where the source brings depth, else classical (triangulation along flow, densified)."""
     max_interval: int = Field(4, ge=1)
     """Longest chain of flow steps used for triangulation, frames."""
     min_parallax: float = Field(0.5, gt=0)
@@ -84,8 +102,8 @@ class FeaturesConfig(StageConfig):
     """Features are stored at 1/stride of the canonical resolution."""
     sample_interval: int = Field(100, ge=1)
     """PCA is fit on every sample_interval-th pixel of all frames (SAFF: 100); small scenes use more."""
-    motion_weight: float = Field(2.0, ge=0)
+    motion_weight: float = Field(2.5, ge=0)
     """classical: length of the motion channel of a moving pixel, in units of the typical length of the appearance channels. What
-    sets a moving object apart from a static world of the same colours; 0 leaves appearance alone."""
+    sets a moving object apart from a static world; below about 2 the merging of clusters may join the two, 0 leaves appearance alone."""
     position_weight: float = Field(0.0, ge=0)
     """classical: length of the channels for the position in the frame, in the same units. Keeps like objects in different places apart."""

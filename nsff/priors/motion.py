@@ -1,0 +1,121 @@
+"""Motion masks: pixels whose flow no static world explains. True (255) moves.
+
+`run_motion` knows the cameras (NSFF preprocessing, section 1.6, with switches for what goes beyond it);
+`run_coarse_masks` comes before them and fits two-view geometry to each pair (see coarse_motion).
+
+The distance e of a frame's pixels, in pixels, is taken over several frames before and after: the median over the
+intervals of one side, then the geometric mean (or maximum) of both sides. It becomes evidence e^2 / (e^2 + threshold^2)
+in [0, 1), is fitted to image edges by a colour-guided filter, and cut at 1/2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from tqdm import tqdm
+
+from nsff.cameras import Cameras
+from nsff.config import MotionConfig
+from nsff.io import atomic_directory, write_image
+from nsff.priors.chaining import FlowCache, Link, chain_flows
+from nsff.priors.coarse_motion import run_coarse_masks
+from nsff.priors.epipolar import (
+    fundamental,
+    has_parallax,
+    homography_distance,
+    infinity_homography,
+    line_distance,
+    pixel_centres,
+    segment_distance,
+)
+from nsff.priors.masks import Distances, morphology, nan_median, summarise
+from nsff.priors.motion_saliency import REFERENCE_ROWS, guided_filter
+from nsff.scene import Scene
+
+__all__ = ["run_coarse_masks", "run_motion"]
+
+
+def run_motion(scene: Scene, motion: MotionConfig) -> None:
+    """Writes motion_masks/ (canonical size) as a whole and summaries/motion.json. Reads cameras, images/ and flow/."""
+    cameras = scene.cameras
+    link = FlowCache(scene.flow)
+    coverage = []
+    with atomic_directory(scene.motion_dir) as folder:
+        for i in tqdm(range(scene.n_frames), desc="motion masks", unit="frame"):
+            sides = frame_distances(cameras, link, i, motion)
+            mask = motion_mask(combine_sides(sides, motion.combine), scene.image(i), motion)
+            write_image(folder / f"{i:05d}.png", mask.astype(np.uint8) * 255)
+            coverage.append(float(mask.mean()))
+    scene.write_summary("motion", summarise(coverage, motion, "Motion masks cover"))
+
+
+def frame_distances(
+    cameras: Cameras, link: Callable[[int, int], Link], i: int, motion: MotionConfig
+) -> list[Distances]:
+    """For each side of frame i (past, future; a missing one is left out): the median distance over the intervals."""
+    x = pixel_centres(cameras.height, cameras.width)
+    nearest = float(cameras.near_far[i, 0]) * motion.near_margin
+    sides = []
+    for direction in (-1, 1):
+        ends = [i + direction * k for k in sorted(set(motion.intervals)) if 0 <= i + direction * k < len(cameras)]
+        if not ends:
+            continue
+        layers = []
+        for j, (flow, mask) in chain_flows(link, i, ends).items():
+            distance = pair_distance(cameras, i, j, x, x + flow, nearest, motion.depth_cue)
+            layers.append(np.where(mask, distance, np.nan).astype(np.float32))
+        sides.append(nan_median(layers))
+    return sides
+
+
+def pair_distance(
+    cameras: Cameras,
+    i: int,
+    j: int,
+    x: Float[np.ndarray, "H W 2"],
+    x_other: Float[np.ndarray, "H W 2"],
+    nearest: float,
+    depth_cue: bool,
+) -> Float[np.ndarray, "H W"]:
+    """Pixels between flow end points in view j and where a static world allows them (see MotionConfig.depth_cue)."""
+    if depth_cue:
+        return segment_distance(cameras, i, j, x, x_other, nearest)
+    if not has_parallax(cameras, i, j, nearest):
+        # Without a baseline there are no epipolar lines; the camera's rotation alone must explain the flow.
+        return homography_distance(infinity_homography(cameras, i, j), x, x_other)
+    return line_distance(fundamental(cameras, i, j), x, x_other)
+
+
+def combine_sides(sides: Sequence[Distances], how: str) -> Distances:
+    """One distance from those of past and future: their geometric mean or maximum; NaN only where both are."""
+    if len(sides) == 1:
+        return sides[0]
+    past, future = sides
+    both = np.maximum(past, future) if how == "max" else np.sqrt(past * future)
+    return np.where(np.isnan(past), future, np.where(np.isnan(future), past, both)).astype(np.float32)
+
+
+def motion_mask(
+    distance: Distances, image: UInt8[np.ndarray, "H W 3"], motion: MotionConfig
+) -> Bool[np.ndarray, "H W"]:
+    """The mask of one frame: evidence, fitted to image edges, opened, closed, dilated."""
+    known = np.isfinite(distance)
+    squared = np.where(known, distance, 0.0) ** 2
+    evidence = squared / (squared + motion.epipolar_threshold**2)
+    rows = distance.shape[0] / REFERENCE_ROWS
+    if motion.refine_radius:
+        # Pixels without flow count little, so that the colours around them decide.
+        evidence = guided_filter(
+            image.astype(np.float32) / 255,
+            evidence.astype(np.float32),
+            np.where(known, 1.0, 0.05).astype(np.float32),
+            max(1, round(motion.refine_radius * rows)),
+            1e-4,
+        )
+    mask = morphology(evidence > 0.5, cv2.MORPH_OPEN, motion.opening_radius)
+    if motion.refine_radius:
+        mask = morphology(mask, cv2.MORPH_CLOSE, max(1, round(3 * rows)))
+    return morphology(mask, cv2.MORPH_DILATE, motion.dilation_radius)
