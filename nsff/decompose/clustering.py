@@ -55,16 +55,17 @@ def run_cluster(scene: Scene, decompose: DecomposeConfig) -> None:
         passed = vote(saliency, decompose.saliency_threshold, decompose.vote_fraction)
         salient = best_label(saliency) if decompose.keep_best and not passed.any() else passed
         votes = count_votes(saliency, decompose.saliency_threshold)
+        chosen = [int(label) for label in np.flatnonzero(salient)]
         result = {
             "K": len(centroids), "objectives": objectives, "merge_map": merge, "votes": votes,
             "needed_votes": needed_votes(len(training), decompose.vote_fraction), "training_views": len(training),
-            "mean_saliency": overall_saliency(saliency), "salient": np.flatnonzero(salient),
+            "mean_saliency": overall_saliency(saliency), "salient": chosen,
             "passed_vote": bool(passed.any()),
         }  # fmt: skip
         with (folder / "centroids.npy").open("wb") as stream:
             np.save(stream, centroids, allow_pickle=False)
         write_json(folder / "clusters.json", result)
-    objects = [objects_of(merged[v.index], result["salient"]) for v in training]
+    objects = [objects_of(merged[v.index], chosen) for v in training]
     numbers = describe_masks(scene, objects, [v.camera for v in training])
     numbers |= {key: value for key, value in result.items() if key not in ("merge_map", "salient")}
     numbers |= {"labels_after_merging": len(np.unique(merge)), "salient_labels": int(salient.sum())}

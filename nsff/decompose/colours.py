@@ -13,14 +13,8 @@ from jaxtyping import Integer, UInt8
 
 from nsff.errors import InputError
 
-PALETTE: UInt8[np.ndarray, "41 3"] = np.vstack(
-    [
-        np.round(
-            np.array([*matplotlib.colormaps["tab20"].colors, *matplotlib.colormaps["tab20b"].colors]) * 255
-        ).astype(np.uint8),  # type: ignore[attr-defined]
-        np.zeros((1, 3), np.uint8),
-    ]
-)
+COLOURS = [*matplotlib.color_sequences["tab20"], *matplotlib.color_sequences["tab20b"], (0.0, 0.0, 0.0)]
+PALETTE: UInt8[np.ndarray, "41 3"] = np.round(np.array(COLOURS) * 255).astype(np.uint8)
 """RGB; 40 colours and black."""
 
 N_COLOURS = 40

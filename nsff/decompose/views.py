@@ -100,7 +100,7 @@ def write_preview(scene: Scene, folder: Path, views: Sequence[View], n: int = 6)
     tiles = []
     for view in chosen:
         labels = read_mask(folder / f"{view.index}.png")
-        tiles.append(overlay(labels, read_rgb(scene, view, labels.shape)))  # type: ignore[arg-type]
+        tiles.append(overlay(labels, read_rgb(scene, view, labels.shape)))
     columns = min(3, len(tiles))
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [np.concatenate(tiles[i : i + columns], axis=1) for i in range(0, len(tiles), columns)]
