@@ -120,6 +120,8 @@ class LossConfig(StageConfig):
     """What is left of w_dynamic_mask then."""
     mask_dynamic_always: bool = False
     """Dynamic terms count by the rendered dynamic weight from the first step (published: after the first decay period)."""
+    smooth_space: Literal["world", "normalised"] = "world"
+    """Where w_smooth measures: Euclidean (NSFF), or normalised space, in which far samples weigh no more than near ones."""
     warp_beyond_ends: bool = False
     """Warp to the frames before the first and after the last as the published code does; otherwise these terms are masked."""
     chain: bool = True

@@ -68,7 +68,7 @@ class PlaneField(Field):
                 row = (coordinates[..., 1] + 1) * 0.5 * (r - 1) + index * r
                 at = torch.stack([coordinates[..., 0], row / (rows - 1) * 2 - 1], dim=-1)
             found = functional.grid_sample(planes, at[:, :, None], align_corners=True, padding_mode="border")
-            result.append(found[..., 0].prod(dim=0))
+            result.append(found[0, ..., 0] * found[1, ..., 0] * found[2, ..., 0])
         return torch.cat(result).T
 
     def raw_density(self, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

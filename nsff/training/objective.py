@@ -204,9 +204,9 @@ class Objective:
                 losses.loss_disocclusion(dynamic.disocclusion_prev) + losses.loss_disocclusion(dynamic.disocclusion_post)
             )
         if config.w_smooth:
-            here, before, after = space.to_world(positions), space.to_world(warped["prev"].positions), space.to_world(warped["post"].positions)
+            place = space.to_world if config.smooth_space == "world" else lambda x: x
             name, two = chain
-            far = space.to_world(two)
+            here, before, after, far = map(place, (positions, warped["prev"].positions, warped["post"].positions, two))
             one = (far, before, here) if name == "prev" else (here, after, far)
             terms["smooth"] = config.w_smooth * (
                 losses.loss_smooth_spatial(after - here) + losses.loss_smooth_spatial(before - here)

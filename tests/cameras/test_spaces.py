@@ -1,0 +1,130 @@
+"""Normalised spaces and rays: golden values, round trips, and NSFF's own formulas."""
+
+import numpy as np
+import pytest
+import torch
+
+from nsff.cameras import Cameras
+from nsff.cameras.rays import pixel_rays, project
+from nsff.cameras.spaces import NdcSpace, Space, average_pose, contract, is_forward_facing, make_space
+
+
+def ring(angles: list[float], radius: float = 0.5, turn: bool = False) -> Cameras:
+    """Cameras on an arc in the (x, z) plane; looking along +z, or with ``turn`` at the centre of the ring."""
+    poses = []
+    for a in np.radians(angles):
+        R = np.array([[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]]) if turn else np.eye(3)
+        centre = radius * np.array([np.sin(a), 0.0, 0.0]) if not turn else -radius * np.array([np.sin(a), 0, np.cos(a)])
+        poses.append(np.concatenate([R, (-R @ centre)[:, None]], 1))
+    K = np.array([[100.0, 0, 32], [0, 100.0, 24], [0, 0, 1]])
+    n = len(poses)
+    return Cameras(np.repeat(K[None], n, 0), np.array(poses), np.tile([[2.0, 10.0]], (n, 1)), 64, 48)
+
+
+def identity_ndc() -> NdcSpace:
+    return NdcSpace(1.0, np.eye(3), np.zeros(3), [[-2, -2, -1], [2, 2, 1]], ax=2 * 100 / 64, ay=2 * 100 / 48)
+
+
+def test_ndc_golden_values():
+    space = identity_ndc()
+    near = space.from_world(torch.tensor([0.0, 0, 1.0], dtype=torch.float64))
+    far = space.from_world(torch.tensor([0.0, 0, 1e12], dtype=torch.float64))
+    assert near.tolist() == [0, 0, -1]
+    torch.testing.assert_close(far, torch.tensor([0.0, 0, 1.0], dtype=torch.float64))
+    # A point on the edge of the picture of a camera at the origin has x' = 1.
+    edge = space.from_world(torch.tensor([0.32 * 3, 0.24 * 3, 3.0], dtype=torch.float64))
+    torch.testing.assert_close(edge, torch.tensor([1.0, 1.0, 1 - 2 / 3], dtype=torch.float64))
+
+
+def test_ndc_rays_are_nsffs():
+    """The formulas of the specification, 2.4, written in NSFF's OpenGL axes."""
+    space = identity_ndc()
+    g = torch.Generator().manual_seed(0)
+    o = torch.randn(20, 3, generator=g, dtype=torch.float64) * 0.1
+    d = torch.cat([torch.randn(20, 2, generator=g, dtype=torch.float64) * 0.3, torch.ones(20, 1, dtype=torch.float64)], 1)
+    flip = torch.tensor([1.0, -1, -1], dtype=torch.float64)
+    O, D = o * flip, d * flip
+    O = O - ((1 + O[:, 2]) / D[:, 2])[:, None] * D
+    ox, oy = O[:, 0] / O[:, 2], O[:, 1] / O[:, 2]
+    start = torch.stack([-space.ax * ox, -space.ay * oy, 1 + 2 / O[:, 2]], -1)
+    step = torch.stack([-space.ax * (D[:, 0] / D[:, 2] - ox), -space.ay * (D[:, 1] / D[:, 2] - oy), -2 / O[:, 2]], -1)
+    mine_start, mine_step = space.normalise_rays(o, d)
+    torch.testing.assert_close(mine_start * torch.tensor([1.0, -1, 1]), start)
+    torch.testing.assert_close(mine_step * torch.tensor([1.0, -1, 1]), step)
+
+
+@pytest.mark.parametrize("kind", ["ndc", "contraction"])
+def test_round_trips_and_depths(kind):
+    cameras = ring([-20, 0, 20])
+    space = make_space(kind, cameras)
+    again = Space.from_dict(space.to_dict())
+    g = torch.Generator().manual_seed(0)
+    points = torch.rand(50, 3, generator=g, dtype=torch.float64) * 4 + torch.tensor([-2.0, -2, 3])
+    torch.testing.assert_close(again.to_world(space.from_world(points)), points)
+    # Along a ray: the position at s_of_depth(depth) is the image of origin + depth direction.
+    origins = torch.rand(50, 3, generator=g, dtype=torch.float64) * 0.2
+    directions = torch.cat([torch.rand(50, 2, generator=g, dtype=torch.float64) - 0.5, torch.ones(50, 1, dtype=torch.float64)], 1)
+    depth = torch.rand(50, generator=g, dtype=torch.float64) * 6 + 2.5
+    s = space.s_of_depth(origins, directions, depth)
+    x = space.positions(*space.normalise_rays(origins, directions), s[:, None])[:, 0]
+    torch.testing.assert_close(x, space.from_world(origins + depth[:, None] * directions))
+
+
+def test_ndc_scale_puts_near_content_behind_the_near_plane():
+    space = make_space("ndc", ring([-20, 0, 20]))
+    assert isinstance(space, NdcSpace)
+    # near = 2 in scene units becomes 1/0.9 = 1.11 (specification, 1.3).
+    z = space.from_world(torch.tensor([0.0, 0, 2.0], dtype=torch.float64))[2]
+    torch.testing.assert_close(z, torch.tensor(1 - 2 * 0.9, dtype=torch.float64))
+
+
+def test_samples_pushed_beyond_infinity_stay_finite():
+    world = identity_ndc().to_world(torch.tensor([[0.5, 0.5, 1.0], [0.5, 0.5, 1.7]]))
+    assert bool(torch.isfinite(world).all())
+
+
+def test_contraction_golden_values():
+    points = torch.tensor([[0.5, 0, 0], [2.0, 0, 0], [0, -4.0, 0]])
+    torch.testing.assert_close(contract(points), torch.tensor([[0.5, 0, 0], [1.5, 0, 0], [0, -1.75, 0]]))
+
+
+@pytest.mark.parametrize("kind", ["ndc", "contraction"])
+def test_the_box_holds_all_samples(kind):
+    cameras = ring([-20, 0, 20])
+    space = make_space(kind, cameras)
+    K, E = torch.tensor(cameras.intrinsics), torch.tensor(cameras.world_to_camera)
+    g = torch.Generator().manual_seed(0)
+    u, v = torch.rand(3, generator=g, dtype=torch.float64) * 64, torch.rand(3, generator=g, dtype=torch.float64) * 48
+    o, d = space.normalise_rays(*pixel_rays(K, E, u, v))
+    x = space.positions(o, d, torch.rand(3, 40, generator=g, dtype=torch.float64))
+    lower, upper = space.bounds().double()
+    assert bool((x > lower).all()) and bool((x < upper).all())
+
+
+def test_forward_facing_is_told_from_a_ring():
+    assert is_forward_facing(ring([-20, 0, 20]))
+    assert not is_forward_facing(ring([0, 90, 180, 270], radius=3, turn=True))
+    assert make_space("auto", ring([0, 120, 240], radius=3, turn=True)).kind == "contraction"
+
+
+def test_average_pose_of_one_camera_is_that_camera():
+    cameras = ring([30], turn=True)
+    R, centre = average_pose(cameras)
+    np.testing.assert_allclose(R, cameras.world_to_camera[0, :, :3], atol=1e-12)
+    np.testing.assert_allclose(centre, cameras.centres[0], atol=1e-12)
+
+
+def test_rays_and_projection_invert_each_other_and_agree_with_cameras():
+    cameras = ring([10, 25], turn=True)
+    K, E = torch.tensor(cameras.intrinsics), torch.tensor(cameras.world_to_camera)
+    uv = torch.tensor([[10.5, 3.25], [60.0, 40.0]], dtype=torch.float64)
+    origins, directions = pixel_rays(K, E, uv[:, 0], uv[:, 1])
+    np.testing.assert_allclose(origins.numpy(), cameras.centres, atol=1e-12)
+    points = origins + torch.tensor([[2.0], [5.0]]) * directions
+    found, depth = project(points, K, E)
+    torch.testing.assert_close(found, uv)
+    torch.testing.assert_close(depth, torch.tensor([2.0, 5.0], dtype=torch.float64))
+    expected, z = cameras.project(points.numpy())
+    np.testing.assert_allclose(np.stack([expected[0, 0], expected[1, 1]]), uv.numpy(), atol=1e-9)
+    np.testing.assert_allclose([z[0, 0], z[1, 1]], [2, 5])
+    torch.autograd.gradcheck(lambda p: project(p, K, E)[0], points.requires_grad_())
