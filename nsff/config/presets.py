@@ -15,16 +15,40 @@ _PUBLISHED: dict[str, Any] = {
     "render": {"interpolation": "depth_planes"},
 }
 
+# Plane fields with supervision that NSFF does not have: metric depth, motion masks, a static picture (docs/differences.md).
+_PLANES: dict[str, Any] = {
+    "field": {"kind": "planes", "composition": "additive"},
+    "losses": {
+        "w_rgb": 1.0, "w_static_rgb": 0.5, "w_surface": 1.0, "w_dynamic_mask": 0.05, "w_distortion": 0.01, "w_depth": 0.02,
+        "depth_full": True,
+        "w_flow": 1e-3, "w_smooth": 0.01, "w_scene_flow": 0.01, "w_disocclusion": 0.01, "w_cycle": 0.1, "w_plane_smooth": 1e-3,
+        "mask_dynamic_always": True, "smooth_space": "normalised", "decay_depth": False, "decay_flow": False, "chain": True,
+    },
+}
+
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
         "canonical": {"resize_height": 180},
-        "field": {"kind": "planes", "composition": "additive"},
-        "train": {"steps": 600},
+        "field": {**_PLANES["field"], "plane_resolutions": [64, 128, 256], "dynamic_resolutions": [48, 128], "hidden": 32},
+        "sampling": {"kind": "importance", "samples": 24, "coarse_samples": 32},
+        "losses": {**_PLANES["losses"], "decay_steps": 400},
+        "train": {
+            "steps": 900, "rays": 512, "motion_rays": 128, "motion_rays_always": True, "warp_rays": 128, "frames_per_batch": 0,
+            "learning_rate": 5e-3, "plane_learning_rate": 0.02, "learning_rate_decay_steps": 900, "checkpoint_every": 100,
+            "log_every": 20,
+        },
+        "features": {"stride": 4},
         "render": {"frames": 24, "frame_rate": 12},
     },
     "fast": {
-        "field": {"kind": "planes", "composition": "additive"},
-        "train": {"steps": 6000},
+        "field": {**_PLANES["field"], "plane_resolutions": [64, 128, 256, 512], "dynamic_resolutions": [64, 192], "hidden": 64},
+        "sampling": {"kind": "importance", "samples": 48, "coarse_samples": 64},
+        "losses": {**_PLANES["losses"], "decay_steps": 2000},
+        "train": {
+            "steps": 6000, "rays": 4096, "motion_rays": 1024, "motion_rays_always": True, "warp_rays": 1024, "frames_per_batch": 0,
+            "learning_rate": 5e-3, "plane_learning_rate": 0.02, "learning_rate_decay_steps": 6000, "checkpoint_every": 1000,
+            "log_every": 50,
+        },
     },
     "nsff": {
         **_PUBLISHED,
