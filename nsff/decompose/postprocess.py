@@ -23,7 +23,7 @@ from nsff.io import atomic_directory, read_json, read_mask
 from nsff.scene import Scene
 
 REFERENCE_ROWS = 288
-HOLE_SHARE, COMPONENT_SHARE = 0.03, 0.1
+SHARE = 0.03
 SQUARE = np.ones((3, 3), np.uint8)
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
@@ -160,12 +160,12 @@ def object_limits(
     """By object, in pixels: the area that a hole must reach to stay open, the area that a component must exceed to
     stay.
 
-    With gentle cleaning both are bounded by shares of the object's median area over the views that show it: SAFF's 1
-    % of the image is half of an object that fills 2 %, and its holes fill the gap under an arm.
+    With gentle cleaning both are bounded by a share (3 %) of the object's median area over the views that show it:
+    SAFF's 1 % of the image is half of an object that fills 2 %, and its holes fill the gap under an arm.
     """
     limits = {}
     for k in sorted({int(k) for labels in masks for k in np.unique(labels)} - {0}):
         usual = float(np.median([n for labels in masks if (n := np.count_nonzero(labels == k))]))
-        bounds = (HOLE_SHARE * usual, COMPONENT_SHARE * usual) if cleaning == "gentle" else (np.inf, np.inf)
-        limits[k] = (min(closing_area, bounds[0]), min(min_component * masks[0].size, bounds[1]))
+        bound = SHARE * usual if cleaning == "gentle" else np.inf
+        limits[k] = (min(closing_area, bound), min(min_component * masks[0].size, bound))
     return limits

@@ -18,8 +18,8 @@ REFERENCE_ROWS = 288.0
 
 
 # Motion masks are dilated and flow is blurred at outlines: in this ring inside the mask's edge, colour and flow decide.
-RING = 3
-RING_CONFIDENCE = 0.2
+RING = 2
+RING_CONFIDENCE = 0.5
 
 
 def soft_saliency(
@@ -39,7 +39,7 @@ def soft_saliency(
     core = cv2.erode(mask.astype(np.uint8), kernel, borderValue=1) > 0
     evidence = np.where(core, 0.5 + 0.5 * moves, moves * mask).astype(np.float32)
     confidence = np.where(mask & ~core, RING_CONFIDENCE, 1.0).astype(np.float32)
-    smooth = guided_filter(image, evidence, confidence, radius=max(3, round(8 * rows)), epsilon=0.02**2)
+    smooth = guided_filter(image, evidence, confidence, radius=max(3, round(5 * rows)), epsilon=0.01**2)
     # A guided filter leaves faint values far from the mask; the gate and the offset take them to zero.
     gate = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), max(1.0, 2 * rows))
     return np.clip((smooth * np.clip(2 * gate, 0, 1) - 0.05) / 0.95, 0, 1).astype(np.float32)

@@ -118,7 +118,7 @@ def test_specks_go_and_limits_follow_the_object():
     gentle = object_limits([labels], 195.0, 0.01, "gentle")
     area = 50 * 20 + 2 * 4 * 30 + 9
     assert published[1] == (195.0, pytest.approx(576.0))
-    assert gentle[1] == (pytest.approx(0.03 * area), pytest.approx(0.1 * area))
+    assert gentle[1] == (pytest.approx(0.03 * area), pytest.approx(0.03 * area))
     cleaned = clean(labels, 1, gentle, True)
     np.testing.assert_array_equal(cleaned, walker(180, 320))
 
