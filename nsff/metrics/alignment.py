@@ -1,0 +1,138 @@
+"""From the truth's world to ours, and photometric refinement of one held-out camera with the scene frozen.
+
+Notation. Cameras are OpenCV world to camera, [R | t]. A pose change is xi = (omega, tau): the refined camera is
+[exp(omega) R | exp(omega) t + unit tau], omega in radians, tau in units of ``unit`` (a depth of the scene).
+Refinement moves six numbers of a test camera and nothing else: the scene's parameters get no gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, UInt8
+from torch import Tensor
+
+from nsff.cameras.rays import pixel_rays
+from nsff.config import ScoreConfig
+
+BLUR = (0.03, 0.012, 0.0)
+"""Standard deviations of the target's blur, coarse to fine, as fractions of the height; equal numbers of steps each."""
+CHECK_RAYS = 4096
+ROBUST = 0.1
+"""Colour error up to which the loss is quadratic."""
+
+
+class RayRenderer(Protocol):
+    """What refinement needs of a renderer (nsff.rendering.renderer.Renderer has it)."""
+
+    device: torch.device
+    model: Any
+
+    def render_rays(
+        self, origins: Tensor, directions: Tensor, time: Tensor, outputs: Sequence[str] = ("rgb",)
+    ) -> dict[str, Tensor]: ...
+
+
+@dataclass(frozen=True)
+class Refinement:
+    world_to_camera: Float64[np.ndarray, "3 4"]
+    loss_before: float
+    loss_after: float
+    rotation: float
+    """Degrees."""
+    translation: float
+    """Scene units."""
+
+
+def refine_camera(
+    renderer: RayRenderer,
+    K: Float64[np.ndarray, "3 3"],
+    starts: Sequence[Float64[np.ndarray, "3 4"]],
+    image: UInt8[np.ndarray, "H W 3"],
+    time: float,
+    unit: float,
+    score: ScoreConfig,
+    seed: int = 0,
+) -> Refinement:
+    """The camera that explains ``image`` best, from the best of ``starts``; the first is what ``raw`` scores.
+
+    Adam on six numbers, score.refine_rays random pixels a step, a robust colour loss, the target blurred at first
+    (blurring one of two pictures smooths their correlation as blurring both would). The result is never worse than
+    the start on a fixed set of pixels.
+    """
+    height, width = image.shape[:2]
+    device = renderer.device
+    generator = torch.Generator().manual_seed(seed)
+    check = torch.randint(height * width, (min(CHECK_RAYS, height * width),), generator=generator)
+    camera = torch.as_tensor(np.asarray(K), dtype=torch.float32, device=device)
+    sharp = _target(image, 0.0, device)
+
+    def loss_at(pose: Tensor, pixels: Tensor, target: Tensor) -> Tensor:
+        rgb = render_pixels(renderer, camera, pose, pixels, width, time)
+        residual = rgb - target[pixels.to(device)]
+        return ((residual.square() + ROBUST**2).sqrt() - ROBUST).mean()
+
+    def check_loss(pose: Float64[np.ndarray, "3 4"]) -> float:
+        with torch.no_grad():
+            place = torch.as_tensor(pose, dtype=torch.float32, device=device)
+            parts = [loss_at(place, part, sharp) * len(part) for part in check.split(score.refine_rays)]
+            return float(sum(parts)) / len(check)
+
+    losses = [check_loss(np.asarray(start)) for start in starts]
+    start = np.asarray(starts[int(np.argmin(losses))], dtype=np.float64)
+    base = torch.as_tensor(start, dtype=torch.float32, device=device)
+    xi = torch.zeros(6, device=device, requires_grad=True)
+    optimiser = torch.optim.Adam([xi], lr=score.refine_learning_rate, betas=(0.9, 0.99))
+    levels = [_target(image, fraction * height, device) for fraction in BLUR]
+    for step in range(score.refine_steps):
+        target = levels[min(len(levels) - 1, step * len(levels) // score.refine_steps)]
+        pixels = torch.randint(height * width, (score.refine_rays,), generator=generator)
+        loss = loss_at(moved(base, xi, unit), pixels, target)
+        # Only xi gets a gradient, whatever the renderer's parameters say.
+        (xi.grad,) = torch.autograd.grad(loss, [xi])
+        if not bool(torch.isfinite(xi.grad).all()):
+            break
+        fall = 0.5 * (1 + np.cos(np.pi * step / score.refine_steps))
+        optimiser.param_groups[0]["lr"] = score.refine_learning_rate * (0.05 + 0.95 * fall)
+        optimiser.step()
+    change = xi.detach().double().cpu()
+    end = moved(torch.from_numpy(start), change, unit).numpy()
+    after = check_loss(end)
+    if not after < min(losses):
+        change, end, after = torch.zeros_like(change), start, min(losses)
+    angle, length = float(change[:3].norm()), float(change[3:].norm())
+    return Refinement(end, losses[0], after, float(np.degrees(angle)), length * unit)
+
+
+def moved(pose: Float[Tensor, "3 4"], xi: Float[Tensor, "xi=6"], unit: float) -> Float[Tensor, "3 4"]:
+    """The pose changed by xi in its camera's frame; differentiable, also at xi = 0."""
+    zero = xi.new_zeros(())
+    x, y, z = xi[0], xi[1], xi[2]
+    skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).reshape(3, 3)
+    rotation = torch.linalg.matrix_exp(skew)
+    return torch.cat([rotation @ pose[:, :3], (rotation @ pose[:, 3] + unit * xi[3:])[:, None]], 1)
+
+
+def render_pixels(
+    renderer: RayRenderer, K: Float[Tensor, "3 3"], pose: Float[Tensor, "3 4"], pixels: Tensor, width: int, time: float
+) -> Float[Tensor, "R 3"]:
+    """Colours of pixels (row · width + column), differentiable in the pose; the same rays as ``Renderer.render``
+    casts."""
+    centre = float(renderer.model.sampling.pixel_centre)
+    place = pixels.to(pose.device)
+    u, v = (place % width).to(pose.dtype) + centre, (place // width).to(pose.dtype) + centre
+    count = len(place)
+    origins, directions = pixel_rays(K.expand(count, 3, 3), pose.expand(count, 3, 4), u, v)
+    return renderer.render_rays(origins, directions, torch.full_like(u, float(time)))["rgb"]
+
+
+def _target(image: UInt8[np.ndarray, "H W 3"], sigma: float, device: torch.device) -> Float[Tensor, "P 3"]:
+    picture = image.astype(np.float32) / 255
+    if sigma > 0:
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
+    return torch.from_numpy(picture.reshape(-1, 3)).to(device)

@@ -1,0 +1,111 @@
+"""PSNR and SSIM of pictures, whole or within a mask, in two variants.
+
+Notation. Pictures a, b are (H,W,C) in [0,1]; a mask m is (H,W), bool or weights in [0,1]. All functions are torch and
+differentiable; results are scalars (0-d tensors). An empty mask gives NaN: such a view has no score and is left out
+of means.
+
+Variant ``standard``: data range 1. Variant ``reference``: what published evaluation code does (NSFF's
+``evaluation.py``, SAFF's ``evaluate_recon_ours.py``): SSIM with data range 2, which inflates it, and 0 dB where a
+masked error is zero.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+Variant = Literal["standard", "reference"]
+
+PSNR_CAP = 100.0
+"""Identical pictures score this many dB in the standard variant (not infinity), so that means stay finite."""
+WINDOW = 7
+"""Side of scikit-image's default (uniform) SSIM window, pixels."""
+K1, K2 = 0.01, 0.03
+
+
+def psnr(
+    a: Float[Tensor, "H W C"],
+    b: Float[Tensor, "H W C"],
+    mask: Shaped[Tensor, "H W"] | None = None,
+    variant: Variant = "standard",
+) -> Float[Tensor, ""]:
+    """Peak signal-to-noise ratio, dB: -10 log10(mean squared error), or -10 log10(Σ m (a-b)² / (C Σ m)) with a mask.
+
+    No error at all: PSNR_CAP (standard, which also caps at it); reference: infinity, and 0 with a mask (NSFF).
+    """
+    _check(a, b, mask)
+    squared = (a - b).square()
+    if mask is None:
+        error = squared.mean()
+    else:
+        weight = mask.to(a.dtype)[..., None]
+        error = (weight * squared).sum() / (weight.sum() * a.shape[-1])
+    if variant == "standard":
+        return -10 * torch.log10(error.clamp(min=10 ** (-PSNR_CAP / 10)))
+    if mask is not None and bool(error == 0):
+        return torch.zeros_like(error)
+    return -10 * torch.log10(error)
+
+
+def psnr_8bit(a: Float[Tensor, "H W C"], b: Float[Tensor, "H W C"]) -> Float[Tensor, ""]:
+    """PSNR of the 8-bit pictures as OpenCV computes it, and DynamicNeRF's evaluation with it: identical ones score
+    361.2 dB."""
+    _check(a, b, None)
+    x, y = ((v.clamp(0, 1) * 255).round().double() for v in (a, b))
+    return 20 * torch.log10(255 / ((x - y).square().mean().sqrt() + torch.finfo(torch.float64).eps))
+
+
+def ssim_map(a: Float[Tensor, "H W C"], b: Float[Tensor, "H W C"], data_range: float = 1.0) -> Float[Tensor, "H W C"]:
+    """Structural similarity per pixel and channel, scikit-image's convention: uniform 7×7 window, sample covariance,
+    K1 = 0.01, K2 = 0.03, borders mirrored (Wang et al. 2004, with scikit-image's defaults)."""
+    _check(a, b, None)
+    if min(a.shape[:2]) < WINDOW:
+        raise ValueError(f"SSIM needs pictures of at least {WINDOW}x{WINDOW} pixels, got {tuple(a.shape[:2])}")
+    # Double precision: variances are differences of nearly equal numbers.
+    x, y = a.double(), b.double()
+    mean_x, mean_y, xx, yy, xy = (_window_mean(v) for v in (x, y, x * x, y * y, x * y))
+    n = WINDOW**2
+    unbiased = n / (n - 1)
+    var_x, var_y = unbiased * (xx - mean_x**2), unbiased * (yy - mean_y**2)
+    cov = unbiased * (xy - mean_x * mean_y)
+    c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
+    numerator = (2 * mean_x * mean_y + c1) * (2 * cov + c2)
+    return (numerator / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))).to(a.dtype)
+
+
+def ssim(
+    a: Float[Tensor, "H W C"],
+    b: Float[Tensor, "H W C"],
+    mask: Shaped[Tensor, "H W"] | None = None,
+    variant: Variant = "standard",
+) -> Float[Tensor, ""]:
+    """Mean structural similarity. Without a mask the border of 3 pixels is left out (scikit-image); with one it is
+    Σ m ssim_map / Σ m over the whole picture (NSFF). The reference variant has data range 2."""
+    _check(a, b, mask)
+    values = ssim_map(a, b, 1.0 if variant == "standard" else 2.0)
+    if mask is None:
+        border = (WINDOW - 1) // 2
+        return values[border:-border, border:-border].mean()
+    weight = mask.to(a.dtype)[..., None]
+    return (weight * values).sum() / (weight.sum() * a.shape[-1])
+
+
+def _window_mean(values: Float[Tensor, "H W C"]) -> Float[Tensor, "H W C"]:
+    """Mean over the window around each pixel; outside, the picture is mirrored with its edge pixel repeated (SciPy's
+    'reflect')."""
+    border = WINDOW // 2
+    for axis in (0, 1):
+        size = values.shape[axis]
+        head, tail = values.narrow(axis, 0, border).flip(axis), values.narrow(axis, size - border, border).flip(axis)
+        values = torch.cat([head, values, tail], axis)
+    return avg_pool2d(values.permute(2, 0, 1)[None], WINDOW, stride=1)[0].permute(1, 2, 0)
+
+
+def _check(a: Tensor, b: Tensor, mask: Tensor | None) -> None:
+    if a.shape != b.shape or a.ndim != 3 or (mask is not None and mask.shape != a.shape[:2]):
+        weights = None if mask is None else tuple(mask.shape)
+        raise ValueError(f"pictures {tuple(a.shape)}, {tuple(b.shape)} and mask {weights} disagree")

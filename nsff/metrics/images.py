@@ -1,0 +1,147 @@
+"""Scoring rendered pictures: our variants (raw, aligned) and the baselines beside them, view by view.
+
+Variants: ``raw`` (the camera as known), ``aligned`` (after refinement, scene.cameras estimated), ``static`` (the
+static component alone, same camera as our best variant), ``copy`` (the training frame nearest in time, shown as it
+is), ``copy_camera`` (the training frame whose camera is nearest).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, UInt8
+from tqdm import tqdm
+
+from nsff.config import SceneConfig
+from nsff.io import write_image
+from nsff.metrics.alignment import Refinement, refine_camera
+from nsff.metrics.canonical_truth import resize_image
+from nsff.metrics.lpips import Lpips
+from nsff.metrics.measure import image_scores, to_8bit
+from nsff.metrics.pictures import SheetRow, image_sheet, spread_over
+from nsff.metrics.protocols import Protocol, held_out_frames
+from nsff.metrics.table import Record
+from nsff.metrics.targets import Target
+from nsff.scene import Scene
+
+
+@dataclass
+class ImageResult:
+    records: list[Record] = field(default_factory=list)
+    refinements: list[Refinement] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def score_images(
+    scene: Scene,
+    config: SceneConfig,
+    protocol: Protocol,
+    targets: list[Target],
+    renderer: Any,
+    folder: Path,
+    lpips: Lpips | None,
+) -> ImageResult:
+    """Renders and scores all targets; writes {i}_rgb.png into folder/{protocol}/ and sheet_{protocol}.png into
+    ``folder``."""
+    result = ImageResult()
+    refine = (
+        protocol.refined and "aligned" in config.score.variants and config.score.refine_steps > 0
+        and not scene.manifest["given"]["cameras"]
+    )  # fmt: skip
+    copies = TrainingFrames(scene, config)
+    shown = set(spread_over(len(targets)))
+    rows: list[SheetRow] = []
+    without_truth = 0
+    for number, target in enumerate(tqdm(targets, desc=f"score {protocol.name}", unit="view")):
+        truth = target.image()
+        if truth is None:
+            without_truth += 1
+            continue
+        pictures, refinement = _pictures(scene, config, target, truth, renderer, refine, copies)
+        if refinement:
+            result.refinements.append(refinement)
+        best = pictures["aligned" if refine else "raw"]
+        write_image(folder / protocol.name / f"{target.index}_rgb.png", best)
+        if "raw" not in config.score.variants and refine:
+            del pictures["raw"]
+        regions: dict[str, np.ndarray | None] = {"full": None}
+        if protocol.dynamic is not None and (dynamic := target.dynamic()) is not None:
+            regions["dynamic"] = dynamic
+        reference_truth = target.reference_image()
+        for variant, picture in pictures.items():
+            for region, mask in regions.items():
+                scores = image_scores(picture, truth, mask, protocol.reference, lpips, reference_truth)
+                result.records += [
+                    Record(protocol.name, variant, target.index, target.split, target.time, region, metric, value)
+                    for metric, value in scores.items()
+                ]
+        if number in shown:
+            value = image_scores(best, truth, None, protocol.reference)["psnr"]
+            rows.append(SheetRow(f"view {target.index}, time {target.time:g}\n{value:.2f} dB", truth, best))
+    if without_truth:
+        result.notes.append(
+            f"{without_truth} of {len(targets)} views of {protocol.name} have no true colours: no psnr, ssim, lpips."
+        )
+    if rows:
+        image_sheet(folder / f"sheet_{protocol.name}.png", f"{scene.name}, protocol {protocol.name}", rows)
+    return result
+
+
+def _pictures(
+    scene: Scene,
+    config: SceneConfig,
+    target: Target,
+    truth: UInt8[np.ndarray, "H W 3"],
+    renderer: Any,
+    refine: bool,
+    copies: TrainingFrames,
+) -> tuple[dict[str, UInt8[np.ndarray, "H W 3"]], Refinement | None]:
+    """8-bit pictures by variant, in the order of the table."""
+    pose = target.starts[0]
+    outputs = ("rgb", "static_rgb")
+    height, width = target.size
+    render = renderer.render(target.intrinsics, pose, height, width, target.time, outputs)
+    pictures = {"raw": to_8bit(render["rgb"])}
+    refinement = None
+    if refine:
+        if target.refinable:
+            near = float(scene.cameras.near_far[:, 0].min())
+            refinement = refine_camera(
+                renderer, target.intrinsics, target.starts, truth, target.time, near, config.score, target.index
+            )
+            pose = refinement.world_to_camera
+            render = renderer.render(target.intrinsics, pose, height, width, target.time, outputs)
+        pictures["aligned"] = to_8bit(render["rgb"])
+    if "static_rgb" in render:
+        pictures["static"] = to_8bit(render["static_rgb"])
+    pictures["copy"] = resize_image(copies.nearest_in_time(target.time, pose), target.size)
+    pictures["copy_camera"] = resize_image(copies.nearest_camera(pose, target.time), target.size)
+    return pictures, refinement
+
+
+class TrainingFrames:
+    """The frames that were trained on, to be shown in place of a render."""
+
+    def __init__(self, scene: Scene, config: SceneConfig) -> None:
+        held = set(held_out_frames(scene.n_frames, config.train.hold_out))
+        self.scene = scene
+        self.frames = [i for i in range(scene.n_frames) if i not in held]
+        self.centres = scene.cameras.centres
+
+    def nearest_in_time(self, time: float, pose: Float64[np.ndarray, "3 4"]) -> UInt8[np.ndarray, "H W 3"]:
+        """Ties go to the nearer camera."""
+        return self.scene.image(min(self.frames, key=lambda i: (abs(i - time), self._distance(i, pose))))
+
+    def nearest_camera(self, pose: Float64[np.ndarray, "3 4"], time: float) -> UInt8[np.ndarray, "H W 3"]:
+        """Cameras as near as a thousandth of the path's extent are the same camera; then the nearer time."""
+        extent = float(np.ptp(self.centres, axis=0).max())
+        nearest = min(self._distance(i, pose) for i in self.frames)
+        same = [i for i in self.frames if self._distance(i, pose) <= nearest + 1e-3 * extent]
+        return self.scene.image(min(same, key=lambda i: abs(i - time)))
+
+    def _distance(self, i: int, pose: Float64[np.ndarray, "3 4"]) -> float:
+        return math.dist(self.centres[i], -pose[:, :3].T @ pose[:, 3])

@@ -1,0 +1,117 @@
+"""Scoring object masks: before cleaning (clusters), after it (processed), after the CRF (crf), and baselines beside
+them.
+
+Baselines: ``motion`` (the pipeline's motion masks: what moves, without objects; training views only) and
+``nsff_blend`` (SAFF's evaluation of NSFF: the fifth of the pixels with the highest blending weight, per image).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Integer
+from tqdm import tqdm
+
+from nsff.decompose.colours import overlay
+from nsff.decompose.postprocess import read_objects
+from nsff.decompose.views import View, read_rgb, read_views
+from nsff.errors import InputError, StageError
+from nsff.io import read_json, read_mask
+from nsff.metrics.measure import mask_scores
+from nsff.metrics.pictures import SheetRow, mask_sheet, spread_over
+from nsff.metrics.protocols import Protocol
+from nsff.metrics.table import Record
+from nsff.metrics.targets import Target
+from nsff.scene import Scene
+
+BLEND_QUANTILE = 0.8
+
+
+@dataclass
+class MaskResult:
+    records: list[Record] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def score_masks(scene: Scene, protocol: Protocol, targets: list[Target], folder: Path) -> MaskResult:
+    """Scores all masks of all targets; writes sheet_{protocol}_masks.png into ``folder``. Raises InputError where no
+    target has both a true and a made mask."""
+    result = MaskResult()
+    views = {view.index: view for view in read_views(scene)}
+    sources = _sources(scene)
+    scored = [target for target in targets if target.index in views]
+    if len(scored) < len(targets):
+        missing = sorted({target.split for target in targets if target.index not in views})
+        result.notes.append(
+            f"{protocol.name}: no masks of {', '.join(missing)} were made; set render.canonical_views to saff for them."
+        )
+    shown = {scored[i].index for i in spread_over(len(scored))}
+    rows: list[SheetRow] = []
+    mistakes: list[np.ndarray] = []
+    for target in tqdm(scored, desc=f"score {protocol.name} masks", unit="view"):
+        truth = target.labels()
+        if truth is None:
+            continue
+        view = views[target.index]
+        best: np.ndarray | None = None
+        for variant, read in sources.items():
+            labels = read(view)
+            if labels is None:
+                continue
+            result.records += [
+                Record(protocol.name, variant, target.index, target.split, target.time, "full", metric, value)
+                for metric, value in mask_scores(labels, truth, protocol.reference).items()
+            ]
+            if variant == "crf":
+                best = labels
+        if target.index in shown and best is not None:
+            picture = read_rgb(scene, view, truth.shape)
+            rows.append(
+                SheetRow(
+                    f"view {view.index}, time {view.time:g}", overlay(_numbered(truth), picture), overlay(best, picture)
+                )
+            )
+            mistakes.append(np.where((truth != 0) & (best == 0), 1, np.where((truth == 0) & (best != 0), 2, 0)))
+    if not result.records:
+        raise InputError(
+            scene.root, f"protocol {protocol.name}: no view has a true mask and one of ours", "check evaluation.truth"
+        )
+    if rows:
+        mask_sheet(
+            folder / f"sheet_{protocol.name}_masks.png", f"{scene.name}, protocol {protocol.name}", rows, mistakes
+        )
+    return result
+
+
+def _sources(scene: Scene) -> dict[str, Callable[[View], Integer[np.ndarray, "H W"] | None]]:
+    """By variant: labels of a view at canonical size, None where that variant has none for it."""
+    path = scene.clusters_dir / "clusters.json"
+    try:
+        salient = [int(label) for label in read_json(path)["salient"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise StageError(path, f"names no salient labels ({error})", "delete clusters/ and run again") from None
+
+    def motion(view: View) -> Bool[np.ndarray, "H W"] | None:
+        return scene.motion_mask(view.camera).astype(np.int64) if view.split == "training" else None
+
+    def blend(view: View) -> Integer[np.ndarray, "H W"] | None:
+        weights = read_mask(scene.maps_dir / f"{view.index}_blend.png", scene.size)
+        return (weights >= np.quantile(weights, BLEND_QUANTILE)).astype(np.int64)
+
+    return {
+        "clusters": lambda view: read_objects(scene, view, salient).astype(np.int64),
+        "processed": lambda view: read_mask(scene.masks_dir / f"{view.index}.png", scene.size).astype(np.int64),
+        "crf": lambda view: read_mask(scene.masks_crf_dir / f"{view.index}.png", scene.size).astype(np.int64),
+        "motion": motion,
+        "nsff_blend": blend,
+    }
+
+
+def _numbered(labels: Integer[np.ndarray, "H W"]) -> Integer[np.ndarray, "H W"]:
+    """Labels as 0, 1, 2, …: truth files use 100, 200, … or 255, or colours."""
+    values, places = np.unique(labels, return_inverse=True)
+    offset = 0 if values[0] == 0 else 1
+    return places.reshape(labels.shape) + offset

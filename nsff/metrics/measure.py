@@ -1,0 +1,82 @@
+"""The scores of one view by metric name: standard ones, and ``*_reference`` ones that follow a published evaluation
+code.
+
+Notation. Pictures are (H,W,3) uint8 RGB: scores are taken from the 8-bit pictures that are also written, so that
+scoring a folder of pictures gives the same numbers. Masks (H,W) bool. Values are floats; NaN means that the view has
+no such score.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Integer, UInt8
+
+from nsff.metrics.image import Variant, psnr, psnr_8bit, ssim, ssim_map
+from nsff.metrics.lpips import Lpips
+from nsff.metrics.protocols import Reference
+from nsff.metrics.segmentation import adjusted_rand_index, foreground_ari, merge_like_saff, segmentation_scores
+
+
+def image_scores(
+    prediction: UInt8[np.ndarray, "H W 3"],
+    truth: UInt8[np.ndarray, "H W 3"],
+    mask: Bool[np.ndarray, "H W"] | None,
+    reference: Reference,
+    lpips: Lpips | None = None,
+    reference_truth: UInt8[np.ndarray, "H W 3"] | None = None,
+) -> dict[str, float]:
+    """psnr, ssim, lpips (with a network) and the same as ``reference`` computes them, whole or within a mask.
+
+    ``reference_truth`` is what the reference compares with, where that is another picture.
+    """
+    a, b = _unit(prediction), _unit(truth)
+    other = b if reference_truth is None else _unit(reference_truth)
+    m = None if mask is None else torch.from_numpy(np.ascontiguousarray(mask))
+    if m is not None and not bool(m.any()):
+        return {name: math.nan for name in ("psnr", "ssim", "psnr_reference", "ssim_reference")}
+    scores = {"psnr": float(psnr(a, b, m)), "ssim": float(ssim(a, b, m))}
+    if reference.psnr_8bit and m is None:
+        scores["psnr_reference"] = float(psnr_8bit(a, other))
+    elif not reference.psnr_8bit:
+        scores["psnr_reference"] = float(psnr(a, other, m, "reference"))
+    ssim_variant: Variant = "reference" if reference.ssim_data_range == 2 else "standard"
+    scores["ssim_reference"] = float(ssim(a, other, m, ssim_variant))
+    if lpips is not None:
+        scores["lpips"] = lpips.compare(a, b, m)
+        x, y = (a.flip(-1), other.flip(-1)) if reference.lpips_bgr else (a, other)
+        scores["lpips_reference"] = lpips.compare(x, y, m, reference.lpips_symmetric, reference.lpips_input_scaling)
+    return scores
+
+
+def mask_scores(
+    prediction: Integer[np.ndarray, "H W"], truth: Integer[np.ndarray, "H W"], reference: Reference
+) -> dict[str, float]:
+    """ari, fg_ari, jaccard; with a reference that merges colours also ari_reference and fg_ari_reference."""
+    scores = segmentation_scores(prediction, truth)
+    if reference.merged_colours:
+        merged = merge_like_saff(prediction)
+        scores["ari_reference"] = adjusted_rand_index(merged, truth)
+        scores["fg_ari_reference"] = foreground_ari(merged, truth)
+    return scores
+
+
+def error_picture(prediction: UInt8[np.ndarray, "H W 3"], truth: UInt8[np.ndarray, "H W 3"]) -> np.ndarray:
+    """Mean absolute error over the channels, (H,W) in [0,1]."""
+    return np.abs(prediction.astype(np.float32) - truth.astype(np.float32)).mean(2) / 255
+
+
+def similarity_picture(prediction: UInt8[np.ndarray, "H W 3"], truth: UInt8[np.ndarray, "H W 3"]) -> np.ndarray:
+    """Structural similarity per pixel, (H,W)."""
+    return ssim_map(_unit(prediction), _unit(truth)).mean(2).numpy()
+
+
+def to_8bit(picture: torch.Tensor) -> UInt8[np.ndarray, "H W 3"]:
+    """A rendered picture (H,W,3) in [0,1] as it is written and scored."""
+    return (picture.detach().float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def _unit(picture: UInt8[np.ndarray, "H W 3"]) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(picture)).float() / 255

@@ -1,0 +1,78 @@
+"""Segmentation metrics (specification, section 8.1): ARI, foreground ARI, Jaccard. All are free of label matching.
+
+Notation. Labels (H,W) are integers, 0 is background, other values are objects; numbers of prediction and truth need
+not agree.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from jaxtyping import Integer
+
+Labels = Integer[np.ndarray, "..."]
+
+
+def adjusted_rand_index(prediction: Labels, truth: Labels) -> float:
+    """Adjusted Rand index over all pixels (Hubert & Arabie 1985), as scikit-learn's adjusted_rand_score.
+
+    1 for equal partitions, 0 in expectation for independent ones; a constant prediction of a truth with several
+    labels is 0. NaN without pixels.
+    """
+    _check(prediction, truth)
+    if prediction.size == 0:
+        return math.nan
+    _, p = np.unique(prediction, return_inverse=True)
+    _, t = np.unique(truth, return_inverse=True)
+    columns = int(t.max()) + 1
+    table = np.bincount(p.ravel() * columns + t.ravel(), minlength=(int(p.max()) + 1) * columns).astype(np.float64)
+    table = table.reshape(-1, columns)
+    # Ordered pairs of pixels that are together in both, in the prediction, in the truth. Exact: all stay below 2^53.
+    n = float(prediction.size)
+    both = float((table**2).sum()) - n
+    in_prediction = float((table.sum(1) ** 2).sum()) - n
+    in_truth = float((table.sum(0) ** 2).sum()) - n
+    expected = in_prediction * in_truth / (n * (n - 1)) if n > 1 else 0.0
+    best = (in_prediction + in_truth) / 2
+    return 1.0 if best == expected else (both - expected) / (best - expected)
+
+
+def foreground_ari(prediction: Labels, truth: Labels) -> float:
+    """ARI over the pixels that the truth calls foreground; NaN where it has none."""
+    _check(prediction, truth)
+    inside = truth != 0
+    return adjusted_rand_index(prediction[inside], truth[inside])
+
+
+def jaccard(prediction: Labels, truth: Labels) -> float:
+    """|P ∩ G| / |P ∪ G| of the foregrounds (any object against background). All black against a truth with objects is
+    0; both empty is 1 (SAFF divides by zero there)."""
+    _check(prediction, truth)
+    p, g = prediction != 0, truth != 0
+    union = np.count_nonzero(p | g)
+    return np.count_nonzero(p & g) / union if union else 1.0
+
+
+def segmentation_scores(prediction: Labels, truth: Labels) -> dict[str, float]:
+    """All three, by name: ari, fg_ari, jaccard."""
+    return {
+        "ari": adjusted_rand_index(prediction, truth),
+        "fg_ari": foreground_ari(prediction, truth),
+        "jaccard": jaccard(prediction, truth),
+    }
+
+
+def merge_like_saff(labels: Labels) -> Labels:
+    """Labels as SAFF's evaluators see them: colours are compared on one channel only, so labels whose palette colours
+    share it fall together (0-based {2, 3, 7} among the first 24; section 7.1). The background stays apart."""
+    from nsff.decompose.colours import N_COLOURS, PALETTE
+
+    # SAFF hands RGB colours to OpenCV, which writes and reads them as BGR: its channel 0 is the palette's red.
+    red = PALETTE[:N_COLOURS, 0].astype(np.int64)
+    return np.where(labels > 0, red[(labels - 1) % N_COLOURS] + 1, 0)
+
+
+def _check(prediction: Labels, truth: Labels) -> None:
+    if prediction.shape != truth.shape:
+        raise ValueError(f"prediction {prediction.shape} and truth {truth.shape} differ in shape")

@@ -1,0 +1,213 @@
+"""The views a protocol scores, brought into the scene's world and pixels: which camera to render, and what the truth
+is there.
+
+Notation. Cameras are OpenCV world to camera in the world of cameras.json; pictures (H,W,3) uint8, masks (H,W), all at
+the size that is rendered. That is the truth's own size if it is at most the canonical height; else the canonical
+height, the truth reduced by area (NSFF). Truth of training cameras goes through the pixel map; where that is more
+than resizing, canonical size it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64, UInt8
+
+from nsff.cameras import Cameras
+from nsff.config import SceneConfig
+from nsff.datasets.truth import Truth, TruthCamera, TruthView
+from nsff.errors import InputError
+from nsff.metrics.canonical_truth import PixelMap, dilate, resize_image, resize_labels
+from nsff.metrics.protocols import Protocol, ProtocolView, held_out_frames, reference_truth
+from nsff.metrics.similarity import Similarity, fit_similarity
+from nsff.scene import Scene
+
+
+@dataclass(frozen=True)
+class Target:
+    """One view to render and score. Loaders read files when called, and give None where the layout has none."""
+
+    index: int
+    split: str
+    time: float
+    intrinsics: Float64[np.ndarray, "3 3"]
+    starts: tuple[Float64[np.ndarray, "3 4"], ...]
+    """Estimates of the camera: the first is what ``raw`` renders; refinement begins at whichever explains the picture
+    best."""
+    size: tuple[int, int]
+    """(height, width)."""
+    image: Callable[[], UInt8[np.ndarray, "H W 3"] | None]
+    dynamic: Callable[[], Bool[np.ndarray, "H W"] | None]
+    labels: Callable[[], Int64[np.ndarray, "H W"] | None]
+    reference_image: Callable[[], UInt8[np.ndarray, "H W 3"] | None]
+    """What the protocol's reference code compares with; None: the same as ``image``."""
+    refinable: bool = True
+    """False where the camera is a training camera at its own time."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    views: list[Target]
+    similarity: Similarity | None
+    """How the truth's world was fitted to ours, where it was."""
+
+
+def frame_numbers(scene: Scene) -> list[int]:
+    """Source numbers of the scene's frames."""
+    return [int(frame["index"]) for frame in scene.manifest["frames"]]
+
+
+def truth_targets(scene: Scene, config: SceneConfig, protocol: Protocol, truth: Truth) -> Targets:
+    """Targets of all views of the truth but the protocol's duplicates; raises InputError where truth and scene do not
+    fit."""
+    skipped = protocol.duplicates(scene.n_frames)
+    views = [view for view in truth.views if view.index not in skipped]
+    similarity = None
+    if any(view.camera is not None for view in views):
+        if truth.training_cameras is None:
+            raise InputError(
+                truth.path, "has cameras for the views but none for the frames", "give the frames' true cameras too"
+            )
+        similarity = fit_similarity(truth.training_cameras, scene.cameras)
+    pixel_map = PixelMap.load(scene.pixel_map_path)
+    targets = []
+    for view in views:
+        if view.camera is not None:
+            assert similarity is not None
+            targets.append(_own_camera(scene, config, view, view.camera, truth, similarity))
+        else:
+            targets.append(_training_camera(scene, config, protocol, view, truth, pixel_map))
+    return Targets(targets, similarity)
+
+
+def self_targets(scene: Scene, config: SceneConfig) -> Targets:
+    """The frames held out of training, at their own cameras. Their dynamic region is the pipeline's own motion mask."""
+    held = held_out_frames(scene.n_frames, config.train.hold_out)
+    if not held:
+        raise InputError(
+            scene.root,
+            f"protocol self: no frame is held out of {scene.n_frames} (train.hold_out {config.train.hold_out})",
+            "set train.hold_out to at least 2 and at most the number of frames",
+        )  # fmt: skip
+    return Targets([_own_frame(scene, i) for i in held], None)
+
+
+def _own_frame(scene: Scene, i: int) -> Target:
+    cameras = scene.cameras
+    return Target(
+        index=i,
+        split="heldout",
+        time=float(i),
+        intrinsics=cameras.intrinsics[i],
+        starts=(cameras.world_to_camera[i],),
+        size=scene.size,
+        image=lambda: scene.image(i),
+        dynamic=lambda: scene.motion_mask(i),
+        labels=_nothing,
+        reference_image=_nothing,
+        refinable=False,
+    )
+
+
+def _own_camera(
+    scene: Scene, config: SceneConfig, view: TruthView, camera: TruthCamera, truth: Truth, similarity: Similarity
+) -> Target:
+    """A view with a true camera of its own: true intrinsics, pose mapped into our world."""
+    assert truth.training_cameras is not None
+    K = camera.intrinsics.copy()
+    K[:2, 2] += 0.5 - truth.pixel_centre
+    own = Cameras(K[None], camera.world_to_camera[None], np.array([[1.0, 2.0]]), camera.width, camera.height)
+    height = min(camera.height, scene.size[0])
+    size = (height, round(camera.width * height / camera.height))
+    sized = own.resized(*size)
+    starts = (
+        similarity.apply(own).world_to_camera[0],
+        similarity.relative(own, truth.training_cameras, scene.cameras, view.time),
+    )
+
+    def image() -> UInt8[np.ndarray, "H W 3"] | None:
+        picture = view.image()
+        return None if picture is None else resize_image(picture, size)
+
+    def labels() -> Int64[np.ndarray, "H W"] | None:
+        values = view.mask()
+        return None if values is None else resize_labels(values, size)
+
+    def dynamic() -> Bool[np.ndarray, "H W"] | None:
+        given = view.dynamic_mask()
+        if given is not None:
+            return resize_labels(given.astype(np.int64), size) > 0
+        values = labels()
+        return None if values is None else dilate(values > 0, config.score.dilation)
+
+    return Target(
+        view.index, view.split, view.time, sized.intrinsics[0], starts, size, image, dynamic, labels, _nothing
+    )
+
+
+def _training_camera(
+    scene: Scene, config: SceneConfig, protocol: Protocol, view: TruthView, truth: Truth, pixel_map: PixelMap
+) -> Target:
+    """A view at the camera of a scene frame, at any time: our intrinsics and pose."""
+    frame = view.training_camera
+    if frame is None or not 0 <= frame < scene.n_frames:
+        raise InputError(
+            truth.path, f"view {view.index} is at camera {frame}, the scene has {scene.n_frames}", "check the truth"
+        )
+    cameras = scene.cameras[[frame]]
+    size = scene.size
+    # Labels are compared with masks at canonical size, and colours likewise where both are scored.
+    if protocol.images and not protocol.masks and pixel_map.is_resizing:
+        picture = view.image()
+        if picture is not None and picture.shape[0] < size[0]:
+            size = (picture.shape[0], picture.shape[1])
+    sized = cameras.resized(*size)
+
+    def read(source: TruthView, method: str = "area") -> UInt8[np.ndarray, "H W 3"] | None:
+        picture = source.image()
+        if picture is None:
+            return None
+        if size != scene.size or (method == "nearest" and pixel_map.is_resizing):
+            return resize_image(picture, size, method)
+        return pixel_map.image(picture, source.image_path)
+
+    def through_map(values: np.ndarray | None, name: object) -> np.ndarray | None:
+        if values is None:
+            return None
+        return resize_labels(values, size) if size != scene.size else pixel_map.labels(values, name)
+
+    def dynamic() -> Bool[np.ndarray, "H W"] | None:
+        given = view.dynamic_mask()
+        if protocol.dynamic == "objects" and given is None:
+            labels = through_map(view.mask(), view.mask_path)
+            return None if labels is None else dilate(labels > 0, config.score.dilation)
+        moving = through_map(None if given is None else given.astype(np.int64), view.dynamic_path)
+        return None if moving is None else moving > 0
+
+    def reference_image() -> UInt8[np.ndarray, "H W 3"] | None:
+        reference = protocol.reference
+        source = _reference_source(view, frame, truth.views) if reference.off_by_one else view
+        if source is None or (source is view and reference.truth_resize == "area"):
+            return None
+        return read(source, reference.truth_resize)
+
+    return Target(
+        view.index, view.split, view.time, sized.intrinsics[0], (cameras.world_to_camera[0],), size,
+        image=lambda: read(view), dynamic=dynamic, labels=lambda: through_map(view.mask(), view.mask_path),
+        reference_image=reference_image, refinable=view.time != frame,
+    )  # fmt: skip
+
+
+def _reference_source(view: TruthView, camera: int, views: Sequence[TruthView]) -> TruthView | None:
+    """The truth that the off-by-one evaluator compares a view with: same pictures, another view's."""
+    wanted = reference_truth(ProtocolView(view.index, view.split, camera, int(view.time)))
+    found = [
+        v for v in views if v.training_camera == wanted.camera and v.time == wanted.time and v.image_path is not None
+    ]
+    return replace(found[0]) if found else None
+
+
+def _nothing() -> None:
+    return None

@@ -1,0 +1,67 @@
+"""The verdict of a score in words: our numbers beside the baselines that need no model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nsff.config import SceneConfig
+from nsff.metrics.protocols import get_protocol
+from nsff.metrics.table import Row
+
+LEVELS = ("good", "doubtful", "poor")
+CLEAR_GAIN = 1.0
+"""dB above the best copied frame that count as more than chance."""
+CAMERA_GAIN = 2.0
+"""dB that refinement of held-out cameras may bring before the cameras are to blame for the rest."""
+
+
+def describe(rows: Sequence[Row], numbers: Mapping[str, Mapping[str, Any]], config: SceneConfig) -> tuple[str, str]:
+    """(verdict, words) over all protocols; the worst protocol decides. Rows are those of scores.csv."""
+    if not config.evaluation:
+        return "good", "No evaluation is configured for this scene (key evaluation), so there is nothing to score."
+    judged = []
+    for name in numbers:
+        value = {(r.variant, r.metric): r.value for r in rows if r.protocol == name and r.split == "full"}
+        judged.append(_describe_one(name, value, numbers[name]))
+    worst = max((LEVELS.index(level) for level, _ in judged), default=0)
+    return LEVELS[worst], " ".join(words for _, words in judged)
+
+
+def _describe_one(name: str, value: Mapping[tuple[str, str], float], numbers: Mapping[str, Any]) -> tuple[str, str]:
+    protocol = get_protocol(name)
+    levels: list[int] = []
+    words: list[str] = []
+    variant = next((v for v in ("aligned", "raw") if (v, "psnr") in value), None)
+    if protocol.images and variant:
+        ours = value[variant, "psnr"]
+        copied = max(value.get(("copy", "psnr"), 0.0), value.get(("copy_camera", "psnr"), 0.0))
+        gain = ours - copied
+        levels.append(0 if gain >= CLEAR_GAIN else 1 if gain > 0 else 2)
+        words.append(
+            f"{name}: {ours:.2f} dB PSNR over {value[variant, 'count']:.0f} views ({variant}), "
+            f"{abs(gain):.2f} dB {'above' if gain >= 0 else 'below'} showing the nearest training frame "
+            f"({copied:.2f} dB)."
+        )
+        if variant == "aligned" and ("raw", "psnr") in value and ours - value["raw", "psnr"] > CAMERA_GAIN:
+            levels.append(1)
+            words.append(
+                f"Refining the held-out cameras brings {ours - value['raw', 'psnr']:.2f} dB: the estimated camera path "
+                f"is off by {100 * numbers.get('camera_position_error', 0):.1f} % of its extent; see the sfm stage."
+            )
+        if levels[0]:
+            words.append("Train longer, or look at cameras, motion masks and depth.")
+    best = next((v for v in ("crf", "processed", "clusters", "prediction") if (v, "jaccard") in value), None)
+    if protocol.masks and best:
+        overlap, ari = value[best, "jaccard"], value[best, "ari"]
+        level = 0 if overlap >= 0.5 else 1 if overlap >= 0.25 else 2
+        levels.append(level)
+        words.append(
+            f"{name}: Jaccard {overlap:.3f}, ARI {ari:.3f} over {value[best, 'count_masks']:.0f} masks ({best}); "
+            f"the motion masks alone have Jaccard {value.get(('motion', 'jaccard'), 0.0):.3f}."
+        )
+        if level:
+            words.append("Look at the clusters' saliency and the motion masks.")
+    if not levels:
+        return "doubtful", f"{name}: nothing could be scored."
+    return LEVELS[max(levels)], " ".join(words)
