@@ -1,8 +1,8 @@
 """The losses: one small pure function per term, each a scalar to be multiplied by its weight w_* in LossConfig.
 
 Notation. R rays, K samples along a ray from near to far, C channels; weights (R,K) are volume rendering weights, p
-disocclusion probabilities and v blending weights in [0, 1]. Numbers in brackets are sections of the specification of NSFF
-(Li et al. 2021) and SAFF (Liang et al. 2023); terms that the papers do not have say where they come from.
+disocclusion probabilities and v blending weights in [0, 1]. Numbers in brackets are sections of the specification of
+NSFF (Li et al. 2021) and SAFF (Liang et al. 2023); terms that the papers do not have say where they come from.
 """
 
 from __future__ import annotations

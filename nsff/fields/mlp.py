@@ -1,0 +1,172 @@
+"""The networks of NSFF and SAFF: eight layers on encoded positions, with small heads (specification, 2.1 to 2.3).
+
+Notation. W hidden units, D layers, C feature channels. The encoded input joins again before the sixth layer, in the
+order [input, hidden]. Density, features, saliency, motion and blending branch off the trunk and do not see the view
+direction; only colour does. Parameter names are those of the published code, so that its state dictionaries load (see
+``load_published``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nsff.config import FieldConfig
+from nsff.errors import StageError
+from nsff.fields.base import Field, FieldSamples
+from nsff.fields.encodings import encoded_size, positional_encoding, time_code
+
+SKIP = 5
+"""Index of the layer that gets the encoded input again."""
+
+
+class MlpField(Field):
+    """What both networks share: trunk, density, colour, and the feature and saliency heads of SAFF."""
+
+    def __init__(self, config: FieldConfig, inputs: int, channels: int) -> None:
+        super().__init__()
+        self.config = config
+        W, size = config.width, encoded_size(inputs, config.position_frequencies)
+        ins = [size, *(W + size if layer == SKIP else W for layer in range(1, config.depth))]
+        self.pts_linears = nn.ModuleList(nn.Linear(n, W) for n in ins)
+        self.views_linears = nn.ModuleList([nn.Linear(W + encoded_size(3, config.direction_frequencies), W // 2)])
+        self.feature_linear = nn.Linear(W, W)
+        self.alpha_linear = nn.Linear(W, 1)
+        self.rgb_linear = nn.Linear(W // 2, 3)
+        if config.features:
+            self.dino_linears = nn.ModuleList([] if config.shallow_features else [nn.Linear(W, W)])
+            self.dino_linears.append(nn.Linear(W, channels))
+        if config.saliency:
+            self.sal_linear = nn.Linear(W, 1)
+
+    def inputs(self, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]) -> Float[Tensor, "... D"]:
+        """What the trunk encodes."""
+        return positions
+
+    def trunk(self, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]) -> Float[Tensor, "... W"]:
+        encoded = positional_encoding(self.inputs(positions, time), self.config.position_frequencies)
+        h = encoded
+        for index, layer in enumerate(self.pts_linears):
+            h = functional.relu(layer(torch.cat([encoded, h], dim=-1) if index == SKIP else h))
+        return h
+
+    def raw_density(self, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        return self.alpha_linear(self.trunk(positions, time))[..., 0]
+
+    def heads(self, h: Float[Tensor, "... W"]) -> dict[str, Tensor]:
+        """The heads that only this network has, by name in published order, after their activation."""
+        raise NotImplementedError
+
+    def outputs(
+        self, positions: Float[Tensor, "... 3"], directions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]
+    ) -> dict[str, Tensor]:
+        """All outputs by name, in published order; rgb and density before their activation, the others after it."""
+        h = self.trunk(positions, time)
+        view = positional_encoding(directions, self.config.direction_frequencies)
+        seen = functional.relu(self.views_linears[0](torch.cat([self.feature_linear(h), view], dim=-1)))
+        result = {"rgb": self.rgb_linear(seen), "density": self.alpha_linear(h)}
+        if self.config.features:
+            features = h
+            for layer in self.dino_linears[:-1]:
+                features = functional.relu(layer(features))
+            features = self.dino_linears[-1](features)
+            result["features"] = torch.tanh(features) if self.config.feature_tanh else features
+        if self.config.saliency:
+            result["saliency"] = torch.sigmoid(self.sal_linear(h))
+        return result | self.heads(h)
+
+    def packed(
+        self, positions: Float[Tensor, "... 3"], directions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]
+    ) -> Float[Tensor, "... P"]:
+        """The published output vector: rgb 3, density 1, features C, saliency 1, flow 6 and disocclusion 2, or v 1.
+
+        77 and 70 channels for SAFF (C = 64), 12 and 5 for NSFF. rgb is before the sigmoid, density before the ReLU.
+        """
+        return torch.cat(list(self.outputs(positions, directions, time).values()), dim=-1)
+
+    def forward(
+        self, positions: Float[Tensor, "... 3"], directions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]
+    ) -> FieldSamples:
+        out = self.outputs(positions, directions, time)
+        samples = FieldSamples(raw_density=out["density"][..., 0], rgb=torch.sigmoid(out["rgb"]))
+        samples.features = out.get("features")
+        if "saliency" in out:
+            samples.saliency = out["saliency"][..., 0]
+        if "blending" in out:
+            samples.blending = out["blending"][..., 0]
+        if "flow" in out:
+            samples.flow_prev, samples.flow_post = out["flow"].split(3, dim=-1)
+            samples.disocclusion_prev, samples.disocclusion_post = out["disocclusion"].unbind(-1)
+        return samples
+
+
+class MlpStaticField(MlpField):
+    """NSFF's static ("rigid") network: never sees time, and says where the dynamic one takes over (v)."""
+
+    dynamic = False
+
+    def __init__(self, config: FieldConfig, channels: int, n_frames: int) -> None:
+        super().__init__(config, 3, channels)
+        self.blends = config.composition == "blending"
+        if self.blends:
+            self.w_linear = nn.Linear(config.width, 1)
+
+    def heads(self, h: Float[Tensor, "... W"]) -> dict[str, Tensor]:
+        return {"blending": torch.sigmoid(self.w_linear(h))} if self.blends else {}
+
+
+class MlpDynamicField(MlpField):
+    """NSFF's dynamic network: position and time are encoded together; scene flow lies within (-1, 1)."""
+
+    dynamic = True
+
+    def __init__(self, config: FieldConfig, channels: int, n_frames: int) -> None:
+        super().__init__(config, 4, channels)
+        self.n_frames = n_frames
+        self.sf_linear = nn.Linear(config.width, 6)
+        self.prob_linear = nn.Linear(config.width, 2)
+
+    def inputs(self, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]) -> Float[Tensor, "... D"]:
+        return torch.cat([positions, time_code(time, self.n_frames)[..., None]], dim=-1)
+
+    def heads(self, h: Float[Tensor, "... W"]) -> dict[str, Tensor]:
+        return {"flow": torch.tanh(self.sf_linear(h)), "disocclusion": torch.sigmoid(self.prob_linear(h))}
+
+
+def load_published(field: MlpField, state: Mapping[str, Tensor]) -> None:
+    """Loads a state dictionary of the published code (``network_rigid`` or ``network_fn_state_dict``) into a field.
+
+    The ``module.`` prefix of its data-parallel wrapper goes. Its axes are OpenGL's (y up, z backward; in NDC only y
+    differs), ours OpenCV's: the signs of the weights that meet y, or a view direction's y and z, turn. View directions
+    then have to be in the axes of the average camera, OpenCV. Raises StageError if names or shapes differ.
+    """
+    weights = {name.removeprefix("module."): value.detach().clone() for name, value in state.items()}
+    expected = {name: tuple(value.shape) for name, value in field.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    if expected != found:
+        wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+        raise StageError(
+            wrong[0], f"has shape {found.get(wrong[0])} in the checkpoint, {expected.get(wrong[0])} in the network",
+            "choose the field section (features, saliency, shallow_features) that the checkpoint was trained with",
+        )  # fmt: skip
+    config, n = field.config, 4 if field.dynamic else 3
+    turned = _odd_signs(torch.tensor([1.0, -1, 1, 1][:n]), config.position_frequencies)
+    for index in (0, SKIP):
+        if index < config.depth:
+            weights[f"pts_linears.{index}.weight"][:, : len(turned)] *= turned
+    view = _odd_signs(torch.tensor([1.0, -1, -1]), config.direction_frequencies)
+    weights["views_linears.0.weight"][:, config.width :] *= view
+    if field.dynamic:
+        flip = torch.tensor([1.0, -1, 1, 1, -1, 1])
+        weights["sf_linear.weight"] *= flip[:, None]
+        weights["sf_linear.bias"] *= flip
+    field.load_state_dict(weights)
+
+
+def _odd_signs(signs: Float[Tensor, "D"], octaves: int) -> Float[Tensor, "E"]:
+    """The factor of each encoded channel when inputs change sign: x and sin x turn, cos x does not."""
+    return torch.cat([signs, torch.stack([signs, torch.ones_like(signs)]).repeat(octaves, 1, 1).flatten()])
