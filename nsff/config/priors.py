@@ -85,10 +85,10 @@ class DepthConfig(StageConfig):
 
     backend: Literal["auto", "given", "classical"] = "auto"
     """auto: given where the source brings depth, else classical (triangulation along flow, densified)."""
-    max_interval: int = Field(4, ge=1)
-    """Longest chain of flow steps used for triangulation, frames."""
+    max_interval: int = Field(6, ge=1)
+    """classical: longest chain of flow steps used for triangulation, frames."""
     min_parallax: float = Field(0.5, gt=0)
-    """Pixels of parallax below which a triangulated depth is not trusted."""
+    """classical: pixels of parallax against infinity below which a triangulated depth is not trusted."""
 
 
 class FeaturesConfig(StageConfig):

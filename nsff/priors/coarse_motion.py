@@ -19,7 +19,7 @@ from nsff.config import MotionConfig
 from nsff.io import atomic_directory, write_image
 from nsff.priors.chaining import FlowCache, Link, chain_flows
 from nsff.priors.epipolar import homography_distance, line_distance, pixel_centres
-from nsff.priors.masks import morphology, nan_median, summarise
+from nsff.priors.masks import morphology, summarise
 from nsff.priors.motion_saliency import REFERENCE_ROWS
 from nsff.scene import Scene
 
@@ -64,20 +64,20 @@ def coarse_mask(
 ) -> tuple[Bool[np.ndarray, "H W"], list[str]]:
     """The mask of frame i at the size of the flow, and the kind of model each pair took.
 
-    Distances are the median over intervals 1 and 2 of each side, then the maximum of both sides.
+    Distances are the maximum over intervals 1 and 2 of both sides: over two frames slow things show, while over one
+    the fundamental matrix is less likely to explain away what moves when there is little parallax.
     """
-    sides, kinds = [], []
+    layers, kinds = [], []
     for direction in (-1, 1):
         ends = [i + direction * k for k in (1, 2) if 0 <= i + direction * k < n_frames]
         if not ends:
             continue
-        layers = []
         for flow, mask in chain_flows(link, i, ends).values():
             distance, kind = fitted_distance(flow, mask, motion.coarse_threshold, motion.seed)
             layers.append(np.where(mask & (kind != "none"), distance, np.nan).astype(np.float32))
             kinds.append(kind)
-        sides.append(np.nan_to_num(nan_median(layers), nan=0.0))
-    moving = np.max(sides, axis=0) > motion.coarse_threshold
+    # fmax passes over NaN; where all are NaN the comparison is false.
+    moving = np.fmax.reduce(layers) > motion.coarse_threshold
     rows = moving.shape[0] / REFERENCE_ROWS
     moving = morphology(moving, cv2.MORPH_OPEN, motion.opening_radius)
     return morphology(moving, cv2.MORPH_DILATE, round(motion.coarse_dilation_radius * max(1.0, rows))), kinds

@@ -2,7 +2,7 @@
 
 Weighted least squares on the pixel grid, min over u of sum c (u - d)^2 + strength sum exp(-|dI|/sigma) (u_p - u_q)^2,
 approximated by passes of exact one-dimensional solves along rows and columns with falling strength.
-Source: Min et al., Fast Global Image Smoothing Based on Weighted Least Squares, 2014, sections III-B and IV (sparse input).
+Source: Min et al., Fast Global Image Smoothing Based on Weighted Least Squares, 2014 (with sparse input).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Disparity of every canonical frame, behind one registry of backends.
 
-Notation. Disparity (H,W) is 1/z along the optical axis; the classical backend gives it in 1/scene units (`metric` true),
-given disparity keeps its own scale. Confidence (H,W) is in [0,1]: low where a value was filled in rather than measured.
+Notation. Disparity (H,W) is 1/z along the optical axis; the classical backend gives it in 1/scene units (`metric`
+true), given disparity keeps its own scale. Confidence (H,W) is in [0,1]: low where a value was filled in.
 
 classical: static pixels are triangulated along flow (triangulation), moving components stand on the floor (grounding),
 and the rest is interpolated along the image (densify). A new model is one file and one line in BACKENDS.
@@ -32,6 +32,8 @@ from nsff.scene import Scene
 
 GROUNDED_CONFIDENCE = 0.3
 """Of moving pixels that take the depth of the floor they stand on."""
+GROUNDED_WEIGHT = 0.01
+"""Of the same pixels in the interpolation: enough to fill their own rim, too little to flood the static one."""
 
 
 def run_depth(scene: Scene, depth: DepthConfig) -> None:
@@ -115,15 +117,18 @@ def fill_frame(
     # Next to a mask flow is a mixture of both sides.
     weight[morphology(moving, cv2.MORPH_DILATE, max(1, round(3 * rows)))] *= 0.1
     weight[moving] = 0
-    for part, contact in contacts.items():
-        if contact.weight > 0:
-            values[labels == part] = contact.disparity
-            weight[labels == part] = GROUNDED_CONFIDENCE * contact.weight
+    confidence = weight.copy()
+    grounded = [(labels == part, contact) for part, contact in contacts.items() if contact.weight > 0]
+    for region, contact in grounded:
+        values[region] = contact.disparity
+        weight[region] = GROUNDED_WEIGHT
+        confidence[region] = GROUNDED_CONFIDENCE * contact.weight
     if not weight.any():
         return np.full(moving.shape, fallback, np.float32), np.zeros(moving.shape, np.float32)
     dense = densify(values, weight, image)
-    confidence = np.clip(weight, 0.02, 1.0).astype(np.float32)
-    return dense, confidence
+    for region, contact in grounded:
+        dense[region] = contact.disparity
+    return dense, np.clip(confidence, 0.02, 1.0).astype(np.float32)
 
 
 def smoothness(

@@ -37,7 +37,7 @@ class DisFlow:
     ) -> Float32[np.ndarray, "H W 2"]:
         """Flow from the first picture to the second, pixels of the pictures given."""
         h, w = first_rgb.shape[:2]
-        search = cv2.DISOpticalFlow_create(PRESETS[self.preset])
+        search = cv2.DISOpticalFlow.create(PRESETS[self.preset])
         # Presets medium and below stop at half resolution or coarser; the finest level is what edges are made of.
         search.setFinestScale(0)
         first, second = (self._grey(image) for image in (first_rgb, second_rgb))

@@ -53,7 +53,7 @@ def ground_contact(
     fitted robustly to the static pixels around the lowest part of the lower boundary, and read where the boundary
     touches it: reading the pixels below as they are would place the part too near.
     """
-    height, width = part.shape
+    height = part.shape[0]
     rows = height / REFERENCE_ROWS
     v, u = np.nonzero(part)
     tall, bottom = v.max() - v.min() + 1, v.max()
@@ -89,7 +89,7 @@ def _plane(
     """Value at (column, row) and slope per row of the plane fitted to a window by reweighted least absolute errors."""
     v, u = np.nonzero(window)
     d, weight = disparity[window].astype(np.float64), confidence[window].astype(np.float64)
-    scale = max(np.ptp(u), np.ptp(v), 1)
+    scale = float(max(np.ptp(u), np.ptp(v), 1))
     design = np.stack([(u - column) / scale, (v - row) / scale, np.ones(len(u))], axis=1)
     # A little stiffness, so that a window of a few rows does not tip over.
     stiff = 1e-3 * np.diag([1.0, 1.0, 0.0]) * weight.sum()
@@ -104,7 +104,7 @@ def _plane(
 
 
 def link_objects(labels: Sequence[Int32[np.ndarray, "H W"]], link: Callable[[int, int], Link]) -> list[dict[int, int]]:
-    """For each frame the object of every component: components belong together where forward flow carries one to another.
+    """For each frame the object of every component: those that forward flow carries into each other are one object.
 
     Each component takes part in at most one link forward and one back, the largest first.
     """

@@ -1,7 +1,7 @@
 """Inverse depth of static pixels, triangulated along flow to several other frames with known cameras.
 
-Notation. w is inverse depth 1/z in the frame's own camera, in units of 1/scene unit. In frame j the pixel is seen at the
-image of a + w b (see nsff.priors.epipolar); s = |d x' / d w| is the parallax in pixels that a unit of inverse depth
+Notation. w is inverse depth 1/z in the frame's own camera, in units of 1/scene unit. In frame j the pixel is seen at
+the image of a + w b (see nsff.priors.epipolar); s = |d x' / d w| is the parallax in pixels that a unit of inverse depth
 makes there, so that a flow error of one pixel is an error of 1/s in w.
 """
 
@@ -37,7 +37,7 @@ class Triangulation:
 def solve_pair(
     cameras: Cameras, i: int, j: int, flow: Float[np.ndarray, "H W 2"]
 ) -> tuple[Float64[np.ndarray, "H W"], Float64[np.ndarray, "H W"], Float64[np.ndarray, "H W"]]:
-    """Inverse depth w, sensitivity s and residual (pixels) of every pixel of frame i by least squares on a + w b ~ x + f.
+    """Inverse depth w, sensitivity s and residual (pixels) of every pixel of frame i: least squares on a + w b ~ x + f.
 
     Exact for exact flow. w may be negative or meaningless where s is 0 (no baseline).
     """

@@ -1,0 +1,131 @@
+"""Flow stage: sizes, consistency by hand, DIS on a known shift, given flow, and errors that name their file."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from nsff.config import FlowConfig
+from nsff.errors import StageError
+from nsff.io import write_image, write_json
+from nsff.priors.dis import DisFlow
+from nsff.priors.flow import consistency, run_flow, working_size
+from nsff.scene import Scene, write_flow
+
+
+def texture(seed: int = 0, height: int = 90, width: int = 120) -> np.ndarray:
+    small = np.random.default_rng(seed).random((height // 6, width // 6, 3), dtype=np.float32)
+    return np.clip(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC) * 255, 0, 255).astype(np.uint8)
+
+
+def shifted(image: np.ndarray, dx: float, dy: float) -> np.ndarray:
+    return cv2.warpAffine(
+        image, np.float32([[1, 0, dx], [0, 1, dy]]), image.shape[1::-1],
+        flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT,
+    )  # fmt: skip
+
+
+def video(tmp_path, frames) -> Scene:
+    scene = Scene(tmp_path / "scene")
+    write_json(scene.manifest_path, {"n_frames": len(frames)})
+    scene.given_dir.mkdir(parents=True)
+    for i, frame in enumerate(frames):
+        write_image(scene.frames_dir / f"{i:05d}.png", frame)
+    return scene
+
+
+@pytest.mark.parametrize(
+    ("size", "height", "expected"),
+    [
+        ((1080, 1920), 288, (288, 512)),
+        ((480, 854), 288, (288, 512)),
+        ((180, 320), 288, (180, 320)),
+        ((7, 3), 2, (2, 1)),
+    ],
+)
+def test_working_size_keeps_the_aspect_and_never_enlarges(size, height, expected):
+    assert working_size(size, height) == expected
+
+
+def test_consistency_by_hand():
+    # Everywhere |f| = |b| = 4, so the bound is 0.5 * 8 + 0.5 = 4.5 where b is read inside.
+    flow = np.tile(np.float32([4, 0]), (20, 30, 1))
+    for error, expected in ((0.0, True), (4.4, True), (4.6, False)):
+        back = np.tile(np.float32([-4, 0]), (20, 30, 1))
+        # |f + b| = error with |b| = 4: rotate b by the angle whose chord that is.
+        angle = 2 * np.arcsin(error / 8)
+        back[:] = -4 * np.cos(angle), -4 * np.sin(angle)
+        assert consistency(flow, back, 0.5, 0.5)[10, 10] == expected
+    # End points beyond the right border, whose pixel centres end at 29, are never consistent.
+    mask = consistency(flow, -flow, 0.5, 0.5)
+    assert mask[:, :25].all()
+    assert not mask[:, 26:].any()
+
+
+def test_dis_finds_a_known_shift_within_a_tenth_of_a_pixel():
+    image = texture()
+    flow = DisFlow("medium", 2.0).estimate(image, shifted(image, 3.0, -1.5))
+    assert flow.dtype == np.float32
+    assert flow.shape == (90, 120, 2)
+    inner = flow[12:-12, 12:-12] - np.float32([3.0, -1.5])
+    assert np.linalg.norm(inner, axis=2).mean() < 0.1
+
+
+def test_run_flow_writes_both_directions_at_the_working_size(tmp_path):
+    image = texture()
+    scene = video(tmp_path, [shifted(image, 2.0 * i, 0) for i in range(3)])
+    run_flow(scene, FlowConfig(), 45)
+    assert sorted(p.name for p in scene.raw_flow_dir.iterdir()) == [
+        "00000_fwd.npz", "00001_bwd.npz", "00001_fwd.npz", "00002_bwd.npz",
+    ]  # fmt: skip
+    flow, mask = scene.raw_flow(0, "fwd")
+    assert flow.shape == (45, 60, 2)
+    assert abs(np.median(flow[..., 0]) - 1.0) < 0.05  # two pixels, at half the size
+    assert abs(np.median(scene.raw_flow(1, "bwd")[0][..., 0]) + 1.0) < 0.05
+    summary = scene.summary("flow")
+    assert summary["verdict"] == "good"
+    assert summary["files"] == 4
+    assert summary["mean_magnitude"] == pytest.approx(1.0, abs=0.1)
+    assert mask.mean() > 0.9
+
+
+def test_unrelated_frames_are_not_called_good(tmp_path):
+    scene = video(tmp_path, [texture(seed) for seed in range(3)])
+    run_flow(scene, FlowConfig(), 90)
+    assert scene.summary("flow")["verdict"] != "good"
+
+
+def test_given_flow_is_copied_and_preferred(tmp_path):
+    scene = video(tmp_path, [texture()] * 2)
+    given = np.full((9, 12, 2), 0.25, np.float32)
+    mask = np.ones((9, 12), bool)
+    mask[0] = False
+    for name in ("00000_fwd.npz", "00001_bwd.npz"):
+        write_flow(scene.given_dir / "flow" / name, given, mask)
+    run_flow(scene, FlowConfig(), 90)
+    flow, valid = scene.raw_flow(1, "bwd")
+    assert np.array_equal(flow, given)
+    assert np.array_equal(valid, mask)
+    assert scene.summary("flow")["backend"] == "given"
+
+
+@pytest.mark.parametrize("damage", ["missing", "corrupt", "not finite"])
+def test_bad_given_flow_is_named_and_nothing_is_left(tmp_path, damage):
+    scene = video(tmp_path, [texture()] * 2)
+    write_flow(scene.given_dir / "flow" / "00000_fwd.npz", np.zeros((9, 12, 2)), np.ones((9, 12)))
+    bad = scene.given_dir / "flow" / "00001_bwd.npz"
+    if damage == "corrupt":
+        bad.write_bytes(b"PK\x03\x04 nonsense")
+    elif damage == "not finite":
+        write_flow(bad, np.full((9, 12, 2), np.nan), np.ones((9, 12)))
+    with pytest.raises(StageError, match="00001_bwd") as error:
+        run_flow(scene, FlowConfig(), 90)
+    assert error.value.remedy
+    assert not scene.raw_flow_dir.exists()
+
+
+def test_frames_of_different_sizes_are_refused(tmp_path):
+    scene = video(tmp_path, [texture(), texture(height=60)])
+    with pytest.raises(StageError, match="00001"):
+        run_flow(scene, FlowConfig(), 90)
