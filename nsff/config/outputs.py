@@ -107,9 +107,9 @@ class ScoreConfig(StageConfig):
     refine_rays: int = Field(1024, ge=16)
     """Rays per step of that refinement."""
     refine_learning_rate: float = Field(2e-3, gt=0)
-    """Adam's learning rate for the six pose parameters (radians and scene units)."""
+    """Adam's learning rate for the six pose parameters: radians, and multiples of the nearest depth for the position."""
     dilation: int = Field(5, ge=0)
-    """Pixels by which true object masks grow for dynamic-only scores of protocol views."""
+    """Pixels (of the scored picture) by which true object masks grow for dynamic-only scores of protocol views."""
     lpips: bool = True
     """LPIPS where its AlexNet weights are found (NSFF_WEIGHTS or ~/.cache/nsff)."""
 

@@ -80,10 +80,11 @@ def _score_view(
         other = _reference_truth(view, views, protocol, truth, size)
         reference = protocol.reference
         full = resize_image(truth, size)
-        add("full", image_scores(picture, full, None, reference, lpips, other))
-        dynamic = _dynamic(view, protocol, size, dilation)
-        if dynamic is not None:
-            add("dynamic", image_scores(picture, full, dynamic, reference, lpips, other))
+        regions: dict[str, np.ndarray | None] = {"full": None}
+        if (dynamic := _dynamic(view, protocol, size, dilation)) is not None:
+            regions["dynamic"] = dynamic
+        for region, scores in image_scores(picture, full, regions, reference, lpips, other).items():
+            add(region, scores)
     labels = view.mask() if protocol.masks and mask_path.exists() else None
     if labels is not None:
         predicted = read_prediction_labels(mask_path)

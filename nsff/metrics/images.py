@@ -73,21 +73,25 @@ def score_images(
             regions["dynamic"] = dynamic
         reference_truth = target.reference_image()
         for variant, picture in pictures.items():
-            for region, mask in regions.items():
-                scores = image_scores(picture, truth, mask, protocol.reference, lpips, reference_truth)
+            by_region = image_scores(picture, truth, regions, protocol.reference, lpips, reference_truth)
+            for region, scores in by_region.items():
                 result.records += [
                     Record(protocol.name, variant, target.index, target.split, target.time, region, metric, value)
                     for metric, value in scores.items()
                 ]
         if number in shown:
-            value = image_scores(best, truth, None, protocol.reference)["psnr"]
+            value = image_scores(best, truth, {"full": None}, protocol.reference)["full"]["psnr"]
             rows.append(SheetRow(f"view {target.index}, time {target.time:g}\n{value:.2f} dB", truth, best))
     if without_truth:
         result.notes.append(
             f"{without_truth} of {len(targets)} views of {protocol.name} have no true colours: no psnr, ssim, lpips."
         )
     if rows:
-        image_sheet(folder / f"sheet_{protocol.name}.png", f"{scene.name}, protocol {protocol.name}", rows)
+        image_sheet(
+            folder / f"sheet_{protocol.name}.png",
+            f"{scene.name}, protocol {protocol.name}, {'aligned' if refine else 'raw'}",
+            rows,
+        )
     return result
 
 

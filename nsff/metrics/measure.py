@@ -9,46 +9,61 @@ no such score.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Integer, UInt8
 
-from nsff.metrics.image import Variant, psnr, psnr_8bit, ssim, ssim_map
+from nsff.metrics.image import mean_similarity, psnr, psnr_8bit, ssim_maps
 from nsff.metrics.lpips import Lpips
 from nsff.metrics.protocols import Reference
 from nsff.metrics.segmentation import adjusted_rand_index, foreground_ari, merge_like_saff, segmentation_scores
 
+Picture = UInt8[np.ndarray, "H W 3"]
+
 
 def image_scores(
-    prediction: UInt8[np.ndarray, "H W 3"],
-    truth: UInt8[np.ndarray, "H W 3"],
-    mask: Bool[np.ndarray, "H W"] | None,
+    prediction: Picture,
+    truth: Picture,
+    regions: Mapping[str, Bool[np.ndarray, "H W"] | None],
     reference: Reference,
     lpips: Lpips | None = None,
-    reference_truth: UInt8[np.ndarray, "H W 3"] | None = None,
-) -> dict[str, float]:
-    """psnr, ssim, lpips (with a network) and the same as ``reference`` computes them, whole or within a mask.
+    reference_truth: Picture | None = None,
+) -> dict[str, dict[str, float]]:
+    """By region (a mask, or None for the whole picture): psnr, ssim, lpips (with a network), and the same as
+    ``reference`` computes them, where it does.
 
     ``reference_truth`` is what the reference compares with, where that is another picture.
     """
     a, b = _unit(prediction), _unit(truth)
-    other = b if reference_truth is None else _unit(reference_truth)
-    m = None if mask is None else torch.from_numpy(np.ascontiguousarray(mask))
-    if m is not None and not bool(m.any()):
-        return {name: math.nan for name in ("psnr", "ssim", "psnr_reference", "ssim_reference")}
-    scores = {"psnr": float(psnr(a, b, m)), "ssim": float(ssim(a, b, m))}
-    if reference.psnr_8bit and m is None:
-        scores["psnr_reference"] = float(psnr_8bit(a, other))
-    elif not reference.psnr_8bit:
-        scores["psnr_reference"] = float(psnr(a, other, m, "reference"))
-    ssim_variant: Variant = "reference" if reference.ssim_data_range == 2 else "standard"
-    scores["ssim_reference"] = float(ssim(a, other, m, ssim_variant))
-    if lpips is not None:
-        scores["lpips"] = lpips.compare(a, b, m)
-        x, y = (a.flip(-1), other.flip(-1)) if reference.lpips_bgr else (a, other)
-        scores["lpips_reference"] = lpips.compare(x, y, m, reference.lpips_symmetric, reference.lpips_input_scaling)
-    return scores
+    ranges = (1.0, reference.ssim_data_range)
+    if reference_truth is None:
+        other = b
+        similarity, other_similarity = ssim_maps(a, b, ranges)
+    else:
+        other = _unit(reference_truth)
+        similarity, other_similarity = ssim_maps(a, b, ranges[:1])[0], ssim_maps(a, other, ranges[1:])[0]
+    result = {}
+    for region, mask in regions.items():
+        m = None if mask is None else torch.from_numpy(np.ascontiguousarray(mask))
+        if m is not None and not bool(m.any()):
+            result[region] = {"psnr": math.nan, "ssim": math.nan}
+            continue
+        scores = {"psnr": float(psnr(a, b, m)), "ssim": float(mean_similarity(similarity, m))}
+        if lpips is not None:
+            scores["lpips"] = lpips.compare(a, b, m)
+        if m is None or reference.masked:
+            pair = psnr_8bit(a, other) if reference.psnr_8bit else psnr(a, other, m, "reference")
+            scores["psnr_reference"] = float(pair)
+            scores["ssim_reference"] = float(mean_similarity(other_similarity, m))
+            if lpips is not None:
+                x, y = (a.flip(-1), other.flip(-1)) if reference.lpips_bgr else (a, other)
+                scores["lpips_reference"] = lpips.compare(
+                    x, y, m, reference.lpips_symmetric, reference.lpips_input_scaling
+                )
+        result[region] = scores
+    return result
 
 
 def mask_scores(
@@ -66,11 +81,6 @@ def mask_scores(
 def error_picture(prediction: UInt8[np.ndarray, "H W 3"], truth: UInt8[np.ndarray, "H W 3"]) -> np.ndarray:
     """Mean absolute error over the channels, (H,W) in [0,1]."""
     return np.abs(prediction.astype(np.float32) - truth.astype(np.float32)).mean(2) / 255
-
-
-def similarity_picture(prediction: UInt8[np.ndarray, "H W 3"], truth: UInt8[np.ndarray, "H W 3"]) -> np.ndarray:
-    """Structural similarity per pixel, (H,W)."""
-    return ssim_map(_unit(prediction), _unit(truth)).mean(2).numpy()
 
 
 def to_8bit(picture: torch.Tensor) -> UInt8[np.ndarray, "H W 3"]:

@@ -42,6 +42,8 @@ class Reference:
     lpips_input_scaling: bool = False
     """False: the version is given as a number and compared with the text '0.1', so the input scaling is skipped."""
     lpips_bgr: bool = False
+    masked: bool = False
+    """Whether the code has dynamic-only scores at all."""
     psnr_8bit: bool = False
     """PSNR by OpenCV on 8 bits; identical pictures score 361.2 dB."""
     truth_resize: Literal["area", "nearest"] = "area"
@@ -51,7 +53,7 @@ class Reference:
     """Labels are told apart by one colour channel."""
 
 
-NSFF = Reference("NSFF evaluation.py")
+NSFF = Reference("NSFF evaluation.py", masked=True)
 SAFF = Reference(
     "SAFF evaluate_recon_ours.py, evaluate_ours.py",
     lpips_symmetric=False,

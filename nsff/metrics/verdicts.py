@@ -13,7 +13,9 @@ LEVELS = ("good", "doubtful", "poor")
 CLEAR_GAIN = 1.0
 """dB above the best copied frame that count as more than chance."""
 CAMERA_GAIN = 2.0
-"""dB that refinement of held-out cameras may bring before the cameras are to blame for the rest."""
+CAMERA_LIMIT = 30.0
+"""dB: where the raw score is below the limit and refining the held-out cameras brings more than the gain, cameras are
+to blame."""
 
 
 def describe(rows: Sequence[Row], numbers: Mapping[str, Mapping[str, Any]], config: SceneConfig) -> tuple[str, str]:
@@ -43,11 +45,13 @@ def _describe_one(name: str, value: Mapping[tuple[str, str], float], numbers: Ma
             f"{abs(gain):.2f} dB {'above' if gain >= 0 else 'below'} showing the nearest training frame "
             f"({copied:.2f} dB)."
         )
-        if variant == "aligned" and ("raw", "psnr") in value and ours - value["raw", "psnr"] > CAMERA_GAIN:
+        raw = value.get(("raw", "psnr"), ours)
+        if raw < CAMERA_LIMIT and ours - raw > CAMERA_GAIN:
             levels.append(1)
             words.append(
-                f"Refining the held-out cameras brings {ours - value['raw', 'psnr']:.2f} dB: the estimated camera path "
-                f"is off by {100 * numbers.get('camera_position_error', 0):.1f} % of its extent; see the sfm stage."
+                f"Refining the held-out cameras brings {ours - raw:.2f} dB: the estimated cameras are off by "
+                f"{100 * numbers.get('camera_position_error', 0):.1f} % of the path's extent and "
+                f"{numbers.get('camera_rotation_error_degrees', 0):.2f} degrees; see the sfm stage."
             )
         if levels[0]:
             words.append("Train longer, or look at cameras, motion masks and depth.")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from nsff.errors import StageError
-from nsff.metrics.image import PSNR_CAP, psnr, psnr_8bit, ssim, ssim_map
+from nsff.metrics.image import PSNR_CAP, psnr, psnr_8bit, ssim, ssim_maps
 from nsff.metrics.lpips import CHANNELS, Lpips, load_lpips
 from nsff.metrics.measure import image_scores
 from nsff.metrics.protocols import DYNAMICNERF, NSFF, SAFF
@@ -62,7 +62,7 @@ def test_against_scikit_image(pair: tuple[torch.Tensor, torch.Tensor], variant: 
     a, b = (v.numpy() for v in pair)
     value, full = metrics.structural_similarity(a, b, channel_axis=2, data_range=data_range, full=True)
     assert float(ssim(*pair, variant=variant)) == pytest.approx(value, abs=1e-4)
-    np.testing.assert_allclose(ssim_map(*pair, data_range).numpy(), full, atol=1e-4)
+    np.testing.assert_allclose(ssim_maps(*pair, [data_range])[0].numpy(), full, atol=1e-4)
     assert float(psnr(*pair)) == pytest.approx(metrics.peak_signal_noise_ratio(a, b, data_range=1), abs=1e-4)
     mask = torch.zeros(50, 67)
     mask[5:20, 30:50] = 1
@@ -210,24 +210,42 @@ def test_official_lpips_values() -> None:
     assert network.compare(read("ex_ref.png"), read("ex_p1.png")) == pytest.approx(0.138, abs=1e-3)
 
 
+WHOLE = {"full": None}
+
+
 # --- all scores of a view --------------------------------------------------------------------------------------------
 def test_reference_scores_differ_as_documented(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     a, b = ((v * 255).round().to(torch.uint8).numpy() for v in pair)
     network = random_lpips()
-    nsff = image_scores(a, b, None, NSFF, network)
+    nsff = image_scores(a, b, WHOLE, NSFF, network)["full"]
     assert nsff["psnr"] == pytest.approx(nsff["psnr_reference"])
     assert nsff["ssim_reference"] > nsff["ssim"] + 0.01
     assert abs(nsff["lpips_reference"] - nsff["lpips"]) > 1e-5
-    saff = image_scores(a, b, None, SAFF, network)
+    saff = image_scores(a, b, WHOLE, SAFF, network)["full"]
     assert abs(saff["lpips_reference"] - nsff["lpips_reference"]) > 1e-5
-    dynamicnerf = image_scores(a, b, None, DYNAMICNERF, network)
+    dynamicnerf = image_scores(a, b, WHOLE, DYNAMICNERF, network)["full"]
     assert dynamicnerf["psnr_reference"] == pytest.approx(cv2.PSNR(a, b), abs=1e-4)
     assert dynamicnerf["ssim_reference"] == pytest.approx(dynamicnerf["ssim"], abs=1e-6)
     assert dynamicnerf["lpips_reference"] == pytest.approx(
         network.compare(torch.from_numpy(a[..., ::-1].copy()) / 255, torch.from_numpy(b[..., ::-1].copy()) / 255),
         abs=1e-6,
     )
-    other = image_scores(a, b, None, SAFF, None, reference_truth=a)
+    other = image_scores(a, b, WHOLE, SAFF, None, reference_truth=a)["full"]
     assert other["psnr_reference"] == math.inf
     assert other["psnr"] == pytest.approx(saff["psnr"])
     assert "lpips" not in other
+
+
+def test_regions(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    a, b = ((v * 255).round().to(torch.uint8).numpy() for v in pair)
+    mask = np.zeros((50, 67), bool)
+    mask[10:30, 10:30] = True
+    scores = image_scores(a, b, {"full": None, "dynamic": mask, "nothing": ~mask & mask}, NSFF, random_lpips())
+    x, y = (torch.from_numpy(v).float() / 255 for v in (a, b))
+    m = torch.from_numpy(mask)
+    assert scores["dynamic"]["psnr"] == pytest.approx(float(psnr(x, y, m)))
+    assert scores["dynamic"]["ssim_reference"] == pytest.approx(float(ssim(x, y, m, "reference")))
+    assert scores["dynamic"]["lpips"] == pytest.approx(random_lpips().compare(x, y, m), rel=1e-5)
+    assert all(math.isnan(value) for value in scores["nothing"].values())
+    # SAFF's evaluator has no dynamic-only scores, so there is nothing to reproduce.
+    assert not any(name.endswith("_reference") for name in image_scores(a, b, {"dynamic": mask}, SAFF)["dynamic"])
