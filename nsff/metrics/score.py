@@ -107,9 +107,11 @@ def _evaluate(
 def _numbers(targets: Targets) -> dict[str, Any]:
     numbers: dict[str, Any] = {"views": len(targets.views)}
     if targets.similarity is not None:
+        numbers["similarity_scale"] = targets.similarity.scale
+    if targets.pose_errors is not None:
         numbers |= {
-            "similarity_scale": targets.similarity.scale,
-            "camera_position_error": targets.similarity.position_error,
-            "camera_rotation_error_degrees": targets.similarity.rotation_error,
+            "camera_position_error": targets.pose_errors.position_rmse,
+            "camera_rotation_error_degrees": targets.pose_errors.rotation_mean,
+            "camera_focal_error": targets.pose_errors.focal,
         }
     return numbers

@@ -16,12 +16,13 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, UInt8
 
 from nsff.cameras import Cameras
+from nsff.cameras.align import PoseErrors, Similarity, pose_errors
 from nsff.config import SceneConfig
 from nsff.datasets.truth import Truth, TruthCamera, TruthView
 from nsff.errors import InputError
 from nsff.metrics.canonical_truth import PixelMap, dilate, resize_image, resize_labels
 from nsff.metrics.protocols import Protocol, ProtocolView, held_out_frames, reference_truth
-from nsff.metrics.similarity import Similarity, fit_similarity
+from nsff.metrics.similarity import carried, fit_similarity
 from nsff.scene import Scene
 
 
@@ -52,6 +53,8 @@ class Targets:
     views: list[Target]
     similarity: Similarity | None
     """How the truth's world was fitted to ours, where it was."""
+    pose_errors: PoseErrors | None = None
+    """Of our cameras against the true ones, where they are known."""
 
 
 def frame_numbers(scene: Scene) -> list[int]:
@@ -79,7 +82,8 @@ def truth_targets(scene: Scene, config: SceneConfig, protocol: Protocol, truth: 
             targets.append(_own_camera(scene, config, view, view.camera, truth, similarity))
         else:
             targets.append(_training_camera(scene, config, protocol, view, truth, pixel_map))
-    return Targets(targets, similarity)
+    known = truth.training_cameras
+    return Targets(targets, similarity, None if known is None else pose_errors(scene.cameras, known))
 
 
 def self_targets(scene: Scene, config: SceneConfig) -> Targets:
@@ -123,8 +127,8 @@ def _own_camera(
     size = (height, round(camera.width * height / camera.height))
     sized = own.resized(*size)
     starts = (
-        similarity.apply(own).world_to_camera[0],
-        similarity.relative(own, truth.training_cameras, scene.cameras, view.time),
+        similarity.apply_cameras(own).world_to_camera[0],
+        carried(own, truth.training_cameras, scene.cameras, similarity, view.time),
     )
 
     def image() -> UInt8[np.ndarray, "H W 3"] | None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from nsff.cameras import Cameras
+from nsff.cameras.align import align, rotation_angle
 from nsff.cameras.rays import pixel_rays
 from nsff.config import SceneConfig, ScoreConfig
 from nsff.errors import InputError
@@ -20,7 +21,7 @@ from nsff.io import write_image, write_json, write_npz
 from nsff.metrics.alignment import moved, refine_camera
 from nsff.metrics.lpips import Lpips
 from nsff.metrics.score import run_score
-from nsff.metrics.similarity import fit_similarity
+from nsff.metrics.similarity import carried, fit_similarity
 from nsff.scene import Scene
 
 HEIGHT, WIDTH, FRAMES = 36, 48, 6
@@ -335,11 +336,10 @@ def test_similarity_is_recovered(line: bool) -> None:
     ours = theirs.moved(1.7, turn, t)
     fit = fit_similarity(theirs, ours)
     assert fit.scale == pytest.approx(1.7)
-    np.testing.assert_allclose(fit.rotation, turn, atol=1e-9)
-    np.testing.assert_allclose(fit.translation, t, atol=1e-9)
-    np.testing.assert_allclose(fit.apply(theirs).world_to_camera, ours.world_to_camera, atol=1e-9)
-    np.testing.assert_allclose(fit.relative(theirs[[5]], theirs, ours, 3.0), ours.world_to_camera[5], atol=1e-9)
-    assert fit.position_error < 1e-9
+    np.testing.assert_allclose(fit.R, turn, atol=1e-9)
+    np.testing.assert_allclose(fit.t, t, atol=1e-9)
+    np.testing.assert_allclose(fit.apply_cameras(theirs).world_to_camera, ours.world_to_camera, atol=1e-9)
+    np.testing.assert_allclose(carried(theirs[[5]], theirs, ours, fit, 3.0), ours.world_to_camera[5], atol=1e-9)
 
 
 def test_similarity_survives_one_wild_camera() -> None:
@@ -350,3 +350,19 @@ def test_similarity_survives_one_wild_camera() -> None:
     wild[4, :, 3] += 1.0
     fit = fit_similarity(theirs, Cameras(ours.intrinsics, wild, ours.near_far, WIDTH, HEIGHT))
     assert fit.scale == pytest.approx(0.5, rel=0.05)
+
+
+def test_similarity_on_a_noisy_arc_beats_positions_alone() -> None:
+    """Positions within 1 % of a short arc: the rotation about it comes from the orientations."""
+    n = 20
+    generator = np.random.default_rng(0)
+    poses = np.tile(np.eye(4)[:3], (n, 1, 1))
+    along = np.linspace(-1, 1, n)
+    poses[:, :, 3] = -np.stack([along, 0.12 * along**2, np.zeros(n)], 1)
+    theirs = Cameras(np.tile(K, (n, 1, 1)), poses, np.tile([1.0, 9.0], (n, 1)), WIDTH, HEIGHT)
+    noisy = poses.copy()
+    noisy[:, :, 3] += 0.01 * generator.standard_normal((n, 3))
+    ours = Cameras(theirs.intrinsics, noisy, theirs.near_far, WIDTH, HEIGHT)
+    together, positions = fit_similarity(theirs, ours), align(theirs, ours)
+    assert rotation_angle(together.R) < 0.3
+    assert rotation_angle(together.R) < 0.3 * rotation_angle(positions.R)
