@@ -13,6 +13,11 @@ _PUBLISHED: dict[str, Any] = {
         "learning_rate_decay_steps": 300_000, "checkpoint_every": 10_000,
     },
     "render": {"interpolation": "depth_planes"},
+    "motion": {
+        "intervals": [1], "combine": "max", "depth_cue": False, "refine_radius": 0, "epipolar_threshold": 1.0, "dilation_radius": 2,
+    },
+    "decompose": {"cleaning": "published", "keep_best": False, "scale_with_height": False},
+    "crf": {"scale_with_height": False},
 }
 
 # Plane fields with supervision that NSFF does not have: metric depth, motion masks, a static picture (docs/differences.md).

@@ -17,6 +17,7 @@ from nsff.rendering.model import SceneModel
 from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore, fingerprint
 from nsff.training.data import TrainingData
+from nsff.training.memory import keep_freed_memory
 from nsff.training.trainer import Trainer, seed_everything
 
 
@@ -26,6 +27,7 @@ def run_train(scene: Scene, config: SceneConfig, state_dir: Path | None = None) 
     State lives in ``state_dir`` (default: Scene.state_dir) and is continued if it belongs to the same inputs and settings.
     Raises StageError for damaged inputs or a loss that is not finite, SystemExit(75) after a signal.
     """
+    keep_freed_memory()
     device = pick_device(config.train.device)
     folder = state_dir or scene.state_dir
     store = CheckpointStore(folder, fingerprint(scene, config))

@@ -116,8 +116,8 @@ class Trainer:
         self.step += 1
         if not log:
             return None
-        numbers = {f"loss/{name}": float(value) for name, value in terms.items()}
-        numbers |= {"loss/total": float(total), "dynamic_weight": float(monitors.get("dynamic_weight", 0.0))}
+        numbers = {f"loss/{name}": float(value.detach()) for name, value in terms.items()}
+        numbers |= {"loss/total": float(total.detach()), "dynamic_weight": float(monitors.get("dynamic_weight", 0.0))}
         numbers["psnr"] = -10 * math.log10(max(float(monitors["mse"]), 1e-10))
         return numbers
 
