@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from nsff.config import FieldConfig, SamplingConfig
 from nsff.errors import StageError
 from nsff.io import read_json
 from nsff.rendering.compositing import accumulate
+from nsff.rendering.depth_planes import render_depth_planes
 from nsff.rendering.model import Evaluation, Rays, SceneModel
 from nsff.rendering.splatting import splat
 
@@ -120,13 +122,16 @@ class Renderer:
 
     # --- between frames ------------------------------------------------------------------------------------------
     @torch.no_grad()
-    def render_between(self, K: np.ndarray, world_to_camera: np.ndarray, height: int, width: int, time: float) -> Tensor:
-        """Colour (H,W,3) at a fractional time: the dynamic layer of both neighbouring frames is moved along its scene flow.
+    def render_between(
+        self, K: np.ndarray, world_to_camera: np.ndarray, height: int, width: int, time: float,
+        interpolation: Literal["layers", "depth_planes"] = "layers",
+    ) -> Tensor:
+        """Colour (H,W,3) at a fractional time: what moves in both neighbouring frames is taken along its scene flow.
 
-        The static field is rendered once. The dynamic layer (premultiplied colour and weight) of frame k is splatted by rho
-        times its projected forward flow, that of k+1 by (1 - rho) times its backward flow, and both are mixed by 1 - rho and rho:
-        the space-time interpolation of NSFF (section 5.3) on two layers instead of every depth plane. At whole frames it is
-        exactly ``render``.
+        layers: the static field is rendered once. The dynamic layer (premultiplied colour and weight) of frame k is
+        splatted by rho times its projected forward flow, that of k+1 by (1 - rho) times its backward flow, and both are
+        mixed by 1 - rho and rho: the space-time interpolation of NSFF (section 5.3) on two layers instead of every depth
+        plane. depth_planes: NSFF's own (nsff.rendering.depth_planes). At whole frames both are exactly ``render``.
         """
         last = self.model.n_frames - 1
         time = float(np.clip(time, 0, last))
@@ -134,6 +139,11 @@ class Renderer:
         rho = time - first
         if rho < 1e-6 or self.model.dynamic is None:
             return self.render(K, world_to_camera, height, width, first)["rgb"].clamp(0, 1)
+        if interpolation == "depth_planes":
+            rays = self.frame_rays(K, world_to_camera, height, width, time)
+            k, e = (torch.as_tensor(np.asarray(x), dtype=torch.float32, device=self.device) for x in (K, world_to_camera))
+            budget = self.chunk * self.model.sampling.samples
+            return render_depth_planes(self.model, rays, k, e[:3], (height, width), time, budget).cpu().clamp(0, 1)
         layers = [
             self._layers(K, world_to_camera, height, width, first, "post", rho),
             self._layers(K, world_to_camera, height, width, first + 1, "prev", 1 - rho),
@@ -168,8 +178,13 @@ class Renderer:
             displacement = project(moved, k.expand(n, 3, 3), e.expand(n, 3, 4))[0] - project(start, k.expand(n, 3, 3), e.expand(n, 3, 4))[0]
             # A faint layer has no reliable flow: it stays where it is.
             moves.append(torch.nan_to_num(displacement) * (opacity > 0.05)[:, None])
-            values.append(torch.cat([accumulate(weights, evaluation.dynamic.rgb), opacity[:, None]], 1))
+            # Weighted by opacity, so that pixels without dynamic content do not thin out what moves onto them.
+            layer = torch.cat([accumulate(weights, evaluation.dynamic.rgb), opacity[:, None]], 1)
+            values.append(torch.cat([opacity[:, None] * layer, opacity[:, None]], 1))
             static.append(accumulate(evaluation.static_alone(), evaluation.static.rgb))
         image = lambda parts: torch.cat(parts).reshape(height, width, -1).permute(2, 0, 1)  # noqa: E731
-        layer, coverage = splat(image(values), image(moves))
-        return torch.where(coverage > 1e-3, layer, torch.zeros_like(layer)), image(static)
+        average, coverage = splat(image(values), image(moves))
+        layer = average[:4] / average[4:].clamp(min=1e-6)
+        # How many pixels' worth of content fell here: 1 at rest; the outermost pixels, with less than half, fade out.
+        content = coverage * average[4:].square() / average[3:4].clamp(min=1e-12)
+        return layer * (2 * content).clamp(max=1), image(static)

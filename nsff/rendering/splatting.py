@@ -1,9 +1,9 @@
 """Forward splatting of pictures along a displacement, and compositing of splatted depth planes (specification, 5.3).
 
 Notation. B pictures of C channels, H×W; displacement (right, down) in pixels. A pixel's values are shared out among the
-four pixels around where it lands, by bilinear weights; the result is their weighted average, so brightness does not pile
-up where many land. What lands outside the frame, or at a place that is not finite, is dropped. NSFF takes this mode
-("average") of the operation of Niklaus and Liu (2020); both implementations here are written from its definition.
+four pixels around where it lands, by bilinear weights; the result is their weighted average, so brightness does not
+pile up where many land. What lands outside the frame, or at a place that is not finite, is dropped. NSFF takes this
+mode ("average") of the operation of Niklaus and Liu (2020); both implementations are written from its definition.
 
 Sums run in parallel on a GPU, so that repeated runs differ by rounding.
 """
@@ -76,10 +76,8 @@ def splat(
 def _sums_torch(values: Float[Tensor, "B C H W"], displacement: Float[Tensor, "B 2 H W"]) -> Float[Tensor, "B C1 H W"]:
     """Weighted sums of the values and of ones, by index_add: the plain twin of the kernel."""
     B, C, H, W = values.shape
-    row, column = torch.meshgrid(
-        torch.arange(H, device=values.device, dtype=values.dtype), torch.arange(W, device=values.device, dtype=values.dtype),
-        indexing="ij",
-    )  # fmt: skip
+    row = torch.arange(H, device=values.device, dtype=values.dtype)[:, None]
+    column = torch.arange(W, device=values.device, dtype=values.dtype)
     x, y = (column + displacement[:, 0]).flatten(), (row + displacement[:, 1]).flatten()
     lands = ((x > -1) & (x < W) & (y > -1) & (y < H)).nonzero()[:, 0]
     x, y, picture = x[lands], y[lands], lands // (H * W)
@@ -140,26 +138,28 @@ def _sums_cupy(values: Float[Tensor, "B C H W"], displacement: Float[Tensor, "B 
 
 
 # --- depth planes ----------------------------------------------------------------------------------------------------
+Layer = tuple[Float[Tensor, "P 3 H W"], Float[Tensor, "P 1 H W"]]
+"""Colour and opacity of P planes."""
+
+
 def composite_planes(
-    static: tuple[Float[Tensor, "P 3 H W"], Float[Tensor, "P 1 H W"]],
-    first: tuple[Float[Tensor, "P 3 H W"], Float[Tensor, "P 1 H W"]],
-    second: tuple[Float[Tensor, "P 3 H W"], Float[Tensor, "P 1 H W"]],
+    first: tuple[Layer, Layer],
+    second: tuple[Layer, Layer],
     rho: float,
     transmittance: Float[Tensor, "1 H W"],
     additive: bool = False,
 ) -> tuple[Float[Tensor, "3 H W"], Float[Tensor, "1 H W"]]:
     """Composites P planes, front to back, between two times (specification, 5.3, step 4).
 
-    Every pair is colour and opacity; ``first`` and ``second`` are the dynamic field at both times, splatted to time
-    floor(t) + rho. The static field is the same at both. Opacities are already multiplied by v and 1 - v, or, if
-    ``additive``, shares of one opacity that add up. ``transmittance`` is the light that reaches the first plane;
-    returned are the light these planes send and what passes them, so that planes may come in groups.
+    ``first`` and ``second`` are the static and the dynamic layer of both times, splatted to floor(t) + rho. Opacities
+    are already multiplied by 1 - v and v, or, if ``additive``, shares of one opacity that add up. ``transmittance`` is
+    the light that reaches the first plane; returned are the light these planes send and what passes them, so that
+    planes may come in groups.
     """
-    (cs, a), (c1, a1), (c2, a2) = static, first, second
-    light = (1 - rho) * (a1 * c1 + a * cs) + rho * (a2 * c2 + a * cs)
-    if additive:
-        opacity = ((1 - rho) * (a1 + a) + rho * (a2 + a)).clamp(max=1)
-    else:
-        opacity = (1 - rho) * (1 - (1 - a1) * (1 - a)) + rho * (1 - (1 - a2) * (1 - a))
+    light = opacity = torch.zeros_like(transmittance)
+    for weight, ((c_static, a_static), (c_dynamic, a_dynamic)) in ((1 - rho, first), (rho, second)):
+        light = light + weight * (a_dynamic * c_dynamic + a_static * c_static)
+        both = a_dynamic + a_static if additive else 1 - (1 - a_dynamic) * (1 - a_static)
+        opacity = opacity + weight * both
     survival = torch.cumprod(torch.cat([transmittance[None], 1 - opacity + 1e-10]), dim=0)
     return (survival[:-1] * light).sum(0), survival[-1]

@@ -27,7 +27,7 @@ def run_render(scene: Scene, render: RenderConfig, path: Literal["view", "time",
         zip(route.cameras.intrinsics, route.cameras.world_to_camera, route.times, strict=True),
         total=len(route.times), desc=f"render {path}", unit="frame",
     ):
-        rgb = renderer.render_between(K, E, height, width, float(time))
+        rgb = renderer.render_between(K, E, height, width, float(time), render.interpolation)
         frames.append((rgb.numpy() * 255).round().astype(np.uint8))
     target = scene.renders_dir / f"{path}.mp4"
     write_video(target, frames, render.frame_rate)

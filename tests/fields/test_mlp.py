@@ -199,3 +199,12 @@ def test_a_checkpoint_of_another_network_is_refused_by_name():
             MlpStaticField(SMALL, 4, 6),
             MlpStaticField(FieldConfig(kind="mlp", width=16, saliency=False), 4, 6).state_dict(),
         )
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("make", [MlpStaticField, MlpDynamicField])
+def test_the_gpu_answers_as_the_cpu(make):
+    field, (x, d, t) = make(SAFF, 64, 24), batch(33, 7)
+    expected = field.packed(x, d, t)
+    found = field.cuda().packed(x.cuda(), d.cuda(), t.cuda())
+    torch.testing.assert_close(found.cpu(), expected, atol=1e-4, rtol=1e-4)

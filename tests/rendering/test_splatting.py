@@ -155,8 +155,9 @@ def planes(*opacities: float, colour: float = 1.0) -> tuple[torch.Tensor, torch.
 
 
 def test_planes_by_hand():
-    T = torch.ones(1, 1, 1, dtype=D)
-    light, T = composite_planes(planes(0.5, 0.2), planes(0.4, 0.0, colour=2), planes(0.0, 1.0, colour=3), 0.25, T)
+    T, static = torch.ones(1, 1, 1, dtype=D), planes(0.5, 0.2)
+    first, second = (static, planes(0.4, 0.0, colour=2)), (static, planes(0.0, 1.0, colour=3))
+    light, T = composite_planes(first, second, 0.25, T)
     # Plane 0: 0.75 (0.4*2 + 0.5) + 0.25 * 0.5 = 1.1; opacity 0.75 (1 - 0.6*0.5) + 0.25 * 0.5 = 0.65; T = 0.35.
     # Plane 1: 0.75 * 0.2 + 0.25 (3 + 0.2) = 0.95; opacity 0.75 * 0.2 + 0.25 = 0.4.
     torch.testing.assert_close(light.flatten(), torch.full((3,), 1.1 + 0.35 * 0.95, dtype=D))
@@ -164,20 +165,20 @@ def test_planes_by_hand():
 
 
 def test_additive_planes_by_hand():
-    T = torch.full((1, 1, 1), 0.5, dtype=D)
-    light, T = composite_planes(planes(0.25), planes(0.5, colour=2), planes(0.75), 0.5, T, additive=True)
+    T, static = torch.full((1, 1, 1), 0.5, dtype=D), planes(0.25)
+    light, T = composite_planes((static, planes(0.5, colour=2)), (static, planes(0.75)), 0.5, T, additive=True)
     assert light[0].item() == pytest.approx(0.5 * (0.5 * (1 + 0.25) + 0.5 * (0.75 + 0.25)))
     assert T.item() == pytest.approx(0.5 * (1 - (0.5 * 0.75 + 0.5 * 1)))
 
 
 def test_groups_of_planes_equal_all_at_once():
     g = torch.Generator().manual_seed(0)
-    make = lambda: (torch.rand(6, 3, 2, 2, generator=g), torch.rand(6, 1, 2, 2, generator=g))  # noqa: E731
-    layers, T = [make() for _ in range(3)], torch.ones(1, 2, 2)
-    whole = composite_planes(*layers, 0.3, T)
-    total = torch.zeros(3, 2, 2)
+    layers = [(torch.rand(6, 3, 2, 2, generator=g), torch.rand(6, 1, 2, 2, generator=g)) for _ in range(4)]
+    T, total = torch.ones(1, 2, 2), torch.zeros(3, 2, 2)
+    whole = composite_planes((layers[0], layers[1]), (layers[2], layers[3]), 0.3, T)
     for part in (slice(0, 2), slice(2, 6)):
-        light, T = composite_planes(*[(c[part], a[part]) for c, a in layers], 0.3, T)
+        a, b, c, d = [(colour[part], opacity[part]) for colour, opacity in layers]
+        light, T = composite_planes((a, b), (c, d), 0.3, T)
         total += light
     torch.testing.assert_close(total, whole[0])
     torch.testing.assert_close(T, whole[1])
