@@ -1,12 +1,14 @@
-"""The base of all configuration models, and error messages that name key, value, what is allowed, and the nearest key."""
+"""The base of all configuration models, and errors that name key, value, what is allowed, and the nearest key."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Any
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from nsff.errors import ConfigError
 
@@ -18,42 +20,79 @@ class StageConfig(BaseModel):
 
 
 def nearest(key: str, allowed: Iterable[str]) -> str:
-    """A hint naming the allowed key that looks most like ``key``, or an empty string."""
+    """A hint naming the allowed word that looks most like ``key``, or an empty string."""
     match = difflib.get_close_matches(key, list(allowed), n=1, cutoff=0.5)
     return f"did you mean '{match[0]}'?" if match else ""
 
 
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> ConfigError:
-    """Turns pydantic's first complaint into a ConfigError: key, value, what is allowed, nearest valid key."""
-    first = error.errors()[0]
-    location = [str(part) for part in first["loc"]]
-    key = ".".join([where, *location]) if where else ".".join(location)
-    value = first.get("input")
-    if first["type"] == "extra_forbidden":
-        allowed = sorted(_fields_at(model, location[:-1]))
-        hint = nearest(location[-1], allowed)
-        return ConfigError(key, f"unknown key (value {value!r})", f"{hint} allowed: {', '.join(allowed)}".strip())
-    return ConfigError(key, f"{first['msg']} (value {value!r})", _describe(model, location))
+    """Turns pydantic's complaints into a ConfigError: key, value, what is allowed, nearest valid key.
+
+    ``where`` is the key of ``model`` itself in the file. Unknown keys come first: a misspelt key is often why another
+    is missing. Further mistakes are named without their details.
+    """
+    found = sorted(error.errors(), key=lambda entry: entry["type"] != "extra_forbidden")
+    key, problem, remedy = _explain_one(found[0], model, where)
+    others = [_explain_one(entry, model, where)[0] for entry in found[1:]]
+    if others:
+        remedy = f"{remedy}\n  also wrong: {', '.join(dict.fromkeys(others))}"
+    return ConfigError(key, problem, remedy)
 
 
-def _fields_at(model: type[BaseModel], location: list[str]) -> list[str]:
-    current: Any = model
+def _explain_one(entry: Any, model: type[BaseModel], where: str) -> tuple[str, str, str]:
+    location = [str(part) for part in entry["loc"]]
+    key = ".".join([where, *location] if where else location) or "the configuration"
+    value = _short(entry.get("input"))
+    if entry["type"] == "extra_forbidden":
+        section = model_at(model, location[:-1])
+        allowed = sorted(section.model_fields) if section else []
+        remedy = f"{nearest(location[-1], allowed)} allowed: {', '.join(allowed)}".strip()
+        return key, f"unknown key (value {value})", remedy
+    if entry["type"] == "missing":
+        return key, "is missing", _describe(model, location)
+    if entry["type"] == "value_error":
+        # Raised by our own checks between fields: the message says it all, the value would be a whole section.
+        return key, str(entry["ctx"]["error"]), _describe(model, location)
+    problem = entry["msg"][:1].lower() + entry["msg"][1:]
+    hint = ""
+    if entry["type"] == "literal_error" and isinstance(entry.get("input"), str):
+        hint = nearest(entry["input"], re.findall(r"'([^']*)'", entry["ctx"]["expected"]))
+    return key, f"{problem} (value {value})", f"{hint} {_describe(model, location)}".strip()
+
+
+def model_at(model: type[BaseModel], location: Sequence[str]) -> type[BaseModel] | None:
+    """The model that the keys in ``location`` lead to from ``model``, through lists and dictionaries, or None."""
+    current: type[BaseModel] | None = model
     for part in location:
-        field = getattr(current, "model_fields", {}).get(part)
-        if field is None:
-            continue
-        current = field.annotation
-    return list(getattr(current, "model_fields", {}))
+        if current is None:
+            return None
+        field = current.model_fields.get(part)
+        # Positions in lists and keys of dictionaries are no fields; the list's model is current already.
+        current = current if field is None else _model_of(field.annotation)
+    return current
 
 
-def _describe(model: type[BaseModel], location: list[str]) -> str:
-    current: Any = model
-    for part in location:
-        field = getattr(current, "model_fields", {}).get(part)
-        if field is None:
-            break
-        if part == location[-1] or not hasattr(field.annotation, "model_fields"):
-            default = "" if field.is_required() else f" (default {field.default!r})"
-            return f"{part}: {field.description or ''}{default}"
-        current = field.annotation
-    return ""
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for found in map(_model_of, get_args(annotation)) if found is not None), None)
+
+
+def _describe(model: type[BaseModel], location: Sequence[str]) -> str:
+    """The documentation of the innermost field on the way, with its default where that is a plain value."""
+    field: FieldInfo | None = None
+    name = ""
+    for depth, part in enumerate(location):
+        section = model_at(model, location[:depth])
+        if section is not None and part in section.model_fields:
+            field, name = section.model_fields[part], part
+    if field is None:
+        return ""
+    plain = not field.is_required() and isinstance(field.default, (int, float, str, bool, tuple, list, type(None)))
+    default = f" (default {field.default!r})" if plain else ""
+    return f"{name}: {field.description or ''}{default}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from nsff.config.base import StageConfig, explain, nearest
 from nsff.config.inputs import CanonicalConfig, EvaluationConfig, InputConfig
@@ -24,6 +24,8 @@ from nsff.errors import ConfigError
 
 PresetName = Literal["demo", "fast", "nsff", "saff"]
 SCENE_NAME = re.compile(r"^[\w-]+$")
+RESERVED = ("logs", "benchmarks")
+"""Folders of results/ that belong to no scene."""
 
 
 class StagesConfig(StageConfig):
@@ -66,18 +68,30 @@ class SceneConfig(StagesConfig):
 
     input: InputConfig
     """The source of frames."""
-    evaluation: list[EvaluationConfig] = []
+    evaluation: list[EvaluationConfig] = Field(default_factory=list)
     """Evaluations to run after training."""
     preset: PresetName = "fast"
     """The preset that fills what is not set."""
 
     @model_validator(mode="after")
     def _combinations(self) -> SceneConfig:
+        """What no section can see alone; each message names the keys that exclude each other."""
         if self.field.static_only and self.field.dynamic_only:
             raise ValueError("field.static_only and field.dynamic_only exclude each other")
         if self.field.saliency and not self.field.features:
-            raise ValueError("field.saliency needs field.features")
-        protocols = [evaluation.protocol for evaluation in self.evaluation]
+            raise ValueError("field.saliency needs field.features; set both, or neither")
+        if self.train.hold_out == 1:
+            raise ValueError("train.hold_out: 1 leaves no frame to train on; 8 is usual, 0 holds none out")
+        for key, (low, high) in (
+            ("sfm.focal_range", self.sfm.focal_range),
+            ("motion.coverage_warning", self.motion.coverage_warning),
+        ):
+            if low >= high:
+                raise ValueError(f"{key}: [{low}, {high}] is empty; the lower bound comes first")
+        protocols: list[str] = [evaluation.protocol for evaluation in self.evaluation]
+        for protocol in protocols:
+            if protocols.count(protocol) > 1:
+                raise ValueError(f"evaluation names protocol {protocol} twice; a scene has one truth for each protocol")
         if "self" in protocols and self.train.hold_out < 2:
             raise ValueError("evaluation protocol self needs train.hold_out of at least 2 (8 is usual)")
         for evaluation in self.evaluation:
@@ -104,6 +118,14 @@ def load_config(source: Path | Mapping[str, Any], root: Path | None = None) -> d
     (default: the working directory). Raises ConfigError with key, value, what is allowed and the nearest key.
     """
     raw = _read(source) if isinstance(source, (str, Path)) else deepcopy(dict(source))
+    if isinstance(raw.get("scenes"), Mapping):
+        for name, own in raw["scenes"].items():
+            if not isinstance(own, Mapping):
+                raise ConfigError(
+                    f"scenes.{name}",
+                    f"holds {own!r}, not settings",
+                    f"write scenes: {{{name}: {{input: {{path: video.mp4}}}}}}",
+                )
     try:
         project = ProjectConfig.model_validate(raw)
     except ValidationError as error:
@@ -113,9 +135,13 @@ def load_config(source: Path | Mapping[str, Any], root: Path | None = None) -> d
     sections = {key: raw[key] for key in StagesConfig.model_fields if key in raw}
     scenes = {}
     for name, own in project.scenes.items():
-        if not SCENE_NAME.match(str(name)):
-            raise ConfigError(f"scenes.{name}", "is not usable as a folder name", "use letters, digits, _ and -")
-        scenes[str(name)] = resolve_scene(str(name), own or {}, project.preset, sections)
+        if not SCENE_NAME.match(str(name)) or name in RESERVED:
+            raise ConfigError(
+                f"scenes.{name}",
+                "is not usable as a scene's name",
+                "use letters, digits, _ and -, not logs or benchmarks",
+            )
+        scenes[str(name)] = resolve_scene(str(name), own, project.preset, sections)
     for name, scene in scenes.items():
         check_files(name, scene, root or Path.cwd())
     return scenes
@@ -125,7 +151,11 @@ def resolve_scene(name: str, own: Mapping[str, Any], preset: str, sections: Mapp
     """Overlays preset, top-level sections and the scene's own; raises ConfigError naming the scene's key."""
     preset = own.get("preset", preset)
     if preset not in PRESETS:
-        raise ConfigError(f"scenes.{name}.preset", f"unknown preset {preset!r}", f"{nearest(str(preset), PRESETS)} allowed: {', '.join(PRESETS)}")
+        raise ConfigError(
+            f"scenes.{name}.preset",
+            f"unknown preset {preset!r}",
+            f"{nearest(str(preset), PRESETS)} allowed: {', '.join(PRESETS)}",
+        )
     merged = merge(merge(PRESETS[preset], sections), own)
     merged["preset"] = preset
     try:
@@ -138,8 +168,10 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """A new dictionary: mappings merge key by key, everything else in ``over`` replaces."""
     result = deepcopy(dict(base))
     for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merge(result[key], value) if both else deepcopy(value)
+        below = result.get(key)
+        result[key] = (
+            merge(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else deepcopy(value)
+        )
     return result
 
 
@@ -149,7 +181,9 @@ def check_files(name: str, scene: SceneConfig, root: Path) -> None:
     named += [(f"evaluation.{i}.truth", e.truth) for i, e in enumerate(scene.evaluation)]
     for key, value in named:
         if value is not None and not (root / value).exists():
-            raise ConfigError(f"scenes.{name}.{key}", f"no such file or folder: {value}", f"paths are relative to {root}")
+            raise ConfigError(
+                f"scenes.{name}.{key}", f"no such file or folder: {value}", f"paths are relative to {root}"
+            )
 
 
 def schema() -> dict[str, Any]:
