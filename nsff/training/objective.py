@@ -119,7 +119,7 @@ class Objective:
     def _separation(self, terms: Terms, evaluation: Evaluation, batch: Batch, step: int) -> None:
         """What tells static from dynamic: the entropy of v, and (not in NSFF) the motion masks."""
         config = self.config
-        if evaluation.static.blending is not None and config.w_entropy:
+        if evaluation.static.blending is not None and config.w_entropy and not self.model.field_config.dynamic_only:
             terms["entropy"] = config.w_entropy * losses.loss_entropy(evaluation.static.blending)
         if config.w_static_rgb:
             static = accumulate(evaluation.static_alone(), evaluation.static.rgb)
@@ -162,15 +162,18 @@ class Objective:
         }
         ones = torch.ones_like(batch.rays.time)
         masks = {name: V[name] * (ones if M is None else M) for name in V}
+        chain_mask = ones if M is None else M
         if not self.config.warp_beyond_ends:
             masks = {name: masks[name] * has[name] for name in masks}
+            inside = batch.frame > 1 if step % 2 == 0 else batch.frame < self.data.n_frames - 2
+            chain_mask = chain_mask * inside
         for name, weight, target, decoder in kinds:
             render = (lambda values, d=decoder: values if d is None else d(values))
             total = losses.masked_mse(render(accumulate(weights, getattr(dynamic, name))), target, ones if M is None else M)
             for side in ("prev", "post"):
                 total = total + losses.masked_mse(render(warped[side].render(name)), target, masks[side])
             if chained is not None:
-                total = total + losses.masked_mse(render(chained.render(name)), target, ones if M is None else M)
+                total = total + losses.masked_mse(render(chained.render(name)), target, chain_mask)
             terms[f"dynamic_{name}"] = weight * total
 
     def _motion(
@@ -185,6 +188,8 @@ class Objective:
             terms["depth"] = factor * losses.loss_depth(accumulate(weights, s), -batch.disparity)
         if config.w_flow:
             factor = self._decayed(config.w_flow, config.decay_flow, step)
+            # The published loss counts all consistent pixels; where the dynamic field is empty its flow means nothing.
+            M = M if self.always_masked else None
             terms["flow"] = factor * (
                 self._flow(accumulate(weights, warped["post"].positions), batch, 1, M)
                 + self._flow(accumulate(weights, warped["prev"].positions), batch, -1, M)

@@ -1,0 +1,121 @@
+"""Whole pictures from a model: shapes, chunks, agreement of paths through the code, and damage named."""
+
+import numpy as np
+import pytest
+import torch
+
+from nsff.cameras import Cameras
+from nsff.cameras.spaces import make_space
+from nsff.config import FieldConfig, SamplingConfig
+from nsff.errors import StageError
+from nsff.rendering.maps import canonical_views
+from nsff.rendering.model import SceneModel
+from nsff.rendering.renderer import Renderer
+from nsff.rendering.videos import even, write_video
+
+H, W = 12, 16
+
+
+@pytest.fixture(scope="module")
+def cameras():
+    K = np.array([[20.0, 0, W / 2], [0, 20.0, H / 2], [0, 0, 1]])
+    poses = np.tile(np.eye(4)[:3], (4, 1, 1))
+    poses[:, 0, 3] = -0.1 * np.arange(4)
+    return Cameras(np.repeat(K[None], 4, 0), poses, np.tile([[2.0, 8.0]], (4, 1)), W, H)
+
+
+@pytest.fixture(scope="module", params=["additive", "blending"])
+def renderer(request, cameras):
+    torch.manual_seed(0)
+    field = FieldConfig(
+        plane_resolutions=[8], dynamic_resolutions=[8], hidden=8, plane_channels=4, composition=request.param
+    )
+    model = SceneModel(make_space("auto", cameras), field, SamplingConfig(samples=8, coarse_samples=8), 64, 4)
+    with torch.no_grad():
+        model.dynamic.trunk[2].bias[0] += 4.0
+        model.dynamic.motion.weight.mul_(100)
+    return Renderer(model)
+
+
+def camera(cameras, i=1):
+    return cameras.intrinsics[i], cameras.world_to_camera[i], H, W
+
+
+def test_maps_have_their_shapes(renderer, cameras):
+    names = ("rgb", "depth", "blend", "saliency", "features", "static_rgb", "dynamic_rgb", "opacity")
+    maps = renderer.render(*camera(cameras), 1.0, names)
+    shapes = {name: tuple(value.shape) for name, value in maps.items()}
+    assert shapes == {
+        "rgb": (H, W, 3), "depth": (H, W), "blend": (H, W), "saliency": (H, W), "features": (H, W, 64),
+        "static_rgb": (H, W, 3), "dynamic_rgb": (H, W, 3), "opacity": (H, W),
+    }  # fmt: skip
+    assert all(bool(torch.isfinite(value).all()) for value in maps.values())
+    assert float(maps["depth"].min()) > 0
+
+
+def test_chunks_do_not_matter(renderer, cameras):
+    whole = renderer.render(*camera(cameras), 1.0)["rgb"]
+    parts = Renderer(renderer.model, chunk=7).render(*camera(cameras), 1.0)["rgb"]
+    torch.testing.assert_close(whole, parts)
+
+
+def test_frames_are_rays_in_row_order(renderer, cameras):
+    K, E, h, w = camera(cameras)
+    rays = renderer.frame_rays(K, E, h, w, 1.0)
+    one = renderer.render_rays(rays.origins[W + 3 : W + 4], rays.directions[W + 3 : W + 4], rays.time[:1])["rgb"]
+    torch.testing.assert_close(renderer.render(K, E, h, w, 1.0)["rgb"][1, 3], one[0])
+
+
+def test_between_frames_equals_render_at_whole_frames(renderer, cameras):
+    torch.testing.assert_close(
+        renderer.render_between(*camera(cameras), 2.0), renderer.render(*camera(cameras), 2.0)["rgb"].clamp(0, 1)
+    )
+
+
+def test_between_frames_is_finite_and_between(renderer, cameras):
+    half = renderer.render_between(*camera(cameras), 1.5)
+    assert half.shape == (H, W, 3)
+    assert bool(torch.isfinite(half).all())
+
+
+def test_rays_are_differentiable_in_their_origin(renderer, cameras):
+    K, E, h, w = camera(cameras)
+    rays = renderer.frame_rays(K, E, h, w, 1.0)
+    shift = torch.zeros(3, requires_grad=True)
+    renderer.render_rays(rays.origins + shift, rays.directions, rays.time)["rgb"].sum().backward()
+    assert bool(torch.isfinite(shift.grad).all())
+    assert float(shift.grad.abs().max()) > 0
+
+
+def test_unknown_map_is_refused(renderer, cameras):
+    with pytest.raises(ValueError, match="normals"):
+        renderer.render(*camera(cameras), 1.0, ("normals",))
+
+
+def test_a_damaged_model_is_named(tmp_path):
+    (tmp_path / "model.json").write_text('{"space": {"kind": "ndc"}}')
+    with pytest.raises(StageError, match="train again"):
+        Renderer.load(tmp_path)
+
+
+def test_canonical_views_generalise_saffs_sixty():
+    views = canonical_views(24, "saff")
+    assert len(views) == 60
+    assert views[24] == {"index": 24, "split": "nv_spatial", "camera": 0, "time": 0}
+    assert views[59] == {"index": 59, "split": "nv_static", "camera": 11, "time": 0}
+    assert len(canonical_views(7, "saff")) == 7 + 7 + 7
+    assert len(canonical_views(7, "training")) == 7
+
+
+def test_videos_are_h264_of_even_size(tmp_path):
+    import av
+
+    frames = [np.full((12, 16, 3), 20 * i, np.uint8) for i in range(5)]
+    write_video(tmp_path / "v.mp4", frames, 10)
+    with av.open(str(tmp_path / "v.mp4")) as container:
+        stream = container.streams.video[0]
+        decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+        assert stream.codec_context.name == "h264"
+    assert len(decoded) == 5
+    assert abs(float(decoded[4].mean()) - 80) < 4
+    assert [even(v) for v in (180, 181.2, 0.3)] == [180, 182, 2]
