@@ -1,0 +1,146 @@
+# The only place with functions: the checked configuration, and what rules ask of it.
+import hashlib
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT))
+# Without an activated environment `python` would be another one; an environment made by --use-conda still comes first.
+os.environ |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", os.defpath)])}
+
+from nsff.config import load_config
+from nsff.errors import NsffError
+
+PATHS = ["view", "time", "spacetime"]
+
+# Sections of the configuration, or single keys of them, that a stage depends on: what is not named here re-runs nothing.
+SECTIONS = {
+    "ingest": ["input"],
+    "flow": ["flow", "canonical.resize_height"],
+    "coarse_masks": ["motion"],
+    "sfm": ["sfm"],
+    "cameras": ["canonical"],
+    "motion": ["motion"],
+    "depth": ["depth"],
+    "features": ["features"],
+    "train": ["preset", "field", "sampling", "losses", "train"],
+    "render": ["render", "train.device"],
+    "maps": ["render", "train.device"],
+    "cluster": ["decompose"],
+    "postprocess": ["decompose"],
+    "crf": ["crf"],
+    "score": ["evaluation", "score", "field", "train.device", "train.hold_out", "render.chunk"],
+}
+
+# Raised by hand when a stage's code changes its results; results of another version are made again.
+VERSIONS = dict.fromkeys(SECTIONS, 1) | {"report": 1, "collect_scores": 1, "overview": 1}
+
+
+def checked_scenes():
+    """The scenes of the configuration by name; a mistake in it stops here, before any job."""
+    try:
+        return load_config(config)
+    except NsffError as error:
+        raise WorkflowError(f"The configuration cannot be used.\n{error}") from None
+
+
+SCENES = checked_scenes()
+
+
+def any_of(names):
+    """A pattern that matches exactly these names."""
+    return "|".join(re.escape(name) for name in names)
+
+
+def chosen(settings, keys):
+    """The named sections and single keys (section.key) of a scene's settings, as a dictionary."""
+    whole, result = settings.model_dump(mode="json"), {}
+    for key in keys:
+        section, _, field = key.partition(".")
+        if field:
+            result.setdefault(section, {})[field] = whole[section][field]
+        else:
+            result[section] = whole[section]
+    return result
+
+
+def script(name):
+    """The path of a script, relative to the working directory: moving a whole checkout re-runs nothing."""
+    return os.path.relpath(ROOT / "scripts" / f"{name}.py")
+
+
+def options(stage):
+    """An input function: the settings that a stage depends on, as JSON for its script."""
+    return lambda wildcards: json.dumps(chosen(SCENES[wildcards.scene], SECTIONS[stage]), ensure_ascii=False)
+
+
+def all_options(wildcards):
+    """Every setting of a scene, as JSON."""
+    return json.dumps(SCENES[wildcards.scene].model_dump(mode="json"), ensure_ascii=False)
+
+
+def source(wildcards):
+    """The scene's video or folder, and priors from truth where an experiment asks for them."""
+    settings = SCENES[wildcards.scene].input
+    return [path for path in (settings.path, settings.truth_priors) if path is not None]
+
+
+def truths(wildcards):
+    """The folders of truth that a scene is scored against. Only the rule score may ask for them."""
+    return list(dict.fromkeys(e.truth for e in SCENES[wildcards.scene].evaluation if e.truth is not None))
+
+
+def contents(paths):
+    """A digest of names, sizes and times of the files in folders: Snakemake itself looks at a folder's own time only."""
+    digest = hashlib.sha256()
+    for folder in filter(os.path.isdir, paths):
+        for parent, folders, files in os.walk(folder):
+            folders.sort()
+            for name in sorted(files):
+                status = os.stat(os.path.join(parent, name))
+                entry = (os.path.relpath(os.path.join(parent, name), folder), status.st_size, status.st_mtime_ns)
+                digest.update(repr(entry).encode())
+    return digest.hexdigest()[:16]
+
+
+def has_features(wildcards):
+    return SCENES[wildcards.scene].field.features
+
+
+def training_features(wildcards):
+    """Features, where the field has a head for them."""
+    return f"results/{wildcards.scene}/features" if has_features(wildcards) else []
+
+
+def object_masks(wildcards):
+    """What the decomposition makes, where the field has features to cluster."""
+    folders = ["clusters", "masks", "masks_crf"] if has_features(wildcards) else []
+    return [f"results/{wildcards.scene}/{folder}" for folder in folders]
+
+
+def videos(wildcards):
+    """The videos that the scene's settings ask for."""
+    return [f"results/{wildcards.scene}/renders/{path}.mp4" for path in SCENES[wildcards.scene].render.paths]
+
+
+def summaries(wildcards):
+    """The stages' own words and numbers, which the page shows."""
+    stages = ["ingest", "flow", "coarse_masks", "sfm", "cameras", "motion", "depth", "train", "maps", "score"]
+    stages += ["features", "cluster", "postprocess", "crf"] if has_features(wildcards) else []
+    stages += [f"render_{path}" for path in SCENES[wildcards.scene].render.paths]
+    return [f"results/{wildcards.scene}/summaries/{stage}.json" for stage in stages]
+
+
+def gpus(wildcards):
+    """GPUs that a job asks for: none where the settings say cpu."""
+    return 0 if SCENES[wildcards.scene].train.device == "cpu" else 1
+
+
+def training_minutes(wildcards):
+    """A generous time limit for schedulers: a hundred steps a minute, and an hour."""
+    return 60 + SCENES[wildcards.scene].train.steps // 100

@@ -1,0 +1,99 @@
+# From rendered features to object masks: clusters, clean-up, and a dense CRF.
+
+
+rule cluster:
+    input:
+        manifest="results/{scene}/manifest.json",
+        cameras="results/{scene}/cameras.json",
+        maps="results/{scene}/maps",
+        flow="results/{scene}/flow",
+    output:
+        clusters=directory("results/{scene}/clusters"),
+        summary="results/{scene}/summaries/cluster.json",
+    log:
+        "results/{scene}/logs/cluster.log",
+    benchmark:
+        "results/{scene}/benchmarks/cluster.tsv"
+    conda:
+        "../envs/objects.yaml"
+    threads: 4
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        script=script("cluster"),
+        options=options("cluster"),
+        version=VERSIONS["cluster"],
+    message:
+        "{wildcards.scene}: clustering rendered features into objects"
+    shell:
+        "python {params.script:q} --scene results/{wildcards.scene}"
+        " --options {params.options:q} --threads {threads} --log {log:q}"
+
+
+rule postprocess:
+    input:
+        manifest="results/{scene}/manifest.json",
+        cameras="results/{scene}/cameras.json",
+        clusters="results/{scene}/clusters",
+        maps="results/{scene}/maps",
+        flow="results/{scene}/flow",
+    output:
+        masks=directory("results/{scene}/masks"),
+        summary="results/{scene}/summaries/postprocess.json",
+    log:
+        "results/{scene}/logs/postprocess.log",
+    benchmark:
+        "results/{scene}/benchmarks/postprocess.tsv"
+    conda:
+        "../envs/objects.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        script=script("postprocess"),
+        options=options("postprocess"),
+        version=VERSIONS["postprocess"],
+    message:
+        "{wildcards.scene}: cleaning the object masks"
+    shell:
+        "python {params.script:q} --scene results/{wildcards.scene}"
+        " --options {params.options:q} --threads {threads} --log {log:q}"
+
+
+rule crf:
+    input:
+        manifest="results/{scene}/manifest.json",
+        cameras="results/{scene}/cameras.json",
+        masks="results/{scene}/masks",
+        maps="results/{scene}/maps",
+        flow="results/{scene}/flow",
+    output:
+        masks=report(
+            directory("results/{scene}/masks_crf"),
+            patterns=["{name}.png"],
+            caption="../docs/captions/masks.rst",
+            category="{scene}",
+            labels={"what": "object masks", "path": "{name}"},
+        ),
+        summary="results/{scene}/summaries/crf.json",
+    log:
+        "results/{scene}/logs/crf.log",
+    benchmark:
+        "results/{scene}/benchmarks/crf.tsv"
+    conda:
+        "../envs/objects.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        script=script("crf"),
+        options=options("crf"),
+        version=VERSIONS["crf"],
+    message:
+        "{wildcards.scene}: refining the object masks with a dense CRF"
+    shell:
+        "python {params.script:q} --scene results/{wildcards.scene}"
+        " --options {params.options:q} --threads {threads} --log {log:q}"

@@ -1,0 +1,96 @@
+# What training is told about the canonical frames: what moves, how far things are, what they are.
+
+
+rule motion:
+    input:
+        manifest="results/{scene}/manifest.json",
+        cameras="results/{scene}/cameras.json",
+        images="results/{scene}/images",
+        flow="results/{scene}/flow",
+    output:
+        masks=directory("results/{scene}/motion_masks"),
+        summary="results/{scene}/summaries/motion.json",
+    log:
+        "results/{scene}/logs/motion.log",
+    benchmark:
+        "results/{scene}/benchmarks/motion.tsv"
+    conda:
+        "../envs/video.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        script=script("motion"),
+        options=options("motion"),
+        version=VERSIONS["motion"],
+    message:
+        "{wildcards.scene}: masks of what moves"
+    shell:
+        "python {params.script:q} --scene results/{wildcards.scene}"
+        " --options {params.options:q} --threads {threads} --log {log:q}"
+
+
+rule depth:
+    input:
+        manifest="results/{scene}/manifest.json",
+        cameras="results/{scene}/cameras.json",
+        points="results/{scene}/points.npz",
+        pixel_map="results/{scene}/pixel_map.npz",
+        images="results/{scene}/images",
+        flow="results/{scene}/flow",
+        masks="results/{scene}/motion_masks",
+        given="results/{scene}/given",
+    output:
+        depth=directory("results/{scene}/depth"),
+        summary="results/{scene}/summaries/depth.json",
+    log:
+        "results/{scene}/logs/depth.log",
+    benchmark:
+        "results/{scene}/benchmarks/depth.tsv"
+    conda:
+        "../envs/video.yaml"
+    threads: 4
+    resources:
+        mem_mb=6000,
+        runtime=120,
+    params:
+        script=script("depth"),
+        options=options("depth"),
+        version=VERSIONS["depth"],
+    message:
+        "{wildcards.scene}: relative depth"
+    shell:
+        "python {params.script:q} --scene results/{wildcards.scene}"
+        " --options {params.options:q} --threads {threads} --log {log:q}"
+
+
+rule features:
+    input:
+        manifest="results/{scene}/manifest.json",
+        cameras="results/{scene}/cameras.json",
+        images="results/{scene}/images",
+        flow="results/{scene}/flow",
+        masks="results/{scene}/motion_masks",
+    output:
+        features=directory("results/{scene}/features"),
+        summary="results/{scene}/summaries/features.json",
+    log:
+        "results/{scene}/logs/features.log",
+    benchmark:
+        "results/{scene}/benchmarks/features.tsv"
+    conda:
+        "../envs/video.yaml"
+    threads: 4
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        script=script("features"),
+        options=options("features"),
+        version=VERSIONS["features"],
+    message:
+        "{wildcards.scene}: features and saliency"
+    shell:
+        "python {params.script:q} --scene results/{wildcards.scene}"
+        " --options {params.options:q} --threads {threads} --log {log:q}"

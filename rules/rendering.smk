@@ -1,0 +1,66 @@
+# Videos of the trained scene, and the maps of each view that the decomposition works on.
+
+
+rule render:
+    input:
+        manifest="results/{scene}/manifest.json",
+        cameras="results/{scene}/cameras.json",
+        model="results/{scene}/model",
+    output:
+        video=report(
+            "results/{scene}/renders/{path}.mp4",
+            caption="../docs/captions/video.rst",
+            category="{scene}",
+            labels={"what": "video", "path": "{path}"},
+        ),
+        summary="results/{scene}/summaries/render_{path}.json",
+    log:
+        "results/{scene}/logs/render_{path}.log",
+    benchmark:
+        "results/{scene}/benchmarks/render_{path}.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 4
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        gpu=gpus,
+    params:
+        script=script("render"),
+        options=options("render"),
+        version=VERSIONS["render"],
+    message:
+        "{wildcards.scene}: video along the {wildcards.path} path"
+    shell:
+        "python {params.script:q} --scene results/{wildcards.scene} --path {wildcards.path}"
+        " --options {params.options:q} --threads {threads} --log {log:q}"
+
+
+rule maps:
+    input:
+        manifest="results/{scene}/manifest.json",
+        cameras="results/{scene}/cameras.json",
+        model="results/{scene}/model",
+    output:
+        maps=directory("results/{scene}/maps"),
+        summary="results/{scene}/summaries/maps.json",
+    log:
+        "results/{scene}/logs/maps.log",
+    benchmark:
+        "results/{scene}/benchmarks/maps.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 4
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        gpu=gpus,
+    params:
+        script=script("maps"),
+        options=options("maps"),
+        version=VERSIONS["maps"],
+    message:
+        "{wildcards.scene}: maps of every view"
+    shell:
+        "python {params.script:q} --scene results/{wildcards.scene}"
+        " --options {params.options:q} --threads {threads} --log {log:q}"

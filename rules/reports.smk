@@ -1,0 +1,78 @@
+# One page a scene, and one over all scenes.
+
+
+rule report:
+    input:
+        manifest="results/{scene}/manifest.json",
+        cameras="results/{scene}/cameras.json",
+        frames="results/{scene}/frames",
+        coarse_masks="results/{scene}/coarse_masks",
+        images="results/{scene}/images",
+        flow="results/{scene}/flow",
+        motion_masks="results/{scene}/motion_masks",
+        depth="results/{scene}/depth",
+        features=training_features,
+        model="results/{scene}/model",
+        maps="results/{scene}/maps",
+        objects=object_masks,
+        videos=videos,
+        scores="results/{scene}/scores.csv",
+        pictures="results/{scene}/score_pictures",
+        summaries=summaries,
+    output:
+        page=report(
+            "results/{scene}/report.html",
+            caption="../docs/captions/page.rst",
+            category="{scene}",
+            labels={"what": "page", "path": ""},
+        ),
+    log:
+        "results/{scene}/logs/report.log",
+    benchmark:
+        "results/{scene}/benchmarks/report.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        script=script("report"),
+        options=all_options,
+        version=VERSIONS["report"],
+    message:
+        "{wildcards.scene}: the page"
+    shell:
+        "python {params.script:q} --scene results/{wildcards.scene}"
+        " --options {params.options:q} --threads {threads} --log {log:q}"
+
+
+rule overview:
+    input:
+        pages=expand("results/{scene}/report.html", scene=SCENES),
+        scores=expand("results/{scene}/scores.csv", scene=SCENES),
+    output:
+        page=report(
+            "results/index.html",
+            caption="../docs/captions/overview.rst",
+            category="all scenes",
+            labels={"what": "page", "path": ""},
+        ),
+    log:
+        "results/logs/overview.log",
+    benchmark:
+        "results/benchmarks/overview.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        script=script("overview"),
+        version=VERSIONS["overview"],
+        scenes=[f"results/{scene}" for scene in SCENES],
+    message:
+        "the page over all scenes"
+    shell:
+        "python {params.script:q} {params.scenes:q} --out {output.page:q} --log {log:q}"

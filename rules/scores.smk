@@ -1,0 +1,73 @@
+# Scores. The rule score is the only one that reads truth.
+
+
+rule score:
+    input:
+        manifest="results/{scene}/manifest.json",
+        cameras="results/{scene}/cameras.json",
+        pixel_map="results/{scene}/pixel_map.npz",
+        images="results/{scene}/images",
+        motion_masks="results/{scene}/motion_masks",
+        model="results/{scene}/model",
+        maps="results/{scene}/maps",
+        objects=object_masks,
+        truth=truths,
+    output:
+        scores=report(
+            "results/{scene}/scores.csv",
+            caption="../docs/captions/scores.rst",
+            category="{scene}",
+            labels={"what": "scores", "path": ""},
+        ),
+        pictures=directory("results/{scene}/score_pictures"),
+        summary="results/{scene}/summaries/score.json",
+    log:
+        "results/{scene}/logs/score.log",
+    benchmark:
+        "results/{scene}/benchmarks/score.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 4
+    resources:
+        mem_mb=8000,
+        runtime=240,
+        gpu=gpus,
+    params:
+        script=script("score"),
+        options=options("score"),
+        version=VERSIONS["score"],
+        contents=lambda wildcards: contents(truths(wildcards)),
+    message:
+        "{wildcards.scene}: scoring"
+    shell:
+        "python {params.script:q} --scene results/{wildcards.scene}"
+        " --options {params.options:q} --threads {threads} --log {log:q}"
+
+
+rule collect_scores:
+    input:
+        scores=expand("results/{scene}/scores.csv", scene=SCENES),
+    output:
+        scores=report(
+            "results/scores.csv",
+            caption="../docs/captions/all_scores.rst",
+            category="all scenes",
+            labels={"what": "scores", "path": ""},
+        ),
+    log:
+        "results/logs/collect_scores.log",
+    benchmark:
+        "results/benchmarks/collect_scores.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        script=script("collect_scores"),
+        version=VERSIONS["collect_scores"],
+    message:
+        "scores of all scenes in one table"
+    shell:
+        "python {params.script:q} {input.scores:q} --out {output.scores:q} --log {log:q}"

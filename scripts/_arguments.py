@@ -1,0 +1,251 @@
+"""What all scripts share: arguments, settings, threads, the log, GPUs, and errors without a traceback.
+
+A script describes its stage and gives a function run(scene, config, arguments); everything else is here. Libraries that
+read the number of threads when they are loaded must not be imported before ``set_threads``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from nsff.errors import ConfigError, NsffError, StageError
+
+if TYPE_CHECKING:
+    from nsff.config import SceneConfig
+    from nsff.scene import Scene
+
+Run = Callable[["Scene", "SceneConfig", argparse.Namespace], Any]
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def main(
+    description: str | None,
+    run: Run,
+    sections: Sequence[str],
+    reads: str,
+    writes: str,
+    extra: Callable[[argparse.ArgumentParser], None] | None = None,
+) -> None:
+    """Parses the command line, calls ``run``, and exits: 0 done, 1 an error, 75 interrupted with its state saved.
+
+    ``sections`` are those of the configuration that the stage depends on; ``extra`` adds the script's own arguments.
+    """
+    parser = _parser(description, sections, reads, writes)
+    if extra is not None:
+        extra(parser)
+    arguments = parser.parse_args()
+    set_threads(arguments.threads)
+
+    def stage() -> None:
+        from nsff.scene import Scene
+
+        run(Scene(arguments.scene), settings(arguments), arguments)
+
+    guarded(stage, arguments.log, arguments.scene)
+
+
+def _parser(description: str | None, sections: Sequence[str], reads: str, writes: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=f"{description}\n\nReads {reads}.\nWrites {writes}. All paths lie in the scene's folder.",
+        epilog=_describe(sections),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--scene", type=Path, required=True, metavar="DIR", help="the scene's folder, results/NAME")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="take the settings of scene NAME from a file like config.yaml"
+    )
+    parser.add_argument(
+        "--options", default="{}", metavar="JSON|FILE", help="sections, as JSON or in a JSON or YAML file, over --config"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting over all others, e.g. train.steps=99"
+    )
+    parser.add_argument("--preset", help="demo, fast, nsff or saff: fills what is not set (default: of --config, or fast)")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of numerical libraries (default: theirs)")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="write what is printed to this file as well")
+    return parser
+
+
+def _describe(sections: Sequence[str]) -> str:
+    """The settings that matter, one a line: key, default of the preset `fast` aside, and meaning."""
+    from nsff.config import SceneConfig
+
+    lines = ["Settings that this stage depends on (defaults before presets; docs/configuration.md has all):"]
+    for section in sections:
+        model = SceneConfig.model_fields[section].annotation
+        for name, field in getattr(model, "model_fields", {}).items():
+            default = "required" if field.is_required() else json.dumps(field.get_default(call_default_factory=True))
+            lines.append(f"  {section}.{name} ({default})")
+            text = " ".join((field.description or "").split())
+            lines.append(textwrap.fill(text, 110, initial_indent="      ", subsequent_indent="      "))
+        if not hasattr(model, "model_fields"):
+            lines.append(f"  {section}: {SceneConfig.model_fields[section].description}")
+    return "\n".join(lines)
+
+
+def settings(arguments: argparse.Namespace) -> SceneConfig:
+    """The scene's settings: preset, then --config, --options and --set, later wins. Raises ConfigError."""
+    from nsff.config import merge, resolve_scene
+    from nsff.config.project import StagesConfig
+
+    name, own, preset, sections = arguments.scene.resolve().name, {}, "fast", {}
+    if arguments.config:
+        project = _mapping(arguments.config.read_text(encoding="utf-8"), str(arguments.config))
+        sections = {key: project[key] for key in StagesConfig.model_fields if key in project}
+        preset, scenes = project.get("preset", preset), project.get("scenes") or {}
+        if name not in scenes:
+            raise ConfigError(arguments.config, f"has no scene {name}", f"it has: {', '.join(map(str, scenes))}")
+        own = scenes[name] or {}
+    own = merge(own, _options(arguments.options))
+    for setting in arguments.set:
+        key, equals, value = setting.partition("=")
+        section, _, field = key.partition(".")
+        if not equals:
+            raise ConfigError("--set", f"not understood: {setting!r}", "write SECTION.KEY=VALUE")
+        parsed = _yaml(value, "--set")
+        own = merge(own, {section: {field: parsed} if field else parsed})
+    if arguments.preset:
+        own["preset"] = arguments.preset
+    own.setdefault("input", {"path": _source(arguments.scene)})
+    return resolve_scene(name, own, preset, sections)
+
+
+def _source(scene: Path) -> str:
+    """The source that an ingested scene came from."""
+    try:
+        return str(json.loads((scene / "manifest.json").read_text(encoding="utf-8"))["source"]["path"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError("input.path", "is not given", "say --set input.path=VIDEO_OR_FOLDER or --config FILE") from None
+
+
+def _options(text: str) -> dict[str, Any]:
+    if text.lstrip().startswith("{"):
+        return _mapping(text, "--options")
+    try:
+        return _mapping(Path(text).read_text(encoding="utf-8"), text)
+    except OSError as error:
+        raise ConfigError("--options", str(error), "give JSON or an existing file") from None
+
+
+def _mapping(text: str, subject: str) -> dict[str, Any]:
+    content = _yaml(text, subject)
+    if not isinstance(content, dict):
+        raise ConfigError(subject, f"holds {type(content).__name__}, not sections", "see config.yaml in the repository")
+    return content
+
+
+def _yaml(text: str, subject: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(subject, f"is neither JSON nor YAML: {error}") from None
+
+
+def set_threads(threads: int | None) -> None:
+    """Limits numerical libraries to ``threads``; before any of them is loaded."""
+    if threads:
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+        with contextlib.suppress(ImportError):
+            import cv2
+
+            cv2.setNumThreads(threads)
+
+
+@contextlib.contextmanager
+def one_gpu(config: SceneConfig) -> Iterator[None]:
+    """A GPU of this process's own where there are any and the settings allow it; before CUDA is initialised."""
+    from nsff.gpus import acquire_device
+
+    if config.train.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    with acquire_device() as device:
+        if device is not None:
+            print(f"using GPU {device}", flush=True)
+        yield
+
+
+def guarded(work: Callable[[], Any], log: Path | None, scene: Path | None = None) -> None:
+    """Does ``work`` with output copied to ``log``; known errors are told without a traceback. Always exits."""
+    with copied_output(log):
+        status = _status(work, scene)
+    sys.exit(status)
+
+
+def _status(work: Callable[[], Any], scene: Path | None) -> int:
+    try:
+        work()
+        return 0
+    except NsffError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, StageError) and (folder := _folder_of(error.subject, scene)):
+            print(f"  under Snakemake: delete the whole folder {folder} and run again", file=sys.stderr)
+        return 1
+    except SystemExit as stop:
+        if isinstance(stop.code, str):
+            print(stop.code, file=sys.stderr)
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BaseException:
+        traceback.print_exc()
+        return 1
+
+
+def _folder_of(subject: str, scene: Path | None) -> Path | None:
+    """The output folder that a damaged file lies in: Snakemake knows such a folder only as a whole."""
+    try:
+        parts = Path(subject).resolve().relative_to(scene.resolve()).parts if scene else ()
+    except ValueError:
+        return None
+    return scene / parts[0] if scene and len(parts) > 1 else None
+
+
+@contextlib.contextmanager
+def copied_output(log: Path | None) -> Iterator[None]:
+    """Copies what this process prints, native libraries included, to ``log``."""
+    if log is None:
+        yield
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("TQDM_MININTERVAL", "5")  # in a log, every redrawn bar is a line
+
+    def deaf() -> None:
+        # Signals are for the stage, which may have its state to save and something to say meanwhile.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+
+    copy = subprocess.Popen(["tee", str(log)], stdin=subprocess.PIPE, preexec_fn=deaf)
+    assert copy.stdin is not None
+    sys.stdout.flush()
+    sys.stderr.flush()
+    before = [os.dup(1), os.dup(2)]
+    os.dup2(copy.stdin.fileno(), 1)
+    os.dup2(copy.stdin.fileno(), 2)
+    copy.stdin.close()
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=True)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(before[0], 1)
+        os.dup2(before[1], 2)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            copy.wait(timeout=10)

@@ -1,0 +1,19 @@
+"""Coarse masks of what moves, from flow alone, for structure from motion to leave out."""
+
+from _arguments import main
+
+
+def run(scene, config, arguments):
+    from nsff.priors.motion import run_coarse_masks
+
+    run_coarse_masks(scene, config.motion)
+
+
+if __name__ == "__main__":
+    main(
+        __doc__,
+        run,
+        sections=("motion",),
+        reads="frames/, raw_flow/",
+        writes="coarse_masks/",
+    )

@@ -1,0 +1,19 @@
+"""Refine the object masks by a dense CRF on rendered colour and depth."""
+
+from _arguments import main
+
+
+def run(scene, config, arguments):
+    from nsff.decompose.crf import run_crf
+
+    run_crf(scene, config.crf)
+
+
+if __name__ == "__main__":
+    main(
+        __doc__,
+        run,
+        sections=("crf",),
+        reads="masks/, maps/, flow/",
+        writes="masks_crf/",
+    )

@@ -1,0 +1,19 @@
+"""Semantic features and saliency of every frame."""
+
+from _arguments import main
+
+
+def run(scene, config, arguments):
+    from nsff.priors.features import run_features
+
+    run_features(scene, config.features)
+
+
+if __name__ == "__main__":
+    main(
+        __doc__,
+        run,
+        sections=("features",),
+        reads="images/, flow/, motion_masks/",
+        writes="features/",
+    )

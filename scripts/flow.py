@@ -1,0 +1,19 @@
+"""Optical flow between neighbouring frames, both ways, with consistency masks."""
+
+from _arguments import main
+
+
+def run(scene, config, arguments):
+    from nsff.priors.flow import run_flow
+
+    run_flow(scene, config.flow, config.canonical.resize_height)
+
+
+if __name__ == "__main__":
+    main(
+        __doc__,
+        run,
+        sections=("flow", "canonical"),
+        reads="manifest.json, frames/, given/",
+        writes="raw_flow/",
+    )

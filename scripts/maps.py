@@ -1,0 +1,20 @@
+"""Render colour, depth, blend, saliency and features for the canonical views."""
+
+from _arguments import main, one_gpu
+
+
+def run(scene, config, arguments):
+    from nsff.rendering.maps import run_maps
+
+    with one_gpu(config):
+        run_maps(scene, config.render)
+
+
+if __name__ == "__main__":
+    main(
+        __doc__,
+        run,
+        sections=("render",),
+        reads="model/, cameras.json",
+        writes="maps/",
+    )

@@ -1,0 +1,19 @@
+"""Masks of what moves, from the distance of flow to epipolar lines."""
+
+from _arguments import main
+
+
+def run(scene, config, arguments):
+    from nsff.priors.motion import run_motion
+
+    run_motion(scene, config.motion)
+
+
+if __name__ == "__main__":
+    main(
+        __doc__,
+        run,
+        sections=("motion",),
+        reads="cameras.json, images/, flow/",
+        writes="motion_masks/",
+    )

@@ -1,0 +1,20 @@
+"""Score the scene by every protocol of its evaluation; the only stage that reads truth."""
+
+from _arguments import main, one_gpu
+
+
+def run(scene, config, arguments):
+    from nsff.metrics.score import run_score
+
+    with one_gpu(config):
+        run_score(scene, config)
+
+
+if __name__ == "__main__":
+    main(
+        __doc__,
+        run,
+        sections=("evaluation", "score", "field", "train"),
+        reads="the truth named by evaluation, model/, cameras.json, pixel_map.npz, masks/, masks_crf/, maps/",
+        writes="scores.csv, score_pictures/",
+    )

@@ -1,0 +1,27 @@
+"""Train the static and the dynamic field, or continue where an earlier run stopped."""
+
+from pathlib import Path
+
+from _arguments import main, one_gpu
+
+
+def state_option(parser):
+    parser.add_argument("--state", type=Path, metavar="DIR", help="checkpoints and logs (default: SCENE/state); kept for resuming")
+
+
+def run(scene, config, arguments):
+    from nsff.training.run import run_train
+
+    with one_gpu(config):
+        run_train(scene, config, arguments.state)
+
+
+if __name__ == "__main__":
+    main(
+        __doc__,
+        run,
+        sections=("field", "sampling", "losses", "train"),
+        reads="cameras.json, images/, flow/, depth/, motion_masks/, features/",
+        writes="model/, and the training state in --state",
+        extra=state_option,
+    )
