@@ -53,6 +53,8 @@ def _explain_one(entry: Any, model: type[BaseModel], where: str) -> tuple[str, s
     if entry["type"] == "value_error":
         # Raised by our own checks between fields: the message says it all, the value would be a whole section.
         return key, str(entry["ctx"]["error"]), _describe(model, location)
+    if entry["type"] in ("model_type", "dict_type"):
+        return key, f"holds no mapping (value {value})", _describe(model, location)
     problem = entry["msg"][:1].lower() + entry["msg"][1:]
     hint = ""
     if entry["type"] == "literal_error" and isinstance(entry.get("input"), str):

@@ -191,8 +191,11 @@ def schema() -> dict[str, Any]:
     result = ProjectConfig.model_json_schema()
     scene = SceneConfig.model_json_schema()
     definitions = {**scene.pop("$defs"), **result.get("$defs", {})}
-    # A scene's sections overlay others, so none of their fields is required there, and neither is the section.
     definitions["Scene"] = {**scene, "required": ["input"]}
+    # What a section does not say comes from the preset, so that no default is true for it.
+    for name in StagesConfig.model_fields:
+        for properties in (result["properties"], scene["properties"]):
+            properties[name].pop("default", None)
     result["$defs"] = definitions
     result["properties"]["scenes"]["additionalProperties"] = {"$ref": "#/$defs/Scene"}
     return result

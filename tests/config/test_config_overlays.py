@@ -1,0 +1,122 @@
+"""How a scene's settings come about: defaults, preset, top level, the scene's own; and what the models generate."""
+
+import json
+
+import jsonschema
+import pytest
+import yaml
+
+from nsff.config import PRESETS, SceneConfig, load_config, merge, schema
+from nsff.config.document import generated
+from nsff.config.project import StagesConfig
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "clip.mp4").touch()
+    return tmp_path
+
+
+def resolved(root, own, **top):
+    return load_config({**top, "scenes": {"a": {"input": {"path": "clip.mp4"}, **own}}}, root)["a"]
+
+
+def test_later_layers_win(root):
+    default = SceneConfig(input={"path": "-"})
+    preset = resolved(root, {}, preset="demo")
+    top = resolved(root, {}, preset="demo", train={"steps": 11})
+    own = resolved(root, {"train": {"steps": 12}}, preset="demo", train={"steps": 11, "rays": 13})
+    assert default.train.steps != PRESETS["demo"]["train"]["steps"]
+    assert preset.train.steps == PRESETS["demo"]["train"]["steps"]
+    assert top.train.steps == 11
+    # The top level's other keys and the preset's remain.
+    assert (own.train.steps, own.train.rays) == (12, 13)
+    assert own.train.motion_rays == PRESETS["demo"]["train"]["motion_rays"]
+
+
+def test_a_scene_has_its_own_preset(root):
+    scene = resolved(root, {"preset": "saff"}, preset="demo")
+    assert scene.preset == "saff"
+    assert scene.field.kind == "mlp"
+    assert scene.sampling.pixel_centre == 0
+
+
+def test_scenes_do_not_share_settings(root):
+    content = {
+        "scenes": {
+            name: {"input": {"path": "clip.mp4"}, "train": {"steps": steps}} for name, steps in (("a", 1), ("b", 2))
+        }
+    }
+    scenes = load_config(content, root)
+    assert [scenes[name].train.steps for name in "ab"] == [1, 2]
+
+
+def test_lists_replace():
+    assert merge({"a": [1, 2], "b": {"c": 1}}, {"a": [3], "b": {"d": 2}}) == {"a": [3], "b": {"c": 1, "d": 2}}
+
+
+def test_merge_leaves_its_arguments_alone():
+    base, over = {"a": {"b": [1]}}, {"a": {"c": [2]}}
+    result = merge(base, over)
+    result["a"]["b"].append(5)
+    result["a"]["c"].append(5)
+    assert (base, over) == ({"a": {"b": [1]}}, {"a": {"c": [2]}})
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_presets_resolve(root, preset):
+    scene = resolved(root, {}, preset=preset)
+    for section, values in PRESETS[preset].items():
+        for key, value in values.items():
+            assert getattr(getattr(scene, section), key) == value
+
+
+def test_published_presets_keep_the_published_numbers(root):
+    """NSFF's and SAFF's settings (docs/differences.md)."""
+    for preset in ("nsff", "saff"):
+        scene = resolved(root, {}, preset=preset)
+        assert (scene.field.depth, scene.field.width, scene.field.position_frequencies) == (8, 256, 10)
+        assert (scene.train.learning_rate, scene.train.steps, scene.sampling.samples) == (5e-4, 360_000, 128)
+        assert scene.canonical.resize_height == 288
+        assert scene.sampling.pixel_centre == 0
+    assert not resolved(root, {}, preset="nsff").field.features
+    assert resolved(root, {}, preset="saff").losses.w_features == pytest.approx(0.04)
+
+
+def test_settings_survive_json(root):
+    """Rules hand sections to scripts as JSON."""
+    scene = resolved(root, {}, preset="saff")
+    assert SceneConfig.model_validate(json.loads(scene.model_dump_json())) == scene
+
+
+def test_every_key_is_documented():
+    for name, field in SceneConfig.model_fields.items():
+        assert field.description, name
+    for name, field in StagesConfig.model_fields.items():
+        for key, inner in field.annotation.model_fields.items():
+            assert inner.description, f"{name}.{key}"
+
+
+def test_generated_files_are_in_step(repo):
+    for path, text in generated().items():
+        assert (repo / path).read_text(encoding="utf-8") == text, f"{path}: run `make schema`"
+
+
+def test_schema_accepts_the_repositorys_configuration(repo):
+    content = yaml.safe_load((repo / "config.yaml").read_text())
+    jsonschema.Draft202012Validator(schema()).validate(content)
+    assert list(load_config(content, repo)) == ["demo"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"scenes": {"a": {"input": {}}}},
+        {"scenes": {"a": {"input": {"path": "x"}, "trian": {}}}},
+        {"scenes": {"a": {"input": {"path": "x"}, "train": {"steps": "many"}}}},
+        {"preset": "fats", "scenes": {"a": {"input": {"path": "x"}}}},
+    ],
+)
+def test_schema_refuses_what_the_models_refuse(content):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.Draft202012Validator(schema()).validate(content)
