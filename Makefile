@@ -50,7 +50,7 @@ format: $(STAMP)  ## Format Python and rules
 	snakefmt Snakefile rules
 
 gpu-check: $(STAMP)  ## Run the tests that need a GPU and write docs/gpu_check.json
-	python scripts/gpu_check.py
+	python -m nsff.gpu_check
 
 lock:  ## Resolve requirements.lock anew
 	$(BIN)/uv pip compile pyproject.toml --extra dev --extra cluster --generate-hashes --no-header --no-annotate \
