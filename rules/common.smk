@@ -6,8 +6,6 @@ import re
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
-
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 # Without an activated environment `python` would be another one; an environment made by --use-conda still comes first.
@@ -46,7 +44,7 @@ def checked_scenes():
     try:
         return load_config(config)
     except NsffError as error:
-        raise WorkflowError(f"The configuration cannot be used.\n{error}") from None
+        sys.exit(f"The configuration cannot be used. {error}")  # an exception would bring lines of this file along
 
 
 SCENES = checked_scenes()
