@@ -1,0 +1,129 @@
+"""Camera and time paths: a moving view at one time, moving time in one view, both together, and user keyframes.
+
+Notation. Offsets o (F,3) are NSFF's, in OpenGL camera axes (right, up, backward): the pose is c2w [I|o]^-1, so the camera
+moves by -o along its own axes. Times are frame indices (floats) in 0..N-1.
+Lengths: NSFF scales its world so that the nearest content lies at about 1 and moves by m = pixels / focal. Here the world
+keeps its own scale, so m = amplitude / focal * near with near the least near bound: the nearest content moves by at most
+``amplitude`` pixels. Source: NSFF, render_bt, render_lockcam_slowmo, render_slowmo_bt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Float64
+from scipy.spatial.transform import Rotation
+
+from nsff.cameras import Cameras
+from nsff.errors import ConfigError
+
+Kind = Literal["view", "time", "spacetime"]
+# In slow motion the loop of the bullet-time offset is shorter than the path: 40 of 201 poses, and 32 of 48 pixels.
+BULLET_LOOPS = 5
+BULLET_AMPLITUDE = 32 / 48
+
+
+@dataclass(frozen=True)
+class Path4D:
+    """F cameras and the F times at which they look."""
+
+    cameras: Cameras
+    times: Float64[np.ndarray, " F"]
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+def make_path(kind: Kind, cameras: Cameras, frames: int, target: int | None, amplitude: float) -> Path4D:
+    """A path of ``frames`` poses through the scene of the N training ``cameras``.
+
+    view: camera ``target`` wanders at time ``target`` (section 5.1). time: camera ``target`` stays and time runs over the
+    clip (5.2). spacetime: time runs and the camera is the one interpolated between the training cameras at that time,
+    moved by a bullet-time loop (5.3). ``target`` null is the middle frame; ``amplitude`` is in pixels of parallax at the
+    nearest depth. Raises ConfigError for a target outside the clip or an unknown kind.
+    """
+    count = len(cameras)
+    target = count // 2 if target is None else target
+    if not 0 <= target < count:
+        raise ConfigError("render.target", f"is {target}, the scene has frames 0 to {count - 1}", "choose one of them")
+    if frames < 1:
+        raise ConfigError("render.frames", f"is {frames}", "at least 1")
+    m = amplitude / cameras.focal * float(cameras.near_far[:, 0].min())
+    if kind == "view":
+        still = interpolate(cameras, np.full(frames, float(target)))
+        return Path4D(offset(still, wander_offsets(frames, m)), np.full(frames, float(target)))
+    times = np.linspace(0.0, count - 1.0, frames) if frames > 1 else np.array([float(target)])
+    if kind == "time":
+        return Path4D(interpolate(cameras, np.full(frames, float(target))), times)
+    if kind == "spacetime":
+        loop = max(1, round(frames / BULLET_LOOPS))
+        return Path4D(offset(interpolate(cameras, times), bullet_time_offsets(frames, m * BULLET_AMPLITUDE, loop)), times)
+    raise ConfigError("render.paths", f"unknown path {kind!r}", "allowed: view, time, spacetime")
+
+
+def keyframe_path(cameras: Cameras, times: Sequence[float], keyframe_times: Sequence[float], frames: int) -> Path4D:
+    """A path through user keyframes: K ``cameras`` at K ``times``, reached at ``keyframe_times`` in [0,1], increasing."""
+    moments = np.asarray(keyframe_times, float)
+    if len(cameras) != len(times) or len(moments) != len(times) or len(moments) < 2 or (np.diff(moments) <= 0).any():
+        raise ConfigError("keyframes", f"{len(cameras)} cameras, {len(times)} times, moments {list(moments)}",
+                          "give as many of each, at least two, with increasing moments")  # fmt: skip
+    at = np.linspace(moments[0], moments[-1], frames)
+    position = np.interp(at, moments, np.arange(len(moments)))
+    return Path4D(interpolate(cameras, position), np.interp(at, moments, np.asarray(times, float)))
+
+
+def wander_offsets(frames: int, m: float) -> Float64[np.ndarray, "F 3"]:
+    """(m sin φ, m/3 cos φ, m/3 cos φ), φ = 2πi/F: NSFF's loop for bullet-time pictures; first (0, m/3, m/3)."""
+    phase = 2 * np.pi * np.arange(frames) / frames
+    return np.stack([m * np.sin(phase), m / 3 * np.cos(phase), m / 3 * np.cos(phase)], axis=1)
+
+
+def bullet_time_offsets(frames: int, m: float, loop: int) -> Float64[np.ndarray, "F 3"]:
+    """(m sin φ, m/2 cos φ, 0), φ = 2πi/loop, repeated every ``loop`` poses (NSFF: 40); first (0, m/2, 0)."""
+    phase = 2 * np.pi * np.arange(frames) / loop
+    return np.stack([m * np.sin(phase), m / 2 * np.cos(phase), np.zeros(frames)], axis=1)
+
+
+def offset(cameras: Cameras, offsets: Float[np.ndarray, "F 3"]) -> Cameras:
+    """c2w [I|o]^-1 for every camera: w2c gains o, given in OpenGL axes, in the camera's OpenCV axes (o_x, -o_y, -o_z)."""
+    world_to_camera = cameras.world_to_camera.copy()
+    world_to_camera[:, :, 3] += np.asarray(offsets) * [1.0, -1.0, -1.0]
+    return replace(cameras, world_to_camera=world_to_camera)
+
+
+def interpolate(cameras: Cameras, positions: Float[np.ndarray, " F"]) -> Cameras:
+    """Cameras between neighbours: at position i + ρ the centre, intrinsics and bounds are linear, the rotation is slerped.
+
+    Positions outside 0..N-1 take the first or last camera. NSFF leaves the shortest arc to chance (w >= 0); here it is
+    always the shortest.
+    """
+    last = len(cameras) - 1
+    position = np.clip(np.asarray(positions, float), 0, last)
+    first = np.clip(np.floor(position).astype(int), 0, max(last - 1, 0))
+    second = np.minimum(first + 1, last)
+    fraction = position - first
+    poses = cameras.camera_to_world
+    rotation = slerp(poses[first, :, :3], poses[second, :, :3], fraction)
+
+    def linear(values: np.ndarray) -> np.ndarray:
+        weight = fraction.reshape(-1, *[1] * (values.ndim - 1))
+        return (1 - weight) * values[first] + weight * values[second]
+
+    inverse = rotation.transpose(0, 2, 1)
+    translation = -np.einsum("nij,nj->ni", inverse, linear(poses[:, :, 3]))
+    return replace(
+        cameras, intrinsics=linear(cameras.intrinsics), near_far=linear(cameras.near_far),
+        world_to_camera=np.concatenate([inverse, translation[:, :, None]], axis=2),
+    )  # fmt: skip
+
+
+def slerp(
+    first: Float[np.ndarray, "F 3 3"], second: Float[np.ndarray, "F 3 3"], fraction: Float[np.ndarray, " F"]
+) -> Float64[np.ndarray, "F 3 3"]:
+    """Rotations at ``fraction`` of the way from ``first`` to ``second`` along the shortest arc, at constant speed."""
+    start = Rotation.from_matrix(first)
+    step = (start.inv() * Rotation.from_matrix(second)).as_rotvec()
+    return (start * Rotation.from_rotvec(step * np.asarray(fraction)[:, None])).as_matrix()

@@ -1,0 +1,220 @@
+"""Features and verified matches for structure from motion, in a COLMAP database (CPU SIFT, one shared camera).
+
+Notation. Frames are enlarged or reduced to a working height; ``scale`` is working over ingested size, so that pixel
+positions (centres at +0.5) convert by it alone. COLMAP masks: 0 is ignored, the file is named like the image + .png.
+Image i of the database is frame i; ids count from 1 in that order whatever the threads do, which keeps runs repeatable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from nsff.config import SfmConfig
+from nsff.errors import StageError
+from nsff.io import read_mask, write_image, write_text
+from nsff.scene import Scene
+
+SMALLEST, LARGEST = 540, 1080
+"""Rows between which frames are brought if sfm.image_height is null: measured, smaller frames lose accuracy."""
+FEATURES_PER_IMAGE = 2000
+OVERLAP = 10
+"""Sequential: every frame is matched to so many following ones, and to those 2^k further on."""
+EXHAUSTIVE_PAIRS = 20_000
+"""No more pairs than this are matched; a longer clip gets as many neighbours per frame as fit."""
+FIRST_FOCAL = 1.2
+"""Focal length to begin with, over the longer side; every later step estimates it."""
+
+
+@dataclass
+class FeatureDatabase:
+    """A COLMAP database of one scene, and what is known about it."""
+
+    folder: Path
+    names: list[str]
+    scale: float
+    width: int
+    height: int
+    """Working size."""
+    seed: int
+    max_error: float
+    matched: set[tuple[int, int]] = field(default_factory=set)
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "database.db"
+
+    @property
+    def images(self) -> Path:
+        return self.folder / "images"
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Any]:
+        import pycolmap
+
+        database = pycolmap.Database.open(str(self.path))
+        try:
+            yield database
+        finally:
+            database.close()
+
+    def features_per_image(self) -> list[int]:
+        """Number of features of each frame."""
+        with self.opened() as database:
+            return [database.num_keypoints_for_image(i + 1) for i in range(len(self.names))]
+
+    def set_focal(self, pixels: float) -> None:
+        """Sets the focal length (working pixels) the mapper starts from, without distortion."""
+        with self.opened() as database:
+            camera = database.read_all_cameras()[0]
+            camera.params = [pixels, self.width / 2, self.height / 2, 0.0]
+            camera.has_prior_focal_length = True  # the mapper decomposes essential, not fundamental matrices
+            database.update_camera(camera)
+
+    def match(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Matches pairs of frames and verifies them geometrically; pairs already matched are left out."""
+        import pycolmap
+
+        todo = sorted(set(pairs) - self.matched)
+        matching = pycolmap.FeatureMatchingOptions()
+        matching.use_gpu, matching.num_threads = False, threads()
+        verification = pycolmap.TwoViewGeometryOptions()
+        verification.ransac.max_error, verification.ransac.random_seed = self.max_error, self.seed
+        verification.detect_watermark = False
+        listing = self.folder / "pairs.txt"
+        with tqdm(total=len(todo), desc="match features", unit="pair") as progress:
+            for start in range(0, len(todo), 64):
+                chunk = todo[start : start + 64]
+                write_text(listing, "".join(f"{self.names[i]} {self.names[j]}\n" for i, j in chunk))
+                pycolmap.match_image_pairs(
+                    str(self.path),
+                    matching_options=matching,
+                    pairing_options=_pairing(listing),
+                    verification_options=verification,
+                    device=pycolmap.Device.cpu,
+                )
+                progress.update(len(chunk))
+        self.matched |= set(todo)
+
+    def displacement(self) -> float | None:
+        """Median over the verified pairs of the median shift of their inliers, ingested pixels; None without pairs."""
+        shifts = []
+        with self.opened() as database:
+            keypoints = {i + 1: database.read_keypoints(i + 1) for i in range(len(self.names))}
+            for pair, geometry in zip(*database.read_two_view_geometries(), strict=True):
+                first, second = _pair_ids(pair)
+                inliers = geometry.inlier_matches
+                if len(inliers) >= 15:
+                    a = _positions(keypoints[first])[inliers[:, 0]]
+                    b = _positions(keypoints[second])[inliers[:, 1]]
+                    shifts.append(np.median(np.linalg.norm(b - a, axis=1)))
+        return float(np.median(shifts)) / self.scale if shifts else None
+
+
+def extract(scene: Scene, sfm: SfmConfig, folder: Path) -> FeatureDatabase:
+    """Writes the frames at working height, extracts features outside the coarse masks, returns the database."""
+    import pycolmap
+
+    masked = sfm.use_masks and scene.coarse_masks_dir.is_dir()
+    names = [f"{i:05d}.png" for i in range(scene.n_frames)]
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    size: tuple[int, int] | None = None
+    for i, name in enumerate(names):
+        frame = scene.frame(i)
+        if size is not None and frame.shape[:2] != size:
+            raise StageError(
+                scene.frames_dir / name, f"is {frame.shape[1]}x{frame.shape[0]}, the first frame {size[1]}x{size[0]}",
+                "all frames of a scene must share one size: run ingest again",
+            )  # fmt: skip
+        size = (frame.shape[0], frame.shape[1])
+        height, width = working_size(size, sfm.image_height)
+        write_image(folder / "images" / name, _resized(frame, height, width))
+        if masked:
+            moving = cv2.resize(read_mask(scene.coarse_masks_dir / name, size), (width, height), interpolation=cv2.INTER_NEAREST)
+            write_image(folder / "masks" / f"{name}.png", np.where(moving > 127, 0, 255).astype(np.uint8))
+    assert size is not None
+    scale = height / size[0]
+    database = FeatureDatabase(folder, names, scale, width, height, sfm.seed, max_error=4.0)
+
+    reader = pycolmap.ImageReaderOptions()
+    reader.camera_model = "SIMPLE_RADIAL"
+    if masked:
+        reader.mask_path = str(folder / "masks")
+    options = pycolmap.FeatureExtractionOptions()
+    options.use_gpu, options.num_threads = False, threads()
+    options.sift.max_num_features = FEATURES_PER_IMAGE
+    options.sift.max_num_orientations = 1  # a second orientation repeats a position
+    options.sift.first_octave = 0  # frames are already enlarged where that helps
+    pycolmap.Database.open(str(database.path)).close()
+    pycolmap.import_images(str(database.path), str(database.images), pycolmap.CameraMode.SINGLE, names, reader)
+    for start in tqdm(range(0, len(names), 8), desc="extract features", unit="8 frames"):
+        pycolmap.extract_features(
+            str(database.path), str(database.images), names[start : start + 8], pycolmap.CameraMode.SINGLE,
+            reader, options, pycolmap.Device.cpu,
+        )  # fmt: skip
+    focal = sfm.focal * scale if sfm.focal else FIRST_FOCAL * max(width, height)
+    database.set_focal(focal)
+    return database
+
+
+def working_size(size: tuple[int, int], height: int | None) -> tuple[int, int]:
+    """(height, width) at which features of frames of ``size`` are extracted."""
+    rows = height or int(np.clip(size[0], SMALLEST, LARGEST))
+    return rows, round(size[1] * rows / size[0])
+
+
+def sequential_pairs(count: int, overlap: int = OVERLAP) -> list[tuple[int, int]]:
+    """Pairs of frames at most ``overlap`` apart, or a power of two beyond that."""
+    steps = [*range(1, overlap + 1), *(2**k for k in range(1, 16) if 2**k > overlap)]
+    return [(i, i + step) for i in range(count) for step in steps if i + step < count]
+
+
+def exhaustive_pairs(count: int) -> list[tuple[int, int]]:
+    """All pairs, or as many neighbours per frame as EXHAUSTIVE_PAIRS allows."""
+    reach = max(OVERLAP, EXHAUSTIVE_PAIRS // count)
+    pairs = {(i, j) for i in range(count) for j in range(i + 1, min(count, i + 1 + reach))}
+    return sorted(pairs | set(sequential_pairs(count)))
+
+
+def threads() -> int:
+    """Processors this process may use. Only work whose result does not depend on it takes more than one."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    if image.shape[:2] == (height, width):
+        return image
+    larger = height > image.shape[0]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC if larger else cv2.INTER_AREA)
+
+
+def _pairing(listing: Path) -> Any:
+    import pycolmap
+
+    options = pycolmap.ImportedPairingOptions()
+    options.match_list_path = str(listing)
+    return options
+
+
+def _pair_ids(pair: int) -> tuple[int, int]:
+    import pycolmap
+
+    first, second = pycolmap.pair_id_to_image_pair(pair)
+    return int(first), int(second)
+
+
+def _positions(keypoints: Any) -> np.ndarray:
+    if isinstance(keypoints, np.ndarray):
+        return keypoints[:, :2]
+    import pycolmap
+
+    return np.asarray(pycolmap.keypoints_to_matrix(keypoints))[:, :2]
