@@ -44,7 +44,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StageError(path, "no space left on the device while writing it", "free some space, run again") from None
+            raise StageError(
+                path, "no space left on the device while writing it", "free some space, run again"
+            ) from None
         raise
 
 
@@ -62,7 +64,9 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StageError(path, "no space left on the device while writing it", "free some space, run again") from None
+            raise StageError(
+                path, "no space left on the device while writing it", "free some space, run again"
+            ) from None
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -142,7 +146,8 @@ def _decode(path: Path, flag: int) -> np.ndarray:
 def _check_size(path: Path, image: np.ndarray, size: tuple[int, int] | None) -> None:
     if size is not None and image.shape[:2] != tuple(size):
         raise StageError(
-            path, f"is {image.shape[1]}x{image.shape[0]}, expected {size[1]}x{size[0]} (width x height)",
+            path,
+            f"is {image.shape[1]}x{image.shape[0]}, expected {size[1]}x{size[0]} (width x height)",
             "delete it and run again; all frames of a scene share one size",
         )
 

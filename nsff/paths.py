@@ -60,7 +60,9 @@ def make_path(kind: Kind, cameras: Cameras, frames: int, target: int | None, amp
         return Path4D(interpolate(cameras, np.full(frames, float(target))), times)
     if kind == "spacetime":
         loop = max(1, round(frames / BULLET_LOOPS))
-        return Path4D(offset(interpolate(cameras, times), bullet_time_offsets(frames, m * BULLET_AMPLITUDE, loop)), times)
+        return Path4D(
+            offset(interpolate(cameras, times), bullet_time_offsets(frames, m * BULLET_AMPLITUDE, loop)), times
+        )
     raise ConfigError("render.paths", f"unknown path {kind!r}", "allowed: view, time, spacetime")
 
 

@@ -76,7 +76,11 @@ class Scene:
     def cameras(self) -> Cameras:
         cameras = Cameras.load(self.cameras_path)
         if len(cameras) != self.n_frames:
-            raise StageError(self.cameras_path, f"has {len(cameras)} cameras, the manifest {self.n_frames} frames", "delete it and run again")
+            raise StageError(
+                self.cameras_path,
+                f"has {len(cameras)} cameras, the manifest {self.n_frames} frames",
+                "delete it and run again",
+            )
         return cameras
 
     @property
@@ -126,11 +130,17 @@ class Scene:
         arrays = read_npz(path, ["disparity", "confidence"])
         for key, value in arrays.items():
             if value.shape != self.size or not np.isfinite(value).all():
-                raise StageError(path, f"{key} has shape {value.shape} or values that are not finite", "delete it and run again")
+                raise StageError(
+                    path, f"{key} has shape {value.shape} or values that are not finite", "delete it and run again"
+                )
         return arrays["disparity"].astype(np.float32), arrays["confidence"].astype(np.float32)
 
     def write_disparity(self, i: int, disparity: np.ndarray, confidence: np.ndarray) -> None:
-        write_npz(self.depth_dir / f"{i:05d}.npz", disparity=disparity.astype(np.float32), confidence=confidence.astype(np.float16))
+        write_npz(
+            self.depth_dir / f"{i:05d}.npz",
+            disparity=disparity.astype(np.float32),
+            confidence=confidence.astype(np.float16),
+        )
 
     def features(self) -> tuple[np.ndarray, np.ndarray]:
         """Memory-mapped features (N,h,w,C) float16 and saliency (N,h,w) float16."""
@@ -138,9 +148,15 @@ class Scene:
             features = np.load(self.features_dir / "features.npy", mmap_mode="r", allow_pickle=False)
             saliency = np.load(self.features_dir / "saliency.npy", mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise StageError(self.features_dir, f"features not readable ({error})", "delete the folder and run again") from None
+            raise StageError(
+                self.features_dir, f"features not readable ({error})", "delete the folder and run again"
+            ) from None
         if features.shape[:3] != saliency.shape or len(features) != self.n_frames:
-            raise StageError(self.features_dir, f"features {features.shape} and saliency {saliency.shape} disagree", "delete it and run again")
+            raise StageError(
+                self.features_dir,
+                f"features {features.shape} and saliency {saliency.shape} disagree",
+                "delete it and run again",
+            )
         return features, saliency
 
     def write_features(self, features: np.ndarray, saliency: np.ndarray) -> None:
@@ -163,7 +179,9 @@ def read_flow(path: Path, size: tuple[int, int] | None) -> tuple[np.ndarray, np.
     arrays = read_npz(path, ["flow", "mask"])
     flow, mask = arrays["flow"].astype(np.float32), arrays["mask"].astype(bool)
     if flow.ndim != 3 or flow.shape[2] != 2 or flow.shape[:2] != mask.shape or (size and mask.shape != size):
-        raise StageError(path, f"flow {flow.shape} and mask {mask.shape}, expected size {size}", "delete it and run again")
+        raise StageError(
+            path, f"flow {flow.shape} and mask {mask.shape}, expected size {size}", "delete it and run again"
+        )
     if not np.isfinite(flow).all():
         raise StageError(path, "flow has values that are not finite", "delete it and run again")
     return flow, mask

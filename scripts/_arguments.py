@@ -68,12 +68,21 @@ def _parser(description: str | None, sections: Sequence[str], reads: str, writes
         "--config", type=Path, metavar="FILE", help="take the settings of scene NAME from a file like config.yaml"
     )
     parser.add_argument(
-        "--options", default="{}", metavar="JSON|FILE", help="sections, as JSON or in a JSON or YAML file, over --config"
+        "--options",
+        default="{}",
+        metavar="JSON|FILE",
+        help="sections, as JSON or in a JSON or YAML file, over --config",
     )
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting over all others, e.g. train.steps=99"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one setting over all others, e.g. train.steps=99",
     )
-    parser.add_argument("--preset", help="demo, fast, nsff or saff: fills what is not set (default: of --config, or fast)")
+    parser.add_argument(
+        "--preset", help="demo, fast, nsff or saff: fills what is not set (default: of --config, or fast)"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of numerical libraries (default: theirs)")
     parser.add_argument("--log", type=Path, metavar="FILE", help="write what is printed to this file as well")
     return parser
@@ -128,7 +137,9 @@ def _source(scene: Path) -> str:
     try:
         return str(json.loads((scene / "manifest.json").read_text(encoding="utf-8"))["source"]["path"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise ConfigError("input.path", "is not given", "say --set input.path=VIDEO_OR_FOLDER or --config FILE") from None
+        raise ConfigError(
+            "input.path", "is not given", "say --set input.path=VIDEO_OR_FOLDER or --config FILE"
+        ) from None
 
 
 def _options(text: str) -> dict[str, Any]:

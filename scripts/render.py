@@ -5,7 +5,10 @@ from _arguments import main, one_gpu
 
 def path_option(parser):
     parser.add_argument(
-        "--path", action="append", choices=["view", "time", "spacetime"], help="which path (default: render.paths); repeatable"
+        "--path",
+        action="append",
+        choices=["view", "time", "spacetime"],
+        help="which path (default: render.paths); repeatable",
     )
 
 

@@ -6,7 +6,9 @@ from _arguments import main, one_gpu
 
 
 def state_option(parser):
-    parser.add_argument("--state", type=Path, metavar="DIR", help="checkpoints and logs (default: SCENE/state); kept for resuming")
+    parser.add_argument(
+        "--state", type=Path, metavar="DIR", help="checkpoints and logs (default: SCENE/state); kept for resuming"
+    )
 
 
 def run(scene, config, arguments):

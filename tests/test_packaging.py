@@ -30,7 +30,9 @@ def test_every_requirement_has_a_hash_and_no_address(repo):
 
 def test_lock_satisfies_pyproject(repo, lock):
     project = tomllib.loads((repo / "pyproject.toml").read_text())["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["dev"] + project["optional-dependencies"]["cluster"]
+    wanted = (
+        project["dependencies"] + project["optional-dependencies"]["dev"] + project["optional-dependencies"]["cluster"]
+    )
     for text in wanted:
         requirement = Requirement(text)
         versions = lock[requirement.name.lower().replace("_", "-")]

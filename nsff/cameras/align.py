@@ -112,7 +112,9 @@ def pose_errors(estimated: Cameras, true: Cameras) -> PoseErrors:
     Re, Rt = estimated.world_to_camera[:, :, :3], true.world_to_camera[:, :, :3]
     first, second = np.triu_indices(len(true), 1)
     difference = np.einsum(
-        "nij,nkj->nik", np.einsum("nij,nkj->nik", Re[first], Re[second]), np.einsum("nij,nkj->nik", Rt[first], Rt[second])
+        "nij,nkj->nik",
+        np.einsum("nij,nkj->nik", Re[first], Re[second]),
+        np.einsum("nij,nkj->nik", Rt[first], Rt[second]),
     )
     angles = rotation_angle(difference) if len(first) else np.zeros(1)
     return PoseErrors(

@@ -44,7 +44,10 @@ class Cameras:
     def __getitem__(self, index: slice | list[int] | np.ndarray) -> Cameras:
         """A subset; always a set of cameras, so give a slice or a list."""
         return replace(
-            self, intrinsics=self.intrinsics[index], world_to_camera=self.world_to_camera[index], near_far=self.near_far[index]
+            self,
+            intrinsics=self.intrinsics[index],
+            world_to_camera=self.world_to_camera[index],
+            near_far=self.near_far[index],
         )
 
     @property
@@ -71,23 +74,34 @@ class Cameras:
         rotation = self.world_to_camera[:, :, :3] @ R.T
         translation = scale * self.world_to_camera[:, :, 3] - rotation @ t
         return replace(
-            self, world_to_camera=np.concatenate([rotation, translation[:, :, None]], axis=2), near_far=self.near_far * scale
+            self,
+            world_to_camera=np.concatenate([rotation, translation[:, :, None]], axis=2),
+            near_far=self.near_far * scale,
         )
 
-    def project(self, points: Float[np.ndarray, "P 3"]) -> tuple[Float64[np.ndarray, "N P 2"], Float64[np.ndarray, "N P"]]:
+    def project(
+        self, points: Float[np.ndarray, "P 3"]
+    ) -> tuple[Float64[np.ndarray, "N P 2"], Float64[np.ndarray, "N P"]]:
         """Pixel positions (u, v) and depths z of world points in every camera."""
         camera = np.einsum("nij,pj->npi", self.world_to_camera[:, :, :3], points) + self.world_to_camera[:, None, :, 3]
         image = np.einsum("nij,npj->npi", self.intrinsics, camera)
         return image[..., :2] / image[..., 2:], camera[..., 2]
 
     def save(self, path: Path) -> None:
-        write_json(path, {
-            "convention": CONVENTION, "width": self.width, "height": self.height,
-            "cameras": [
-                {"intrinsics": K, "world_to_camera": E, "near": near, "far": far}
-                for K, E, (near, far) in zip(self.intrinsics.tolist(), self.world_to_camera.tolist(), self.near_far.tolist(), strict=True)
-            ],
-        })
+        write_json(
+            path,
+            {
+                "convention": CONVENTION,
+                "width": self.width,
+                "height": self.height,
+                "cameras": [
+                    {"intrinsics": K, "world_to_camera": E, "near": near, "far": far}
+                    for K, E, (near, far) in zip(
+                        self.intrinsics.tolist(), self.world_to_camera.tolist(), self.near_far.tolist(), strict=True
+                    )
+                ],
+            },
+        )
 
     @staticmethod
     def load(path: Path) -> Cameras:
@@ -96,11 +110,16 @@ class Cameras:
         try:
             entries = content["cameras"]
             return Cameras(
-                np.array([e["intrinsics"] for e in entries]), np.array([e["world_to_camera"] for e in entries]),
-                np.array([[e["near"], e["far"]] for e in entries]), int(content["width"]), int(content["height"]),
+                np.array([e["intrinsics"] for e in entries]),
+                np.array([e["world_to_camera"] for e in entries]),
+                np.array([[e["near"], e["far"]] for e in entries]),
+                int(content["width"]),
+                int(content["height"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise StageError(path, f"is not a camera file ({error})", "delete it and run the cameras stage again") from None
+            raise StageError(
+                path, f"is not a camera file ({error})", "delete it and run the cameras stage again"
+            ) from None
 
 
 def stack(first: Cameras, second: Cameras) -> Cameras:

@@ -34,7 +34,14 @@ class Space:
         return self.box.float()
 
     def to_dict(self) -> dict[str, Any]:
-        return {"kind": self.kind, "scale": self.scale, "R": self.R.tolist(), "t": self.t.tolist(), "box": self.box.tolist(), **self._own()}
+        return {
+            "kind": self.kind,
+            "scale": self.scale,
+            "R": self.R.tolist(),
+            "t": self.t.tolist(),
+            "box": self.box.tolist(),
+            **self._own(),
+        }
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Space:
@@ -59,7 +66,9 @@ class Space:
         """World rays in the space's own ray parametrisation, for ``positions``."""
         raise NotImplementedError
 
-    def positions(self, origins: Float[Tensor, "R 3"], directions: Float[Tensor, "R 3"], s: Float[Tensor, "R K"]) -> Float[Tensor, "R K 3"]:
+    def positions(
+        self, origins: Float[Tensor, "R 3"], directions: Float[Tensor, "R 3"], s: Float[Tensor, "R K"]
+    ) -> Float[Tensor, "R K 3"]:
         """Normalised positions at s along normalised rays."""
         raise NotImplementedError
 
@@ -69,7 +78,9 @@ class Space:
     def from_world(self, points: Float[Tensor, "... 3"]) -> Float[Tensor, "... 3"]:
         raise NotImplementedError
 
-    def s_of_depth(self, origins: Float[Tensor, "R 3"], directions: Float[Tensor, "R 3"], depth: Float[Tensor, "R"]) -> Float[Tensor, "R"]:
+    def s_of_depth(
+        self, origins: Float[Tensor, "R 3"], directions: Float[Tensor, "R 3"], depth: Float[Tensor, "R"]
+    ) -> Float[Tensor, "R"]:
         """The s at which world rays reach origin + depth · direction (not clamped)."""
         raise NotImplementedError
 
@@ -200,13 +211,18 @@ def is_forward_facing(cameras: Cameras) -> bool:
     origins, directions = _corner_rays(cameras)
     slope = directions @ R[2]
     depth = (cameras.centres - centre) @ R[2]
-    return bool((slope > 0.2 * np.linalg.norm(directions, axis=1)).all() and depth.max() < 0.8 * np.percentile(cameras.near_far[:, 0], 5))
+    return bool(
+        (slope > 0.2 * np.linalg.norm(directions, axis=1)).all()
+        and depth.max() < 0.8 * np.percentile(cameras.near_far[:, 0], 5)
+    )
 
 
 def _corner_rays(cameras: Cameras) -> tuple[np.ndarray, np.ndarray]:
     u, v = np.meshgrid(np.linspace(0, cameras.width, 5), np.linspace(0, cameras.height, 5))
     pixels = np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
-    directions = np.einsum("nji,njk,kp->npi", cameras.world_to_camera[:, :, :3], np.linalg.inv(cameras.intrinsics), pixels)
+    directions = np.einsum(
+        "nji,njk,kp->npi", cameras.world_to_camera[:, :, :3], np.linalg.inv(cameras.intrinsics), pixels
+    )
     origins = np.repeat(cameras.centres[:, None], u.size, axis=1)
     return origins.reshape(-1, 3), directions.reshape(-1, 3)
 

@@ -37,9 +37,9 @@ class FieldSamples:
 
     def map(self, function: Any) -> FieldSamples:
         """A new struct with ``function`` applied to every tensor present."""
-        return FieldSamples(**{
-            f.name: None if (value := getattr(self, f.name)) is None else function(value) for f in fields(self)
-        })
+        return FieldSamples(
+            **{f.name: None if (value := getattr(self, f.name)) is None else function(value) for f in fields(self)}
+        )
 
 
 class Field(nn.Module):

@@ -23,7 +23,9 @@ CODE = 16
 class PlaneField(Field):
     """What static and dynamic plane fields share: decoding networks and heads. T is the number of time slices."""
 
-    def __init__(self, config: FieldConfig, bounds: Float[Tensor, "2 3"], channels: int, resolutions: list[int], slices: int) -> None:
+    def __init__(
+        self, config: FieldConfig, bounds: Float[Tensor, "2 3"], channels: int, resolutions: list[int], slices: int
+    ) -> None:
         super().__init__()
         self.register_buffer("bounds", bounds.clone().float())
         self.bounds: Tensor
@@ -34,7 +36,9 @@ class PlaneField(Field):
             nn.Parameter(torch.rand(3, config.plane_channels, slices * r, r) * 0.4 + 0.1) for r in resolutions
         )
         self.trunk = nn.Sequential(
-            nn.Linear(len(resolutions) * config.plane_channels, config.hidden), nn.ReLU(), nn.Linear(config.hidden, 1 + CODE)
+            nn.Linear(len(resolutions) * config.plane_channels, config.hidden),
+            nn.ReLU(),
+            nn.Linear(config.hidden, 1 + CODE),
         )
         self.colour = nn.Sequential(nn.Linear(CODE + 15, config.hidden), nn.ReLU(), nn.Linear(config.hidden, 3))
         self.semantic = nn.Linear(CODE, CODE) if config.features else None
@@ -108,7 +112,9 @@ class PlaneField(Field):
         total = self.bounds.new_zeros(())
         for r, planes in zip(self.resolutions, self.planes, strict=True):
             p = planes.reshape(3, -1, self.slices, r, r)
-            total = total + (p[..., 1:, :] - p[..., :-1, :]).square().mean() + (p[..., 1:] - p[..., :-1]).square().mean()
+            total = (
+                total + (p[..., 1:, :] - p[..., :-1, :]).square().mean() + (p[..., 1:] - p[..., :-1]).square().mean()
+            )
         return total
 
 

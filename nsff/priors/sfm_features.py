@@ -139,7 +139,9 @@ def extract(scene: Scene, sfm: SfmConfig, folder: Path) -> FeatureDatabase:
         height, width = working_size(size, sfm.image_height)
         write_image(folder / "images" / name, _resized(frame, height, width))
         if masked:
-            moving = cv2.resize(read_mask(scene.coarse_masks_dir / name, size), (width, height), interpolation=cv2.INTER_NEAREST)
+            moving = cv2.resize(
+                read_mask(scene.coarse_masks_dir / name, size), (width, height), interpolation=cv2.INTER_NEAREST
+            )
             write_image(folder / "masks" / f"{name}.png", np.where(moving > 127, 0, 255).astype(np.uint8))
     assert size is not None
     scale = height / size[0]

@@ -34,7 +34,10 @@ def single_weights(densities: Float[Tensor, "R K"], deltas: Float[Tensor, "R K"]
 
 
 def blended_weights(
-    static: Float[Tensor, "R K"], dynamic: Float[Tensor, "R K"], blending: Float[Tensor, "R K"], deltas: Float[Tensor, "R K"]
+    static: Float[Tensor, "R K"],
+    dynamic: Float[Tensor, "R K"],
+    blending: Float[Tensor, "R K"],
+    deltas: Float[Tensor, "R K"],
 ) -> tuple[Float[Tensor, "R K"], Float[Tensor, "R K"]]:
     """Static and dynamic weights under NSFF's blending weight v: opacities (1-v) a_s and v a_d.
 

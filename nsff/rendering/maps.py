@@ -24,7 +24,9 @@ def canonical_views(n_frames: int, kind: str) -> list[dict[str, Any]]:
     if kind == "saff":
         views += [("nv_spatial", 0, i) for i in range(n_frames)]
         views += [("nv_static", i, 0) for i in range(min(n_frames, 12))]
-    return [{"index": k, "split": split, "camera": camera, "time": time} for k, (split, camera, time) in enumerate(views)]
+    return [
+        {"index": k, "split": split, "camera": camera, "time": time} for k, (split, camera, time) in enumerate(views)
+    ]
 
 
 def run_maps(scene: Scene, render: RenderConfig) -> dict[str, Any]:
@@ -37,14 +39,18 @@ def run_maps(scene: Scene, render: RenderConfig) -> dict[str, Any]:
     with atomic_directory(scene.maps_dir) as folder:
         for view in tqdm(views, desc="maps", unit="view"):
             camera, i = view["camera"], view["index"]
-            maps = renderer.render(cameras.intrinsics[camera], cameras.world_to_camera[camera], height, width, view["time"], OUTPUTS)
+            maps = renderer.render(
+                cameras.intrinsics[camera], cameras.world_to_camera[camera], height, width, view["time"], OUTPUTS
+            )
             byte = {name: (maps[name].clamp(0, 1).numpy() * 255).round().astype(np.uint8) for name in ("rgb", "blend")}
             write_image(folder / f"{i}_rgb.png", byte["rgb"])
             write_image(folder / f"{i}_blend.png", byte["blend"])
             disparity = (1 / maps["depth"].numpy().clip(1e-6)) / nearest
             write_image(folder / f"{i}_depth.png", (disparity.clip(0, 1) * 65535).round().astype(np.uint16))
             if "saliency" in maps:
-                write_image(folder / f"{i}_sal.png", (maps["saliency"].clamp(0, 1).numpy() * 255).round().astype(np.uint8))
+                write_image(
+                    folder / f"{i}_sal.png", (maps["saliency"].clamp(0, 1).numpy() * 255).round().astype(np.uint8)
+                )
             if "features" in maps:
                 np.save(folder / f"{i}_features.npy", maps["features"].numpy().astype(np.float16), allow_pickle=False)
             coverage.append(float((maps["blend"] > 0.5).float().mean()))

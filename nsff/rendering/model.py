@@ -78,7 +78,9 @@ class Evaluation:
 class SceneModel(nn.Module):
     """Static and dynamic field, the space they live in, and how rays are sampled."""
 
-    def __init__(self, space: Space, field: FieldConfig, sampling_config: SamplingConfig, channels: int, n_frames: int) -> None:
+    def __init__(
+        self, space: Space, field: FieldConfig, sampling_config: SamplingConfig, channels: int, n_frames: int
+    ) -> None:
         super().__init__()
         self.space, self.field_config, self.sampling = space, field, sampling_config
         self.channels, self.n_frames = channels, n_frames
@@ -103,7 +105,13 @@ class SceneModel(nn.Module):
     def _at(self, origins: Tensor, directions: Tensor, views: Tensor, time: Tensor, s: Tensor) -> Samples:
         positions = self.space.positions(origins, directions, s)
         K = s.shape[1]
-        return Samples(s, positions, compositing.distances(positions), views[:, None].expand(-1, K, -1), time[:, None].expand(-1, K))
+        return Samples(
+            s,
+            positions,
+            compositing.distances(positions),
+            views[:, None].expand(-1, K, -1),
+            time[:, None].expand(-1, K),
+        )
 
     def _coarse_weights(self, samples: Samples) -> Float[Tensor, "R K"]:
         total = self.static.activate(self.static.raw_density(samples.positions, samples.time))
@@ -136,7 +144,11 @@ class SceneModel(nn.Module):
         return Evaluation(samples, static, dynamic, static_density, dynamic_density, *pair)
 
     def dynamic_at(
-        self, samples: Samples, positions: Float[Tensor, "R K 3"], time: Float[Tensor, "R K"], generator: torch.Generator | None
+        self,
+        samples: Samples,
+        positions: Float[Tensor, "R K 3"],
+        time: Float[Tensor, "R K"],
+        generator: torch.Generator | None,
     ) -> tuple[FieldSamples, Float[Tensor, "R K"]]:
         """The dynamic field at displaced positions and another time, and its weights along the original samples (warping)."""
         assert self.dynamic is not None
@@ -156,7 +168,9 @@ class SceneModel(nn.Module):
         result = self.static_features(compositing.accumulate(evaluation.static_weights, evaluation.static.features))
         if evaluation.dynamic is not None:
             assert evaluation.dynamic.features is not None and evaluation.dynamic_weights is not None
-            result = result + self.dynamic_features(compositing.accumulate(evaluation.dynamic_weights, evaluation.dynamic.features))
+            result = result + self.dynamic_features(
+                compositing.accumulate(evaluation.dynamic_weights, evaluation.dynamic.features)
+            )
         return result
 
     def static_features(self, composited: Float[Tensor, "R F"]) -> Float[Tensor, "R C"]:

@@ -40,15 +40,23 @@ class Renderer:
     def load(folder: Path, device: str = "auto", chunk: int = 0) -> Renderer:
         """Reads model.json and model.safetensors; raises StageError naming the file that is damaged."""
         content = read_json(folder / "model.json")
-        place = torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
+        place = (
+            torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
+        )
         try:
             space = Space.from_dict(content["space"])
             model = SceneModel(
-                space, FieldConfig(**content["field"]), SamplingConfig(**content["sampling"]), content["channels"], content["n_frames"]
+                space,
+                FieldConfig(**content["field"]),
+                SamplingConfig(**content["sampling"]),
+                content["channels"],
+                content["n_frames"],
             )
             model.load_state_dict(load_file(folder / "model.safetensors"))
         except Exception as error:
-            raise StageError(folder, f"the model is not readable ({error})", "delete the folder and train again") from None
+            raise StageError(
+                folder, f"the model is not readable ({error})", "delete the folder and train again"
+            ) from None
         return Renderer(model.to(place), chunk)
 
     def _chunk_from_memory(self) -> int:
@@ -59,7 +67,11 @@ class Renderer:
 
     # --- rays ----------------------------------------------------------------------------------------------------
     def render_rays(
-        self, origins: Float[Tensor, "R 3"], directions: Float[Tensor, "R 3"], time: Float[Tensor, "R"], outputs: Sequence[str] = ("rgb",)
+        self,
+        origins: Float[Tensor, "R 3"],
+        directions: Float[Tensor, "R 3"],
+        time: Float[Tensor, "R"],
+        outputs: Sequence[str] = ("rgb",),
     ) -> dict[str, Tensor]:
         """Maps along world rays, differentiable in origins and directions. Directions have unit z in the camera."""
         rays = Rays(origins, directions, time)
@@ -101,12 +113,20 @@ class Renderer:
         centre = self.model.sampling.pixel_centre
         u, v = column.flatten().float() + centre, row.flatten().float() + centre
         tensor = lambda value: torch.as_tensor(np.asarray(value), dtype=torch.float32, device=self.device)  # noqa: E731
-        origins, directions = pixel_rays(tensor(K).expand(len(u), 3, 3), tensor(world_to_camera)[:3].expand(len(u), 3, 4), u, v)
+        origins, directions = pixel_rays(
+            tensor(K).expand(len(u), 3, 3), tensor(world_to_camera)[:3].expand(len(u), 3, 4), u, v
+        )
         return Rays(origins, directions, torch.full_like(u, float(time)))
 
     @torch.no_grad()
     def render(
-        self, K: np.ndarray, world_to_camera: np.ndarray, height: int, width: int, time: float, outputs: Sequence[str] = ("rgb",)
+        self,
+        K: np.ndarray,
+        world_to_camera: np.ndarray,
+        height: int,
+        width: int,
+        time: float,
+        outputs: Sequence[str] = ("rgb",),
     ) -> dict[str, Tensor]:
         """Maps (H,W) or (H,W,C), float32 on the CPU. depth is z in scene units; saliency and features only if learned."""
         rays = self.frame_rays(K, world_to_camera, height, width, time)
@@ -123,7 +143,12 @@ class Renderer:
     # --- between frames ------------------------------------------------------------------------------------------
     @torch.no_grad()
     def render_between(
-        self, K: np.ndarray, world_to_camera: np.ndarray, height: int, width: int, time: float,
+        self,
+        K: np.ndarray,
+        world_to_camera: np.ndarray,
+        height: int,
+        width: int,
+        time: float,
         interpolation: Literal["layers", "depth_planes"] = "layers",
     ) -> Tensor:
         """Colour (H,W,3) at a fractional time: what moves in both neighbouring frames is taken along its scene flow.
@@ -141,7 +166,9 @@ class Renderer:
             return self.render(K, world_to_camera, height, width, first)["rgb"].clamp(0, 1)
         if interpolation == "depth_planes":
             rays = self.frame_rays(K, world_to_camera, height, width, time)
-            k, e = (torch.as_tensor(np.asarray(x), dtype=torch.float32, device=self.device) for x in (K, world_to_camera))
+            k, e = (
+                torch.as_tensor(np.asarray(x), dtype=torch.float32, device=self.device) for x in (K, world_to_camera)
+            )
             budget = self.chunk * self.model.sampling.samples
             return render_depth_planes(self.model, rays, k, e[:3], (height, width), time, budget).cpu().clamp(0, 1)
         layers = [
@@ -156,7 +183,14 @@ class Renderer:
         return (colour + (1 - opacity.clamp(0, 1)) * static).permute(1, 2, 0).cpu().clamp(0, 1)
 
     def _layers(
-        self, K: np.ndarray, world_to_camera: np.ndarray, height: int, width: int, frame: int, side: str, fraction: float
+        self,
+        K: np.ndarray,
+        world_to_camera: np.ndarray,
+        height: int,
+        width: int,
+        frame: int,
+        side: str,
+        fraction: float,
     ) -> tuple[Tensor, Tensor]:
         """The splatted dynamic layer (4,H,W), premultiplied colour and weight, and the static picture behind it (3,H,W)."""
         rays = self.frame_rays(K, world_to_camera, height, width, frame)
@@ -175,7 +209,10 @@ class Renderer:
             start, end = self.model.space.to_world(here), self.model.space.to_world(there)
             moved = start + fraction * (end - start)
             n = len(part)
-            displacement = project(moved, k.expand(n, 3, 3), e.expand(n, 3, 4))[0] - project(start, k.expand(n, 3, 3), e.expand(n, 3, 4))[0]
+            displacement = (
+                project(moved, k.expand(n, 3, 3), e.expand(n, 3, 4))[0]
+                - project(start, k.expand(n, 3, 3), e.expand(n, 3, 4))[0]
+            )
             # A faint layer has no reliable flow: it stays where it is.
             moves.append(torch.nan_to_num(displacement) * (opacity > 0.05)[:, None])
             # Weighted by opacity, so that pixels without dynamic content do not thin out what moves onto them.

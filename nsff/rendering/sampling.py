@@ -20,7 +20,11 @@ def stratified(
 
 
 def importance(
-    s: Float[Tensor, "R Kc"], weights: Float[Tensor, "R Kc"], samples: int, generator: torch.Generator | None, floor: float = 0.01
+    s: Float[Tensor, "R Kc"],
+    weights: Float[Tensor, "R Kc"],
+    samples: int,
+    generator: torch.Generator | None,
+    floor: float = 0.01,
 ) -> Float[Tensor, "R K"]:
     """Draws K sorted values from the piecewise constant density that coarse weights define (NeRF, section 5.2).
 

@@ -25,7 +25,9 @@ def run_render(scene: Scene, render: RenderConfig, path: Literal["view", "time",
     frames = []
     for K, E, time in tqdm(
         zip(route.cameras.intrinsics, route.cameras.world_to_camera, route.times, strict=True),
-        total=len(route.times), desc=f"render {path}", unit="frame",
+        total=len(route.times),
+        desc=f"render {path}",
+        unit="frame",
     ):
         rgb = renderer.render_between(K, E, height, width, float(time), render.interpolation)
         frames.append((rgb.numpy() * 255).round().astype(np.uint8))
@@ -35,10 +37,19 @@ def run_render(scene: Scene, render: RenderConfig, path: Literal["view", "time",
     steps = np.array([np.abs(a.astype(int) - b).mean() for a, b in zip(frames[1:], frames[:-1], strict=True)])
     jump = float(steps.max() / max(np.median(steps), 1e-6))
     verdict = "good" if jump < 4 else "doubtful"
-    words = f"{len(frames)} frames of {width}x{height}; the largest change between frames is {jump:.1f} times the median."
+    words = (
+        f"{len(frames)} frames of {width}x{height}; the largest change between frames is {jump:.1f} times the median."
+    )
     if verdict != "good":
         words += " The video jumps: look for it at the ends of the clip or where frames are duplicated."
-    summary = {"frames": len(frames), "width": width, "height": height, "largest_jump": jump, "verdict": verdict, "words": words}
+    summary = {
+        "frames": len(frames),
+        "width": width,
+        "height": height,
+        "largest_jump": jump,
+        "verdict": verdict,
+        "words": words,
+    }
     scene.write_summary(f"render_{path}", summary)
     return summary
 
@@ -46,7 +57,9 @@ def run_render(scene: Scene, render: RenderConfig, path: Literal["view", "time",
 def write_video(path: Path, frames: list[np.ndarray], frame_rate: int) -> None:
     """Writes uint8 RGB frames of even size as H.264, yuv420p, playable in browsers."""
     with atomic_path(path) as temporary:
-        with imageio.get_writer(temporary, format="FFMPEG", fps=frame_rate, codec="libx264", quality=8, macro_block_size=2) as writer:
+        with imageio.get_writer(
+            temporary, format="FFMPEG", fps=frame_rate, codec="libx264", quality=8, macro_block_size=2
+        ) as writer:
             for frame in frames:
                 writer.append_data(frame)
 

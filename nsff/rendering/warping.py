@@ -35,7 +35,11 @@ class Warped:
 
 
 def warp(
-    model: SceneModel, samples: Samples, positions: Float[Tensor, "R K 3"], steps: int, generator: torch.Generator | None
+    model: SceneModel,
+    samples: Samples,
+    positions: Float[Tensor, "R K 3"],
+    steps: int,
+    generator: torch.Generator | None,
 ) -> Warped:
     """Asks the dynamic field ``steps`` frames away (-2..2) at already displaced positions."""
     field, weights = model.dynamic_at(samples, positions, samples.time + steps, generator)

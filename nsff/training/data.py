@@ -42,7 +42,9 @@ class Batch:
 class TrainingData:
     """All supervision of a scene on one device."""
 
-    def __init__(self, scene: Scene, field: FieldConfig, train: TrainConfig, pixel_centre: float, device: torch.device) -> None:
+    def __init__(
+        self, scene: Scene, field: FieldConfig, train: TrainConfig, pixel_centre: float, device: torch.device
+    ) -> None:
         cameras = scene.cameras
         self.n_frames, self.height, self.width = len(cameras), cameras.height, cameras.width
         self.device, self.pixel_centre = device, pixel_centre
@@ -84,13 +86,17 @@ class TrainingData:
         """A random batch: train.rays from whole images, then up to train.motion_rays from the motion masks."""
         area = self.height * self.width
         if train.frames_per_batch == 1:
-            frame = int(self.train_frames[torch.randint(len(self.train_frames), (1,), generator=generator, device=self.device)])
+            frame = int(
+                self.train_frames[torch.randint(len(self.train_frames), (1,), generator=generator, device=self.device)]
+            )
             main = frame * area + torch.randperm(area, generator=generator, device=self.device)[: train.rays]
             pool = self.moving_pixels[self.moving_start[frame] : self.moving_start[frame + 1]]
         else:
             frames = self.train_frames
             if 0 < train.frames_per_batch < len(frames):
-                frames = frames[torch.randperm(len(frames), generator=generator, device=self.device)[: train.frames_per_batch]]
+                frames = frames[
+                    torch.randperm(len(frames), generator=generator, device=self.device)[: train.frames_per_batch]
+                ]
             chosen = frames[torch.randint(len(frames), (train.rays,), generator=generator, device=self.device)]
             main = chosen * area + torch.randint(area, (train.rays,), generator=generator, device=self.device)
             pool = self.moving_pixels
@@ -118,7 +124,18 @@ class TrainingData:
             saliency = None if self.saliency is None else self.saliency[at].float()
         pick = lambda tensor: tensor.flatten(0, 2)[index]  # noqa: E731
         return Batch(
-            Rays(origins, directions, frame.float()), main, frame, pixel, pick(self.images).float() / 255,
-            pick(self.disparity), pick(self.confidence), pick(self.moving), pick(self.flow_post), pick(self.valid_post),
-            pick(self.flow_prev), pick(self.valid_prev), features, saliency,
+            Rays(origins, directions, frame.float()),
+            main,
+            frame,
+            pixel,
+            pick(self.images).float() / 255,
+            pick(self.disparity),
+            pick(self.confidence),
+            pick(self.moving),
+            pick(self.flow_post),
+            pick(self.valid_post),
+            pick(self.flow_prev),
+            pick(self.valid_prev),
+            features,
+            saliency,
         )

@@ -90,7 +90,9 @@ class Objective:
                 terms["plane_smooth"] = config.w_plane_smooth * sum(f.total_variation() for f in fields)  # type: ignore[operator]
 
     # --- terms of the dynamic field ------------------------------------------------------------------------------
-    def _dynamic(self, terms: Terms, evaluation: Evaluation, batch: Batch, step: int, generator: torch.Generator) -> None:
+    def _dynamic(
+        self, terms: Terms, evaluation: Evaluation, batch: Batch, step: int, generator: torch.Generator
+    ) -> None:
         config, dynamic = self.config, evaluation.dynamic
         assert dynamic is not None and evaluation.dynamic_weights is not None
         self._separation(terms, evaluation, batch, step)
@@ -111,7 +113,9 @@ class Objective:
         }
         chained, chain_positions = self._chain(samples, warped, step, generator)
         self._appearance(terms, dynamic, weights, warped, chained, batch_part, M, has, step)
-        self._motion(terms, dynamic, weights, samples.positions, samples.s, warped, chain_positions, batch_part, M, step)
+        self._motion(
+            terms, dynamic, weights, samples.positions, samples.s, warped, chain_positions, batch_part, M, step
+        )
 
     def _masked(self, step: int) -> bool:
         return self.always_masked or step > self.config.decay_steps
@@ -145,8 +149,16 @@ class Objective:
         return chained, (name, positions)
 
     def _appearance(
-        self, terms: Terms, dynamic, weights: Tensor, warped: dict[str, Warped], chained: Warped | None, batch: Batch,
-        M: Tensor | None, has: dict[str, Tensor], step: int,
+        self,
+        terms: Terms,
+        dynamic,
+        weights: Tensor,
+        warped: dict[str, Warped],
+        chained: Warped | None,
+        batch: Batch,
+        M: Tensor | None,
+        has: dict[str, Tensor],
+        step: int,
     ) -> None:
         """Colour, features and saliency of the dynamic field at this frame, warped from k ± 1, and chained from k ± 2."""
         extra = losses.decay_factor(step, self.config.decay_steps) if self.config.decay_extra else 1.0
@@ -168,8 +180,10 @@ class Objective:
             inside = batch.frame > 1 if step % 2 == 0 else batch.frame < self.data.n_frames - 2
             chain_mask = chain_mask * inside
         for name, weight, target, decoder in kinds:
-            render = (lambda values, d=decoder: values if d is None else d(values))
-            total = losses.masked_mse(render(accumulate(weights, getattr(dynamic, name))), target, ones if M is None else M)
+            render = lambda values, d=decoder: values if d is None else d(values)
+            total = losses.masked_mse(
+                render(accumulate(weights, getattr(dynamic, name))), target, ones if M is None else M
+            )
             for side in ("prev", "post"):
                 total = total + losses.masked_mse(render(warped[side].render(name)), target, masks[side])
             if chained is not None:
@@ -177,8 +191,17 @@ class Objective:
             terms[f"dynamic_{name}"] = weight * total
 
     def _motion(
-        self, terms: Terms, dynamic, weights: Tensor, positions: Tensor, s: Tensor, warped: dict[str, Warped],
-        chain: tuple[str, Tensor], batch: Batch, M: Tensor | None, step: int,
+        self,
+        terms: Terms,
+        dynamic,
+        weights: Tensor,
+        positions: Tensor,
+        s: Tensor,
+        warped: dict[str, Warped],
+        chain: tuple[str, Tensor],
+        batch: Batch,
+        M: Tensor | None,
+        step: int,
     ) -> None:
         """Depth and flow priors, cycle consistency, and the regularisers of scene flow."""
         config, space = self.config, self.model.space
@@ -206,7 +229,8 @@ class Objective:
             )
         if config.w_disocclusion:
             terms["disocclusion"] = config.w_disocclusion * (
-                losses.loss_disocclusion(dynamic.disocclusion_prev) + losses.loss_disocclusion(dynamic.disocclusion_post)
+                losses.loss_disocclusion(dynamic.disocclusion_prev)
+                + losses.loss_disocclusion(dynamic.disocclusion_post)
             )
         if config.w_smooth:
             place = space.to_world if config.smooth_space == "world" else lambda x: x
@@ -214,8 +238,10 @@ class Objective:
             here, before, after, far = map(place, (positions, warped["prev"].positions, warped["post"].positions, two))
             one = (far, before, here) if name == "prev" else (here, after, far)
             terms["smooth"] = config.w_smooth * (
-                losses.loss_smooth_spatial(after - here) + losses.loss_smooth_spatial(before - here)
-                + config.kinetic_energy_count * losses.loss_kinetic(before, here, after) + losses.loss_kinetic(*one)
+                losses.loss_smooth_spatial(after - here)
+                + losses.loss_smooth_spatial(before - here)
+                + config.kinetic_energy_count * losses.loss_kinetic(before, here, after)
+                + losses.loss_kinetic(*one)
             )
 
     def _flow(self, expected: Float[Tensor, "R 3"], batch: Batch, sign: int, M: Tensor | None) -> Tensor:
@@ -234,7 +260,6 @@ class Objective:
 
 def _part(batch: Batch, rows: slice) -> Batch:
     values = {
-        name: value if value is None or isinstance(value, int) else value[rows]
-        for name, value in vars(batch).items()
+        name: value if value is None or isinstance(value, int) else value[rows] for name, value in vars(batch).items()
     }
     return Batch(**values)

@@ -52,13 +52,26 @@ def build_model(scene: Scene, config: SceneConfig, data: TrainingData) -> SceneM
 def save_model(scene: Scene, model: SceneModel, config: SceneConfig, trainer: Trainer) -> None:
     """Writes model.safetensors, model.json and history.csv as one folder."""
     with atomic_directory(scene.model_dir) as folder:
-        save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors")
-        write_json(folder / "model.json", {
-            "nsff": __version__, "n_frames": model.n_frames, "channels": model.channels, "space": model.space.to_dict(),
-            "field": config.field.model_dump(), "sampling": config.sampling.model_dump(), "preset": config.preset,
-            "height": trainer.data.height, "width": trainer.data.width, "steps": trainer.step, "seconds": trainer.seconds,
-            "hold_out": config.train.hold_out,
-        })
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors"
+        )
+        write_json(
+            folder / "model.json",
+            {
+                "nsff": __version__,
+                "n_frames": model.n_frames,
+                "channels": model.channels,
+                "space": model.space.to_dict(),
+                "field": config.field.model_dump(),
+                "sampling": config.sampling.model_dump(),
+                "preset": config.preset,
+                "height": trainer.data.height,
+                "width": trainer.data.width,
+                "steps": trainer.step,
+                "seconds": trainer.seconds,
+                "hold_out": config.train.hold_out,
+            },
+        )
         with (folder / "history.csv").open("w", newline="") as stream:
             writer = csv.writer(stream)
             writer.writerow(["step", "name", "value"])
@@ -75,10 +88,18 @@ def _summary(trainer: Trainer, config: SceneConfig) -> dict[str, Any]:
     values = [value for _, name, value in trainer.history if name == "psnr"]
     psnr = sum(values[-5:]) / max(1, len(values[-5:]))
     verdict = "good" if psnr >= 25 else "doubtful" if psnr >= 20 else "poor"
-    words = f"Training views reach {psnr:.1f} dB after {trainer.step} steps ({trainer.seconds:.0f} s, {trainer.device})."
+    words = (
+        f"Training views reach {psnr:.1f} dB after {trainer.step} steps ({trainer.seconds:.0f} s, {trainer.device})."
+    )
     if verdict != "good":
         words += " Blurred training views mean too few steps, or cameras that do not fit: see the cameras' verdict, or raise train.steps."
     return {
-        "psnr": psnr, "steps": trainer.step, "seconds": trainer.seconds, "device": str(trainer.device), "preset": config.preset,
-        "parameters": sum(p.numel() for p in trainer.model.parameters()), "verdict": verdict, "words": words,
+        "psnr": psnr,
+        "steps": trainer.step,
+        "seconds": trainer.seconds,
+        "device": str(trainer.device),
+        "preset": config.preset,
+        "parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "verdict": verdict,
+        "words": words,
     }

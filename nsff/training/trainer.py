@@ -13,7 +13,6 @@ from types import FrameType
 from typing import Any
 
 import torch
-
 from tqdm import tqdm
 
 from nsff.config import SceneConfig
@@ -45,9 +44,13 @@ class Trainer:
     # --- state ---------------------------------------------------------------------------------------------------
     def state(self) -> dict[str, Any]:
         return {
-            "step": self.step, "seconds": self.seconds, "model": self.model.state_dict(),
-            "optimiser": self.optimiser.state_dict(), "generator": self.generator.get_state(),
-            "history_steps": [row[0] for row in self.history], "history_names": [row[1] for row in self.history],
+            "step": self.step,
+            "seconds": self.seconds,
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "generator": self.generator.get_state(),
+            "history_steps": [row[0] for row in self.history],
+            "history_names": [row[1] for row in self.history],
             "history_values": [row[2] for row in self.history],
         }
 
@@ -68,11 +71,16 @@ class Trainer:
         """Trains to the configured number of steps; raises SystemExit(75) after saving when a signal asks to stop."""
         train = self.config.train
         resumed = self.resume()
-        print(f"{'resuming at' if resumed else 'starting at'} step {self.step} of {train.steps} on {self.device}", flush=True)
+        print(
+            f"{'resuming at' if resumed else 'starting at'} step {self.step} of {train.steps} on {self.device}",
+            flush=True,
+        )
         writer = _tensorboard(log_folder) if train.tensorboard and log_folder else None
         previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGTERM, signal.SIGUSR1)}
         try:
-            with tqdm(total=train.steps, initial=self.step, desc="train", unit="step", smoothing=0.02, mininterval=2) as bar:
+            with tqdm(
+                total=train.steps, initial=self.step, desc="train", unit="step", smoothing=0.02, mininterval=2
+            ) as bar:
                 self._loop(bar, writer)
         finally:
             for number, handler in previous.items():
@@ -92,7 +100,10 @@ class Trainer:
                 self._log(monitors, writer)
             if self._stop is not None:
                 self.store.save(self.step, self.state())
-                print(f"signal {self._stop}: state saved at step {self.step}; run the same command to continue", flush=True)
+                print(
+                    f"signal {self._stop}: state saved at step {self.step}; run the same command to continue",
+                    flush=True,
+                )
                 raise SystemExit(INTERRUPTED)
             if self.step % train.checkpoint_every == 0 and self.step < train.steps:
                 self.store.save(self.step, self.state())
@@ -124,7 +135,8 @@ class Trainer:
     def _fail(self, terms: dict[str, torch.Tensor]) -> None:
         broken = [name for name, value in terms.items() if not bool(torch.isfinite(value))]
         raise StageError(
-            "train", f"the loss is not finite at step {self.step} (terms: {', '.join(broken) or 'their sum'})",
+            "train",
+            f"the loss is not finite at step {self.step} (terms: {', '.join(broken) or 'their sum'})",
             "look for NaN in depth, flow or features; lower train.learning_rate and train.plane_learning_rate. "
             "The last good checkpoint is kept.",
         )
@@ -158,6 +170,3 @@ def _tensorboard(folder: Path) -> Any:
 def seed_everything(seed: int) -> None:
     """Seeds the initial weights; training itself draws from the trainer's own generator."""
     torch.manual_seed(seed)
-
-
-

@@ -41,7 +41,9 @@ def test_ndc_rays_are_nsffs():
     space = identity_ndc()
     g = torch.Generator().manual_seed(0)
     o = torch.randn(20, 3, generator=g, dtype=torch.float64) * 0.1
-    d = torch.cat([torch.randn(20, 2, generator=g, dtype=torch.float64) * 0.3, torch.ones(20, 1, dtype=torch.float64)], 1)
+    d = torch.cat(
+        [torch.randn(20, 2, generator=g, dtype=torch.float64) * 0.3, torch.ones(20, 1, dtype=torch.float64)], 1
+    )
     flip = torch.tensor([1.0, -1, -1], dtype=torch.float64)
     O, D = o * flip, d * flip
     O = O - ((1 + O[:, 2]) / D[:, 2])[:, None] * D
@@ -63,7 +65,9 @@ def test_round_trips_and_depths(kind):
     torch.testing.assert_close(again.to_world(space.from_world(points)), points)
     # Along a ray: the position at s_of_depth(depth) is the image of origin + depth direction.
     origins = torch.rand(50, 3, generator=g, dtype=torch.float64) * 0.2
-    directions = torch.cat([torch.rand(50, 2, generator=g, dtype=torch.float64) - 0.5, torch.ones(50, 1, dtype=torch.float64)], 1)
+    directions = torch.cat(
+        [torch.rand(50, 2, generator=g, dtype=torch.float64) - 0.5, torch.ones(50, 1, dtype=torch.float64)], 1
+    )
     depth = torch.rand(50, generator=g, dtype=torch.float64) * 6 + 2.5
     s = space.s_of_depth(origins, directions, depth)
     x = space.positions(*space.normalise_rays(origins, directions), s[:, None])[:, 0]

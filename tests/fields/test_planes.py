@@ -36,7 +36,9 @@ def test_time_slices_do_not_bleed_and_interpolate_linearly():
             planes[:, :, t] = float(t + 1)
     corners = torch.tensor([[-1.0, -1, -1], [1, 1, 1], [-1, 1, 0.3]])
     for t in range(4):
-        torch.testing.assert_close(field.encode(corners, torch.full((3,), float(t))), torch.full((3, 2), float(t + 1) ** 3))
+        torch.testing.assert_close(
+            field.encode(corners, torch.full((3,), float(t))), torch.full((3, 2), float(t + 1) ** 3)
+        )
     middle = field.encode(corners, torch.full((3,), 1.25))
     torch.testing.assert_close(middle, torch.full((3, 2), 0.75 * 8 + 0.25 * 27))
 

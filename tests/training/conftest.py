@@ -15,7 +15,9 @@ def tiny_scene(tmp_path, tiny_renderer):
     def make(count: int = 5, height: int = 24, width: int = 32, name: str = "tiny") -> Scene:
         frames, masks, depth, poses, K = tiny_renderer(count, height, width)
         scene = Scene(tmp_path / name)
-        write_json(scene.manifest_path, {"n_frames": count, "width": width, "height": height, "given": {"cameras": True}})
+        write_json(
+            scene.manifest_path, {"n_frames": count, "width": width, "height": height, "given": {"cameras": True}}
+        )
         near_far = np.tile([[1.8, 4.5]], (count, 1))
         Cameras(np.repeat(K[None], count, 0), poses, near_far, width, height).save(scene.cameras_path)
         for i in range(count):
@@ -26,9 +28,16 @@ def tiny_scene(tmp_path, tiny_renderer):
         for i in range(count):
             for direction, j in (("fwd", i + 1), ("bwd", i - 1)):
                 if 0 <= j < count:
-                    moved = (poses[j, :, 3] - poses[i, :, 3])[None, None] + masks[i][..., None] * np.array([0.05 * (j - i), 0, 0])
+                    moved = (poses[j, :, 3] - poses[i, :, 3])[None, None] + masks[i][..., None] * np.array(
+                        [0.05 * (j - i), 0, 0]
+                    )
                     flow = K[0, 0] * moved[..., :2] / depth[i][..., None]
-                    inside = (u + flow[..., 0] > 0) & (u + flow[..., 0] < width) & (v + flow[..., 1] > 0) & (v + flow[..., 1] < height)
+                    inside = (
+                        (u + flow[..., 0] > 0)
+                        & (u + flow[..., 0] < width)
+                        & (v + flow[..., 1] > 0)
+                        & (v + flow[..., 1] < height)
+                    )
                     scene.write_flow(i, direction, flow, inside)
         scene.write_summary("depth", {"metric": True})
         small = frames[:, ::2, ::2].astype(np.float32) / 255

@@ -17,7 +17,15 @@ from nsff.training.trainer import INTERRUPTED, Trainer
 
 # Rays, samples and steps are reduced, nothing else.
 SMALL = {
-    "train": {"steps": 2, "rays": 24, "motion_rays": 8, "warp_rays": 16, "log_every": 1, "tensorboard": False, "device": "cpu"},
+    "train": {
+        "steps": 2,
+        "rays": 24,
+        "motion_rays": 8,
+        "warp_rays": 16,
+        "log_every": 1,
+        "tensorboard": False,
+        "device": "cpu",
+    },
     "sampling": {"samples": 8, "coarse_samples": 8},
 }
 SMALL_PLANES = {"plane_resolutions": [16, 32], "dynamic_resolutions": [16]}
@@ -43,7 +51,15 @@ def test_every_preset_trains_two_steps(tiny_scene, preset):
     content = json.loads((scene.model_dir / "model.json").read_text())
     assert content["steps"] == 2
     assert all(np.isfinite(values(scene, "loss/total")))
-    expected = {"loss/rgb", "loss/dynamic_rgb", "loss/flow", "loss/cycle", "loss/smooth", "loss/disocclusion", "loss/depth"}
+    expected = {
+        "loss/rgb",
+        "loss/dynamic_rgb",
+        "loss/flow",
+        "loss/cycle",
+        "loss/smooth",
+        "loss/disocclusion",
+        "loss/depth",
+    }
     if preset != "nsff":
         expected |= {"loss/features", "loss/saliency", "loss/dynamic_features"}
     names = {line.split(",")[1] for line in (scene.model_dir / "history.csv").read_text().splitlines()[1:]}
@@ -76,7 +92,14 @@ def test_odd_counts_and_sizes(tiny_scene, count, height, width):
 
 def test_it_learns(tiny_scene):
     scene = tiny_scene()
-    train = {"steps": 120, "rays": 256, "motion_rays": 64, "log_every": 10, "learning_rate": 0.01, "plane_learning_rate": 0.05}
+    train = {
+        "steps": 120,
+        "rays": 256,
+        "motion_rays": 64,
+        "log_every": 10,
+        "learning_rate": 0.01,
+        "plane_learning_rate": 0.05,
+    }
     run_train(scene, small("demo", train=train, field=SMALL_PLANES, sampling={"samples": 16, "coarse_samples": 16}))
     psnr = values(scene, "psnr")
     assert psnr[-1] > psnr[0] + 3
