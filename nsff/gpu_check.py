@@ -41,7 +41,9 @@ def check(root: Path) -> int:
     report.unlink()
     if status == 0 and counts["tests"] > counts["skipped"]:
         record = {
-            "date": datetime.date.today().isoformat(), "device": torch.cuda.get_device_name(), "torch": torch.__version__,
+            "date": datetime.date.today().isoformat(),
+            "device": torch.cuda.get_device_name(),
+            "torch": torch.__version__,
             "python": sys.version.split()[0], **counts, "code": code_hash(root),
         }  # fmt: skip
         (root / RECORD).write_text(json.dumps(record, indent=1) + "\n")

@@ -31,9 +31,10 @@ def visible_devices() -> list[str]:
 def acquire_device(folder: Path | None = None, poll: float = 2.0, patience: float = 24 * 3600) -> Iterator[str | None]:
     """Holds one free device for this process: sets CUDA_VISIBLE_DEVICES to it, and yields its identifier.
 
-    Must be entered before CUDA is initialised. Waits while all devices are taken, at most ``patience`` seconds (then TimeoutError).
-    The kernel frees the lock of a process that dies. Without a GPU nothing happens, and None is yielded. Under a cluster's
-    own allocation (SLURM_JOB_ID) the devices given are the job's own, and are taken as they are.
+    Must be entered before CUDA is initialised. Waits while all devices are taken, at most ``patience`` seconds (then
+    TimeoutError). The kernel frees the lock of a process that dies. Without a GPU nothing happens, and None is
+    yielded. Under a cluster's own allocation (SLURM_JOB_ID) the devices given are the job's own, and are taken as
+    they are.
     """
     devices = visible_devices()
     if not devices or "SLURM_JOB_ID" in os.environ:

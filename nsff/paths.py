@@ -1,10 +1,10 @@
 """Camera and time paths: a moving view at one time, moving time in one view, both together, and user keyframes.
 
-Notation. Offsets o (F,3) are NSFF's, in OpenGL camera axes (right, up, backward): the pose is c2w [I|o]^-1, so the camera
-moves by -o along its own axes. Times are frame indices (floats) in 0..N-1.
-Lengths: NSFF scales its world so that the nearest content lies at about 1 and moves by m = pixels / focal. Here the world
-keeps its own scale, so m = amplitude / focal * near with near the least near bound: the nearest content moves by at most
-``amplitude`` pixels. Source: NSFF, render_bt, render_lockcam_slowmo, render_slowmo_bt.
+Notation. Offsets o (F,3) are NSFF's, in OpenGL camera axes (right, up, backward): the pose is c2w [I|o]^-1, so the
+camera moves by -o along its own axes. Times are frame indices (floats) in 0..N-1. Lengths: NSFF scales its world so
+that the nearest content lies at about 1 and moves by m = pixels / focal. Here the world keeps its own scale, so m =
+amplitude / focal * near with near the least near bound: the nearest content moves by at most ``amplitude`` pixels.
+Source: NSFF, render_bt, render_lockcam_slowmo, render_slowmo_bt.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Path4D:
 def make_path(kind: Kind, cameras: Cameras, frames: int, target: int | None, amplitude: float) -> Path4D:
     """A path of ``frames`` poses through the scene of the N training ``cameras``.
 
-    view: camera ``target`` wanders at time ``target`` (section 5.1). time: camera ``target`` stays and time runs over the
-    clip (5.2). spacetime: time runs and the camera is the one interpolated between the training cameras at that time,
-    moved by a bullet-time loop (5.3). ``target`` null is the middle frame; ``amplitude`` is in pixels of parallax at the
-    nearest depth. Raises ConfigError for a target outside the clip or an unknown kind.
+    view: camera ``target`` wanders at time ``target`` (section 5.1). time: camera ``target`` stays and time runs over
+    the clip (5.2). spacetime: time runs and the camera is the one interpolated between the training cameras at that
+    time, moved by a bullet-time loop (5.3). ``target`` null is the middle frame; ``amplitude`` is in pixels of
+    parallax at the nearest depth. Raises ConfigError for a target outside the clip or an unknown kind.
     """
     count = len(cameras)
     target = count // 2 if target is None else target
@@ -67,7 +67,9 @@ def make_path(kind: Kind, cameras: Cameras, frames: int, target: int | None, amp
 
 
 def keyframe_path(cameras: Cameras, times: Sequence[float], keyframe_times: Sequence[float], frames: int) -> Path4D:
-    """A path through user keyframes: K ``cameras`` at K ``times``, reached at ``keyframe_times`` in [0,1], increasing."""
+    """A path through user keyframes: K ``cameras`` at K ``times``, reached at ``keyframe_times`` in [0,1],
+    increasing.
+    """
     moments = np.asarray(keyframe_times, float)
     if len(cameras) != len(times) or len(moments) != len(times) or len(moments) < 2 or (np.diff(moments) <= 0).any():
         raise ConfigError("keyframes", f"{len(cameras)} cameras, {len(times)} times, moments {list(moments)}",
@@ -90,17 +92,20 @@ def bullet_time_offsets(frames: int, m: float, loop: int) -> Float64[np.ndarray,
 
 
 def offset(cameras: Cameras, offsets: Float[np.ndarray, "F 3"]) -> Cameras:
-    """c2w [I|o]^-1 for every camera: w2c gains o, given in OpenGL axes, in the camera's OpenCV axes (o_x, -o_y, -o_z)."""
+    """c2w [I|o]^-1 for every camera: w2c gains o, given in OpenGL axes, in the camera's OpenCV axes (o_x, -o_y,
+    -o_z).
+    """
     world_to_camera = cameras.world_to_camera.copy()
     world_to_camera[:, :, 3] += np.asarray(offsets) * [1.0, -1.0, -1.0]
     return replace(cameras, world_to_camera=world_to_camera)
 
 
 def interpolate(cameras: Cameras, positions: Float[np.ndarray, " F"]) -> Cameras:
-    """Cameras between neighbours: at position i + ρ the centre, intrinsics and bounds are linear, the rotation is slerped.
+    """Cameras between neighbours: at position i + ρ the centre, intrinsics and bounds are linear, the rotation is
+    slerped.
 
-    Positions outside 0..N-1 take the first or last camera. NSFF leaves the shortest arc to chance (w >= 0); here it is
-    always the shortest.
+    Positions outside 0..N-1 take the first or last camera. NSFF leaves the shortest arc to chance (w >= 0); here it
+    is always the shortest.
     """
     last = len(cameras) - 1
     position = np.clip(np.asarray(positions, float), 0, last)

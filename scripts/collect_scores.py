@@ -1,4 +1,6 @@
-"""Gather the scores.csv of several scenes into one table, in long form: scene, protocol, variant, split, metric, value."""
+"""Gather the scores.csv of several scenes into one table, in long form: scene, protocol, variant, split, metric,
+value.
+"""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""Read a video, a folder of frames or a benchmark layout into the scene folder: upright RGB frames of one size, and what the source brings."""
+"""Read a video, a folder of frames or a benchmark layout into the scene folder: upright RGB frames of one size, and
+what the source brings.
+"""
 
 from _arguments import main
 

@@ -1,8 +1,9 @@
 """Similarities between worlds that know the same cameras, and the pose errors left after them.
 
-Notation. A similarity maps X' = s R X + t; it is fitted from N corresponding cameras, by their centres c (N,3) and, where
-those leave a rotation open (cameras on a line or in one place), by their orientations. Extent is the diagonal of the box
-around the centres. Sources: Umeyama (1991), least-squares similarity; Sturm et al. (2012), relative pose error.
+Notation. A similarity maps X' = s R X + t; it is fitted from N corresponding cameras, by their centres c (N,3) and,
+where those leave a rotation open (cameras on a line or in one place), by their orientations. Extent is the diagonal
+of the box around the centres. Sources: Umeyama (1991), least-squares similarity; Sturm et al. (2012), relative pose
+error.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from jaxtyping import Float, Float64
 
 from nsff.cameras.model import Cameras
 
-# Centres whose second singular value is below this fraction of the first lie on a line as far as a rotation is concerned.
+# Centres whose second singular value is below this fraction of the first lie on a line as far as a rotation is
+# concerned.
 COLLINEAR = 0.05
 
 
@@ -77,9 +79,9 @@ def umeyama(source: Float[np.ndarray, "N 3"], target: Float[np.ndarray, "N 3"]) 
 def align(source: Cameras, target: Cameras) -> Similarity:
     """The similarity from the world of ``source`` to that of ``target``, camera i of one being camera i of the other.
 
-    By the centres alone where they span a plane; otherwise (a straight path, two cameras, a rotating camera) the rotation
-    comes from the orientations, and centres give scale and translation only. Where all centres coincide, scale is 1.
-    Raises ValueError for sets of different sizes or none.
+    By the centres alone where they span a plane; otherwise (a straight path, two cameras, a rotating camera) the
+    rotation comes from the orientations, and centres give scale and translation only. Where all centres coincide,
+    scale is 1. Raises ValueError for sets of different sizes or none.
     """
     if len(source) != len(target) or len(source) == 0:
         raise ValueError(f"{len(source)} and {len(target)} cameras cannot be aligned")

@@ -1,7 +1,8 @@
 """Rays through pixels, and projection, in torch; differentiable, any float type.
 
-Notation. OpenCV axes; X_camera = R X + t. A pixel position (u, v) is continuous: the centre of column i is u = i + 0.5, unless
-the caller follows NSFF, whose rays start at u = i. Directions have z = 1 in the camera, so that a distance along a ray is a depth.
+Notation. OpenCV axes; X_camera = R X + t. A pixel position (u, v) is continuous: the centre of column i is u = i +
+0.5, unless the caller follows NSFF, whose rays start at u = i. Directions have z = 1 in the camera, so that a
+distance along a ray is a depth.
 """
 
 from __future__ import annotations

@@ -46,7 +46,8 @@ class Space:
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Space:
         values = dict(values)
-        return {"ndc": NdcSpace, "contraction": ContractedSpace}[values.pop("kind")](**values)
+        kinds: dict[str, Any] = {"ndc": NdcSpace, "contraction": ContractedSpace}
+        return kinds[values.pop("kind")](**values)
 
     def _own(self) -> dict[str, Any]:
         return {}
@@ -88,8 +89,8 @@ class Space:
 class NdcSpace(Space):
     """Normalised device coordinates with the near plane at 1 (specification, 2.4; NeRF, appendix C).
 
-    In OpenCV axes of the average camera: x' = ax X/Z, y' = ay Y/Z, z' = 1 - 2/Z with ax = 2f/W, ay = 2f/H. This is NSFF's NDC
-    with y pointing down; z' = -1 at the near plane and 1 at infinity, s = (z' + 1)/2.
+    In OpenCV axes of the average camera: x' = ax X/Z, y' = ay Y/Z, z' = 1 - 2/Z with ax = 2f/W, ay = 2f/H. This is
+    NSFF's NDC with y pointing down; z' = -1 at the near plane and 1 at infinity, s = (z' + 1)/2.
     """
 
     kind = "ndc"
@@ -115,7 +116,9 @@ class NdcSpace(Space):
         return origins[:, None] + s[..., None] * directions[:, None]
 
     def to_world(self, positions: Tensor) -> Tensor:
-        """Inverse of from_world. Beyond infinity (z' ≥ 1, where scene flow may push a sample) it stays at a far, finite depth."""
+        """Inverse of from_world. Beyond infinity (z' ≥ 1, where scene flow may push a sample) it stays at a far,
+        finite depth.
+        """
         Z = 2 / (1 - positions[..., 2]).clamp(min=1e-4)
         return self._back(torch.stack([positions[..., 0] / self.ax * Z, positions[..., 1] / self.ay * Z, Z], -1))
 
@@ -202,13 +205,15 @@ def average_pose(cameras: Cameras) -> tuple[np.ndarray, np.ndarray]:
 
 
 def is_forward_facing(cameras: Cameras) -> bool:
-    """All cameras, and all their corner rays, look into the half space before the average camera, from near its plane."""
+    """All cameras, and all their corner rays, look into the half space before the average camera, from near its
+    plane.
+    """
     R, centre = average_pose(cameras)
     axes = cameras.world_to_camera[:, 2, :3]
     angle = np.degrees(np.arccos(np.clip((axes @ axes.T).min(), -1, 1)))
     if angle > FORWARD_ANGLE:
         return False
-    origins, directions = _corner_rays(cameras)
+    _, directions = _corner_rays(cameras)
     slope = directions @ R[2]
     depth = (cameras.centres - centre) @ R[2]
     return bool(

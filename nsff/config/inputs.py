@@ -29,7 +29,9 @@ class InputConfig(StageConfig):
     cameras: Literal["auto", "estimate", "given"] = "auto"
     """auto: given where the layout has cameras, else estimated by structure from motion."""
     truth_priors: str | None = None
-    """Folder with depth/ and flow/ of rendered truth (toss layout), used as given priors. For experiments on priors only."""
+    """Folder with depth/ and flow/ of rendered truth (toss layout), used as given priors. For experiments on priors
+    only.
+    """
 
     @model_validator(mode="after")
     def _range(self) -> InputConfig:

@@ -119,11 +119,17 @@ class LossConfig(StageConfig):
     mask_floor: float = Field(0.1, ge=0, le=1)
     """What is left of w_dynamic_mask then."""
     mask_dynamic_always: bool = False
-    """Dynamic terms count by the rendered dynamic weight from the first step (published: after the first decay period)."""
+    """Dynamic terms count by the rendered dynamic weight from the first step (published: after the first decay
+    period).
+    """
     smooth_space: Literal["world", "normalised"] = "world"
-    """Where w_smooth measures: Euclidean (NSFF), or normalised space, in which far samples weigh no more than near ones."""
+    """Where w_smooth measures: Euclidean (NSFF), or normalised space, in which far samples weigh no more than near
+    ones.
+    """
     warp_beyond_ends: bool = False
-    """Warp to the frames before the first and after the last as the published code does; otherwise these terms are masked."""
+    """Warp to the frames before the first and after the last as the published code does; otherwise these terms are
+    masked.
+    """
     chain: bool = True
     """Chained scene flow to t±2 in colour after two decay periods (chain_sf)."""
     scene_flow_axis: Literal["reference", "fixed"] = "fixed"

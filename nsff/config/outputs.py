@@ -54,10 +54,12 @@ class DecomposeConfig(StageConfig):
     vote_fraction: float = Field(0.7, gt=0, le=1)
     """A label is salient with votes from at least this fraction of the views (SAFF: 0.7)."""
     keep_best: bool = True
-    """Where no label has the votes, keep the one with the highest mean saliency (reported as doubtful); else all is background."""
+    """Where no label has the votes, keep the one with the highest mean saliency (reported as doubtful); else all is
+    background.
+    """
     cleaning: Literal["gentle", "published"] = "gentle"
-    """published: specification section 7.1. gentle: thin parts attached to what survives the opening come back, and a component
-    is dropped only if it is also small beside its object's usual area, so that a walker keeps her legs."""
+    """published: specification section 7.1. gentle: thin parts attached to what survives the opening come back, and a
+    component is dropped only if it is also small beside its object's usual area, so that a walker keeps her legs."""
     morphology_iterations: int = Field(3, ge=0)
     """Erosions and dilations with 3×3 at 288 rows (SAFF: 3)."""
     closing_area: float = Field(500, ge=0)
@@ -107,7 +109,8 @@ class ScoreConfig(StageConfig):
     refine_rays: int = Field(1024, ge=16)
     """Rays per step of that refinement."""
     refine_learning_rate: float = Field(2e-3, gt=0)
-    """Adam's learning rate for the six pose parameters: radians, and multiples of the nearest depth for the position."""
+    """Adam's learning rate for the six pose parameters: radians, and multiples of the nearest depth for the position.
+    """
     dilation: int = Field(5, ge=0)
     """Pixels (of the scored picture) by which true object masks grow for dynamic-only scores of protocol views."""
     lpips: bool = True

@@ -1,4 +1,6 @@
-"""Presets: named overlays of the stage sections. demo: minutes on a CPU; fast: a GPU; nsff, saff: the published models."""
+"""Presets: named overlays of the stage sections. demo: minutes on a CPU; fast: a GPU; nsff, saff: the published
+models.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ _PUBLISHED: dict[str, Any] = {
     "crf": {"scale_with_height": False},
 }
 
-# Plane fields with supervision that NSFF does not have: metric depth, motion masks, a static picture (docs/differences.md).
+# Plane fields with supervision that NSFF does not have: metric depth, motion masks, a static picture
+# (docs/differences.md).
 _PLANES: dict[str, Any] = {
     "field": {"kind": "planes", "composition": "additive"},
     "losses": {

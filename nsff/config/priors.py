@@ -1,4 +1,6 @@
-"""Sections of the stages that prepare supervision: flow, coarse masks, structure from motion, depth, motion, features."""
+"""Sections of the stages that prepare supervision: flow, coarse masks, structure from motion, depth, motion,
+features.
+"""
 
 from __future__ import annotations
 
@@ -103,7 +105,10 @@ class FeaturesConfig(StageConfig):
     sample_interval: int = Field(100, ge=1)
     """PCA is fit on every sample_interval-th pixel of all frames (SAFF: 100); small scenes use more."""
     motion_weight: float = Field(2.5, ge=0)
-    """classical: length of the motion channel of a moving pixel, in units of the typical length of the appearance channels. What
-    sets a moving object apart from a static world; below about 2 the merging of clusters may join the two, 0 leaves appearance alone."""
+    """classical: length of the motion channel of a moving pixel, in units of the typical length of the appearance
+    channels. What sets a moving object apart from a static world; below about 2 the merging of clusters may join the
+    two, 0 leaves appearance alone."""
     position_weight: float = Field(0.0, ge=0)
-    """classical: length of the channels for the position in the frame, in the same units. Keeps like objects in different places apart."""
+    """classical: length of the channels for the position in the frame, in the same units. Keeps like objects in
+    different places apart.
+    """

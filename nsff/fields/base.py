@@ -1,14 +1,14 @@
 """What a field is: a map from samples in normalised space (and time) to densities, colours, semantics and motion.
 
-Notation. Positions (..., 3) lie in the scene's normalised space (NDC or contracted, see nsff.cameras.spaces), directions
-(..., 3) are unit vectors in world axes, time (...) is the frame index k as a float, 0..N-1. Scene flow is a displacement in
-normalised space to the previous (k-1) or next (k+1) frame.
+Notation. Positions (..., 3) lie in the scene's normalised space (NDC or contracted, see nsff.cameras.spaces),
+directions (..., 3) are unit vectors in world axes, time (...) is the frame index k as a float, 0..N-1. Scene flow is
+a displacement in normalised space to the previous (k-1) or next (k+1) frame.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Float
@@ -35,11 +35,10 @@ class FieldSamples:
     """Dynamic field only: probability in [0, 1] that the point is not seen at the previous frame."""
     disocclusion_post: Float[Tensor, "..."] | None = None
 
-    def map(self, function: Any) -> FieldSamples:
+    def map(self, function: Callable[[Tensor], Tensor]) -> FieldSamples:
         """A new struct with ``function`` applied to every tensor present."""
-        return FieldSamples(
-            **{f.name: None if (value := getattr(self, f.name)) is None else function(value) for f in fields(self)}
-        )
+        present = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: function(value) for name, value in present.items() if value is not None})
 
 
 class Field(nn.Module):
@@ -62,5 +61,7 @@ class Field(nn.Module):
         return torch.relu(raw_density)
 
     def decode_features(self, composited: Float[Tensor, "... F"]) -> Float[Tensor, "... C"]:
-        """Features from what ``forward`` calls features, after compositing; linear, so that the order does not matter."""
+        """Features from what ``forward`` calls features, after compositing; linear, so that the order does not
+        matter.
+        """
         return composited

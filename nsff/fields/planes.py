@@ -1,12 +1,14 @@
 """Fast fields: feature planes over space (static) and over space at every frame (dynamic), decoded by small networks.
 
-Notation. A position x in the box [lower, upper] of normalised space becomes g in [-1, 1]^3. For every resolution r there are
-three planes, (x,y), (x,z), (y,z), of r×r cells with C channels; their bilinear look-ups are multiplied (K-planes, Fridovich-Keil
-et al. 2023, equation 1) and the products of all resolutions concatenated. The dynamic field has such planes for each of T
-frames; the look-up is linear in time, so that at whole frames one slice is read.
+Notation. A position x in the box [lower, upper] of normalised space becomes g in [-1, 1]^3. For every resolution r
+there are three planes, (x,y), (x,z), (y,z), of r×r cells with C channels; their bilinear look-ups are multiplied
+(K-planes, Fridovich-Keil et al. 2023, equation 1) and the products of all resolutions concatenated. The dynamic field
+has such planes for each of T frames; the look-up is linear in time, so that at whole frames one slice is read.
 """
 
 from __future__ import annotations
+
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -46,7 +48,7 @@ class PlaneField(Field):
         self.saliency = nn.Linear(CODE, 1) if config.saliency else None
 
     def grid(self, positions: Float[Tensor, "M 3"]) -> Float[Tensor, "M 3"]:
-        lower, upper = self.bounds
+        lower, upper = self.bounds.unbind()
         return ((positions - lower) / (upper - lower) * 2 - 1).clamp(-1, 1)
 
     def encode(self, positions: Float[Tensor, "M 3"], time: Float[Tensor, "M"]) -> Float[Tensor, "M F"]:
@@ -78,7 +80,7 @@ class PlaneField(Field):
     def raw_density(self, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         flat = self.encode(positions.reshape(-1, 3), time.reshape(-1))
         hidden = self.trunk[1](self.trunk[0](flat))
-        last = self.trunk[2]
+        last: Any = self.trunk[2]
         return functional.linear(hidden, last.weight[:1], last.bias[:1]).reshape(positions.shape[:-1])
 
     @staticmethod
@@ -147,7 +149,7 @@ class PlaneDynamicField(PlaneField):
         # Nothing is disoccluded at first (sigmoid(-2) = 0.12), nothing moves, and the dynamic field starts thin.
         with torch.no_grad():
             self.motion.bias.copy_(torch.tensor([0.0] * 6 + [-2.0] * 2))
-            self.trunk[2].bias[0] -= 2.0
+            cast(nn.Linear, self.trunk[2]).bias[0] -= 2.0
 
     def encode(self, positions: Tensor, time: Tensor) -> Tensor:
         if self.slices != self.n_frames:

@@ -41,7 +41,7 @@ class DisFlow:
         # Presets medium and below stop at half resolution or coarser; the finest level is what edges are made of.
         search.setFinestScale(0)
         first, second = (self._grey(image) for image in (first_rgb, second_rgb))
-        flow = search.calc(first, second, None)
+        flow = search.calc(first, second, None)  # type: ignore[call-overload]
         scale = np.array([w / first.shape[1], h / first.shape[0]], np.float32)
         return cv2.resize(flow, (w, h), interpolation=cv2.INTER_AREA) * scale
 

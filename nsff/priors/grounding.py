@@ -89,7 +89,7 @@ def _plane(
     """Value at (column, row) and slope per row of the plane fitted to a window by reweighted least absolute errors."""
     v, u = np.nonzero(window)
     d, weight = disparity[window].astype(np.float64), confidence[window].astype(np.float64)
-    scale = float(max(np.ptp(u), np.ptp(v), 1))
+    scale = float(np.maximum(np.maximum(np.ptp(u), np.ptp(v)), 1))
     design = np.stack([(u - column) / scale, (v - row) / scale, np.ones(len(u))], axis=1)
     # A little stiffness, so that a window of a few rows does not tip over.
     stiff = 1e-3 * np.diag([1.0, 1.0, 0.0]) * weight.sum()

@@ -1,11 +1,11 @@
 """From verified matches to cameras: mapping, refinement, choice of the lens model, and what a model is worth.
 
-Notation. A candidate is a pycolmap.Reconstruction at working size, all images with one SIMPLE_RADIAL camera
-(f, cx, cy, k). Errors are pixels at working size, angles degrees, focal lengths working pixels.
-Global mapping (rotation averaging, then all positions at once; Pan et al. 2024, GLOMAP) is tried first: on short clips it does
-not depend on the focal length it starts from. Incremental mapping (Schönberger 2016) with a focal length
-that is wrong or free from the start often settles in a bent path (bas-relief ambiguity), so there the focal length stays
-fixed at several values while mapping, is freed at the end, and the best result is taken.
+Notation. A candidate is a pycolmap.Reconstruction at working size, all images with one SIMPLE_RADIAL camera (f, cx,
+cy, k). Errors are pixels at working size, angles degrees, focal lengths working pixels. Global mapping (rotation
+averaging, then all positions at once; Pan et al. 2024, GLOMAP) is tried first: on short clips it does not depend on
+the focal length it starts from. Incremental mapping (Schönberger 2016) with a focal length that is wrong or free from
+the start often settles in a bent path (bas-relief ambiguity), so there the focal length stays fixed at several values
+while mapping, is freed at the end, and the best result is taken.
 """
 
 from __future__ import annotations

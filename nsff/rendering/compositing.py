@@ -1,7 +1,7 @@
 """Volume rendering of one field, and of a static and a dynamic field together (specification, section 3).
 
-Notation. Samples k = 1..K along a ray, densities sigma_k ≥ 0, distances delta_k, opacity a_k = 1 - exp(-sigma_k delta_k),
-transmittance T_k = prod_{l<k} (1 - a_l), weights w_k = T_k a_k. Shapes (R, K).
+Notation. Samples k = 1..K along a ray, densities sigma_k ≥ 0, distances delta_k, opacity a_k = 1 - exp(-sigma_k
+delta_k), transmittance T_k = prod_{l<k} (1 - a_l), weights w_k = T_k a_k. Shapes (R, K).
 """
 
 from __future__ import annotations
@@ -53,15 +53,19 @@ def blended_weights(
 def additive_weights(
     static: Float[Tensor, "R K"], dynamic: Float[Tensor, "R K"], deltas: Float[Tensor, "R K"]
 ) -> tuple[Float[Tensor, "R K"], Float[Tensor, "R K"]]:
-    """Static and dynamic weights when densities add up; each takes its share of the density, so they sum to at most one."""
+    """Static and dynamic weights when densities add up; each takes its share of the density, so they sum to at most
+    one.
+    """
     total = static + dynamic
     weights = single_weights(total, deltas)
     share = dynamic / (total + 1e-10)
     return weights * (1 - share), weights * share
 
 
-def accumulate(weights: Float[Tensor, "R K"], values: Float[Tensor, "R K *C"]) -> Float[Tensor, "R *C"]:
-    """Sum of weighted samples along each ray."""
+def accumulate(weights: Float[Tensor, "R K"] | None, values: Float[Tensor, "R K *C"] | None) -> Float[Tensor, "R *C"]:
+    """Sum of weighted samples along each ray; an error (ValueError) where a field does not model the values."""
+    if weights is None or values is None:
+        raise ValueError("the field does not model what is to be accumulated")
     if values.ndim == weights.ndim:
         return (weights * values).sum(1)
     return torch.einsum("rk,rkc->rc", weights, values)

@@ -1,8 +1,8 @@
 """The scene model: two fields in a normalised space, and the rendering of world rays through them.
 
-Notation. R rays, K samples; s (R,K) in [0,1] along the ray, positions x(s) and distances delta in normalised space; raw densities,
-opacities and weights as in nsff.rendering.compositing. Origins and directions are in world axes; a direction has unit length
-along the camera's z axis, so that distances along it are depths.
+Notation. R rays, K samples; s (R,K) in [0,1] along the ray, positions x(s) and distances delta in normalised space;
+raw densities, opacities and weights as in nsff.rendering.compositing. Origins and directions are in world axes; a
+direction has unit length along the camera's z axis, so that distances along it are depths.
 """
 
 from __future__ import annotations
@@ -150,7 +150,9 @@ class SceneModel(nn.Module):
         time: Float[Tensor, "R K"],
         generator: torch.Generator | None,
     ) -> tuple[FieldSamples, Float[Tensor, "R K"]]:
-        """The dynamic field at displaced positions and another time, and its weights along the original samples (warping)."""
+        """The dynamic field at displaced positions and another time, and its weights along the original samples
+        (warping).
+        """
         assert self.dynamic is not None
         found = self.dynamic(positions, samples.views, time)
         density = self.dynamic.activate(found.raw_density + self._noise(samples.s, generator))

@@ -128,7 +128,9 @@ class Renderer:
         time: float,
         outputs: Sequence[str] = ("rgb",),
     ) -> dict[str, Tensor]:
-        """Maps (H,W) or (H,W,C), float32 on the CPU. depth is z in scene units; saliency and features only if learned."""
+        """Maps (H,W) or (H,W,C), float32 on the CPU. depth is z in scene units; saliency and features only if
+        learned.
+        """
         rays = self.frame_rays(K, world_to_camera, height, width, time)
         parts: dict[str, list[Tensor]] = {}
         for part in self._chunks(rays):
@@ -154,9 +156,10 @@ class Renderer:
         """Colour (H,W,3) at a fractional time: what moves in both neighbouring frames is taken along its scene flow.
 
         layers: the static field is rendered once. The dynamic layer (premultiplied colour and weight) of frame k is
-        splatted by rho times its projected forward flow, that of k+1 by (1 - rho) times its backward flow, and both are
-        mixed by 1 - rho and rho: the space-time interpolation of NSFF (section 5.3) on two layers instead of every depth
-        plane. depth_planes: NSFF's own (nsff.rendering.depth_planes). At whole frames both are exactly ``render``.
+        splatted by rho times its projected forward flow, that of k+1 by (1 - rho) times its backward flow, and both
+        are mixed by 1 - rho and rho: the space-time interpolation of NSFF (section 5.3) on two layers instead of
+        every depth plane. depth_planes: NSFF's own (nsff.rendering.depth_planes). At whole frames both are exactly
+        ``render``.
         """
         last = self.model.n_frames - 1
         time = float(np.clip(time, 0, last))
@@ -178,7 +181,7 @@ class Renderer:
         mix = [1 - rho, rho]
         # Where a layer has no dynamic content its static light passes through unchanged.
         colour = sum(m * dynamic[:3] for m, (dynamic, _) in zip(mix, layers, strict=True))
-        opacity = sum(m * dynamic[3:] for m, (dynamic, _) in zip(mix, layers, strict=True))
+        opacity = torch.stack([m * dynamic[3:] for m, (dynamic, _) in zip(mix, layers, strict=True)]).sum(0)
         static = sum(m * background for m, (_, background) in zip(mix, layers, strict=True))
         return (colour + (1 - opacity.clamp(0, 1)) * static).permute(1, 2, 0).cpu().clamp(0, 1)
 
@@ -192,7 +195,9 @@ class Renderer:
         side: str,
         fraction: float,
     ) -> tuple[Tensor, Tensor]:
-        """The splatted dynamic layer (4,H,W), premultiplied colour and weight, and the static picture behind it (3,H,W)."""
+        """The splatted dynamic layer (4,H,W), premultiplied colour and weight, and the static picture behind it
+        (3,H,W).
+        """
         rays = self.frame_rays(K, world_to_camera, height, width, frame)
         k = torch.as_tensor(np.asarray(K), dtype=torch.float32, device=self.device)
         e = torch.as_tensor(np.asarray(world_to_camera)[:3], dtype=torch.float32, device=self.device)
@@ -204,6 +209,7 @@ class Renderer:
             opacity = weights.sum(1)
             share = weights / opacity.clamp(min=1e-6)[:, None]
             flow = evaluation.dynamic.flow_post if side == "post" else evaluation.dynamic.flow_prev
+            assert flow is not None
             here = accumulate(share, evaluation.samples.positions)
             there = accumulate(share, evaluation.samples.positions + flow)
             start, end = self.model.space.to_world(here), self.model.space.to_world(there)

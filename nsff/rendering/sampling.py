@@ -10,7 +10,9 @@ from torch import Tensor
 def stratified(
     rays: int, samples: int, generator: torch.Generator | None, device: torch.device | str
 ) -> Float[Tensor, "R K"]:
-    """K uniform values 0..1; with a generator each is moved at random between its mid-points to the neighbours (NSFF)."""
+    """K uniform values 0..1; with a generator each is moved at random between its mid-points to the neighbours
+    (NSFF).
+    """
     s = torch.linspace(0, 1, samples, device=device).expand(rays, samples)
     if generator is None:
         return s
@@ -28,8 +30,8 @@ def importance(
 ) -> Float[Tensor, "R K"]:
     """Draws K sorted values from the piecewise constant density that coarse weights define (NeRF, section 5.2).
 
-    The weight of coarse sample k is spread over the interval between its mid-points; ``floor`` is mixed in uniformly per
-    interval, so that no part of a ray is ever ignored. Without a generator the draws are at regular quantiles.
+    The weight of coarse sample k is spread over the interval between its mid-points; ``floor`` is mixed in uniformly
+    per interval, so that no part of a ray is ever ignored. Without a generator the draws are at regular quantiles.
     """
     middle = 0.5 * (s[:, 1:] + s[:, :-1])
     edges = torch.cat([s[:, :1], middle, s[:, -1:]], dim=1)

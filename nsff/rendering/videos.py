@@ -57,9 +57,10 @@ def run_render(scene: Scene, render: RenderConfig, path: Literal["view", "time",
 def write_video(path: Path, frames: list[np.ndarray], frame_rate: int) -> None:
     """Writes uint8 RGB frames of even size as H.264, yuv420p, playable in browsers."""
     with atomic_path(path) as temporary:
-        with imageio.get_writer(
+        writer: Any = imageio.get_writer(
             temporary, format="FFMPEG", fps=frame_rate, codec="libx264", quality=8, macro_block_size=2
-        ) as writer:
+        )
+        with writer:
             for frame in frames:
                 writer.append_data(frame)
 

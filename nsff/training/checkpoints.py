@@ -1,6 +1,7 @@
 """Training state on disk: atomic checkpoints, the last two kept, tied to a fingerprint of inputs and configuration.
 
-The state directory is not an output of the workflow, so that a failed or killed job finds it again (docs/architecture.md).
+The state directory is not an output of the workflow, so that a failed or killed job finds it again
+(docs/architecture.md).
 """
 
 from __future__ import annotations

@@ -48,7 +48,8 @@ class TrainingData:
         cameras = scene.cameras
         self.n_frames, self.height, self.width = len(cameras), cameras.height, cameras.width
         self.device, self.pixel_centre = device, pixel_centre
-        # With pixel centres at 0 (NSFF) the principal point stays width/2: rays then differ by half a pixel, as published.
+        # With pixel centres at 0 (NSFF) the principal point stays width/2: rays then differ by half a pixel, as
+        # published.
         self.intrinsics = torch.tensor(cameras.intrinsics, dtype=torch.float32, device=device)
         self.world_to_camera = torch.tensor(cameras.world_to_camera, dtype=torch.float32, device=device)
         self.images = torch.from_numpy(scene.images()).to(device)

@@ -1,12 +1,14 @@
 """The training objective: which losses a batch gets at a step (specification, sections 3 and 4, and appendix A).
 
-Notation. s is the step, S = decay_steps, q = s // S. M is the detached composited dynamic weight, V the visibility of a warped
-rendering; p are disocclusion probabilities; "prev" and "post" are frames k-1 and k+1.
+Notation. s is the step, S = decay_steps, q = s // S. M is the detached composited dynamic weight, V the visibility of
+a warped rendering; p are disocclusion probabilities; "prev" and "post" are frames k-1 and k+1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,7 +18,7 @@ from nsff import losses
 from nsff.cameras.rays import project
 from nsff.config import LossConfig, TrainConfig
 from nsff.rendering.compositing import accumulate
-from nsff.rendering.model import Evaluation, SceneModel
+from nsff.rendering.model import Evaluation, Samples, SceneModel
 from nsff.rendering.warping import Warped, warp
 from nsff.training.data import Batch, TrainingData
 
@@ -85,15 +87,15 @@ class Objective:
         if config.w_distortion:
             terms["distortion"] = config.w_distortion * losses.loss_distortion(samples.s, weights)
         if config.w_plane_smooth:
-            fields = [f for f in (self.model.static, self.model.dynamic) if hasattr(f, "total_variation")]
+            fields: list[Any] = [f for f in (self.model.static, self.model.dynamic) if hasattr(f, "total_variation")]
             if fields:
-                terms["plane_smooth"] = config.w_plane_smooth * sum(f.total_variation() for f in fields)  # type: ignore[operator]
+                terms["plane_smooth"] = config.w_plane_smooth * sum(f.total_variation() for f in fields)
 
     # --- terms of the dynamic field ------------------------------------------------------------------------------
     def _dynamic(
         self, terms: Terms, evaluation: Evaluation, batch: Batch, step: int, generator: torch.Generator
     ) -> None:
-        config, dynamic = self.config, evaluation.dynamic
+        dynamic: Any = evaluation.dynamic
         assert dynamic is not None and evaluation.dynamic_weights is not None
         self._separation(terms, evaluation, batch, step)
         R = len(batch.rgb)
@@ -135,23 +137,26 @@ class Objective:
             terms["dynamic_mask"] = config.w_dynamic_mask * fade * losses.loss_mask(opacity, batch.moving.float())
 
     def _chain(
-        self, samples: object, warped: dict[str, Warped], step: int, generator: torch.Generator
+        self, samples: Samples, warped: dict[str, Warped], step: int, generator: torch.Generator
     ) -> tuple[Warped | None, tuple[str, Tensor]]:
-        """The position two frames away, backward on even and forward on odd steps, and its rendering in the 5-frame stage."""
+        """The position two frames away, backward on even and forward on odd steps, and its rendering in the 5-frame
+        stage.
+        """
         name = "prev" if step % 2 == 0 else "post"
         sign = -2 if name == "prev" else 2
         one = warped[name]
         flow = one.field.flow_prev if name == "prev" else one.field.flow_post
+        assert flow is not None
         positions = one.positions + flow
         chained = None
         if self.config.chain and step > 2 * self.config.decay_steps:
-            chained = warp(self.model, samples, positions, sign, generator)  # type: ignore[arg-type]
+            chained = warp(self.model, samples, positions, sign, generator)
         return chained, (name, positions)
 
     def _appearance(
         self,
         terms: Terms,
-        dynamic,
+        dynamic: Any,
         weights: Tensor,
         warped: dict[str, Warped],
         chained: Warped | None,
@@ -160,14 +165,18 @@ class Objective:
         has: dict[str, Tensor],
         step: int,
     ) -> None:
-        """Colour, features and saliency of the dynamic field at this frame, warped from k ± 1, and chained from k ± 2."""
+        """Colour, features and saliency of the dynamic field at this frame, warped from k ± 1, and chained from k ±
+        2.
+        """
         extra = losses.decay_factor(step, self.config.decay_steps) if self.config.decay_extra else 1.0
-        decode = self.model.dynamic_features
-        kinds = [("rgb", self.config.w_rgb, batch.rgb, None)]
+        decode: Callable[[Tensor], Tensor] = self.model.dynamic_features
+        kinds: list[tuple[str, float, Tensor, Callable[[Tensor], Tensor]]] = [
+            ("rgb", self.config.w_rgb, batch.rgb, _same)
+        ]
         if batch.features is not None and self.config.w_features:
             kinds.append(("features", extra * self.config.w_features, batch.features, decode))
         if batch.saliency is not None and self.config.w_saliency:
-            kinds.append(("saliency", extra * self.config.w_saliency, batch.saliency, None))
+            kinds.append(("saliency", extra * self.config.w_saliency, batch.saliency, _same))
         V = {
             "prev": warped["prev"].visibility(dynamic.disocclusion_prev),
             "post": warped["post"].visibility(dynamic.disocclusion_post),
@@ -179,8 +188,7 @@ class Objective:
             masks = {name: masks[name] * has[name] for name in masks}
             inside = batch.frame > 1 if step % 2 == 0 else batch.frame < self.data.n_frames - 2
             chain_mask = chain_mask * inside
-        for name, weight, target, decoder in kinds:
-            render = lambda values, d=decoder: values if d is None else d(values)
+        for name, weight, target, render in kinds:
             total = losses.masked_mse(
                 render(accumulate(weights, getattr(dynamic, name))), target, ones if M is None else M
             )
@@ -193,11 +201,11 @@ class Objective:
     def _motion(
         self,
         terms: Terms,
-        dynamic,
+        dynamic: Any,
         weights: Tensor,
         positions: Tensor,
         s: Tensor,
-        warped: dict[str, Warped],
+        warped: dict[str, Any],
         chain: tuple[str, Tensor],
         batch: Batch,
         M: Tensor | None,
@@ -233,7 +241,7 @@ class Objective:
                 + losses.loss_disocclusion(dynamic.disocclusion_post)
             )
         if config.w_smooth:
-            place = space.to_world if config.smooth_space == "world" else lambda x: x
+            place = space.to_world if config.smooth_space == "world" else _same
             name, two = chain
             here, before, after, far = map(place, (positions, warped["prev"].positions, warped["post"].positions, two))
             one = (far, before, here) if name == "prev" else (here, after, far)
@@ -258,8 +266,12 @@ class Objective:
         return weight * losses.decay_factor(step, self.config.decay_steps) if decays else weight
 
 
+def _same(values: Tensor) -> Tensor:
+    return values
+
+
 def _part(batch: Batch, rows: slice) -> Batch:
-    values = {
+    values: dict[str, Any] = {
         name: value if value is None or isinstance(value, int) else value[rows] for name, value in vars(batch).items()
     }
     return Batch(**values)

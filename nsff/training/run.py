@@ -24,8 +24,8 @@ from nsff.training.trainer import Trainer, seed_everything
 def run_train(scene: Scene, config: SceneConfig, state_dir: Path | None = None) -> dict[str, Any]:
     """Trains the scene model; returns the summary.
 
-    State lives in ``state_dir`` (default: Scene.state_dir) and is continued if it belongs to the same inputs and settings.
-    Raises StageError for damaged inputs or a loss that is not finite, SystemExit(75) after a signal.
+    State lives in ``state_dir`` (default: Scene.state_dir) and is continued if it belongs to the same inputs and
+    settings. Raises StageError for damaged inputs or a loss that is not finite, SystemExit(75) after a signal.
     """
     keep_freed_memory()
     device = pick_device(config.train.device)
@@ -92,7 +92,10 @@ def _summary(trainer: Trainer, config: SceneConfig) -> dict[str, Any]:
         f"Training views reach {psnr:.1f} dB after {trainer.step} steps ({trainer.seconds:.0f} s, {trainer.device})."
     )
     if verdict != "good":
-        words += " Blurred training views mean too few steps, or cameras that do not fit: see the cameras' verdict, or raise train.steps."
+        words += (
+            " Blurred training views mean too few steps, or cameras that do not fit: see the cameras' verdict,"
+            " or raise train.steps."
+        )
     return {
         "psnr": psnr,
         "steps": trainer.step,

@@ -118,7 +118,7 @@ def test_a_static_field_ignores_time(tiny_scene):
     torch.testing.assert_close(pictures[0], pictures[1])
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -131,11 +131,11 @@ def test_interrupted_and_resumed_equals_uninterrupted(tiny_scene, monkeypatch):
 
     def die_in_step_five(self, log=False):
         if self.step == 5:
-            raise Killed
+            raise KilledError
         return original(self, log)
 
     monkeypatch.setattr(Trainer, "one_step", die_in_step_five)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run_train(broken, config)
     assert not broken.model_dir.exists()
     monkeypatch.setattr(Trainer, "one_step", original)
@@ -194,7 +194,7 @@ def test_corrupt_flow_is_named(tiny_scene):
     scene = tiny_scene()
     path = scene.flow_dir / "00001_fwd.npz"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(StageError, match="00001_fwd.npz"):
+    with pytest.raises(StageError, match=r"00001_fwd\.npz"):
         run_train(scene, small("demo"))
 
 
