@@ -128,7 +128,8 @@ def settings(arguments: argparse.Namespace) -> SceneConfig:
         own = merge(own, {section: {field: parsed} if field else parsed})
     if arguments.preset:
         own["preset"] = arguments.preset
-    own.setdefault("input", {"path": _source(arguments.scene)})
+    if "path" not in (own.get("input") or {}):
+        own = merge(own, {"input": {"path": _source(arguments.scene)}})
     return resolve_scene(name, own, preset, sections)
 
 
