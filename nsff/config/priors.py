@@ -68,18 +68,24 @@ class SfmConfig(StageConfig):
     """Features are extracted at this height (pixels; small frames are enlarged); null: at least 360."""
     use_masks: bool = True
     """Leave features on coarse motion masks out."""
-    attempts: list[Literal["sequential", "exhaustive", "relaxed"]] = ["sequential", "exhaustive", "relaxed"]
-    """Tried in order until a model is accepted."""
+    attempts: list[Literal["sequential", "exhaustive", "relaxed", "larger"]] = Field(
+        ["sequential", "exhaustive", "relaxed", "larger"], min_length=1
+    )
+    """Tried in order until a model is accepted: matching neighbours, matching all pairs, smaller angles allowed, larger pictures."""
     min_registered: float = Field(0.95, gt=0, le=1)
     """Accepted models register at least this fraction of the frames."""
     max_reprojection_error: float = Field(1.5, gt=0)
-    """Pixels; accepted models stay below."""
+    """Pixels at the height features are extracted at, mean over points; accepted models stay below."""
     min_triangulation_angle: float = Field(1.0, ge=0)
     """Degrees; median over points. Below, the clip is called rotation-only."""
     focal_range: tuple[float, float] = (0.6, 2.5)
-    """Plausible focal length as a multiple of the longer image side."""
+    """Plausible focal length as a multiple of the longer image side. Not asked of a known one."""
     focal: float | None = Field(None, gt=0)
     """Known focal length in pixels of the ingested frames; null: estimated."""
+    principal_point: tuple[float, float] | None = None
+    """Known principal point (x, y) in pixels of the ingested frames; null: the centre. It is never estimated."""
+    distortion: float | None = None
+    """Known radial distortion k of COLMAP's SIMPLE_RADIAL, 0 for none; null: estimated where the frames ask for it."""
 
 
 class DepthConfig(StageConfig):

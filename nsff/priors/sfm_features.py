@@ -46,6 +46,10 @@ class FeatureDatabase:
     """Working size."""
     seed: int
     max_error: float
+    principal_point: tuple[float, float]
+    """Working pixels."""
+    distortion: float = 0.0
+    """What mapping starts from."""
     matched: set[tuple[int, int]] = field(default_factory=set)
 
     @property
@@ -72,15 +76,15 @@ class FeatureDatabase:
             return [database.num_keypoints_for_image(i + 1) for i in range(len(self.names))]
 
     def set_focal(self, pixels: float) -> None:
-        """Sets the focal length (working pixels) the mapper starts from, without distortion."""
+        """Sets the focal length (working pixels) the mapper starts from."""
         with self.opened() as database:
             camera = database.read_all_cameras()[0]
-            camera.params = [pixels, self.width / 2, self.height / 2, 0.0]
+            camera.params = [pixels, *self.principal_point, self.distortion]
             camera.has_prior_focal_length = True  # the mapper decomposes essential, not fundamental matrices
             database.update_camera(camera)
 
-    def match(self, pairs: Iterable[tuple[int, int]]) -> None:
-        """Matches pairs of frames and verifies them geometrically; pairs already matched are left out."""
+    def match(self, pairs: Iterable[tuple[int, int]]) -> int:
+        """Matches pairs of frames and verifies them geometrically, without those matched before; returns how many."""
         import pycolmap
 
         todo = sorted(set(pairs) - self.matched)
@@ -103,6 +107,7 @@ class FeatureDatabase:
                 )
                 progress.update(len(chunk))
         self.matched |= set(todo)
+        return len(todo)
 
     def displacement(self) -> float | None:
         """Median over the verified pairs of the median shift of their inliers, ingested pixels; None without pairs."""
@@ -119,8 +124,11 @@ class FeatureDatabase:
         return float(np.median(shifts)) / self.scale if shifts else None
 
 
-def extract(scene: Scene, sfm: SfmConfig, folder: Path) -> FeatureDatabase:
-    """Writes the frames at working height, extracts features outside the coarse masks, returns the database."""
+def extract(scene: Scene, sfm: SfmConfig, folder: Path, enlarge: float = 1.0) -> FeatureDatabase:
+    """Writes the frames at working height, extracts features outside the coarse masks, returns the database.
+
+    ``enlarge`` multiplies the working height.
+    """
     import pycolmap
 
     masked = sfm.use_masks and scene.coarse_masks_dir.is_dir()
@@ -136,7 +144,7 @@ def extract(scene: Scene, sfm: SfmConfig, folder: Path) -> FeatureDatabase:
                 "all frames of a scene must share one size: run ingest again",
             )  # fmt: skip
         size = (frame.shape[0], frame.shape[1])
-        height, width = working_size(size, sfm.image_height)
+        height, width = working_size(size, sfm.image_height, enlarge)
         write_image(folder / "images" / name, _resized(frame, height, width))
         if masked:
             moving = cv2.resize(
@@ -145,7 +153,11 @@ def extract(scene: Scene, sfm: SfmConfig, folder: Path) -> FeatureDatabase:
             write_image(folder / "masks" / f"{name}.png", np.where(moving > 127, 0, 255).astype(np.uint8))
     assert size is not None
     scale = height / size[0]
-    database = FeatureDatabase(folder, names, scale, width, height, sfm.seed, max_error=4.0)
+    centre = sfm.principal_point or (size[1] / 2, size[0] / 2)
+    database = FeatureDatabase(
+        folder, names, scale, width, height, sfm.seed, max_error=4.0,
+        principal_point=(centre[0] * width / size[1], centre[1] * height / size[0]), distortion=sfm.distortion or 0.0,
+    )  # fmt: skip
 
     reader = pycolmap.ImageReaderOptions()
     reader.camera_model = "SIMPLE_RADIAL"
@@ -168,9 +180,9 @@ def extract(scene: Scene, sfm: SfmConfig, folder: Path) -> FeatureDatabase:
     return database
 
 
-def working_size(size: tuple[int, int], height: int | None) -> tuple[int, int]:
+def working_size(size: tuple[int, int], height: int | None, enlarge: float = 1.0) -> tuple[int, int]:
     """(height, width) at which features of frames of ``size`` are extracted."""
-    rows = height or int(np.clip(size[0], SMALLEST, LARGEST))
+    rows = round((height or int(np.clip(size[0], SMALLEST, LARGEST))) * enlarge)
     return rows, round(size[1] * rows / size[0])
 
 

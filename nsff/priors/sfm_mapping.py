@@ -59,7 +59,15 @@ def quiet() -> Iterator[None]:
         pycolmap.logging.minloglevel = level
 
 
-def map_globally(database: FeatureDatabase, relaxed: bool, fixed_focal: bool) -> list[Any]:
+@dataclass(frozen=True)
+class Known:
+    """What of the lens is known, and stays as it is."""
+
+    focal: bool = False
+    distortion: bool = False
+
+
+def map_globally(database: FeatureDatabase, relaxed: bool, known: Known) -> list[Any]:
     """Reconstructions by global mapping. ``relaxed`` keeps points at angles from 0.1 degrees."""
     import pycolmap
 
@@ -70,7 +78,8 @@ def map_globally(database: FeatureDatabase, relaxed: bool, fixed_focal: bool) ->
     mapper.rotation_averaging.random_seed = mapper.global_positioning.random_seed = database.seed
     mapper.retriangulation.random_seed = database.seed
     mapper.global_positioning.use_gpu = mapper.bundle_adjustment.ceres.use_gpu = False
-    mapper.bundle_adjustment.refine_focal_length = not fixed_focal
+    mapper.bundle_adjustment.refine_focal_length = not known.focal
+    mapper.bundle_adjustment.refine_extra_params = not known.distortion
     mapper.bundle_adjustment.ceres.solver_options.num_threads = 1
     if relaxed:
         mapper.min_tri_angle_deg = mapper.retriangulation.min_angle = 0.1
@@ -113,22 +122,26 @@ def _output(database: FeatureDatabase) -> Iterator[Path]:
     yield output
 
 
-def refine(candidate: Any, fixed_focal: bool, relaxed: bool) -> Any:
+def refine(candidate: Any, known: Known, relaxed: bool) -> Any:
     """Robust bundle adjustment of everything, outliers removed, with and without radial distortion; returns the better.
 
-    Without distortion the frames need no undistortion, so it wins unless it is worse by DISTORTION_GAIN.
+    Without distortion the frames need no undistortion, so it wins unless it is worse by DISTORTION_GAIN. A known
+    distortion stays.
     """
     import pycolmap
 
     angle = 0.1 if relaxed else 1.0
     plain = _copy(candidate)
-    for camera in plain.cameras.values():
-        camera.params = [*camera.params[:3], 0.0]
-    _adjust(plain, fixed_focal, distortion=False)
+    if not known.distortion:
+        for camera in plain.cameras.values():
+            camera.params = [*camera.params[:3], 0.0]
+    _adjust(plain, known.focal, distortion=False)
     pycolmap.ObservationManager(plain).filter_all_points3D(4.0, angle)
-    _adjust(plain, fixed_focal, distortion=False)
+    _adjust(plain, known.focal, distortion=False)
+    if known.distortion:
+        return plain
     radial = _copy(plain)
-    _adjust(radial, fixed_focal, distortion=True)
+    _adjust(radial, known.focal, distortion=True)
     return radial if _rms(radial) < (1 - DISTORTION_GAIN) * _rms(plain) else plain
 
 

@@ -1,0 +1,174 @@
+"""Structure from motion on the ingested frames: a ladder of attempts, acceptance, and the model that comes of it.
+
+Notation. Rungs of the ladder (SfmConfig.attempts): `sequential` matches neighbours and maps globally; `exhaustive`
+matches all pairs and maps globally, then incrementally from several fixed focal lengths; `relaxed` allows points at small
+angles; `larger` does so on larger pictures. Each rung gives batches of candidates; the first batch with an
+accepted one ends the ladder. The model written has one SIMPLE_RADIAL camera (f, cx, cy, k) at the ingested frame size.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nsff.cameras import Cameras
+from nsff.config import SfmConfig
+from nsff.io import atomic_directory, write_json
+from nsff.priors.sfm_acceptance import Evidence, best, failure, faults, figures, verdict
+from nsff.priors.sfm_features import FeatureDatabase, exhaustive_pairs, extract, sequential_pairs
+from nsff.priors.sfm_mapping import (
+    START_FOCALS,
+    Known,
+    Quality,
+    assess,
+    map_globally,
+    map_incrementally,
+    quiet,
+    refine,
+)
+from nsff.scene import Scene
+
+ENLARGE = 1.5
+"""Attempt `larger`: the working height grows by this factor."""
+
+Batch = tuple[str, bool, list[Any]]
+"""A name for the log, whether angles were relaxed, and reconstructions."""
+
+
+def run_sfm(scene: Scene, sfm: SfmConfig) -> None:
+    """Writes sfm/ (sparse/*.bin at the ingested frame size, summary.json) as a whole and summaries/sfm.json.
+
+    Reads frames/, coarse_masks/ (left out of the features where sfm.use_masks) and given/. With given cameras there is
+    nothing to do, and sfm/ holds the summary alone. Raises StageError with its reason (too little texture, too little
+    parallax, too few registered, implausible focal length, reprojection error too large), numbers and a remedy.
+    """
+    given = scene.given_dir / "cameras.json"
+    with atomic_directory(scene.sfm_dir) as folder:
+        if given.exists():
+            cameras = Cameras.load(given)
+            summary = {
+                "source": "given", "n_frames": scene.n_frames, "registered": len(cameras), "focal": cameras.focal,
+                "verdict": "good", "words": f"The {len(cameras)} cameras are given, nothing was estimated.",
+            }  # fmt: skip
+        else:
+            summary = _estimate(scene, sfm, folder)
+        write_json(folder / "summary.json", summary)
+    scene.write_summary("sfm", summary)
+
+
+def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
+    """Climbs the ladder, writes the accepted model below ``folder``, and returns the summary."""
+    start = time.monotonic()
+    n = scene.n_frames
+    rejected: list[Quality] = []
+    tried: list[str] = []
+    with tempfile.TemporaryDirectory(prefix=".tmp-sfm-work-", dir=scene.root) as work, quiet():
+        known = Known(sfm.focal is not None, sfm.distortion is not None)
+        ladder = Ladder(scene, sfm, Path(work), known)
+        for name, relaxed, reconstructions in ladder.batches():
+            tried.append(name)
+            candidates = []
+            for reconstruction in reconstructions:
+                if (first := assess(reconstruction)) is None:
+                    continue
+                # Slivers are not worth refining, but tell what went wrong.
+                refined = refine(reconstruction, known, relaxed) if 2 * first.registered >= n else reconstruction
+                if (quality := assess(refined)) is not None:
+                    candidates.append((quality, refined))
+            for quality, _ in candidates:
+                found = faults(quality, n, sfm)
+                print(f"sfm, {name}: {_line(quality, n)}; {'rejected: ' + ', '.join(found) if found else 'accepted'}",
+                      flush=True)  # fmt: skip
+            if not candidates:
+                print(f"sfm, {name}: no model", flush=True)
+            accepted = [pair for pair in candidates if not faults(pair[0], n, sfm)]
+            if accepted:
+                quality, model = accepted[best([pair[0] for pair in accepted])]
+                break
+            rejected += [quality for quality, _ in candidates]
+        else:
+            raise failure(rejected, ladder.evidence(), sfm, tried)
+        database = ladder.database
+        features, displacement = float(np.median(database.features_per_image())), database.displacement()
+        model.extract_colors_for_all_images(str(database.images))
+        to_frame_size(model, *_frame_size(scene))
+        (folder / "sparse").mkdir()
+        model.write_binary(str(folder / "sparse"))
+    registered = {image.name for image in model.images.values() if image.has_pose}
+    judgement, words = verdict(quality, n, sfm)
+    camera = next(iter(model.cameras.values()))
+    return {
+        "source": "estimated", "n_frames": n, "attempt": tried[-1], "tried": tried, **figures(quality),
+        "working_height": database.height,
+        "reprojection_error_frame": quality.reprojection_error / database.scale,
+        "focal": float(camera.params[0]), "principal_point": [float(v) for v in camera.params[1:3]],
+        "unregistered": [i for i in range(n) if f"{i:05d}.png" not in registered],
+        "features_per_image": features, "displacement": displacement, "masked": ladder.masked,
+        "seconds": round(time.monotonic() - start, 1), "verdict": judgement, "words": words,
+    }  # fmt: skip
+
+
+class Ladder:
+    """The attempts of one scene, each made when it is asked for."""
+
+    def __init__(self, scene: Scene, sfm: SfmConfig, work: Path, known: Known) -> None:
+        self.scene, self.sfm, self.work, self.known = scene, sfm, work, known
+        self.masked = sfm.use_masks and scene.coarse_masks_dir.is_dir()
+        self.database = extract(scene, sfm, work / "first")
+
+    def evidence(self) -> Evidence:
+        return Evidence(
+            self.scene.n_frames, float(np.median(self.database.features_per_image())), self.database.displacement(),
+            self.masked,
+        )  # fmt: skip
+
+    def batches(self) -> Iterator[Batch]:
+        n = self.scene.n_frames
+        for attempt in self.sfm.attempts:
+            relaxed = attempt in ("relaxed", "larger")
+            if attempt == "larger":
+                self.database = extract(self.scene, self.sfm, self.work / "larger", ENLARGE)
+            pairs = sequential_pairs(n) if attempt == "sequential" else exhaustive_pairs(n)
+            new = self.database.match(pairs)
+            if new or relaxed:
+                yield f"{attempt} global", relaxed, map_globally(self._start(), relaxed, self.known)
+            if attempt != "sequential":
+                yield f"{attempt} incremental", relaxed, self._incremental(relaxed)
+
+    def _start(self) -> FeatureDatabase:
+        if self.sfm.focal is None:
+            self.database.set_focal(START_FOCALS[0] * max(self.database.width, self.database.height))
+        return self.database
+
+    def _incremental(self, relaxed: bool) -> list[Any]:
+        longer = max(self.database.width, self.database.height)
+        focals = [self.sfm.focal * self.database.scale] if self.sfm.focal else [f * longer for f in START_FOCALS]
+        return [model for focal in focals for model in map_incrementally(self.database, focal, relaxed)]
+
+
+def to_frame_size(reconstruction: Any, height: int, width: int) -> None:
+    """Rescales a reconstruction in place to pictures of another size: cameras, observations and point errors."""
+    for camera in reconstruction.cameras.values():
+        across, down = width / camera.width, height / camera.height
+        camera.rescale(width, height)
+    for image in reconstruction.images.values():
+        for point in image.points2D:
+            point.xy = point.xy * [across, down]
+    for point in reconstruction.points3D.values():
+        point.error = point.error * down
+
+
+def _frame_size(scene: Scene) -> tuple[int, int]:
+    return scene.frame(0).shape[:2]
+
+
+def _line(quality: Quality, n_frames: int) -> str:
+    return (
+        f"{quality.registered} of {n_frames} frames, {quality.points} points, error {quality.reprojection_error:.2f} px, "
+        f"angle {quality.triangulation_angle:.2f} degrees, focal {quality.focal_ratio:.3f}, k {quality.distortion:.4f}"
+    )

@@ -1,0 +1,177 @@
+"""When a reconstruction is accepted, which of several is taken, and the reason told when none is.
+
+Notation. A Quality holds the figures of a candidate (sfm_mapping); errors are pixels at the height features are extracted
+at, angles degrees. The median triangulation angle, not the type of two-view geometry, tells whether a clip has
+parallax: pairs of neighbouring frames of a good clip are often explained by a homography, its whole is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from nsff.config import SfmConfig
+from nsff.errors import StageError
+from nsff.priors.sfm_mapping import Quality
+
+Fault = Literal["few_registered", "reprojection_error", "little_parallax", "focal_length"]
+
+POINTS_MARGIN = 0.9
+"""Candidates with at least this share of the most points are told apart by their error."""
+FEW_FEATURES = 200
+"""Median features per frame below which a clip has too little texture."""
+STILL = 1.5
+"""Median shift of matches (pixels of the ingested frames) below which the camera hardly moves."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a clip apart from its candidates."""
+
+    n_frames: int
+    features_per_image: float
+    """Median over the frames."""
+    displacement: float | None
+    """Median shift of verified matches, pixels of the ingested frames; None where no pair was verified."""
+    masked: bool
+
+
+def faults(quality: Quality, n_frames: int, sfm: SfmConfig) -> list[Fault]:
+    """Why a candidate is not accepted, the weightiest first; empty if it is."""
+    found: list[Fault] = []
+    if quality.registered < sfm.min_registered * n_frames:
+        found.append("few_registered")
+    if quality.triangulation_angle < sfm.min_triangulation_angle:
+        found.append("little_parallax")
+    low, high = sfm.focal_range
+    if sfm.focal is None and not low <= quality.focal_ratio <= high:
+        found.append("focal_length")
+    if quality.reprojection_error > sfm.max_reprojection_error:
+        found.append("reprojection_error")
+    return found
+
+
+def best(qualities: Sequence[Quality]) -> int:
+    """Index of the candidate with the least error among those with about the most points (POINTS_MARGIN).
+
+    More registered frames come before both. Raises ValueError for none.
+    """
+    registered = max(quality.registered for quality in qualities)
+    most = max(quality.points for quality in qualities if quality.registered == registered)
+    return min(
+        (i for i, q in enumerate(qualities) if q.registered == registered and q.points >= POINTS_MARGIN * most),
+        key=lambda i: qualities[i].rms_error,
+    )
+
+
+def verdict(quality: Quality, n_frames: int, sfm: SfmConfig) -> tuple[str, str]:
+    """Verdict and words of an accepted model."""
+    words = (
+        f"{quality.registered} of {n_frames} frames registered, {quality.points} points with an error of "
+        f"{quality.reprojection_error:.2f} px, median triangulation angle {quality.triangulation_angle:.1f} degrees, "
+        f"focal length {quality.focal_ratio:.2f} of the longer side."
+    )
+    doubts = []
+    if quality.registered < n_frames:
+        doubts.append(
+            f"{n_frames - quality.registered} frames are not registered and get poses between their neighbours'"
+        )
+    if quality.triangulation_angle < 2 * sfm.min_triangulation_angle:
+        doubts.append("there is little parallax, so depths are uncertain: take a longer or wider camera path")
+    if quality.reprojection_error > 0.7 * sfm.max_reprojection_error:
+        doubts.append("the error is large: look for moving things outside the masks, or a rolling shutter")
+    if quality.points < 20 * n_frames:
+        doubts.append("there are few points: bare surfaces or blur are likely")
+    if doubts:
+        words += " " + "; ".join(doubts).capitalize() + "."
+    return ("doubtful" if doubts else "good"), words
+
+
+def failure(qualities: Sequence[Quality], evidence: Evidence, sfm: SfmConfig, tried: Sequence[str]) -> StageError:
+    """The error that names the reason, its numbers and the remedy. ``qualities`` are of all candidates, perhaps none."""
+    reason, problem, remedy = _reason(qualities, evidence, sfm)
+    figures = f"{evidence.features_per_image:.0f} features per frame"
+    if evidence.displacement is not None:
+        figures += f", matches shift by {evidence.displacement:.1f} px"
+    if qualities:
+        model = qualities[best(qualities)]
+        figures += (
+            f"; best model: {model.registered} of {evidence.n_frames} frames, {model.points} points, "
+            f"error {model.reprojection_error:.2f} px, median triangulation angle {model.triangulation_angle:.2f} "
+            f"degrees, focal length {model.focal_ratio:.2f} of the longer side"
+        )
+    return StageError("sfm", f"{reason}: {problem} ({figures}; tried {', '.join(tried)})", remedy)
+
+
+def _reason(qualities: Sequence[Quality], evidence: Evidence, sfm: SfmConfig) -> tuple[str, str, str]:
+    n = evidence.n_frames
+    if evidence.features_per_image < FEW_FEATURES and not any(
+        q.registered >= sfm.min_registered * n for q in qualities
+    ):
+        return (
+            "too little texture",
+            f"a frame has {evidence.features_per_image:.0f} features outside what moves, about {FEW_FEATURES} are needed",
+            "use sharper, larger or better lit frames"
+            + (", or sfm.use_masks: false if coarse_masks/ covers too much" if evidence.masked else ""),
+        )
+    if evidence.displacement is None:
+        return (
+            "too few registered",
+            "no two frames have enough matches in common",
+            "use a higher frame rate or a smaller input.stride, and check for cuts and blur",
+        )
+    if evidence.displacement < STILL:
+        return _little_parallax("the camera hardly moves", sfm)
+    turning = [q for q in qualities if "little_parallax" in faults(q, n, sfm) and _otherwise_sound(q, n, sfm)]
+    if turning:
+        angle = max(q.triangulation_angle for q in turning)
+        return _little_parallax(
+            f"the camera only turns (median triangulation angle {angle:.2f} degrees, {sfm.min_triangulation_angle:g} needed)",
+            sfm,
+        )
+    if not qualities:
+        return _little_parallax(
+            "frames match, but no pair of them shows depth: the camera only turns, or sees a plane", sfm
+        )
+    model = qualities[best(qualities)]
+    found = faults(model, n, sfm)
+    if "few_registered" in found:
+        return (
+            "too few registered",
+            f"{model.registered} of {n} frames, {sfm.min_registered:.0%} needed (sfm.min_registered)",
+            "leave bad frames out by input.start and input.end, use a smaller input.stride, or look at coarse_masks/",
+        )
+    if "little_parallax" in found:
+        return _little_parallax(f"median triangulation angle {model.triangulation_angle:.2f} degrees", sfm)
+    if "focal_length" in found:
+        low, high = sfm.focal_range
+        return (
+            "implausible focal length",
+            f"{model.focal_ratio:.2f} of the longer side, {low:g} to {high:g} are plausible (sfm.focal_range)",
+            "give sfm.focal in pixels if it is known, or widen sfm.focal_range",
+        )
+    return (
+        "reprojection error too large",
+        f"{model.reprojection_error:.2f} px, {sfm.max_reprojection_error:g} allowed (sfm.max_reprojection_error)",
+        "look at coarse_masks/ for moving things that are left in; a rolling shutter or zoom cannot be reconstructed",
+    )
+
+
+def _otherwise_sound(quality: Quality, n_frames: int, sfm: SfmConfig) -> bool:
+    """Whether a model joins many frames: a sliver of three frames says nothing about the clip's parallax."""
+    return quality.registered >= 0.5 * min(1.0, sfm.min_registered) * n_frames
+
+
+def _little_parallax(what: str, sfm: SfmConfig) -> tuple[str, str, str]:
+    return (
+        "too little parallax",
+        what,
+        "the camera must change its place, not only turn or zoom: film from a moving position or take a longer part of "
+        f"the clip; sfm.min_triangulation_angle ({sfm.min_triangulation_angle:g}) may be lowered, or give cameras",
+    )
+
+
+def figures(quality: Quality) -> dict[str, Any]:
+    """A candidate's figures for summaries."""
+    return {name: getattr(quality, name) for name in Quality.__dataclass_fields__}
