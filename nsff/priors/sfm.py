@@ -1,8 +1,8 @@
 """Structure from motion on the ingested frames: a ladder of attempts, acceptance, and the model that comes of it.
 
 Notation. Rungs of the ladder (SfmConfig.attempts): `sequential` matches neighbours and maps globally; `exhaustive`
-matches all pairs and maps globally, then incrementally from several fixed focal lengths; `relaxed` allows points at small
-angles; `larger` does so on larger pictures. Each rung gives batches of candidates; the first batch with an
+matches all pairs and maps globally, then incrementally from several fixed focal lengths; `relaxed` allows points at
+small angles; `larger` does so on larger pictures. Each rung gives batches of candidates; the first batch with an
 accepted one ends the ladder. The model written has one SIMPLE_RADIAL camera (f, cx, cy, k) at the ingested frame size.
 """
 
@@ -169,6 +169,6 @@ def _frame_size(scene: Scene) -> tuple[int, int]:
 
 def _line(quality: Quality, n_frames: int) -> str:
     return (
-        f"{quality.registered} of {n_frames} frames, {quality.points} points, error {quality.reprojection_error:.2f} px, "
-        f"angle {quality.triangulation_angle:.2f} degrees, focal {quality.focal_ratio:.3f}, k {quality.distortion:.4f}"
+        f"{quality.registered} of {n_frames} frames, {quality.points} points, "
+        f"error {quality.reprojection_error:.2f} px, angle {quality.triangulation_angle:.2f} degrees, focal {quality.focal_ratio:.3f}, k {quality.distortion:.4f}"
     )

@@ -1,7 +1,7 @@
 """When a reconstruction is accepted, which of several is taken, and the reason told when none is.
 
-Notation. A Quality holds the figures of a candidate (sfm_mapping); errors are pixels at the height features are extracted
-at, angles degrees. The median triangulation angle, not the type of two-view geometry, tells whether a clip has
+Notation. A Quality holds the figures of a candidate (sfm_mapping); errors are pixels at the height features are
+extracted at, angles degrees. The median triangulation angle, not the type of two-view geometry, tells whether a clip has
 parallax: pairs of neighbouring frames of a good clip are often explained by a homography, its whole is not.
 """
 
@@ -89,7 +89,7 @@ def verdict(quality: Quality, n_frames: int, sfm: SfmConfig) -> tuple[str, str]:
 
 
 def failure(qualities: Sequence[Quality], evidence: Evidence, sfm: SfmConfig, tried: Sequence[str]) -> StageError:
-    """The error that names the reason, its numbers and the remedy. ``qualities`` are of all candidates, perhaps none."""
+    """The error that names the reason, its numbers and the remedy. ``qualities`` are of all candidates, if any."""
     reason, problem, remedy = _reason(qualities, evidence, sfm)
     figures = f"{evidence.features_per_image:.0f} features per frame"
     if evidence.displacement is not None:
@@ -111,7 +111,7 @@ def _reason(qualities: Sequence[Quality], evidence: Evidence, sfm: SfmConfig) ->
     ):
         return (
             "too little texture",
-            f"a frame has {evidence.features_per_image:.0f} features outside what moves, about {FEW_FEATURES} are needed",
+            f"a frame has {evidence.features_per_image:.0f} features outside what moves, {FEW_FEATURES} are needed",
             "use sharper, larger or better lit frames"
             + (", or sfm.use_masks: false if coarse_masks/ covers too much" if evidence.masked else ""),
         )
@@ -127,7 +127,8 @@ def _reason(qualities: Sequence[Quality], evidence: Evidence, sfm: SfmConfig) ->
     if turning:
         angle = max(q.triangulation_angle for q in turning)
         return _little_parallax(
-            f"the camera only turns (median triangulation angle {angle:.2f} degrees, {sfm.min_triangulation_angle:g} needed)",
+            f"the camera only turns (median triangulation angle {angle:.2f} degrees, "
+            f"{sfm.min_triangulation_angle:g} needed)",
             sfm,
         )
     if not qualities:
