@@ -71,7 +71,7 @@ class SfmConfig(StageConfig):
     attempts: list[Literal["sequential", "exhaustive", "relaxed", "larger"]] = Field(
         ["sequential", "exhaustive", "relaxed", "larger"], min_length=1
     )
-    """Tried in order until a model is accepted: neighbours matched, all pairs matched, smaller angles, larger pictures."""
+    """Tried in order until a model is accepted: neighbours matched, all pairs, smaller angles, larger pictures."""
     min_registered: float = Field(0.95, gt=0, le=1)
     """Accepted models register at least this fraction of the frames."""
     max_reprojection_error: float = Field(1.5, gt=0)

@@ -36,13 +36,15 @@ RESIDUAL = (0.5, 1.0)
 
 @dataclass(frozen=True)
 class Views:
-    """Cameras of all frames (canonical size), points, the map, frames without a pose of their own, undistorted files."""
+    """What is known of all frames; ``cameras`` are for the canonical size."""
 
     cameras: Cameras
     points: SparsePoints
     frames: FrameMap
     filled: list[int]
+    """Frames without a pose of their own."""
     pictures: Path | None = None
+    """Folder of undistorted pictures, where an external program made them."""
 
 
 def run_canonical(scene: Scene, canonical: CanonicalConfig) -> None:

@@ -170,5 +170,6 @@ def _frame_size(scene: Scene) -> tuple[int, int]:
 def _line(quality: Quality, n_frames: int) -> str:
     return (
         f"{quality.registered} of {n_frames} frames, {quality.points} points, "
-        f"error {quality.reprojection_error:.2f} px, angle {quality.triangulation_angle:.2f} degrees, focal {quality.focal_ratio:.3f}, k {quality.distortion:.4f}"
+        f"error {quality.reprojection_error:.2f} px, angle {quality.triangulation_angle:.2f} degrees, "
+        f"focal {quality.focal_ratio:.3f}, k {quality.distortion:.4f}"
     )

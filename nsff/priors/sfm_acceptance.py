@@ -1,8 +1,8 @@
 """When a reconstruction is accepted, which of several is taken, and the reason told when none is.
 
 Notation. A Quality holds the figures of a candidate (sfm_mapping); errors are pixels at the height features are
-extracted at, angles degrees. The median triangulation angle, not the type of two-view geometry, tells whether a clip has
-parallax: pairs of neighbouring frames of a good clip are often explained by a homography, its whole is not.
+extracted at, angles degrees. The median triangulation angle, not the type of two-view geometry, tells whether a clip
+has parallax: pairs of neighbouring frames of a good clip are often explained by a homography, its whole is not.
 """
 
 from __future__ import annotations

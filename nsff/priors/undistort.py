@@ -1,8 +1,8 @@
 """The map between ingested and canonical frames: undistortion, then resizing.
 
-Notation. Positions (u, v) have pixel centres at +0.5. A frame (h, w) was taken with a distorted lens; undistorted it is a
-pinhole picture of its own size, which resized is the canonical frame (H, W). Without distortion the two steps are one
-resizing. Source: COLMAP's image undistorter, with pycolmap in this process or the external binary.
+Notation. Positions (u, v) have pixel centres at +0.5. A frame (h, w) was taken with a distorted lens; undistorted it is
+a pinhole picture of its own size, which resized is the canonical frame (H, W). Without distortion the two steps are
+one resizing. Source: COLMAP's image undistorter, with pycolmap in this process or the external binary.
 """
 
 from __future__ import annotations
