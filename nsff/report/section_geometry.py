@@ -1,0 +1,105 @@
+"""Sections of cameras and depth."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nsff.io import read_npz
+from nsff.report.charts import camera_plot, path_length
+from nsff.report.content import Absent, Drawing, Drawings, Part, Section, Strip, facts
+from nsff.report.gather import Material, Parts
+from nsff.report.pictures import colour_map, colour_range, embed
+from nsff.report.verdicts import plain_number
+from nsff.scene import Scene
+
+
+def cameras_section(material: Material) -> Section:
+    scene, parts = material.scene, Parts()
+    reason = material.why_no("cameras", scene.cameras_path)
+    if reason:
+        parts.parts.append(Absent("Camera path", reason))
+    else:
+        parts.add("Camera path", lambda: _plots(scene))
+        parts.add("Facts about the cameras", lambda: facts("Cameras", _camera_facts(scene)))
+    intro = (
+        "The path of the camera with what it looks at in some frames, and the points that structure from motion found, "
+        "in their colours. A smooth path with points in the shape of the scene is what to look for."
+    )
+    return Section("cameras", "Cameras", material.of("sfm", "cameras"), intro, parts.parts)
+
+
+def _plots(scene: Scene) -> list[Part]:
+    parts: list[Part] = []
+    points, colours = np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
+    if scene.points_path.exists():
+        arrays = read_npz(scene.points_path, ["xyz", "rgb"])
+        points, colours = arrays["xyz"].astype(np.float64), arrays["rgb"].astype(np.uint8)
+    views = (("top", "From above"), ("side", "From behind and above"))
+    drawings = [Drawing(title, camera_plot(title, scene.cameras, points, colours, view)) for view, title in views]
+    parts.append(Drawings("Camera path", drawings))
+    if not len(points):
+        why = "points.npz is empty" if scene.points_path.exists() else "points.npz is missing"
+        parts.append(Absent("Points of the scene", f"{why}: cameras came with the source, without points"))
+    return parts
+
+
+def _camera_facts(scene: Scene) -> list[tuple[str, str]]:
+    cameras = scene.cameras
+    fov = np.degrees(2 * np.arctan(cameras.width / (2 * cameras.intrinsics[:, 0, 0].mean())))
+    near, far = cameras.near_far[:, 0].min(), cameras.near_far[:, 1].max()
+    origin = "came with the source" if (scene.manifest.get("given") or {}).get("cameras") else "structure from motion"
+    return [
+        ("cameras", f"{len(cameras)}, {origin}"),
+        ("canonical size", f"{cameras.width}×{cameras.height} pixels"),
+        ("focal length", f"{cameras.focal:.1f} px: {fov:.1f} degrees across"),
+        ("length of the path", f"{plain_number(path_length(cameras))} scene units"),
+        ("depth of the visible scene", f"{plain_number(float(near))} to {plain_number(float(far))} scene units"),
+    ]
+
+
+def depth_section(material: Material) -> Section:
+    scene, parts = material.scene, Parts()
+    low, high = 0.0, 1.0
+    if scene.depth_dir.exists():
+
+        def measure() -> list[Part]:
+            nonlocal low, high
+            low, high = colour_range(np.stack([scene.disparity(i)[0] for i in material.frames]))
+            return [_key(scene, low, high)]
+
+        parts.add("Key to the colours of depth", measure)
+    parts.strip(
+        material,
+        "Inverse depth",
+        lambda i: colour_map(scene.disparity(i)[0], low, high),
+        "inverse depth as colours, red near, blue far",
+        "depth",
+        scene.depth_dir,
+    )
+    parts.strip(
+        material,
+        "Confidence",
+        lambda i: colour_map(scene.disparity(i)[1], 0, 1, "gray"),
+        "confidence of the depth, white is sure",
+        "depth",
+        scene.depth_dir,
+        "White is measured and sure, black is filled in from the surroundings.",
+    )
+    return Section("depth", "Depth", material.of("depth"), "", parts.parts)
+
+
+def _key(scene: Scene, low: float, high: float) -> Strip:
+    ramp = np.linspace(low, high, 240)[None].repeat(24, axis=0)
+    metric = (scene.summary("depth") or {}).get("metric")
+    unit = "1/scene units" if metric else "relative, no unit"
+    return Strip(
+        "Key: inverse depth",
+        [
+            embed(
+                colour_map(ramp, low, high),
+                "Colour scale from blue, far, to red, near",
+                f"far {plain_number(low)} to near {plain_number(high)} ({unit})",
+                quality=95,
+            )
+        ],
+    )

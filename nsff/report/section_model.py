@@ -1,0 +1,202 @@
+"""Sections of features, training, and what the trained scene renders: maps and videos."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from nsff.errors import StageError
+from nsff.io import read_image, read_json, read_mask
+from nsff.report.charts import Series, line_chart
+from nsff.report.content import Absent, Drawing, Drawings, Part, Section, Videos, facts
+from nsff.report.gather import Material, Parts, spread
+from nsff.report.movies import embed_video
+from nsff.report.pictures import colour_map, colour_range, feature_picture, feature_range
+from nsff.report.stages import not_asked
+from nsff.report.verdicts import plain_number
+from nsff.scene import Scene
+
+PATH_WORDS = {
+    "view": ("The camera moves, time stands still", "Is the background whole, and are outlines clean?"),
+    "time": ("Time moves, the camera stands still", "Is the background still, and the mover whole?"),
+    "spacetime": ("Both move", "What the other two show, together."),
+}
+
+
+def features_section(material: Material) -> Section:
+    scene, parts = material.scene, Parts()
+    bounds = np.zeros((2, 3))
+
+    def measure() -> list[Part]:
+        nonlocal bounds
+        bounds = feature_range(scene.features()[0][material.frames])
+        return []
+
+    if scene.features_dir.exists():
+        parts.add("Range of the features", measure)
+    parts.strip(
+        material,
+        "Features",
+        lambda i: feature_picture(scene.features()[0][i], bounds),
+        "first three components of the features as red, green and blue",
+        "features",
+        scene.features_dir,
+        "The first three principal components as red, green and blue: what has one colour can become one object.",
+    )
+    parts.strip(
+        material,
+        "Saliency",
+        lambda i: colour_map(np.asarray(scene.features()[1][i], np.float32), 0, 1, "viridis"),
+        "saliency as colours, yellow stands out",
+        "features",
+        scene.features_dir,
+        "Yellow stands out, violet does not.",
+    )
+    return Section("features", "Features and saliency", material.of("features"), "", parts.parts)
+
+
+def training_section(material: Material) -> Section:
+    scene, parts = material.scene, Parts()
+    reason = material.why_no("train", scene.model_dir)
+    if reason:
+        parts.parts.append(Absent("Curves of the training", reason))
+    else:
+        parts.add("Curves of the training", lambda: _curves(scene))
+    return Section("training", "Training", material.of("train"), "", parts.parts)
+
+
+def read_history(scene: Scene) -> dict[str, Series]:
+    """The logged values by name; raises StageError where history.csv is not one."""
+    path = scene.model_dir / "history.csv"
+    try:
+        table = pd.read_csv(path, dtype={"step": float, "name": str, "value": float})
+        grouped = {str(name): rows for name, rows in table.groupby("name", sort=False)}
+        return {name: Series(name, rows["step"].tolist(), rows["value"].tolist()) for name, rows in grouped.items()}
+    except FileNotFoundError:
+        raise
+    except (ValueError, KeyError) as error:
+        raise StageError(path, f"not readable as a history ({error})", "delete model/ and run again") from None
+
+
+def _curves(scene: Scene) -> list[Part]:
+    history = read_history(scene)
+    parts: list[Part] = []
+    if "psnr" in history:
+        chart = line_chart("PSNR of training rays", [history["psnr"]], "step", "dB", (960, 240))
+        parts.append(
+            Drawing("PSNR of training rays", chart, "On the rays of each batch: noisy, and higher than held-out.")
+        )
+    else:
+        parts.append(Absent("PSNR of training rays", "history.csv has no psnr"))
+    losses = [series for name, series in history.items() if name.startswith("loss/")]
+    drawings = []
+    for series in losses:
+        name = series.name.removeprefix("loss/").replace("_", " ")
+        logarithmic = all(value > 0 for value in series.y)
+        chart = line_chart(f"Loss {name}", [series], "step", "", (300, 150), logarithmic)
+        if chart:
+            drawings.append(Drawing(name, chart))
+    if drawings:
+        note = (
+            "Unweighted, each on its own scale (logarithmic where all values are positive); total is the weighted sum."
+        )
+        parts.append(Drawings("Losses", drawings, note))
+    others = [s for s in history.values() if s.name != "psnr" and s not in losses and s.y]
+    if others:
+        pairs = [(s.name.replace("_", " "), f"{plain_number(s.y[0])} → {plain_number(s.y[-1])}") for s in others]
+        parts.append(facts("Also logged: first and last value", pairs, folded=True))
+    return parts
+
+
+def videos_section(material: Material) -> Section:
+    scene, config, parts = material.scene, material.config, Parts()
+    videos = []
+    for path, (title, note) in PATH_WORDS.items():
+        file, reason = scene.renders_dir / f"{path}.mp4", not_asked(f"render_{path}", config)
+        if not file.exists():
+            why = reason or f"renders/{path}.mp4 is not there: the stage render_{path} has not run"
+            parts.parts.append(Absent(f"Video: {title.lower()}", why))
+            continue
+        try:
+            videos.append(embed_video(file, title, note, config.report.embed_videos, scene.root))
+        except StageError as error:
+            parts.parts.append(Absent(f"Video: {title.lower()}", f"{path}.mp4: {error.problem}"))
+    if videos:
+        parts.parts.insert(0, Videos("Videos", videos))
+    stages = [f"render_{path}" for path in PATH_WORDS]
+    return Section("videos", "Rendered videos", material.of(*stages), "", parts.parts)
+
+
+def maps_section(material: Material) -> Section:
+    scene, parts = material.scene, Parts()
+    folder = scene.maps_dir
+    low, high = 0.0, 1.0
+    bounds = np.zeros((2, 3))
+
+    def shown() -> list[int]:
+        return spread(training_view_numbers(scene), material.config.report.frames)
+
+    def row(title: str, suffix: str, what: str, picture, note: str = "") -> None:
+        """A row of maps; one that the model has no head for is named as absent."""
+        if folder.exists() and not any(folder.glob(f"*_{suffix}")):
+            parts.parts.append(Absent(title, f"maps has no {suffix}: the field has no head for it"))
+            return
+        parts.strip(material, title, picture, what, "maps", folder, note, frames=shown)
+
+    def disparity(i: int) -> np.ndarray:
+        values = read_mask(folder / f"{i}_depth.png")
+        return values.astype(np.float32) / np.iinfo(values.dtype).max
+
+    def features(i: int) -> np.ndarray:
+        try:
+            return np.load(folder / f"{i}_features.npy", mmap_mode="r", allow_pickle=False)
+        except ValueError as error:
+            raise StageError(folder / f"{i}_features.npy", f"not readable ({error})", "delete maps/") from None
+
+    def measure() -> list[Part]:
+        nonlocal low, high, bounds
+        low, high = colour_range(np.concatenate([disparity(i).ravel() for i in shown()]))
+        if (folder / f"{shown()[0]}_features.npy").exists():
+            source = scene.features()[0][material.frames] if scene.features_dir.exists() else None
+            bounds = feature_range(source if source is not None else np.stack([features(i) for i in shown()]))
+        return []
+
+    row("Colour", "rgb.png", "rendered colour", lambda i: read_image(folder / f"{i}_rgb.png"))
+    if folder.exists():
+        parts.add("Ranges of the maps", measure)
+    row(
+        "Inverse depth",
+        "depth.png",
+        "rendered inverse depth, red near, blue far",
+        lambda i: colour_map(disparity(i), low, high),
+    )
+    row(
+        "Weight of the dynamic field",
+        "blend.png",
+        "weight of the dynamic field, white is dynamic",
+        lambda i: colour_map(read_mask(folder / f"{i}_blend.png") / 255, 0, 1, "gray"),
+        "White is explained by the dynamic field, black by the static one.",
+    )
+    row(
+        "Features",
+        "features.npy",
+        "rendered features, first three components as red, green and blue",
+        lambda i: feature_picture(features(i), bounds),
+        "In the colours of the section on features, so that both can be compared.",
+    )
+    row(
+        "Saliency",
+        "sal.png",
+        "rendered saliency, yellow stands out",
+        lambda i: colour_map(read_mask(folder / f"{i}_sal.png") / 255, 0, 1, "viridis"),
+    )
+    return Section("maps", "Maps of the training views", material.of("maps"), "", parts.parts)
+
+
+def training_view_numbers(scene: Scene) -> list[int]:
+    """Indices of the training views in maps/views.json; raises StageError where it is not a list of views."""
+    path = scene.maps_dir / "views.json"
+    try:
+        return [int(view["index"]) for view in read_json(path) if view["split"] == "training"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise StageError(path, f"is not a list of views ({error})", "delete maps/ and run again") from None

@@ -1,0 +1,108 @@
+"""The section of objects: frames, clusters, masks before and after the CRF, one below the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from nsff.decompose.colours import COLOURS, N_COLOURS, colour_labels, overlay
+from nsff.io import read_image, read_mask
+from nsff.report.charts import Series, line_chart
+from nsff.report.content import Absent, Drawing, Part, Section, facts
+from nsff.report.gather import Material, Parts, spread
+from nsff.report.section_model import training_view_numbers
+from nsff.report.verdicts import value_text
+from nsff.scene import Scene
+
+
+def objects_section(material: Material) -> Section:
+    scene, parts = material.scene, Parts()
+
+    def shown() -> list[int]:
+        if scene.maps_dir.exists():
+            return spread(training_view_numbers(scene), material.config.report.frames)
+        return material.frames
+
+    def under(i: int) -> np.ndarray:
+        """The picture that masks are drawn on: the frame itself where it is there, else its render."""
+        if (scene.images_dir / f"{i:05d}.png").exists():
+            return scene.image(i)
+        return read_image(scene.maps_dir / f"{i}_rgb.png")
+
+    def masked(folder: Path) -> Callable[[int], np.ndarray]:
+        def picture(i: int) -> np.ndarray:
+            image = under(i)
+            return overlay(read_mask(folder / f"{i}.png", image.shape[:2]), image, 0.6)
+
+        return picture
+
+    def clusters(i: int) -> np.ndarray:
+        return colour_labels(read_mask(scene.clusters_dir / "merged" / f"{i}.png"))
+
+    if scene.masks_dir.exists() or scene.masks_crf_dir.exists():
+        parts.strip(material, "Frames", under, "frame", "postprocess", scene.masks_dir, frames=shown)
+    parts.strip(
+        material,
+        "Clusters after merging",
+        clusters,
+        "clusters of the rendered features, each in its colour",
+        "cluster",
+        scene.clusters_dir,
+        "Salient ones become objects; the others are background.",
+        frames=shown,
+    )
+    rows = (
+        (
+            "Objects before the CRF",
+            "object masks before the CRF, tinted over the frame",
+            "postprocess",
+            scene.masks_dir,
+        ),
+        ("Objects after the CRF", "object masks after the CRF, tinted over the frame", "crf", scene.masks_crf_dir),
+    )
+    for title, what, stage, folder in rows:
+        parts.strip(material, title, masked(folder), what, stage, folder, frames=shown)
+    parts.add("Objects in numbers", lambda: _numbers(scene))
+    parts.add("Choice of the number of clusters", lambda: _elbow(scene))
+    intro = "An object has one number and one colour in every view. Columns are the same frames throughout."
+    return Section("objects", "Objects", material.of("cluster", "postprocess", "crf"), intro, parts.parts)
+
+
+def _numbers(scene: Scene) -> list[Part]:
+    """Each object after the last stage that has a summary."""
+    for stage in ("crf", "postprocess", "cluster"):
+        summary = scene.summary(stage) or {}
+        areas = summary.get("area_fractions")
+        if not isinstance(areas, dict):
+            continue
+        views, jitter = summary.get("views_with_object") or {}, summary.get("area_jitter") or {}
+        pairs = [
+            (
+                f"object {k}, {_colour_name(int(k))}",
+                f"{value_text('area_fraction', float(area))} of the picture, in {views.get(k, 'an unknown number of')} "
+                f"views, area changes by {value_text('fraction', float(jitter.get(k, 0.0)))} from frame to frame",
+            )
+            for k, area in areas.items()
+        ]
+        return [facts("Objects in numbers", pairs)] if pairs else [Absent("Objects", "no object was found")]
+    return []
+
+
+def _colour_name(label: int) -> str:
+    """The colour of a label as red, green and blue in hexadecimal: names would be guesses."""
+    r, g, b = (round(255 * v) for v in COLOURS[(label - 1) % N_COLOURS])
+    return f"colour #{r:02x}{g:02x}{b:02x}"
+
+
+def _elbow(scene: Scene) -> list[Part]:
+    objectives = (scene.summary("cluster") or {}).get("objectives")
+    if not isinstance(objectives, list) or len(objectives) < 2:
+        return []
+    counts = range(1, len(objectives) + 1)
+    chart = line_chart(
+        "Objective of k-means", [Series("objective", counts, objectives)], "clusters", "objective", (640, 180)
+    )
+    note = "Clusters are added until another one hardly lowers the objective (decompose.elbow)."
+    return [Drawing("Choice of the number of clusters", chart, note)]

@@ -1,0 +1,176 @@
+"""The stages in the order of the pipeline: their titles, where the page shows them, and what usually goes wrong there.
+
+Keys of the configuration stand in backquotes as ``section.key``; a test checks that they exist.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nsff.config import SceneConfig
+
+
+@dataclass(frozen=True)
+class Stage:
+    """``name`` is that of summaries/{name}.json and of the rule's log; ``section`` the anchor on the page."""
+
+    name: str
+    title: str
+    section: str
+    cause: str
+    remedy: str
+    builds_on: tuple[str, ...] = ()
+
+
+STAGES = (
+    Stage(
+        "ingest",
+        "Input",
+        "input",
+        "The source has blurred, repeated or very dark frames, changes of exposure, or hardly moves between frames.",
+        "Take another part of the clip (`input.start`, `input.end`) or fewer frames (`input.stride`).",
+    ),
+    Stage(
+        "flow",
+        "Optical flow",
+        "flow",
+        "Motion between frames is large, or surfaces have no texture; what is uncovered never has consistent flow.",
+        "Take frames closer together (`input.stride`), or work at more rows (`canonical.resize_height`, `flow.enlarge`).",
+        ("ingest",),
+    ),
+    Stage(
+        "coarse_masks",
+        "Coarse motion masks",
+        "masks",
+        "Flow is poor, or what moves fills most of the picture, so that the background is taken for the mover.",
+        "Look at the flow first; then raise `motion.coarse_threshold` if the masks are too large, lower it if too small.",
+        ("flow",),
+    ),
+    Stage(
+        "sfm",
+        "Structure from motion",
+        "cameras",
+        "The camera turns without moving, the scene lacks texture, movers are not masked, or the focal length is badly "
+        "determined.",
+        "Film with the camera moving sideways; set `sfm.focal` if the focal length is known; look at the coarse masks.",
+        ("ingest", "coarse_masks"),
+    ),
+    Stage(
+        "cameras",
+        "Cameras and canonical frames",
+        "cameras",
+        "The model has few points, or a lens distortion that cannot be undone without losing much of the picture.",
+        "See structure from motion; `canonical.resize_height` sets the size of everything later.",
+        ("sfm", "flow"),
+    ),
+    Stage(
+        "motion",
+        "Motion masks",
+        "masks",
+        "Cameras are slightly off, so that still things seem to move, or a thing moves along its epipolar line.",
+        "See the cameras; raise `motion.epipolar_threshold` if still things are in the masks, lower it if movers are not.",
+        ("flow", "cameras"),
+    ),
+    Stage(
+        "depth",
+        "Depth",
+        "depth",
+        "The camera moves too little for triangulation, or poses and flow disagree.",
+        "Let frames further apart be used (`depth.max_interval`), or bring depth along with the source "
+        "(`depth.backend` given).",
+        ("flow", "cameras", "motion"),
+    ),
+    Stage(
+        "features",
+        "Features and saliency",
+        "features",
+        "Nothing in the picture stands out by its motion, or the motion masks are empty.",
+        "See the motion masks; `features.motion_weight` sets how much motion tells objects apart.",
+        ("motion",),
+    ),
+    Stage(
+        "train",
+        "Training",
+        "training",
+        "Too few steps, cameras that do not fit, or motion masks that miss what moves.",
+        "Raise `train.steps`, or take preset fast or one of the published ones on a GPU; see cameras and motion masks.",
+        ("cameras", "motion", "depth", "features"),
+    ),
+    Stage(
+        "render_view",
+        "Video, moving camera",
+        "videos",
+        "The camera goes where no frame saw the scene.",
+        "Lower `render.amplitude`, or start from another frame (`render.target`).",
+        ("train",),
+    ),
+    Stage(
+        "render_time",
+        "Video, moving time",
+        "videos",
+        "Scene flow between frames is wrong, which shows as jumps or doubled outlines.",
+        "Train longer (`train.steps`); see flow and motion masks.",
+        ("train",),
+    ),
+    Stage(
+        "render_spacetime",
+        "Video, both moving",
+        "videos",
+        "The causes of the other two videos.",
+        "Lower `render.amplitude`, train longer (`train.steps`).",
+        ("train",),
+    ),
+    Stage(
+        "maps",
+        "Maps of each view",
+        "maps",
+        "The dynamic field explains what is still (cameras off), or nothing at all (motion masks empty).",
+        "See cameras and motion masks; `losses.w_dynamic_mask` ties the dynamic field to the masks.",
+        ("train",),
+    ),
+    Stage(
+        "cluster",
+        "Clusters",
+        "objects",
+        "Saliency is low everywhere, or features of object and background are alike.",
+        "See the saliency maps; lower `decompose.saliency_threshold` or `decompose.vote_fraction`.",
+        ("maps",),
+    ),
+    Stage(
+        "postprocess",
+        "Object masks",
+        "objects",
+        "Objects are thinner or smaller than what the cleaning removes.",
+        "Lower `decompose.min_component` or `decompose.morphology_iterations`.",
+        ("cluster",),
+    ),
+    Stage(
+        "crf",
+        "Object masks after the CRF",
+        "objects",
+        "Object and background have the same colour and depth, so that the CRF moves the outline away.",
+        "Compare masks before and after; lower `crf.rgb_weight` or `crf.depth_weight`.",
+        ("postprocess",),
+    ),
+    Stage(
+        "score",
+        "Scores",
+        "scores",
+        "What held-out views show is what the stages above left to them, cameras and training first.",
+        "Begin with the first stage of this page that is not good.",
+        ("train", "crf"),
+    ),
+)
+
+TITLES = {stage.name: stage.title for stage in STAGES}
+
+
+def not_asked(stage: str, config: SceneConfig | None) -> str | None:
+    """Why a stage is no part of this scene's run by its settings, or None where it is one."""
+    if config is None:
+        return None
+    if stage in ("features", "cluster", "postprocess", "crf") and not config.field.features:
+        return "field.features is false, so there is nothing to cluster"
+    if stage.startswith("render_") and stage.removeprefix("render_") not in config.render.paths:
+        return "render.paths does not name it"
+    return None

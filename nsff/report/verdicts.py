@@ -1,0 +1,167 @@
+"""Verdicts of the stages as the pages show them: level, words, the numbers behind, and what to look at.
+
+Levels are ``good``, ``doubtful`` and ``poor`` (what a stage says of itself), ``unknown`` (it ran but said none),
+``missing`` (it should have run) and ``off`` (the settings leave it out).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nsff.config import SceneConfig
+from nsff.errors import StageError
+from nsff.report.stages import STAGES, TITLES, Stage, not_asked
+from nsff.scene import Scene
+
+JUDGED = ("good", "doubtful", "poor")
+SYMBOLS = {"good": "✓", "doubtful": "!", "poor": "✕", "unknown": "?", "missing": "?", "off": "–"}
+LEVEL_WORDS = {
+    "good": "good",
+    "doubtful": "doubtful",
+    "poor": "poor",
+    "unknown": "no verdict",
+    "missing": "not run",
+    "off": "left out",
+}
+
+FRACTIONS = ("fraction", "coverage", "overlap", "kept", "changed", "confidence", "explained_variance", "foreground")
+UNITS = {
+    "seconds": "s",
+    "duration": "s",
+    "frame_rate": "frames/s",
+    "psnr": "dB",
+    "mean_magnitude": "px",
+    "reprojection_error": "px",
+    "focal": "px",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``numbers`` are (name, value) texts from the summary. ``first`` names earlier stages to look at before this."""
+
+    stage: Stage
+    level: str
+    words: str
+    numbers: Sequence[tuple[str, str]] = ()
+    first: Sequence[str] = ()
+
+    @property
+    def symbol(self) -> str:
+        return SYMBOLS[self.level]
+
+    @property
+    def word(self) -> str:
+        return LEVEL_WORDS[self.level]
+
+    @property
+    def troubled(self) -> bool:
+        return self.level in ("doubtful", "poor", "missing", "unknown")
+
+
+def read_verdicts(scene: Scene, config: SceneConfig | None) -> list[Verdict]:
+    """One verdict for each stage, in the order of the pipeline. A damaged summary is a verdict, not an error."""
+    verdicts: list[Verdict] = []
+    bad: set[str] = set()
+    for stage in STAGES:
+        level, words, summary = _read(scene, stage, config)
+        first = [name for name in _earlier(stage.name) if name in bad]
+        verdicts.append(Verdict(stage, level, words, number_texts(summary), [TITLES[name] for name in first]))
+        if level in ("doubtful", "poor", "missing"):
+            bad.add(stage.name)
+    return verdicts
+
+
+def _read(scene: Scene, stage: Stage, config: SceneConfig | None) -> tuple[str, str, Mapping[str, Any]]:
+    reason = not_asked(stage.name, config)
+    if reason:
+        return "off", f"Not run: {reason}.", {}
+    try:
+        summary = scene.summary(stage.name)
+    except StageError as error:
+        return "unknown", f"Its summary cannot be read: {error.problem}.", {}
+    if summary is None:
+        if config is None and stage.name.startswith(("features", "cluster", "postprocess", "crf", "render_")):
+            return "off", "Not run.", {}
+        return "missing", f"No summary: the stage has not run, or ended with an error (logs/{stage.name}.log).", {}
+    if not isinstance(summary, Mapping):
+        return "unknown", "Its summary holds no mapping.", {}
+    words = str(summary.get("words") or "The stage said nothing about itself.")
+    level = summary.get("verdict")
+    return (level if level in JUDGED else "unknown"), words, summary
+
+
+def _earlier(name: str) -> list[str]:
+    """All stages that a stage builds on, in the order of the pipeline."""
+    direct = {stage.name: stage.builds_on for stage in STAGES}
+    found: set[str] = set()
+    todo = list(direct[name])
+    while todo:
+        stage = todo.pop()
+        if stage not in found:
+            found.add(stage)
+            todo += direct[stage]
+    return [stage.name for stage in STAGES if stage.name in found]
+
+
+def troubles(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """What belongs into the box at the top of the page, in the order of the pipeline."""
+    return [verdict for verdict in verdicts if verdict.troubled]
+
+
+def number_texts(summary: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Names and values of a summary as texts: scalars as they are, lists of numbers by range and mean."""
+    texts: list[tuple[str, str]] = []
+    for key, value in summary.items():
+        if key in ("verdict", "words"):
+            continue
+        name = f"{prefix}{_name(key)}"
+        if isinstance(value, Mapping):
+            texts += number_texts(value, f"{name}: ") if value else [(name, "none")]
+        elif isinstance(value, (list, tuple)):
+            texts.append((name, _list_text(key, value)))
+        else:
+            texts.append((name, value_text(key, value)))
+    return texts
+
+
+def _name(key: object) -> str:
+    return str(key).replace("_", " ")
+
+
+def _list_text(key: str, values: Sequence[Any]) -> str:
+    if not values:
+        return "none"
+    plain = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
+    if len(plain) == len(values) and len(values) > 6:
+        low, high, mean = (value_text(key, f(plain)) for f in (min, max, lambda v: sum(v) / len(v)))
+        return f"{low} to {high}, mean {mean} ({len(values)} values)"
+    if all(isinstance(v, (str, int, float, bool)) for v in values):
+        return ", ".join(value_text(key, v) for v in values)
+    return f"{len(values)} entries"
+
+
+def value_text(key: str, value: Any) -> str:
+    """A number with its unit where the key tells one; fractions as percentages."""
+    if value is None:
+        return "not known"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        if isinstance(value, float) and not math.isfinite(value):
+            return str(value)
+        if isinstance(value, float) and 0 <= value <= 1 and any(word in key for word in FRACTIONS):
+            return f"{100 * value:.1f} %"
+        unit = next((unit for word, unit in UNITS.items() if key == word or key.endswith(f"_{word}")), "")
+        return f"{plain_number(value)} {unit}".rstrip()
+    return str(value)
+
+
+def plain_number(value: float) -> str:
+    """Four significant digits; whole numbers in groups of three."""
+    if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e15):
+        return f"{int(value):,}".replace(",", "\u2009")
+    return f"{value:.4g}"
