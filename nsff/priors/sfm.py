@@ -3,7 +3,8 @@
 Notation. Rungs of the ladder (SfmConfig.attempts): `sequential` matches neighbours and maps globally; `exhaustive`
 matches all pairs and maps globally, then incrementally from several fixed focal lengths; `relaxed` allows points at
 small angles; `larger` does so on larger pictures. Each rung gives batches of candidates; the first batch with an
-accepted one ends the ladder. The model written has one SIMPLE_RADIAL camera (f, cx, cy, k) at the ingested frame size.
+accepted one ends the ladder. The model written has one SIMPLE_RADIAL camera (f, cx, cy, k) at
+the ingested frame size; its first camera is the world, and the nearest content lies at about 1.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
         features, displacement = float(np.median(database.features_per_image())), database.displacement()
         model.extract_colors_for_all_images(str(database.images))
         to_frame_size(model, *_frame_size(scene))
+        to_first_camera(model)
         (folder / "sparse").mkdir()
         model.write_binary(str(folder / "sparse"))
     registered = {image.name for image in model.images.values() if image.has_pose}
@@ -161,6 +163,25 @@ def to_frame_size(reconstruction: Any, height: int, width: int) -> None:
             point.xy = point.xy * [across, down]
     for point in reconstruction.points3D.values():
         point.error = point.error * down
+
+
+def to_first_camera(reconstruction: Any) -> None:
+    """Moves a reconstruction in place: its first frame is the world, and 5 % of what all frames see is nearer than 1.
+
+    Structure from motion leaves place and scale open; mapping may return depths of 1e4.
+    """
+    import pycolmap
+
+    images = sorted((i for i in reconstruction.images.values() if i.has_pose), key=lambda image: image.name)
+    depths = []
+    for image in images:
+        seen = [reconstruction.points3D[p.point3D_id].xyz for p in image.points2D if p.has_point3D()]
+        pose = image.cam_from_world().matrix()
+        depths.append(np.array(seen).reshape(-1, 3) @ pose[2, :3] + pose[2, 3])
+    depth = np.concatenate(depths)
+    scale = 1 / np.percentile(depth[depth > 0], 5)
+    pose = images[0].cam_from_world()
+    reconstruction.transform(pycolmap.Sim3d(scale, pose.rotation, scale * pose.translation))
 
 
 def _frame_size(scene: Scene) -> tuple[int, int]:

@@ -154,7 +154,11 @@ def _adjust(reconstruction: Any, fixed_focal: bool, distortion: bool) -> None:
     options.ceres.loss_function_type, options.ceres.loss_function_scale = pycolmap.LossFunctionType.SOFT_L1, 1.0
     solver = options.ceres.solver_options
     solver.num_threads, solver.max_num_iterations, solver.function_tolerance = 1, 50, 1e-7
-    pycolmap.bundle_adjustment(reconstruction, options)
+    config = pycolmap.BundleAdjustmentConfig()
+    for image_id in reconstruction.reg_image_ids():
+        config.add_image(image_id)
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    pycolmap.create_default_bundle_adjuster(options, config, reconstruction).solve()
     reconstruction.update_point_3d_errors()
 
 
