@@ -78,8 +78,12 @@ def options(stage):
 
 
 def all_options(wildcards):
-    """Every setting of a scene, as JSON."""
-    return json.dumps(SCENES[wildcards.scene].model_dump(mode="json"), ensure_ascii=False)
+    """Every setting of a scene, as JSON, for the page; where truth lies, scoring alone is told."""
+    settings = SCENES[wildcards.scene].model_dump(mode="json")
+    for evaluation in settings["evaluation"]:
+        if evaluation["truth"] is not None:
+            evaluation["truth"] = "known to scoring alone"
+    return json.dumps(settings, ensure_ascii=False)
 
 
 def source(wildcards):

@@ -1,0 +1,193 @@
+"""The DAG of jobs without running any: who reads truth, what every rule has, targets, and the state of the files."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+RULES = {
+    "ingest", "flow", "coarse_masks", "sfm", "cameras", "motion", "depth", "features", "train", "render", "maps",
+    "cluster", "postprocess", "crf", "score", "collect_scores", "report", "overview",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def planned(new_project):
+    """A project of two scenes that nothing was run in; their truth lies in folders of telling names."""
+    project = new_project()
+    for name in ("clip", "other"):
+        for folder in (f"secret-{name}/views", f"secret-{name}/masks"):
+            (project.folder / folder).mkdir(parents=True)
+        (project.folder / f"{name}.mp4").touch()
+    project.configure({
+        name: {
+            "input": {"path": f"{name}.mp4"},
+            "evaluation": [{"protocol": p, "truth": f"secret-{name}/{p}"} for p in ("views", "masks")],
+        }
+        for name in ("clip", "other")
+    })  # fmt: skip
+    return project
+
+
+@pytest.fixture(scope="module")
+def jobs(planned):
+    return planned.jobs()
+
+
+def everything(value):
+    """All texts within a value."""
+    if isinstance(value, dict):
+        return [text for part in value.values() for text in everything(part)]
+    if isinstance(value, list):
+        return [text for part in value for text in everything(part)]
+    return [value] if isinstance(value, str) else []
+
+
+def test_every_rule_is_there(jobs):
+    assert {job["rule"] for job in jobs} == RULES | {"all"}
+    assert sum(job["rule"] == "render" for job in jobs) == 6
+    assert sum(job["rule"] == "overview" for job in jobs) == 1
+
+
+def test_only_scoring_reads_truth(jobs):
+    """No other job has truth among its inputs, settings, or anywhere in its command."""
+    readers = {job["rule"] for job in jobs if any("secret" in text for text in everything(job["input"]))}
+    assert readers == {"score"}
+    told = {job["rule"] for job in jobs if any("secret" in text for text in everything(job))}
+    assert told == {"score"}
+
+
+def test_scoring_reads_its_own_scenes_truth(jobs):
+    for job in jobs:
+        if job["rule"] == "score":
+            name = job["wildcards"]["scene"]
+            assert job["input"]["truth"] == [f"secret-{name}/views", f"secret-{name}/masks"]
+
+
+def test_nothing_trained_on_follows_from_scores(jobs):
+    """What scoring writes reaches only tables and pages: walks the DAG from the readers of truth."""
+    tainted, before = {"score"}, set()
+    made = {path: job["rule"] for job in jobs for path in everything(job["output"])}
+    while tainted != before:
+        before = set(tainted)
+        tainted |= {
+            job["rule"] for job in jobs if any(made.get(path) in tainted for path in everything(job["input"]))
+        }  # fmt: skip
+    assert tainted == {"score", "collect_scores", "report", "overview", "all"}
+
+
+def test_every_job_has_what_a_rule_must_have(jobs):
+    for job in jobs:
+        if job["rule"] == "all":
+            continue
+        for part in ("input", "output", "params", "log"):
+            assert job[part], (job["rule"], part)
+        for part in ("input", "output", "params"):
+            assert not [name for name in job[part] if name.isdigit()], f"{job['rule']}: {part} without names"
+        assert job["log"]["0"].endswith(".log")
+        assert job["benchmark"].endswith(".tsv")
+        assert job["conda"].endswith(".yaml")
+        assert job["threads"] >= 1
+        assert {"mem_mb", "runtime"} <= set(job["resources"])
+        assert job["message"]
+
+
+def test_jobs_of_two_scenes_share_no_file(jobs):
+    for part in ("output", "log", "benchmark"):
+        paths = [path for job in jobs for path in everything(job[part])]
+        assert len(paths) == len(set(paths))
+
+
+def test_stages_get_only_their_settings(jobs):
+    """A setting that a stage does not depend on must not be able to re-run it."""
+    options = {
+        job["rule"]: set(json.loads(job["params"]["options"])) for job in jobs if "options" in job["params"]
+    }  # fmt: skip
+    assert options["crf"] == {"crf"}
+    assert options["cluster"] == {"decompose"}
+    assert options["train"] == {"preset", "field", "sampling", "losses", "train"}
+    assert {rule for rule, sections in options.items() if "decompose" in sections} == {
+        "cluster", "postprocess", "report",
+    }  # fmt: skip
+
+
+def test_one_scene_or_one_stage_can_be_asked_for(planned):
+    scene = planned.jobs("results/clip/report.html")
+    assert {job["wildcards"]["scene"] for job in scene} == {"clip"}
+    assert {job["rule"] for job in scene} == RULES - {"collect_scores", "overview"}
+    stage = planned.jobs("results/other/motion_masks")
+    assert {job["rule"] for job in stage} == {"ingest", "flow", "coarse_masks", "sfm", "cameras", "motion"}
+    assert {job["wildcards"]["scene"] for job in stage} == {"other"}
+
+
+def test_without_features_nothing_is_clustered(new_project):
+    project = new_project()
+    project.folder.mkdir()
+    (project.folder / "clip.mp4").touch()
+    project.configure({"clip": {"input": {"path": "clip.mp4"}}}, field={"features": False, "saliency": False})
+    rules = {job["rule"] for job in project.jobs()}
+    assert rules == RULES - {"features", "cluster", "postprocess", "crf"} | {"all"}
+
+
+def test_gpus_are_asked_for_where_the_settings_allow(new_project):
+    project = new_project()
+    project.folder.mkdir()
+    (project.folder / "clip.mp4").touch()
+    scenes = {name: {"input": {"path": "clip.mp4"}, "train": {"device": name}} for name in ("cpu", "auto")}
+    project.configure(scenes)
+    asked = {(job["wildcards"]["scene"], job["rule"]) for job in project.jobs() if job["resources"].get("gpu")}
+    assert asked == {("auto", rule) for rule in ("train", "render", "maps", "score")}
+
+
+def test_training_state_is_no_output(jobs):
+    """House rule: a failed job's outputs are deleted, and its state must not be."""
+    train = next(job for job in jobs if job["rule"] == "train")
+    assert train["params"]["state"] not in everything(train["output"])
+    assert not any(path.startswith(train["params"]["state"] + "/") for path in everything(train["output"]))
+
+
+# --- the files -------------------------------------------------------------------------------------------------------
+def test_snakefile_is_short_and_without_functions(repo):
+    lines = (repo / "Snakefile").read_text().splitlines()
+    assert len(lines) < 60
+    assert not [line for line in lines if re.match(r"\s*def ", line)]
+
+
+def test_functions_stand_in_common_alone(repo):
+    with_functions = {
+        path.name for path in (repo / "rules").glob("*.smk") if re.search(r"^\s*def ", path.read_text(), re.M)
+    }
+    assert with_functions == {"common.smk"}
+
+
+def test_every_rule_goes_through_the_shell(repo):
+    """With script: a comment in a script would re-run a stage."""
+    text = "\n".join(path.read_text() for path in (repo / "rules").glob("*.smk"))
+    rules = re.findall(r"^rule (\w+):", text, re.M)
+    assert set(rules) == RULES
+    assert len(re.findall(r"^    shell:", text, re.M)) == len(rules)
+    assert not re.search(r"^    (script|run|notebook|wrapper):|^checkpoint ", text, re.M)
+
+
+def test_configuration_holds_no_machine(repo):
+    text = (repo / "config.yaml").read_text()
+    assert not re.search(r"^\s*(threads|mem_mb|cores|jobs|resources):|/home/|/tmp/", text, re.M)
+    profile = yaml.safe_load((repo / "profiles" / "default" / "config.yaml").read_text())
+    assert profile["rerun-incomplete"] is True
+
+
+def test_lint_is_clean(repo, server):
+    ended = server.run(repo, ["--lint"])
+    assert ended.status == 0, ended.text
+    assert "Congratulations" in ended.text
+
+
+@pytest.mark.skipif(shutil.which("snakefmt", path=str(sys.prefix) + "/bin") is None, reason="snakefmt is not installed")
+def test_formatting_is_snakefmts(repo):
+    command = [sys.executable, "-m", "snakefmt", "--check", "Snakefile", "rules"]
+    found = subprocess.run(command, cwd=repo, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
