@@ -70,6 +70,8 @@ class LossConfig(StageConfig):
 
     w_rgb: float = Field(1.0, ge=0)
     """Photometric loss on the composited colour, the dynamic colour and the warped colours."""
+    w_warp: float = Field(1.0, ge=0)
+    """Factor on all renderings of the dynamic field alone, at its own time and warped from the neighbours (NSFF: 1)."""
     w_features: float = Field(0.04, ge=0)
     """Features (SAFF dino_coe)."""
     w_saliency: float = Field(0.04, ge=0)

@@ -57,7 +57,7 @@ def line_chart(
         )
 
     body = []
-    for tick in nice_ticks(low_y, high_y, max(2, height // 60)):
+    for tick in nice_ticks(low_y, high_y, max(3, height // 45)):
         y = place(low_x, tick)[1]
         text = plain_number(10**tick) if logarithmic else plain_number(tick)
         body.append(f'<line class="grid" x1="{left:.1f}" x2="{width - right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
@@ -86,7 +86,8 @@ def _usable(series: Series, logarithmic: bool) -> list[tuple[float, float]]:
 
 def _described(name: str, line: Sequence[tuple[float, float]], logarithmic: bool) -> str:
     first, last = (10**y if logarithmic else y for y in (line[0][1], line[-1][1]))
-    return f"{name}: from {plain_number(first)} at {plain_number(line[0][0])} to {plain_number(last)} at {plain_number(line[-1][0])}"
+    start, end = plain_number(line[0][0]), plain_number(line[-1][0])
+    return f"{name}: from {plain_number(first)} at {start} to {plain_number(last)} at {end}"
 
 
 def _extent(values: Sequence[float], pad: float = 0.0) -> tuple[float, float]:
@@ -137,11 +138,12 @@ def camera_plot(
     tips = local[:, None] + length * corners
     everything = np.concatenate([flat(cloud), flat(local), flat(tips.reshape(-1, 3))])
     low, high = everything.min(0), everything.max(0)
-    scale = min((size[0] - 32) / max(high[0] - low[0], 1e-9), (size[1] - 40) / max(high[1] - low[1], 1e-9))
+    scale = min((size[0] - 60) / max(high[0] - low[0], 1e-9), (size[1] - 64) / max(high[1] - low[1], 1e-9))
     middle = (low + high) / 2
+    size = (size[0], round(max(140, (high[1] - low[1]) * scale + 64)))
 
     def place(p: np.ndarray) -> np.ndarray:
-        return (flat(p) - middle) * scale * [1, -1] + [size[0] / 2, size[1] / 2 - 4]
+        return (flat(p) - middle) * scale * [1, -1] + [size[0] / 2, size[1] / 2 - 8]
 
     body = []
     for (x, y), (r, g, b) in zip(place(cloud), colours.tolist(), strict=True):
@@ -157,8 +159,9 @@ def camera_plot(
     for i, (x, y) in enumerate(path):
         body.append(f'<circle class="dot c0" cx="{x:.1f}" cy="{y:.1f}" r="2.2"><title>frame {i}</title></circle>')
     for i, text in ((0, "first"), (len(path) - 1, "last")):
-        body.append(f'<text class="tick" x="{path[i][0] + 5:.1f}" y="{path[i][1] - 5:.1f}">{text}</text>')
-    bar = _round_length(0.25 * (size[0] - 32) / scale)
+        # Below the path, where no frustum is.
+        body.append(f'<text class="tick middle" x="{path[i][0]:.1f}" y="{path[i][1] + 15:.1f}">{text}</text>')
+    bar = _round_length(0.25 * (size[0] - 60) / scale)
     if view == "top":
         end = 16 + bar * scale
         y = size[1] - 14
@@ -222,6 +225,7 @@ def _round_length(value: float) -> float:
 
 def _svg(title: str, description: str, size: tuple[int, int], body: Sequence[str]) -> Markup:
     return Markup(
-        f'<svg viewBox="0 0 {size[0]} {size[1]}" role="img" aria-label="{escape(title)}. {escape(description)}.">'
+        f'<svg viewBox="0 0 {size[0]} {size[1]}" style="max-width: {size[0]}px" role="img" '
+        f'aria-label="{escape(title)}. {escape(description)}.">'
         f"{''.join(map(str, body))}</svg>"
     )

@@ -75,9 +75,12 @@ class Videos:
 
 @dataclass(frozen=True)
 class Cell:
+    """``colour`` (#rrggbb) is shown as a patch before the text."""
+
     text: str
     strong: bool = False
     number: bool = False
+    colour: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,24 @@ import base64
 import math
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import cv2
 import imageio.v2 as imageio
 import numpy as np
+from jaxtyping import UInt8
 
 from nsff.errors import StageError
 from nsff.report.content import Video
 
-LARGEST = 2_500_000
-"""Bytes of an embedded video; three of them, in base64, leave room for the pictures in a page of 15 MB."""
+LARGEST = 2_200_000
+"""Bytes of an embedded video; four of them, in base64, leave room for the pictures in a page of 15 MB."""
+
+WIDTH = 960
+"""Pixels across of a video made for the page."""
 
 
 def embed_video(path: Path, title: str, note: str, embedded: bool, root: Path) -> Video:
@@ -37,31 +43,52 @@ def embed_video(path: Path, title: str, note: str, embedded: bool, root: Path) -
     if len(data) > LARGEST:
         data = smaller_copy(path, math.sqrt(0.8 * LARGEST / len(data)))
         note += f" A smaller copy of {len(data) / 1e6:.1f} MB; in full size: {os.path.relpath(path, root)}."
-    uri = "data:video/mp4;base64," + base64.b64encode(data).decode("ascii")
-    return Video(title, uri, width, height, note)
+    return Video(title, _uri(data), width, height, note)
 
 
 def smaller_copy(path: Path, factor: float) -> bytes:
     """The video with sides scaled by ``factor``, and again smaller until it is under ``LARGEST``."""
     while True:
-        data = _encode(path, factor)
+        with imageio.get_reader(path, format="FFMPEG") as reader:  # type: ignore[attr-defined]
+            data = encode((np.asarray(frame) for frame in reader), reader.get_meta_data()["fps"], factor)
         if len(data) <= LARGEST or factor < 0.1:
             return data
         factor *= 0.8
 
 
-def _encode(path: Path, factor: float) -> bytes:
+def make_video(frames: Iterable[UInt8[np.ndarray, "H W 3"]], frame_rate: float, title: str, note: str) -> Video:
+    """An embedded video of pictures of one size, at most ``WIDTH`` wide."""
+    pictures = list(frames)
+    height, width = pictures[0].shape[:2]
+    factor = min(1.0, WIDTH / width)
+    data = encode(pictures, frame_rate, factor)
+    while len(data) > LARGEST and factor > 0.1:
+        factor *= 0.8
+        data = encode(pictures, frame_rate, factor)
+    height, width = even(height * factor), even(width * factor)
+    return Video(title, _uri(data), width, height, note)
+
+
+def encode(frames: Iterable[UInt8[np.ndarray, "H W 3"]], frame_rate: float, factor: float) -> bytes:
+    """H.264 in MP4, yuv420p, as all browsers play it; sides are scaled by ``factor`` to even numbers."""
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "small.mp4"
-        with imageio.get_reader(path, format="FFMPEG") as reader:  # type: ignore[attr-defined]
-            meta = reader.get_meta_data()
-            size = tuple(max(2, 2 * round(v * factor / 2)) for v in meta["size"])
-            with imageio.get_writer(
-                target, format="FFMPEG", fps=meta["fps"], codec="libx264", quality=6, macro_block_size=2
-            ) as writer:  # type: ignore[attr-defined]
-                for frame in reader:
-                    writer.append_data(cv2.resize(np.asarray(frame), size, interpolation=cv2.INTER_AREA))
+        target = Path(folder) / "video.mp4"
+        writer: Any = imageio.get_writer(
+            target, format="FFMPEG", fps=frame_rate, codec="libx264", quality=6, macro_block_size=2
+        )
+        with writer:
+            for frame in frames:
+                size = even(frame.shape[1] * factor), even(frame.shape[0] * factor)
+                writer.append_data(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
         return target.read_bytes()
+
+
+def even(value: float) -> int:
+    return max(2, 2 * round(value / 2))
+
+
+def _uri(data: bytes) -> str:
+    return "data:video/mp4;base64," + base64.b64encode(data).decode("ascii")
 
 
 def _first_line(error: Exception) -> str:

@@ -39,7 +39,9 @@ def _plots(scene: Scene) -> list[Part]:
     parts.append(Drawings("Camera path", drawings))
     if not len(points):
         why = "points.npz is empty" if scene.points_path.exists() else "points.npz is missing"
-        parts.append(Absent("Points of the scene", f"{why}: cameras came with the source, without points"))
+        if (scene.manifest.get("given") or {}).get("cameras"):
+            why += ": cameras came with the source, without points"
+        parts.append(Absent("Points of the scene", why))
     return parts
 
 

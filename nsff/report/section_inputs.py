@@ -18,7 +18,10 @@ def input_section(material: Material) -> Section:
         material, "Frames", scene.frame, "input frame", "ingest", scene.frames_dir, "As ingested, before undistortion."
     )
     parts.add("Facts about the source", lambda: facts("Source", _source_facts(scene)))
-    parts.add("Sharpness of each frame", lambda: _per_frame(scene, "ingest", "sharpness", "Sharpness", "variance"))
+    parts.add(
+        "Sharpness of each frame",
+        lambda: _per_frame(scene, "ingest", "sharpness", "Sharpness", "variance of the Laplacian"),
+    )
     return Section("input", "Input", material.of("ingest"), "", parts.parts)
 
 
@@ -92,8 +95,8 @@ def flow_section(material: Material) -> Section:
         "optical flow with inconsistent pixels hatched",
         "flow",
         folder,
-        "Hatched pixels do not come back to where they started: covered in the next frame, or flow is wrong there. They "
-        "count nowhere.",
+        "Hatched pixels do not come back to where they started: covered in the next frame, or flow is wrong there. "
+        "They count nowhere.",
         frames=shown,
     )
     return Section("flow", "Optical flow", material.of("flow"), "", parts.parts)

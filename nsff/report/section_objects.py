@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
+from jaxtyping import Integer, UInt8
 
 from nsff.decompose.colours import COLOURS, N_COLOURS, colour_labels, overlay
 from nsff.io import read_image, read_mask
 from nsff.report.charts import Series, line_chart
-from nsff.report.content import Absent, Drawing, Part, Section, facts
+from nsff.report.content import Absent, Cell, Drawing, Part, Section, Table, Videos
 from nsff.report.gather import Material, Parts, spread
+from nsff.report.movies import make_video
 from nsff.report.section_model import training_view_numbers
 from nsff.report.verdicts import value_text
 from nsff.scene import Scene
@@ -34,7 +37,7 @@ def objects_section(material: Material) -> Section:
     def masked(folder: Path) -> Callable[[int], np.ndarray]:
         def picture(i: int) -> np.ndarray:
             image = under(i)
-            return overlay(read_mask(folder / f"{i}.png", image.shape[:2]), image, 0.6)
+            return outlined(read_mask(folder / f"{i}.png", image.shape[:2]), image)
 
         return picture
 
@@ -64,10 +67,31 @@ def objects_section(material: Material) -> Section:
     )
     for title, what, stage, folder in rows:
         parts.strip(material, title, masked(folder), what, stage, folder, frames=shown)
+    parts.add("Objects over time", lambda: _movie(scene, masked))
     parts.add("Objects in numbers", lambda: _numbers(scene))
     parts.add("Choice of the number of clusters", lambda: _elbow(scene))
     intro = "An object has one number and one colour in every view. Columns are the same frames throughout."
     return Section("objects", "Objects", material.of("cluster", "postprocess", "crf"), intro, parts.parts)
+
+
+def outlined(labels: Integer[np.ndarray, "H W"], image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
+    """Objects tinted in their colours, with a white outline: a tint alone is lost on things of the same colour."""
+    picture = overlay(labels, image, 0.6)
+    edge = cv2.dilate(labels.astype(np.uint8), np.ones((3, 3), np.uint8)) != labels
+    picture[edge & (labels == 0)] = 255
+    return picture
+
+
+def _movie(scene: Scene, masked: Callable[[Path], Callable[[int], np.ndarray]]) -> list[Part]:
+    """All training views one after another, masks before and after the CRF side by side: flicker shows only here."""
+    if not (scene.masks_dir.exists() and scene.masks_crf_dir.exists() and scene.maps_dir.exists()):
+        return []
+    before, after = masked(scene.masks_dir), masked(scene.masks_crf_dir)
+    views = training_view_numbers(scene)
+    frames = (np.concatenate([before(i), after(i)], axis=1) for i in views)
+    rate = float(scene.manifest.get("frame_rate") or 12)
+    note = "Before the CRF on the left, after it on the right. Do the masks flicker, and is each object whole?"
+    return [Videos("Objects over time", [make_video(frames, rate, "Object masks over time", note)])]
 
 
 def _numbers(scene: Scene) -> list[Part]:
@@ -78,22 +102,24 @@ def _numbers(scene: Scene) -> list[Part]:
         if not isinstance(areas, dict):
             continue
         views, jitter = summary.get("views_with_object") or {}, summary.get("area_jitter") or {}
-        pairs = [
-            (
-                f"object {k}, {_colour_name(int(k))}",
-                f"{value_text('area_fraction', float(area))} of the picture, in {views.get(k, 'an unknown number of')} "
-                f"views, area changes by {value_text('fraction', float(jitter.get(k, 0.0)))} from frame to frame",
-            )
+        rows = [
+            [
+                Cell(f"object {k}", colour=label_colour(int(k))),
+                Cell(value_text("area_fraction", float(area)), number=True),
+                Cell(str(views.get(k, "")), number=True),
+                Cell(value_text("fraction", float(jitter.get(k, 0.0))), number=True),
+            ]
             for k, area in areas.items()
         ]
-        return [facts("Objects in numbers", pairs)] if pairs else [Absent("Objects", "no object was found")]
+        head = ("object", "part of the picture", "views with it", "change of area between frames")
+        return [Table("Objects in numbers", head, rows)] if rows else [Absent("Objects", "no object was found")]
     return []
 
 
-def _colour_name(label: int) -> str:
-    """The colour of a label as red, green and blue in hexadecimal: names would be guesses."""
+def label_colour(label: int) -> str:
+    """The colour of a label as #rrggbb."""
     r, g, b = (round(255 * v) for v in COLOURS[(label - 1) % N_COLOURS])
-    return f"colour #{r:02x}{g:02x}{b:02x}"
+    return f"#{r:02x}{g:02x}{b:02x}"
 
 
 def _elbow(scene: Scene) -> list[Part]:

@@ -59,11 +59,9 @@ def differences(config: SceneConfig) -> list[tuple[str, Any, Any]]:
 
 
 def _plain(value: Any) -> str:
-    return (
-        value
-        if isinstance(value, str)
-        else yaml.safe_dump(value, default_flow_style=True).strip().removesuffix("\n...")
-    )
+    if isinstance(value, str):
+        return value
+    return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True).strip().removesuffix("\n...")
 
 
 def provenance_section(material: Material) -> Section:
@@ -72,8 +70,8 @@ def provenance_section(material: Material) -> Section:
     parts.add("Versions", lambda: facts("Versions", versions(material.scene)))
     parts.add("Machine", lambda: facts("Machine that made this page", machine()))
     intro = (
-        f"Made {datetime.now().astimezone():%d %B %Y, %H:%M %Z}. Versions are those found when this page was made; stages that "
-        "ran in environments of their own have theirs in envs/."
+        f"Made {datetime.now().astimezone():%d %B %Y, %H:%M %Z}. Versions are those found when this page was made; "
+        "stages that ran in environments of their own have theirs in envs/."
     )
     return Section("provenance", "Provenance", (), intro, parts.parts)
 

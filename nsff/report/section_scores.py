@@ -29,15 +29,15 @@ SHEET_WIDTH = 1100
 def scores_section(material: Material) -> Section:
     scene, parts = material.scene, Parts()
     if not material.config.evaluation:
-        why = "no evaluation is configured for this scene (key evaluation): without truth there is nothing to compare with"
+        why = "no evaluation is configured (key evaluation): without truth there is nothing to compare with"
         parts.parts.append(Absent("Scores", why))
     else:
         parts.add("Scores", lambda: _tables(scene))
         parts.add("Contact sheets", lambda: _sheets(scene))
         parts.add("Scores of every view", lambda: _per_view(scene))
     intro = (
-        "A score means something only together with its protocol (docs/protocols.md). Bold is ours; the baselines need no "
-        "model, and a model that does not beat them has learned nothing."
+        "A score means something only together with its protocol (docs/protocols.md). Bold is ours; the baselines need "
+        "no model, and a model that does not beat them has learned nothing."
     )
     return Section("scores", "Scores", material.of("score"), intro, parts.parts)
 

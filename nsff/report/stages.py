@@ -35,7 +35,7 @@ STAGES = (
         "Optical flow",
         "flow",
         "Motion between frames is large, or surfaces have no texture; what is uncovered never has consistent flow.",
-        "Take frames closer together (`input.stride`), or work at more rows (`canonical.resize_height`, `flow.enlarge`).",
+        "Take frames closer together (`input.stride`), or use more rows (`canonical.resize_height`, `flow.enlarge`).",
         ("ingest",),
     ),
     Stage(
@@ -43,7 +43,7 @@ STAGES = (
         "Coarse motion masks",
         "masks",
         "Flow is poor, or what moves fills most of the picture, so that the background is taken for the mover.",
-        "Look at the flow first; then raise `motion.coarse_threshold` if the masks are too large, lower it if too small.",
+        "Look at the flow first; then raise `motion.coarse_threshold` if masks are too large, or lower it.",
         ("flow",),
     ),
     Stage(
@@ -68,7 +68,7 @@ STAGES = (
         "Motion masks",
         "masks",
         "Cameras are slightly off, so that still things seem to move, or a thing moves along its epipolar line.",
-        "See the cameras; raise `motion.epipolar_threshold` if still things are in the masks, lower it if movers are not.",
+        "See the cameras; raise `motion.epipolar_threshold` if still things are in the masks, or lower it.",
         ("flow", "cameras"),
     ),
     Stage(

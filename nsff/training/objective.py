@@ -196,7 +196,7 @@ class Objective:
                 total = total + losses.masked_mse(render(warped[side].render(name)), target, masks[side])
             if chained is not None:
                 total = total + losses.masked_mse(render(chained.render(name)), target, chain_mask)
-            terms[f"dynamic_{name}"] = weight * total
+            terms[f"dynamic_{name}"] = self.config.w_warp * weight * total
 
     def _motion(
         self,
