@@ -3,8 +3,9 @@
 Notation. Rungs of the ladder (SfmConfig.attempts): `sequential` matches neighbours and maps globally; `exhaustive`
 matches all pairs and maps globally, then incrementally from several fixed focal lengths; `relaxed` allows points at
 small angles; `larger` does so on larger pictures. Each rung gives batches of candidates; the first batch with an
-accepted one ends the ladder. The model written has one SIMPLE_RADIAL camera (f, cx, cy, k) at
-the ingested frame size; its first camera is the world, and the nearest content lies at about 1.
+accepted one ends the ladder, and so does one that shows that the camera only turns. The model written has one
+SIMPLE_RADIAL camera (f, cx, cy, k) at the ingested frame size; its first camera is the world, and the nearest content
+lies at about 1.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 from nsff.cameras import Cameras
 from nsff.config import SfmConfig
 from nsff.io import atomic_directory, write_json
-from nsff.priors.sfm_acceptance import Evidence, best, failure, faults, figures, verdict
+from nsff.priors.sfm_acceptance import Evidence, best, failure, faults, figures, only_turns, verdict
 from nsff.priors.sfm_features import FeatureDatabase, exhaustive_pairs, extract, sequential_pairs
 from nsff.priors.sfm_mapping import (
     START_FOCALS,
@@ -92,6 +93,8 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
                 quality, model = accepted[best([pair[0] for pair in accepted])]
                 break
             rejected += [quality for quality, _ in candidates]
+            if only_turns([quality for quality, _ in candidates], n, sfm):
+                raise failure(rejected, ladder.evidence(), sfm, tried)
         else:
             raise failure(rejected, ladder.evidence(), sfm, tried)
         database = ladder.database

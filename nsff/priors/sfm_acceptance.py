@@ -52,6 +52,11 @@ def faults(quality: Quality, n_frames: int, sfm: SfmConfig) -> list[Fault]:
     return found
 
 
+def only_turns(qualities: Sequence[Quality], n_frames: int, sfm: SfmConfig) -> bool:
+    """True if little parallax is all that is wrong with the candidates: further attempts would find no more of it."""
+    return bool(qualities) and all(faults(quality, n_frames, sfm) == ["little_parallax"] for quality in qualities)
+
+
 def best(qualities: Sequence[Quality]) -> int:
     """Index of the candidate with the least error among those with about the most points (POINTS_MARGIN).
 

@@ -48,11 +48,11 @@ class Quality:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps COLMAP's information and warnings out of the log."""
+    """Keeps COLMAP's own messages out of the log: a mapping that fails is told by the ladder."""
     import pycolmap
 
     level = pycolmap.logging.minloglevel
-    pycolmap.logging.minloglevel = 2
+    pycolmap.logging.minloglevel = 3
     try:
         yield
     finally:

@@ -161,7 +161,9 @@ def film(
         c, s = np.cos(angle), np.sin(angle)
         R = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
         poses.append(np.column_stack([R, -R @ centre]))
-    cameras = Cameras(np.tile(K, (len(poses), 1, 1)), np.array(poses), np.tile([2.0, 9.0], (len(poses), 1)), width, height)
+    cameras = Cameras(
+        np.tile(K, (len(poses), 1, 1)), np.array(poses), np.tile([2.0, 9.0], (len(poses), 1)), width, height
+    )
     v, u = np.mgrid[:height, :width] + 0.5
     rays = undistorted(np.stack([u - K[0, 2], v - K[1, 2]], -1) / focal, k)
     rays = np.concatenate([rays, np.ones((height, width, 1))], -1)

@@ -1,0 +1,114 @@
+"""Which reconstructions are accepted, which of several is taken, and the reasons of failure, on made-up figures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from nsff.config import SfmConfig
+from nsff.priors.sfm_acceptance import Evidence, best, failure, faults, only_turns, verdict
+from nsff.priors.sfm_mapping import Quality
+
+GOOD = Quality(
+    registered=24, points=3000, reprojection_error=0.5, rms_error=0.6, triangulation_angle=5.7, focal_ratio=288 / 320,
+    distortion=0.0, track_length=8.0,
+)  # fmt: skip
+EVIDENCE = Evidence(n_frames=24, features_per_image=1500, displacement=5.0, masked=True)
+
+
+def test_a_good_model_is_accepted():
+    assert faults(GOOD, 24, SfmConfig()) == []
+    assert verdict(GOOD, 24, SfmConfig())[0] == "good"
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"focal_ratio": 168 / 320}, "focal_length"),  # what defaults of COLMAP found for the demo clip (288 is true)
+        ({"focal_ratio": 3.0}, "focal_length"),
+        ({"registered": 22}, "few_registered"),
+        ({"triangulation_angle": 0.9}, "little_parallax"),
+        ({"reprojection_error": 1.6}, "reprojection_error"),
+    ],
+)
+def test_one_fault_rejects(change: dict, fault: str):
+    assert faults(replace(GOOD, **change), 24, SfmConfig()) == [fault]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"focal_ratio": 193 / 320},  # 0.603
+        {"registered": 23},  # 95.8 %
+        {"triangulation_angle": 4.0},  # davis-train, which is good
+        {"triangulation_angle": 1.0},
+        {"reprojection_error": 1.5},
+    ],
+)
+def test_just_within_the_bounds(change: dict):
+    assert faults(replace(GOOD, **change), 24, SfmConfig()) == []
+
+
+def test_a_known_focal_length_is_not_judged():
+    odd = replace(GOOD, focal_ratio=168 / 320)
+    assert faults(odd, 24, SfmConfig(focal=168.0)) == []
+    assert faults(odd, 24, SfmConfig(focal_range=(0.5, 1.0))) == []
+
+
+def test_frames_then_points_then_error():
+    fewer = replace(GOOD, registered=23, points=9000, rms_error=0.1)
+    rough = replace(GOOD, points=3300, rms_error=0.9)
+    sparse = replace(GOOD, points=2900, rms_error=0.2)  # less than 90 % of 3300
+    assert best([fewer, rough, GOOD, sparse]) == 2
+    assert best([fewer, rough]) == 1
+    assert best([replace(GOOD, points=100), rough]) == 1
+    with pytest.raises(ValueError):
+        best([])
+
+
+def test_a_doubtful_model_says_why():
+    judgement, words = verdict(replace(GOOD, registered=23, triangulation_angle=1.5), 24, SfmConfig())
+    assert judgement == "doubtful"
+    assert "1 frames are not registered" in words and "little parallax" in words and "23 of 24" in words
+
+
+def test_only_little_parallax_ends_the_ladder():
+    turning = replace(GOOD, triangulation_angle=0.3)
+    assert only_turns([turning, turning], 24, SfmConfig())
+    assert not only_turns([turning, GOOD], 24, SfmConfig())
+    assert not only_turns([replace(turning, registered=5)], 24, SfmConfig())
+    assert not only_turns([], 24, SfmConfig())
+
+
+@pytest.mark.parametrize(
+    ("qualities", "evidence", "reason", "numbers", "remedy"),
+    [
+        ([], replace(EVIDENCE, features_per_image=13, displacement=None), "too little texture", "13 features", "lit"),
+        ([], replace(EVIDENCE, displacement=None), "too few registered", "no two frames", "stride"),
+        ([], replace(EVIDENCE, displacement=0.4), "too little parallax: the camera hardly moves", "0.4 px", "moving"),
+        ([], EVIDENCE, "too little parallax: frames match", "5.0 px", "moving position"),
+        ([replace(GOOD, triangulation_angle=0.31)], EVIDENCE, "the camera only turns", "0.31 degrees", "give cameras"),
+        (
+            [replace(GOOD, registered=9)],
+            EVIDENCE,
+            "too few registered: 9 of 24 frames, 95% needed",
+            "3000",
+            "input.end",
+        ),
+        (
+            [replace(GOOD, registered=4, triangulation_angle=0.2)],
+            EVIDENCE,
+            "too few registered: 4 of 24",
+            "0.20 degrees",
+            "coarse_masks",
+        ),
+        ([replace(GOOD, focal_ratio=0.525)], EVIDENCE, "implausible focal length: 0.53", "0.6 to 2.5", "sfm.focal"),
+        ([replace(GOOD, reprojection_error=2.2)], EVIDENCE, "reprojection error too large: 2.20", "1.5", "shutter"),
+    ],
+)
+def test_reasons(qualities: list, evidence: Evidence, reason: str, numbers: str, remedy: str):
+    error = failure(qualities, evidence, SfmConfig(), ["sequential global", "relaxed global"])
+    assert error.subject == "sfm"
+    assert reason in error.problem and numbers in error.problem and "relaxed global" in error.problem
+    assert remedy in error.remedy
