@@ -57,12 +57,13 @@ def line_chart(
         )
 
     body = []
-    for tick in nice_ticks(low_y, high_y, max(3, height // 45)):
+    ticks = log_ticks(low_y, high_y) if logarithmic else nice_ticks(low_y, high_y, max(3, height // 45))
+    for tick in ticks:
         y = place(low_x, tick)[1]
-        text = plain_number(10**tick) if logarithmic else plain_number(tick)
+        text = f"{10**tick:.3g}" if logarithmic else plain_number(tick)
         body.append(f'<line class="grid" x1="{left:.1f}" x2="{width - right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
         body.append(f'<text class="tick end" x="{left - 6:.1f}" y="{y + 3.5:.1f}">{text}</text>')
-    for tick in nice_ticks(low_x, high_x, max(2, width // 110)):
+    for tick in nice_ticks(low_x, high_x, max(2, width // 95)):
         x = place(tick, low_y)[0]
         body.append(f'<text class="tick middle" x="{x:.1f}" y="{height - bottom + 15:.1f}">{plain_number(tick)}</text>')
     for number, (name, line) in enumerate(lines):
@@ -104,6 +105,18 @@ def nice_ticks(low: float, high: float, most: int) -> list[float]:
     step = next(step * factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= most)
     first = math.ceil(low / step - 1e-9)
     return [round(k * step, 12) for k in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def log_ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Decimal logarithms of round numbers between 10**low and 10**high: tens alone, or also twos and fives, or more
+    where the range is short; at least two."""
+    for factors in ((1,), (1, 2, 5), tuple(range(1, 10)), tuple(k / 10 for k in range(10, 100))):
+        exponents = range(math.floor(low), math.ceil(high) + 1)
+        ticks = sorted(k + math.log10(f) for k in exponents for f in factors)
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) >= 2:
+            return ticks[:: -(-len(ticks) // most)]
+    return [low, high]
 
 
 def camera_plot(

@@ -25,7 +25,10 @@ def embed(image: Image, alt: str, caption: str = "", width: int = 320, quality: 
     if own > width:
         height = max(1, round(height * width / own))
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    ok, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    # Colour at full resolution: thin tinted outlines would fade otherwise.
+    sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling]
+    ok, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     if not ok:
         raise StageError("report", f"a picture of shape {image.shape} cannot be encoded", "report this")
     uri = "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")

@@ -139,7 +139,10 @@ def maps_section(material: Material) -> Section:
     def row(title: str, suffix: str, what: str, picture, note: str = "") -> None:
         """A row of maps; one that the model has no head for is named as absent."""
         if folder.exists() and not any(folder.glob(f"*_{suffix}")):
-            parts.parts.append(Absent(title, f"maps has no {suffix}: the field has no head for it"))
+            heads = {"features.npy": "features", "sal.png": "saliency"}
+            off = suffix in heads and not getattr(material.config.field, heads[suffix])
+            why = f", since field.{heads[suffix]} is false" if off else ""
+            parts.parts.append(Absent(title, f"maps has no {suffix}{why}"))
             return
         parts.strip(material, title, picture, what, "maps", folder, note, frames=shown)
 

@@ -122,7 +122,7 @@ def _benchmark(path: Path) -> tuple[float, str, str]:
 
 def duration(seconds: float) -> str:
     """3.2 s, 4 min 05 s, 2 h 07 min."""
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

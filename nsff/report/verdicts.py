@@ -112,19 +112,22 @@ def troubles(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return [verdict for verdict in verdicts if verdict.troubled]
 
 
-def number_texts(summary: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Names and values of a summary as texts: scalars as they are, lists of numbers by range and mean."""
+def number_texts(summary: Mapping[str, Any], prefix: str = "", parent: str = "") -> list[tuple[str, str]]:
+    """Names and values of a summary as texts: scalars as they are, lists of numbers by range and mean.
+
+    ``parent`` is the key above in nested summaries: in {"area_fractions": {"1": 0.1}} it tells what 0.1 is.
+    """
     texts: list[tuple[str, str]] = []
     for key, value in summary.items():
         if key in ("verdict", "words"):
             continue
         name = f"{prefix}{_name(key)}"
         if isinstance(value, Mapping):
-            texts += number_texts(value, f"{name}: ") if value else [(name, "none")]
+            texts += number_texts(value, f"{name}: ", str(key)) if value else [(name, "none")]
         elif isinstance(value, (list, tuple)):
             texts.append((name, _list_text(key, value)))
         else:
-            texts.append((name, value_text(key, value)))
+            texts.append((name, value_text(f"{parent} {key}".strip(), value)))
     return texts
 
 
@@ -155,7 +158,9 @@ def value_text(key: str, value: Any) -> str:
             return str(value)
         if isinstance(value, float) and 0 <= value <= 1 and any(word in key for word in FRACTIONS):
             return f"{100 * value:.1f} %"
-        unit = next((unit for word, unit in UNITS.items() if key == word or key.endswith(f"_{word}")), "")
+        unit = next(
+            (unit for word, unit in UNITS.items() if key.split()[-1:] == [word] or key.endswith(f"_{word}")), ""
+        )
         return f"{plain_number(value)} {unit}".rstrip()
     return str(value)
 

@@ -1,0 +1,53 @@
+"""The page over all scenes: numbers of scores.csv, links that lead somewhere, scenes that are not done."""
+
+import shutil
+
+import pandas as pd
+
+from nsff.report.overview import run_overview
+from nsff.scene import Scene
+
+
+def test_numbers_are_those_of_the_scores(scene, read_page):
+    out = scene.root.parent / "index.html"
+    scene.report_path.write_text("page")
+    run_overview([scene.root], out)
+    page = read_page(out)
+    assert page.faults == []
+    table = pd.read_csv(scene.scores_path)
+
+    def value(protocol, variant, split, metric):
+        keys = {"protocol": protocol, "variant": variant, "split": split, "metric": metric}
+        return float(table.loc[(table[list(keys)] == pd.Series(keys)).all(axis=1), "value"].item())
+
+    full, dynamic = (value("views", "aligned", split, "psnr") for split in ("full", "dynamic"))
+    assert f"psnr {full:.2f} / {dynamic:.2f}" in page.text
+    assert f"ssim {value('views', 'aligned', 'full', 'ssim'):.4f}" in page.text
+    assert f"jaccard {value('masks', 'crf', 'full', 'jaccard'):.4f}" in page.text
+    assert "20.12" not in page.text  # raw, where there is aligned
+    assert "! Coarse motion masks: doubtful" in page.text
+    assert "✕ Structure from motion: poor" in page.text
+    assert "8 to look at" in page.text
+
+
+def test_links_and_thumbnails(complete, tmp_path, read_page, decode):
+    results = tmp_path / "results"
+    names = ["plain", "with space & <é>", "unfinished"]
+    for name in names[:2]:
+        shutil.copytree(complete, results / name)
+        (results / name / "report.html").write_text("page")
+    (results / "unfinished").mkdir()
+    run_overview([results / name for name in names], results / "index.html")
+    page = read_page(results / "index.html")
+    assert page.faults == []
+    assert [a["href"] for a in page.all("a")][1:] == [
+        "plain/report.html",
+        "with%20space%20%26%20%3C%C3%A9%3E/report.html",
+    ]
+    assert all(name in page.text for name in names)
+    assert "unfinished (no page yet)" in page.text
+    assert "none: scores.csv: missing" in page.text
+    pictures = page.all("img")
+    assert len(pictures) == 2
+    assert all(picture["alt"] for picture in pictures)
+    assert decode(pictures[0]["src"]).shape == Scene(results / "plain").frame(0).shape

@@ -1,0 +1,254 @@
+"""The page of a scene: whole, self-contained, true to the files, and honest about what is absent."""
+
+import base64
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from nsff.config import resolve_scene
+from nsff.report import movies
+from nsff.report.page import run_report
+from nsff.report.stages import STAGES
+from nsff.scene import Scene
+
+
+@pytest.fixture(scope="module")
+def page(complete, config, read_page):
+    run_report(Scene(complete), config)
+    return read_page(complete / "report.html")
+
+
+def test_well_formed(page):
+    assert page.faults == []
+    assert page.source.startswith("<!doctype html>")
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids)) > 10
+    for link in page.all("a"):
+        assert link["href"].startswith("#")
+        assert link["href"][1:] in ids
+
+
+def test_self_contained(page):
+    """Nothing is loaded from elsewhere: every address is in the page itself."""
+    for tag, attributes in page.tags:
+        for key in ("src", "href", "poster", "data", "action", "srcset"):
+            if key in attributes:
+                assert attributes[key].startswith(("data:", "#")), (tag, attributes[key][:80])
+    styles = re.findall(r"<style>.*?</style>", page.source, re.S)
+    assert len(styles) == 1
+    assert "url(" not in styles[0] and "@import" not in styles[0]
+    assert not re.search(r"https?://", page.source)
+
+
+def test_everyone_can_read_it(page):
+    """Pictures, drawings and videos are described, and light and dark are both provided for."""
+    assert len(page.all("img")) > 20
+    assert all((attributes.get("alt") or "").strip() for attributes in page.all("img"))
+    for tag in ("svg", "video"):
+        assert page.all(tag)
+        assert all((attributes.get("aria-label") or "").strip() for attributes in page.all(tag))
+    assert page.all("html") == [{"lang": "en"}]
+    assert "prefers-color-scheme: dark" in page.source
+    assert all("controls" in attributes for attributes in page.all("video"))
+
+
+def test_verdict_of_every_stage(page, complete):
+    section = page.part('<section id="verdicts"', "</section>")
+    for stage in STAGES:
+        words = json.loads((complete / "summaries" / f"{stage.name}.json").read_text())["words"]
+        assert words in section
+        assert stage.title in section
+    assert section.count("good") == 9
+    assert section.count("! doubtful") == 4
+    assert section.count("✕ poor") == 4
+    assert "some fraction 50.0 %" in section
+
+
+def test_box_lists_what_went_wrong_in_order(page):
+    box = page.part('id="wrong"', '<section id="verdicts"')
+    bad = ["coarse_masks", "sfm", "depth", "features", "render_time", "render_spacetime", "postprocess", "crf"]
+    places = [box.index(f"The words of {stage} & its <numbers>.") for stage in bad]
+    assert places == sorted(places)
+    assert "The words of flow" not in box
+    assert box.count("Likely cause") == box.count("What to do") == len(bad)
+    titles = {stage.name: stage.title for stage in STAGES}
+    # Features build on cameras, which build on structure from motion, which is poor here.
+    assert f"{titles['coarse_masks']}, {titles['sfm']} above are not good" in box
+
+
+def test_nothing_went_wrong(scene, config, read_page, set_verdict):
+    for stage in STAGES:
+        set_verdict(scene, stage.name, "good")
+    run_report(scene, config)
+    box = read_page(scene.report_path).part('id="wrong"', '<section id="verdicts"')
+    assert box == "What went wrong Nothing: every stage calls its result good."
+
+
+def test_scores_are_those_of_the_file(page, scores):
+    section = page.part('<section id="scores"', "</section>")
+    decimals = {"psnr": 2, "count": 0, "count_masks": 0}
+    for _, variant, _, metric, value in scores:
+        assert variant in section
+        assert f"{value:.{decimals.get(metric, 4)}f}" in section
+    assert "whole picture moving parts only" in section
+    assert "23.25" in section  # of a single view
+    assert "views: 24.38 dB (aligned), 17.62 dB where it moves" in page.text
+
+
+def test_times_settings_versions(page):
+    text = page.part('<section id="provenance"', "</section>")
+    assert "2 min 05 s" in text and "512" in text and "1.5" in text
+    assert "2 min 08 s" in text  # 125 s and 2.5 s together
+    assert "numpy" in text and np.__version__ in text
+    settings = page.part('<section id="settings"', "</section>")
+    assert "train.steps 30" in settings
+    assert "max_clusters: 24" in settings
+
+
+def test_pictures_show_the_files(page, complete, decode):
+    first = next(a for a in page.all("img") if a["alt"] == "input frame, frame 0")
+    shown = decode(first["src"]).astype(float)
+    differences = [np.abs(shown - Scene(complete).frame(i)).mean() for i in range(4)]
+    assert differences[0] < 6 < min(differences[1:])  # JPEG of a noisy texture
+    video = (complete / "renders" / "view.mp4").read_bytes()
+    assert f'src="data:video/mp4;base64,{base64.b64encode(video).decode()}"' in page.source
+
+
+def test_size(complete):
+    assert (complete / "report.html").stat().st_size < 1_000_000
+
+
+def test_names_are_escaped(complete, config, tmp_path, read_page, set_verdict):
+    odd = "a<b>\"'&é <script>alert(1)</script>".replace("/", "∕")
+    scene = Scene(shutil.copytree(complete, tmp_path / odd))
+    set_verdict(scene, "flow", "poor", "</div><script>alert(2)</script> & more")
+    manifest = json.loads(scene.manifest_path.read_text())
+    manifest["source"]["path"] = '"><img src=x onerror=alert(3)>'
+    scene.manifest_path.write_text(json.dumps(manifest))
+    run_report(scene, config)
+    page = read_page(scene.report_path)
+    assert page.faults == []
+    assert len(page.all("script")) == 1  # the page's own
+    assert not any("onerror" in attributes for attributes in page.all("img"))
+    for text in (odd, "</div><script>alert(2)</script> & more", '"><img src=x onerror=alert(3)>'):
+        assert text in page.text
+
+
+ABSENT = [
+    {
+        "frames": "Frames is not shown: frames is not there",
+        "points.npz": "Points of the scene is not shown: points.npz is missing",
+        "depth": "Inverse depth is not shown",
+        "model": "Curves of the training is not shown",
+        "clusters": "Clusters after merging is not shown",
+        "score_pictures": "Contact sheets is not shown",
+        "benchmarks": "Time of each stage is not shown",
+    },
+    {
+        "flow": "Flow to the next frame is not shown",
+        "motion_masks": "Motion masks, from the cameras is not shown",
+        "features": "Saliency is not shown",
+        "renders": "Video: both move is not shown: renders/spacetime.mp4 is not there",
+        "masks": "Objects before the CRF is not shown",
+        "scores.csv": "Scores is not shown: scores.csv: missing",
+        "summaries": "No summary: the stage has not run",
+    },
+    {
+        "coarse_masks": "Coarse masks, before cameras are known is not shown",
+        "cameras.json": "Camera path is not shown",
+        "maps": "Weight of the dynamic field is not shown",
+        "masks_crf": "Objects after the CRF is not shown",
+    },
+    {"manifest.json": "Facts about the source is not shown: manifest.json: missing"},
+]
+
+
+@pytest.mark.parametrize("gone", ABSENT, ids=lambda gone: next(iter(gone)))
+def test_absent_parts_are_named(scene, config, read_page, gone):
+    for name in gone:
+        path = scene.root / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    run_report(scene, config)
+    page = read_page(scene.report_path)
+    assert page.faults == []
+    for said in gone.values():
+        assert said in page.text
+
+
+def test_empty_folder(tmp_path, config, read_page):
+    run_report(Scene(tmp_path / "nothing"), config)
+    page = read_page(tmp_path / "nothing" / "report.html")
+    assert page.faults == []
+    assert "no frames yet; not scored" in page.text
+    assert page.all("img") == []
+
+
+DAMAGED = [
+    {
+        "frames/00000.png": "00000.png: not readable as an image",
+        "flow/00000_fwd.npz": "00000_fwd.npz: corrupt",
+        "depth/00003.npz": "00003.npz: corrupt",
+        "model/history.csv": "history.csv: not readable as a history",
+        "maps/views.json": "views.json: not readable as JSON",
+        "renders/view.mp4": "view.mp4: not readable as a video",
+        "scores.csv": "scores.csv: ",
+        "score_pictures/per_view.csv": "per_view.csv: ",
+        "summaries/train.json": "Its summary cannot be read",
+        "benchmarks/train.tsv": "train.tsv: not readable as a benchmark",
+    },
+    {"cameras.json": "cameras.json: not readable as JSON", "points.npz": "Camera path is not shown"},
+    {"manifest.json": "manifest.json: not readable as JSON", "summaries/crf.json": "Its summary cannot be read"},
+]
+
+
+@pytest.mark.parametrize("damaged", DAMAGED, ids=lambda damaged: next(iter(damaged)))
+def test_damaged_files_are_named(scene, config, read_page, damaged):
+    for name in damaged:
+        (scene.root / name).write_bytes(b"\x00nonsense")
+    run_report(scene, config)
+    page = read_page(scene.report_path)
+    assert page.faults == []
+    for said in damaged.values():
+        assert said in page.text
+
+
+def test_without_truth(scene, read_page):
+    scene.scores_path.write_text("scene,protocol,variant,split,metric,value\n")
+    run_report(scene, resolve_scene("tiny", {"input": {"path": "clip.mp4"}}, "demo", {}))
+    page = read_page(scene.report_path)
+    assert "Scores is not shown: no evaluation is configured" in page.text
+
+
+def test_without_features(scene, read_page):
+    """Stages that the settings leave out are called so, and are no trouble."""
+    for folder in ("features", "clusters", "masks", "masks_crf"):
+        shutil.rmtree(scene.root / folder)
+    for stage in ("features", "cluster", "postprocess", "crf", "render_view"):
+        (scene.summaries_dir / f"{stage}.json").unlink()
+    own = {"input": {"path": "c"}, "field": {"features": False, "saliency": False}, "render": {"paths": ["time"]}}
+    run_report(scene, resolve_scene("tiny", own, "demo", {}))
+    page = read_page(scene.report_path)
+    assert "Not run: field.features is false" in page.part('<section id="verdicts"', "</section>")
+    assert "Not run: render.paths does not name it" in page.text
+    box = page.part('id="wrong"', '<section id="verdicts"')
+    assert "Object masks" not in box
+
+
+def test_large_videos_are_embedded_smaller(scene, config, read_page, monkeypatch):
+    original = scene.renders_dir.joinpath("view.mp4").stat().st_size
+    monkeypatch.setattr(movies, "LARGEST", original * 4 // 5)
+    run_report(scene, config)
+    page = read_page(scene.report_path)
+    assert "in full size: renders/view.mp4" in page.text
+    videos = [attributes["src"] for attributes in page.all("video")]
+    assert all(len(base64.b64decode(v.split(",")[1])) <= original * 4 // 5 for v in videos)
+
+
+def test_videos_beside_the_page(scene, read_page):
+    own = {"input": {"path": "clip.mp4"}, "report": {"embed_videos": False, "frames": 1}}
+    run_report(scene, resolve_scene("tiny", own, "demo", {}))
+    sources = [attributes["src"] for attributes in read_page(scene.report_path).all("video")]
+    assert sources[:3] == ["renders/view.mp4", "renders/time.mp4", "renders/spacetime.mp4"]
