@@ -1,6 +1,8 @@
 """Which GPU a job may use: lock files share the devices of a machine between the jobs that run on it.
 
-Snakemake's resource ``gpu`` limits how many jobs run, but never tells a local job which device is its own.
+Snakemake's resource ``gpu`` limits how many jobs run, but never tells a local job which device is its own. A device is
+held by an exclusive lock (flock) on a file of its name, which the kernel frees when its holder dies, however it dies:
+a lock file that is merely there means nothing. Jobs of one user share the files' folder.
 """
 
 from __future__ import annotations
@@ -15,54 +17,111 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from nsff.errors import StageError
+
+ALLOWED = "CUDA_VISIBLE_DEVICES"
+HELD = "NSFF_GPU_HELD"
+"""Names the device that this process, or the one that started it, already holds."""
+
 
 def visible_devices() -> list[str]:
     """Identifiers that CUDA_VISIBLE_DEVICES allows, or all devices that nvidia-smi lists; empty without a GPU."""
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed is not None:
-        return [part.strip() for part in allowed.split(",") if part.strip() and part.strip() != "-1"]
+    allowed = os.environ.get(ALLOWED)
+    if allowed is None:
+        return [index for index, _ in _installed()]
+    devices: list[str] = []
+    for part in (piece.strip() for piece in allowed.split(",")):
+        # CUDA reads up to the first entry that names no device.
+        if not part or part.startswith("-"):
+            break
+        devices.append(part)
+    return devices
+
+
+def _installed() -> list[tuple[str, str]]:
+    """(index, UUID) of all devices, in nvidia-smi's order; empty where it is missing or fails."""
     if shutil.which("nvidia-smi") is None:
         return []
-    found = subprocess.run(["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True)
-    return found.stdout.split() if found.returncode == 0 else []
+    try:
+        found = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    lines = found.stdout.splitlines() if found.returncode == 0 else []
+    return [(parts[0].strip(), parts[1].strip()) for line in lines if len(parts := line.split(",")) == 2]
 
 
 @contextlib.contextmanager
 def acquire_device(folder: Path | None = None, poll: float = 2.0, patience: float = 24 * 3600) -> Iterator[str | None]:
     """Holds one free device for this process: sets CUDA_VISIBLE_DEVICES to it, and yields its identifier.
 
-    Must be entered before CUDA is initialised. Waits while all devices are taken, at most ``patience`` seconds (then
-    TimeoutError). The kernel frees the lock of a process that dies. Without a GPU nothing happens, and None is
-    yielded. Under a cluster's own allocation (SLURM_JOB_ID) the devices given are the job's own, and are taken as
-    they are.
+    Must be entered before CUDA is initialised. Waits while all devices are taken, looking every ``poll`` seconds, at
+    most ``patience`` seconds; then StageError. Without a GPU nothing happens, and None is yielded. What a holder calls
+    or starts uses the holder's device. Within a cluster's allocation (SLURM_JOB_ID) its devices are shared among the
+    jobs of that allocation alone. ``folder`` holds the lock files.
     """
     devices = visible_devices()
-    if not devices or "SLURM_JOB_ID" in os.environ:
-        yield devices[0] if devices else None
+    if not devices:
+        yield None
+        return
+    if os.environ.get(HELD) in devices:
+        yield os.environ[HELD]
         return
     folder = folder or Path(tempfile.gettempdir()) / f"nsff-gpus-{os.getuid()}"
     folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as held:
+        device = _wait(devices, folder, poll, patience, held)
+        values = {ALLOWED: device, HELD: device}
+        if ALLOWED not in os.environ:
+            # The index is nvidia-smi's, which counts in the order of the bus; CUDA's default is by speed.
+            values["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+        held.enter_context(_environment(values))
+        yield device
+
+
+def _wait(devices: list[str], folder: Path, poll: float, patience: float, held: contextlib.ExitStack) -> str:
+    """The first device whose lock is free; ``held`` keeps its file open."""
+    # The same device may be named by its index here and by its UUID there.
+    uuids = dict(_installed())
+    allocation = os.environ.get("SLURM_JOB_ID")
+    names = {device: f"slurm-{allocation}-{device}" if allocation else uuids.get(device, device) for device in devices}
     started, told = time.monotonic(), False
     while True:
         for device in devices:
-            with (folder / f"{device}.lock".replace("/", "_")).open("w") as handle:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                before = os.environ.get("CUDA_VISIBLE_DEVICES")
-                os.environ["CUDA_VISIBLE_DEVICES"] = device
-                try:
-                    yield device
-                finally:
-                    if before is None:
-                        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-                    else:
-                        os.environ["CUDA_VISIBLE_DEVICES"] = before
-                return
+            handle = (folder / (names[device].replace("/", "_") + ".lock")).open("a")
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.close()
+                continue
+            held.enter_context(handle)
+            return device
         if time.monotonic() - started > patience:
-            raise TimeoutError(f"no free GPU among {', '.join(devices)} for {patience:.0f} s")
+            raise StageError(
+                f"GPU {', '.join(devices)}",
+                f"taken by other jobs for {patience:.0f} s",
+                f"wait for them, allow other devices in {ALLOWED}, or set train.device to cpu",
+            )
         if not told:
             print(f"waiting for a free GPU ({', '.join(devices)} are taken)", flush=True)
             told = True
         time.sleep(poll)
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Sets environment variables, and puts back what was there."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
