@@ -7,6 +7,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOMS = ("fields", "rendering", "training")
@@ -52,12 +53,29 @@ def check(root: Path) -> int:
 
 def state(root: Path) -> str:
     """'current', or what is wrong with the record."""
-    if not (root / RECORD).exists():
+    path = root / RECORD
+    if not path.exists():
         return f"{RECORD} does not exist: the GPU code was never tested; run `make gpu-check` on a GPU machine"
-    record = json.loads((root / RECORD).read_text())
-    if record["code"] != code_hash(root):
-        return f"{RECORD} is STALE: fields, rendering or training changed since {record['date']}; run `make gpu-check`"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        date, code = record["date"], record["code"]
+    except (ValueError, KeyError, TypeError) as error:
+        return f"{RECORD} is not a record ({type(error).__name__}: {error}); run `make gpu-check` on a GPU machine"
+    if code != code_hash(root):
+        return f"{RECORD} is STALE: fields, rendering or training changed since {date}; run `make gpu-check`"
     return "current"
+
+
+def report(root: Path, write: Callable[..., None], rule: Callable[..., None]) -> None:
+    """Says it where the record is not current: ``rule(sign, title)`` draws a line across, ``write(text)`` a line.
+
+    Both take colours as pytest's TerminalReporter does, whose write_line and write_sep they usually are.
+    """
+    found = state(root)
+    if found != "current":
+        rule("!", "GPU CODE IS NOT TESTED AS IT IS", red=True, bold=True)
+        write(found, red=True)
+        rule("!", red=True, bold=True)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,13 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """GPU code rots unseen: whichever tests ran, the last lines say so where the record of its tests is stale."""
+    from nsff import gpu_check
+
+    gpu_check.report(ROOT, terminalreporter.write_line, terminalreporter.write_sep)
+
+
 @pytest.fixture(scope="session")
 def repo() -> Path:
     """The repository root."""

@@ -1,32 +1,80 @@
-"""GPU code rots unseen: says loudly when the record of its tests is stale."""
+"""GPU code rots unseen: the tests say loudly, and without failing, when the record of its tests is stale or missing."""
 
-import warnings
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 
 from nsff import gpu_check
 
 
-def test_record_of_gpu_tests(repo):
-    found = gpu_check.state(repo)
-    if found != "current":
-        warnings.warn(f"\n{'!' * 100}\n{found}\n{'!' * 100}", stacklevel=1)
-
-
-def test_the_hash_sees_code(tmp_path):
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with GPU rooms and this repository's hook, and one test that passes."""
     for room in gpu_check.ROOMS:
         (tmp_path / "nsff" / room).mkdir(parents=True)
-    file = tmp_path / "nsff" / "fields" / "a.py"
-    file.write_text("x = 1\n")
-    first = gpu_check.code_hash(tmp_path)
-    (tmp_path / "nsff" / "fields" / "note.txt").write_text("not code")
-    assert gpu_check.code_hash(tmp_path) == first
-    file.write_text("x = 2\n")
-    assert gpu_check.code_hash(tmp_path) != first
-
-
-def test_a_missing_or_stale_record_is_said(tmp_path):
-    for room in gpu_check.ROOMS:
-        (tmp_path / "nsff" / room).mkdir(parents=True)
-    assert "never tested" in gpu_check.state(tmp_path)
+    (tmp_path / "nsff" / "fields" / "a.py").write_text("x = 1\n")
     (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "gpu_check.json").write_text('{"date": "2026-01-01", "code": "0"}')
-    assert "STALE" in gpu_check.state(tmp_path)
+    return tmp_path
+
+
+def write_record(project: Path, text: str | None = None) -> None:
+    record = {"date": "2026-01-01", "code": gpu_check.code_hash(project)}
+    (project / gpu_check.RECORD).write_text(json.dumps(record) if text is None else text)
+
+
+def said(project: Path) -> str:
+    lines: list[str] = []
+    gpu_check.report(
+        project, lambda text, **_: lines.append(text), lambda sign, title="", **_: lines.append(3 * sign + title)
+    )
+    return "\n".join(lines)
+
+
+def test_the_hash_sees_code(project: Path) -> None:
+    file = project / "nsff" / "fields" / "a.py"
+    first = gpu_check.code_hash(project)
+    (project / "nsff" / "fields" / "note.txt").write_text("not code")
+    assert gpu_check.code_hash(project) == first
+    file.write_text("x = 2\n")
+    second = gpu_check.code_hash(project)
+    assert second != first
+    file.rename(file.with_name("b.py"))
+    assert gpu_check.code_hash(project) not in (first, second)
+
+
+def test_a_current_record_is_not_mentioned(project: Path) -> None:
+    write_record(project)
+    assert gpu_check.state(project) == "current"
+    assert said(project) == ""
+
+
+def test_a_missing_or_stale_record_is_said(project: Path) -> None:
+    assert "never tested" in said(project)
+    write_record(project)
+    (project / "nsff" / "training" / "new.py").write_text("y = 1\n")
+    assert "is STALE: fields, rendering or training changed since 2026-01-01" in said(project)
+    assert said(project).startswith("!!!GPU CODE IS NOT TESTED AS IT IS\n")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"date": "2026-01-01"}'])
+def test_a_damaged_record_is_said(project: Path, text: str) -> None:
+    write_record(project, text)
+    assert "is not a record" in said(project)
+
+
+def test_pytest_says_it_last_and_passes(repo: Path) -> None:
+    """The hook in tests/conftest.py, in a run of its own."""
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_gpu_check.py", "-k", "hash_sees"],
+        cwd=repo, capture_output=True, text=True,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stdout
+    assert "1 passed" in found.stdout
+    state = gpu_check.state(repo)
+    assert (state in found.stdout) == (state != "current")
+    assert ("GPU CODE IS NOT TESTED AS IT IS" in found.stdout) == (state != "current")

@@ -7,6 +7,7 @@ points a frame sees. A frame that was not registered gets a pose between its nei
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -90,7 +91,7 @@ def _given(scene: Scene, canonical: CanonicalConfig, frame_size: tuple[int, int]
 def _estimated(scene: Scene, canonical: CanonicalConfig, frame_size: tuple[int, int], work: Path) -> Views:
     sparse = scene.sfm_dir / "sparse"
     reconstruction = _read(sparse)
-    lens = next(iter(reconstruction.cameras.values()))
+    lens = copy.deepcopy(next(iter(reconstruction.cameras.values())))
     if (lens.height, lens.width) != frame_size:
         raise StageError(
             sparse,

@@ -136,8 +136,9 @@ def frame_map(lens: Any, frame_size: tuple[int, int], resize_height: int, pinhol
         import pycolmap
 
         pinhole = pycolmap.undistort_camera(_options(), lens)
+    # Undistorted pictures may be larger than frames; canonical ones have no more rows than either.
     size = (int(pinhole.height), int(pinhole.width))
-    return FrameMap(frame_size, canonical_size(size, resize_height), lens, pinhole)
+    return FrameMap(frame_size, canonical_size(size, min(resize_height, frame_size[0])), lens, pinhole)
 
 
 def canonical_size(size: tuple[int, int], resize_height: int) -> tuple[int, int]:

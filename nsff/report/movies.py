@@ -29,7 +29,8 @@ WIDTH = 960
 def embed_video(path: Path, title: str, note: str, embedded: bool, root: Path) -> Video:
     """A video of a page that lies in ``root``. Raises StageError where the file is no video."""
     try:
-        with imageio.get_reader(path, format="FFMPEG") as reader:  # type: ignore[attr-defined]
+        reader: Any = imageio.get_reader(path, format="FFMPEG")
+        with reader:
             meta = reader.get_meta_data()
     except (OSError, ValueError, IndexError, RuntimeError) as error:
         raise StageError(path, f"not readable as a video ({_first_line(error)})", "delete it and run again") from None
@@ -49,7 +50,8 @@ def embed_video(path: Path, title: str, note: str, embedded: bool, root: Path) -
 def smaller_copy(path: Path, factor: float) -> bytes:
     """The video with sides scaled by ``factor``, and again smaller until it is under ``LARGEST``."""
     while True:
-        with imageio.get_reader(path, format="FFMPEG") as reader:  # type: ignore[attr-defined]
+        reader: Any = imageio.get_reader(path, format="FFMPEG")
+        with reader:
             data = encode((np.asarray(frame) for frame in reader), reader.get_meta_data()["fps"], factor)
         if len(data) <= LARGEST or factor < 0.1:
             return data

@@ -9,7 +9,7 @@ from nsff.report.charts import camera_plot, path_length
 from nsff.report.content import Absent, Drawing, Drawings, Part, Section, Strip, facts
 from nsff.report.gather import Material, Parts
 from nsff.report.pictures import colour_map, colour_range, embed
-from nsff.report.verdicts import plain_number
+from nsff.report.verdicts import plain_number, value_text
 from nsff.scene import Scene
 
 
@@ -52,11 +52,24 @@ def _camera_facts(scene: Scene) -> list[tuple[str, str]]:
     origin = "came with the source" if (scene.manifest.get("given") or {}).get("cameras") else "structure from motion"
     return [
         ("cameras", f"{len(cameras)}, {origin}"),
+        *_sfm_facts(scene),
         ("canonical size", f"{cameras.width}×{cameras.height} pixels"),
         ("focal length", f"{cameras.focal:.1f} px: {fov:.1f} degrees across"),
         ("length of the path", f"{plain_number(path_length(cameras))} scene units"),
         ("depth of the visible scene", f"{plain_number(float(near))} to {plain_number(float(far))} scene units"),
     ]
+
+
+def _sfm_facts(scene: Scene) -> list[tuple[str, str]]:
+    """What structure from motion says of itself, as far as it does."""
+    summary = scene.summary("sfm") or {}
+    pairs = []
+    if "registered" in summary:
+        pairs.append(("registered", f"{summary['registered']} of {summary.get('n_frames', scene.n_frames)} frames"))
+    for key in ("points", "reprojection_error", "triangulation_angle"):
+        if summary.get(key) is not None:
+            pairs.append((key.replace("_", " "), value_text(key, summary[key])))
+    return pairs
 
 
 def depth_section(material: Material) -> Section:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Integer, UInt8
 
-from nsff.decompose.colours import COLOURS, N_COLOURS, colour_labels, overlay
+from nsff.decompose.colours import N_COLOURS, PALETTE, colour_labels, overlay
 from nsff.io import read_image, read_mask
 from nsff.report.charts import Series, line_chart
 from nsff.report.content import Absent, Cell, Drawing, Part, Section, Table, Videos
@@ -118,7 +118,7 @@ def _numbers(scene: Scene) -> list[Part]:
 
 def label_colour(label: int) -> str:
     """The colour of a label as #rrggbb."""
-    r, g, b = (round(255 * v) for v in COLOURS[(label - 1) % N_COLOURS])
+    r, g, b = PALETTE[(label - 1) % N_COLOURS].tolist()
     return f"#{r:02x}{g:02x}{b:02x}"
 
 

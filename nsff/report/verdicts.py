@@ -36,6 +36,10 @@ UNITS = {
     "mean_magnitude": "px",
     "reprojection_error": "px",
     "focal": "px",
+    "epipolar_residual": "px",
+    "largest_shift": "px",
+    "triangulation_angle": "degrees",
+    "degrees": "degrees",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -37,7 +38,7 @@ TINY: dict[str, Any] = {
     "sampling": {"samples": 8, "coarse_samples": 8},
     "losses": {"decay_steps": 10},
     "train": {
-        "device": "cpu", "steps": 30, "rays": 64, "motion_rays": 16, "warp_rays": 16, "log_every": 10,
+        "device": "cpu", "steps": 20, "rays": 64, "motion_rays": 16, "warp_rays": 16, "log_every": 10,
         "checkpoint_every": 10, "tensorboard": False,
     },
     "render": {"frames": 4, "frame_rate": 4},
@@ -142,6 +143,33 @@ def new_project(server: SnakemakeServer, tmp_path_factory: pytest.TempPathFactor
     return lambda name="project": Project(tmp_path_factory.mktemp("workflow") / name, server)
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A project in which everything was run once, and how that ended. Not to be written into: take a copy."""
+
+    project: Project
+    ended: Ended
+    scene: str
+
+    def copy(self, folder: Path) -> Project:
+        """The same in a folder as deep as this one: scripts are known by their relative paths."""
+        copied = folder / self.project.folder.name
+        shutil.copytree(self.project.folder, copied, symlinks=True)
+        return Project(copied, self.project.server, self.project.config)
+
+
+@pytest.fixture(scope="session")
+def finished(new_project, dense_writer, truth_writer) -> Finished:
+    """The whole workflow on seven frames with given cameras; folders and scene have accents, spaces and quotes."""
+    project = new_project("l'été à moi")
+    clip = film()
+    dense_writer(project.folder / "clip n° 1", clip)
+    truth_writer(project.folder / "vérité (1)", clip)
+    evaluation = [{"protocol": protocol, "truth": "vérité (1)"} for protocol in ("views", "masks")]
+    project.configure({"été_1": {"input": {"path": "clip n° 1"}, "evaluation": evaluation}})
+    return Finished(project, project.snakemake(), "été_1")
+
+
 @pytest.fixture
 def project(new_project: Callable[..., Project]) -> Project:
     return new_project()
@@ -156,7 +184,7 @@ def room(time: float) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, int, boo
         (3.0 * z + 1.2 * y, 4.0 * x, 3.0 * z, 2, False),
         (3.0 * z - 2.2 * x, 3.0 * y, 3.0 * z, 3, False),
         (3.6 * z + 1.1 * x + 0.4 * y, 0.5 * x + 0.1 * z, 0.8 * y, 4, False),
-        (2.8 * z + (0.07 * time - 0.5) * x + 0.3 * y, 0.3 * x, 0.45 * y, 5, True),
+        (2.8 * z - 0.2 * x + (0.5 - 0.09 * time) * y, 0.4 * x, 0.4 * y, 5, True),  # up, across epipolar lines
     ]
 
 
