@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch: waiting threads sleep, as in scripts/_arguments.py
 ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))

@@ -169,8 +169,12 @@ def camera_plot(
         body.append(f'<path class="frustum" d="{"".join(edges)}"><title>camera of frame {i}</title></path>')
     path = place(local)
     body.append(f'<polyline class="line c0" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in path)}"/>')
+    spacing = float(np.median(np.linalg.norm(np.diff(path, axis=0), axis=1))) if len(path) > 1 else 9.0
+    radius = min(2.2, max(0.5, 0.35 * spacing))
     for i, (x, y) in enumerate(path):
-        body.append(f'<circle class="dot c0" cx="{x:.1f}" cy="{y:.1f}" r="2.2"><title>frame {i}</title></circle>')
+        body.append(
+            f'<circle class="dot c0" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"><title>frame {i}</title></circle>'
+        )
     for i, text in ((0, "first"), (len(path) - 1, "last")):
         # Below the path, where no frustum is.
         body.append(f'<text class="tick middle" x="{path[i][0]:.1f}" y="{path[i][1] + 15:.1f}">{text}</text>')

@@ -36,6 +36,10 @@ def _plots(scene: Scene) -> list[Part]:
         points, colours = arrays["xyz"].astype(np.float64), arrays["rgb"].astype(np.uint8)
     views = (("top", "From above"), ("side", "From behind and above"))
     drawings = [Drawing(title, camera_plot(title, scene.cameras, points, colours, view)) for view, title in views]
+    if len(points):
+        # Beside the scene a short path is a dot.
+        title = "The path alone, from above"
+        drawings.append(Drawing(title, camera_plot(title, scene.cameras, points[:0], colours[:0])))
     parts.append(Drawings("Camera path", drawings))
     if not len(points):
         why = "points.npz is empty" if scene.points_path.exists() else "points.npz is missing"
