@@ -243,7 +243,7 @@ def _summary(scene: Scene, views: Views, kept: float) -> dict[str, Any]:
         doubts.append("neighbouring frames show hardly any parallax, so cameras cannot be checked against flow")
     if views.filled:
         judgement = "poor" if judgement == "poor" else "doubtful"
-        doubts.append(f"frames {', '.join(map(str, views.filled))} have poses between their neighbours'")
+        doubts.append(f"not registered, with poses from their neighbours: frame {', '.join(map(str, views.filled))}")
     if doubts:
         words += " " + "; ".join(doubts).capitalize() + "."
     return {

@@ -79,9 +79,7 @@ def verdict(quality: Quality, n_frames: int, sfm: SfmConfig) -> tuple[str, str]:
     )
     doubts = []
     if quality.registered < n_frames:
-        doubts.append(
-            f"{n_frames - quality.registered} frames are not registered and get poses between their neighbours'"
-        )
+        doubts.append(f"not registered, and to get poses from their neighbours: {n_frames - quality.registered}")
     if quality.triangulation_angle < 2 * sfm.min_triangulation_angle:
         doubts.append("there is little parallax, so depths are uncertain: take a longer or wider camera path")
     if quality.reprojection_error > 0.7 * sfm.max_reprojection_error:
