@@ -1,0 +1,142 @@
+"""Camera and time paths against hand-computed poses and NSFF's formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from nsff.cameras import Cameras
+from nsff.errors import ConfigError
+from nsff.paths import (
+    bullet_time_offsets,
+    interpolate,
+    keyframe_path,
+    make_path,
+    offset,
+    slerp,
+    wander_offsets,
+)
+
+
+def cameras(count: int = 5, turn: float = 0.1) -> Cameras:
+    """Cameras at (i, 0, 0), turned by ``turn`` i radians about y, focal 80 + i, near 2."""
+    R = Rotation.from_rotvec(np.outer(turn * np.arange(count), [0, 1, 0])).as_matrix()
+    centres = np.stack([np.arange(count), np.zeros(count), np.zeros(count)], 1)
+    K = np.zeros((count, 3, 3))
+    K[:, 0, 0] = K[:, 1, 1] = 80.0 + np.arange(count)
+    K[:, 0, 2], K[:, 1, 2], K[:, 2, 2] = 50, 30, 1
+    poses = np.concatenate([R, -R @ centres[:, :, None]], axis=2)
+    return Cameras(K, poses, np.stack([np.full(count, 2.0), np.full(count, 8.0)], 1), 100, 60)
+
+
+def test_wander_by_hand():
+    np.testing.assert_allclose(wander_offsets(4, 3.0), [[0, 1, 1], [3, 0, 0], [0, -1, -1], [-3, 0, 0]], atol=1e-12)
+
+
+def test_bullet_time_by_hand():
+    found = bullet_time_offsets(6, 2.0, 4)
+    np.testing.assert_allclose(found[:5], [[0, 1, 0], [2, 0, 0], [0, -1, 0], [-2, 0, 0], [0, 1, 0]], atol=1e-12)
+    assert found.shape == (6, 3)
+
+
+def test_offset_is_nsff_pose_times_inverse():
+    # NSFF's poses are camera to world with OpenGL axes; the offset pose is c2w [I|o]^-1.
+    views = cameras()
+    o = np.array([0.3, -0.2, 0.5])
+    found = offset(views, np.tile(o, (5, 1)))
+    flip = np.diag([1.0, -1, -1, 1])
+    step = np.eye(4)
+    step[:3, 3] = o
+    for before, after in zip(views.camera_to_world, found.camera_to_world, strict=True):
+        opengl = np.vstack([before, [0, 0, 0, 1]]) @ flip
+        np.testing.assert_allclose(np.vstack([after, [0, 0, 0, 1]]) @ flip, opengl @ np.linalg.inv(step), atol=1e-12)
+
+
+def test_interpolation_passes_through_the_cameras():
+    views = cameras()
+    found = interpolate(views, np.arange(5.0))
+    np.testing.assert_allclose(found.world_to_camera, views.world_to_camera, atol=1e-12)
+    np.testing.assert_allclose(found.intrinsics, views.intrinsics)
+
+
+def test_interpolation_by_hand():
+    found = interpolate(cameras(), np.array([1.25, -3.0, 99.0]))
+    np.testing.assert_allclose(found.centres, [[1.25, 0, 0], [0, 0, 0], [4, 0, 0]], atol=1e-12)
+    turned = Rotation.from_rotvec([0, 0.125, 0]).as_matrix()
+    np.testing.assert_allclose(found.world_to_camera[0, :, :3], turned, atol=1e-12)
+    np.testing.assert_allclose(found.intrinsics[:, 0, 0], [81.25, 80, 84])
+
+
+def test_interpolation_of_one_camera():
+    found = interpolate(cameras(1), np.array([0.0, 0.7]))
+    np.testing.assert_allclose(found.world_to_camera, np.tile(cameras(1).world_to_camera, (2, 1, 1)))
+
+
+def test_slerp_takes_the_shortest_arc_at_constant_speed():
+    first = Rotation.from_euler("y", 170, degrees=True)
+    second = Rotation.from_euler("y", -170, degrees=True)
+    steps = np.linspace(0, 1, 5)
+    found = slerp(np.tile(first.as_matrix(), (5, 1, 1)), np.tile(second.as_matrix(), (5, 1, 1)), steps)
+    expected = Rotation.from_euler("y", 170 + 20 * steps[:, None], degrees=True).as_matrix()
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_view_path_moves_the_nearest_content_by_the_amplitude():
+    views = cameras(turn=0.0)
+    path = make_path("view", views, 60, 2, amplitude=12.0)
+    assert len(path) == 60 and (path.times == 2).all()
+    # A point on the axis of camera 2 at the near bound: at the widest it is seen `amplitude` pixels off (mean focal).
+    point = views.centres[2] + [0, 0, 2.0]
+    uv, _ = path.cameras.project(point[None])
+    assert np.abs(uv[:, 0, 0] - 50).max() == pytest.approx(12.0, rel=0.02)
+    # The loop is closed and starts right above and in front of the camera.
+    np.testing.assert_allclose(path.cameras.centres.mean(0), views.centres[2], atol=1e-9)
+
+
+def test_time_path_stays_and_runs_through_all_times():
+    path = make_path("time", cameras(), 9, None, amplitude=12.0)
+    np.testing.assert_allclose(path.times, np.linspace(0, 4, 9))
+    np.testing.assert_allclose(
+        path.cameras.world_to_camera, np.tile(cameras().world_to_camera[2], (9, 1, 1)), atol=1e-12
+    )
+
+
+def test_spacetime_path_follows_the_training_cameras():
+    still = make_path("spacetime", cameras(), 41, None, amplitude=0.0)
+    np.testing.assert_allclose(still.cameras.centres[:, 0], still.times, atol=1e-9)
+    moved = make_path("spacetime", cameras(), 41, None, amplitude=9.0)
+    away = np.linalg.norm(moved.cameras.centres - still.cameras.centres, axis=1)
+    m = 9.0 / 82 * 2 * 32 / 48
+    assert away.max() == pytest.approx(m, rel=0.02) and away.min() == pytest.approx(m / 2, rel=0.02)
+
+
+def test_one_frame():
+    path = make_path("spacetime", cameras(), 1, 3, amplitude=9.0)
+    assert path.times.tolist() == [3.0]
+
+
+@pytest.mark.parametrize("target", [-1, 5])
+def test_a_target_outside_the_clip(target: int):
+    with pytest.raises(ConfigError, match="frames 0 to 4"):
+        make_path("view", cameras(), 10, target, 12.0)
+
+
+def test_an_unknown_path_and_no_frames():
+    with pytest.raises(ConfigError, match="unknown path 'loop'"):
+        make_path("loop", cameras(), 10, 0, 12.0)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"render\.frames"):
+        make_path("view", cameras(), 0, 0, 12.0)
+
+
+def test_keyframes_by_hand():
+    views = cameras(3, turn=0.0)
+    path = keyframe_path(views, times=[4.0, 0.0, 2.0], keyframe_times=[0.0, 0.25, 1.0], frames=5)
+    np.testing.assert_allclose(path.cameras.centres[:, 0], [0, 1, 4 / 3, 5 / 3, 2], atol=1e-12)
+    np.testing.assert_allclose(path.times, [4, 0, 2 / 3, 4 / 3, 2], atol=1e-12)
+
+
+@pytest.mark.parametrize("moments", [[0.0, 0.5], [0.0, 0.5, 0.5], [0.0, 1.0, 0.5]])
+def test_bad_keyframes(moments: list):
+    with pytest.raises(ConfigError, match="keyframes"):
+        keyframe_path(cameras(3), [0, 1, 2], moments, 10)
