@@ -10,6 +10,7 @@ lies at about 1.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ import numpy as np
 
 from nsff.cameras import Cameras
 from nsff.config import SfmConfig
+from nsff.errors import StageError
 from nsff.io import atomic_directory, write_json
 from nsff.priors.sfm_acceptance import Evidence, best, failure, faults, figures, only_turns, verdict
 from nsff.priors.sfm_features import FeatureDatabase, exhaustive_pairs, extract, sequential_pairs
@@ -38,6 +40,11 @@ from nsff.scene import Scene
 ENLARGE = 1.5
 """Attempt `larger`: the working height grows by this factor."""
 
+LEAST_FRAMES = 3
+"""Global mapping keeps only points seen in three frames."""
+WORK = ".tmp-sfm-work-"
+"""Prefix of the folder for pictures and database while the stage runs."""
+
 Batch = tuple[str, bool, list[Any]]
 """A name for the log, whether angles were relaxed, and reconstructions."""
 
@@ -47,7 +54,7 @@ def run_sfm(scene: Scene, sfm: SfmConfig) -> None:
 
     Reads frames/, coarse_masks/ (left out of the features where sfm.use_masks) and given/. With given cameras there is
     nothing to do, and sfm/ holds the summary alone. Raises StageError with its reason (too little texture, too little
-    parallax, too few registered, implausible focal length, reprojection error too large), numbers and a remedy.
+    parallax, too few registered, implausible focal length, reprojection error too large, too few frames), numbers and a remedy.
     """
     given = scene.given_dir / "cameras.json"
     with atomic_directory(scene.sfm_dir) as folder:
@@ -67,9 +74,13 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
     """Climbs the ladder, writes the accepted model below ``folder``, and returns the summary."""
     start = time.monotonic()
     n = scene.n_frames
+    if n < LEAST_FRAMES:
+        raise StageError("sfm", f"too few frames: {n}", f"take at least {LEAST_FRAMES}, or give cameras")
     rejected: list[Quality] = []
     tried: list[str] = []
-    with tempfile.TemporaryDirectory(prefix=".tmp-sfm-work-", dir=scene.root) as work, quiet():
+    for left in scene.root.glob(f"{WORK}*"):  # of a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=WORK, dir=scene.root) as work, quiet():
         known = Known(sfm.focal is not None, sfm.distortion is not None)
         ladder = Ladder(scene, sfm, Path(work), known)
         for name, relaxed, reconstructions in ladder.batches():

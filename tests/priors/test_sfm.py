@@ -160,6 +160,21 @@ def test_unrelated_frames_do_not_register(filmed: SimpleNamespace, tmp_path: Pat
         run_sfm(scene, SfmConfig(image_height=240, attempts=["sequential"]))
 
 
+def test_two_frames_are_too_few(filmed: SimpleNamespace, tmp_path: Path):
+    scene = filmed.film(np.array([[0, 0, 0], [0.5, 0, 0]]), np.zeros(2)).save(tmp_path / "two")
+    with pytest.raises(StageError, match="too few frames: 2"):
+        run_sfm(scene, FAST)
+
+
+def test_what_a_killed_run_left_is_cleared(travelling: Any, tmp_path: Path):
+    scene = travelling.save(tmp_path / "left")
+    (scene.root / ".tmp-sfm-work-old").mkdir()
+    with pytest.raises(StageError):
+        write_image(scene.frames_dir / "00003.png", travelling.frames[3][:200])
+        run_sfm(scene, FAST)
+    assert not list(scene.root.glob(".tmp*"))
+
+
 def test_frames_of_two_sizes_are_named(travelling: Any, tmp_path: Path):
     scene = travelling.save(tmp_path / "sizes")
     write_image(scene.frames_dir / "00003.png", travelling.frames[3][:200])
