@@ -53,8 +53,9 @@ def run_sfm(scene: Scene, sfm: SfmConfig) -> None:
     """Writes sfm/ (sparse/*.bin at the ingested frame size, summary.json) as a whole and summaries/sfm.json.
 
     Reads frames/, coarse_masks/ (left out of the features where sfm.use_masks) and given/. With given cameras there is
-    nothing to do, and sfm/ holds the summary alone. Raises StageError with its reason (too little texture, too little
-    parallax, too few registered, implausible focal length, reprojection error too large, too few frames), numbers and a remedy.
+    nothing to do, and sfm/ holds the summary alone. Raises StageError with its reason (too few frames, too little
+    texture, too little parallax, too few registered, implausible focal length, reprojection error too large), numbers
+    and a remedy.
     """
     given = scene.given_dir / "cameras.json"
     with atomic_directory(scene.sfm_dir) as folder:
