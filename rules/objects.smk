@@ -72,7 +72,7 @@ rule crf:
     output:
         masks=report(
             directory("results/{scene}/masks_crf"),
-            patterns=["{name}.png"],
+            patterns=[r"{name,preview|colour/\d+}.png"],
             caption="../docs/captions/masks.rst",
             category="{scene}",
             labels={"what": "object masks", "path": "{name}"},

@@ -38,10 +38,10 @@ TINY: dict[str, Any] = {
     "sampling": {"samples": 8, "coarse_samples": 8},
     "losses": {"decay_steps": 10},
     "train": {
-        "device": "cpu", "steps": 20, "rays": 64, "motion_rays": 16, "warp_rays": 16, "log_every": 10,
-        "checkpoint_every": 10, "tensorboard": False,
+        "device": "cpu", "steps": 150, "rays": 64, "motion_rays": 16, "warp_rays": 16, "log_every": 50,
+        "checkpoint_every": 50, "tensorboard": False,
     },
-    "render": {"frames": 4, "frame_rate": 4},
+    "render": {"paths": ["spacetime"], "frames": 4, "frame_rate": 4},
     "decompose": {"max_clusters": 4, "restarts": 2},
     "score": {"refine_steps": 2, "refine_rays": 64, "lpips": False},
     "report": {"frames": 2, "width": 96},
@@ -141,6 +141,12 @@ def server() -> Iterator[SnakemakeServer]:
 def new_project(server: SnakemakeServer, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Project]:
     """A function that makes a project in a new folder of the given name."""
     return lambda name="project": Project(tmp_path_factory.mktemp("workflow") / name, server)
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """What processes that the tests start need: the package, this Python first on PATH, one thread."""
+    return ENVIRONMENT
 
 
 @dataclass(frozen=True)
