@@ -1,8 +1,9 @@
 """Scores a folder of rendered pictures and masks, made by any method, against truth in a named protocol's layout.
 
 The folder holds {i}_rgb.png (pictures) and {i}.png (integer label maps, or SAFF's colour-coded masks), i being the
-view's number in the protocol (docs/protocols.md). Prints a table; --out writes it in long form, --per-view every
-single value.
+view's number in the protocol (docs/protocols.md), and, if you like, {i}_static_rgb.png (the static part alone).
+Prints a table, with copied input frames as a baseline where they lie beside the truth; --out writes it in long form,
+--per-view every single value.
 """
 
 from __future__ import annotations
@@ -12,6 +13,11 @@ import sys
 from pathlib import Path
 
 HELP = "score a folder of pictures and masks against truth, in a named protocol"
+EXAMPLES = (
+    "score --pred results/demo/score_pictures/views --truth demo/truth --protocol views",
+    "score --pred results/demo/masks_crf --truth demo/truth --protocol masks --out masks.csv",
+    "score --pred COLLECTED/Balloon1-2 --truth data/Balloon1-2 --protocol saff --per-view views.csv",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,19 +25,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--truth", required=True, type=Path, metavar="DIR", help="folder with the truth, in the protocol's layout"
     )
-    parser.add_argument("--protocol", required=True, metavar="NAME", help="views, masks, nsff24, dynnerf12 or saff")
+    parser.add_argument(
+        "--protocol", required=True, type=_protocol, metavar="NAME", help="views, masks, nsff24, dynnerf12 or saff"
+    )
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write scene,protocol,variant,split,metric,value as CSV"
     )
     parser.add_argument("--per-view", type=Path, metavar="FILE", help="write every view's values as CSV")
     parser.add_argument(
         "--dilation",
-        type=int,
+        type=_pixels,
         default=5,
         metavar="PX",
         help="growth of object masks for dynamic-only scores of views (default 5)",
     )
     parser.add_argument("--no-lpips", action="store_true", help="leave LPIPS out")
+
+
+def _protocol(name: str) -> str:
+    """The name of a protocol with truth; an unknown one is wrong usage."""
+    from nsff.errors import ConfigError
+    from nsff.metrics.protocols import get_protocol
+
+    try:
+        protocol = get_protocol(name)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(f"{error.subject}: {error.problem}. {error.remedy}") from None
+    if protocol.name == "self":
+        raise argparse.ArgumentTypeError("protocol self has no truth: its views are frames of the scene's own input")
+    return protocol.name
+
+
+def _pixels(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of pixels, 0 or more")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -47,7 +75,7 @@ def run(arguments: argparse.Namespace) -> None:
     rows, records, notes = score_folder(arguments.pred, arguments.truth, protocol.name, lpips, arguments.dilation)
     table = wide(pd.DataFrame([{name: getattr(row, name) for name in COLUMNS} for row in rows]))
     with pd.option_context("display.width", 200, "display.max_columns", None):
-        print(table.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
+        print(table.to_string(index=False, float_format=lambda value: f"{value:.4f}", na_rep=""))
     if protocol.images and lpips is None and not arguments.no_lpips:
         notes.append(why_absent())
     for note in notes:

@@ -68,6 +68,8 @@ class Truth:
     pixel_centre: float = 0.5
     """Where the true cameras put pixel centres."""
     notes: list[str] = field(default_factory=list)
+    frame_paths: list[Path] | None = None
+    """Pictures of the scene's frames, where they lie beside the truth (for the baseline of a copied frame)."""
 
 
 def read_labels(path: Path) -> Int64[np.ndarray, "H W"]:

@@ -58,7 +58,8 @@ def views(path: Path, frames: Sequence[int] | None) -> Truth:
     near_far = np.tile([float(content.get("near", 1.0)), float(content.get("far", 100.0))], (len(frames), 1))
     own = np.array([poses[camera_at[frame]] for frame in frames])
     cameras = Cameras(np.tile(K, (len(frames), 1, 1)), own, near_far, width, height)
-    return Truth("views", path, found, cameras)
+    beside = _frames_beside([path / "images", root / "images", root.parent / "images"], frames, len(camera_at))
+    return Truth("views", path, found, cameras, frame_paths=beside)
 
 
 def _truth_cameras(path: Path) -> dict[str, Any]:
@@ -116,7 +117,8 @@ def nsff24(path: Path, frames: Sequence[int] | None) -> Truth:
                     raise InputError(missing, "no such file", "protocol nsff24 needs all cameras at all times")
                 mask = _multi_view(root / "mv_masks", time, camera)
                 found.append(TruthView(len(found), "heldout", float(i), None, film[camera], image, None, mask))
-    return Truth("nsff24", path, found, _own_cameras(root, frames), notes=notes)
+    own = _own_cameras(root, frames)
+    return Truth("nsff24", path, found, own, notes=notes, frame_paths=_filmed(pictures, frames, rig))
 
 
 def saff(path: Path, frames: Sequence[int] | None) -> Truth:
@@ -157,7 +159,9 @@ def saff(path: Path, frames: Sequence[int] | None) -> Truth:
             image = _multi_view(root / "mv_images", time, source_camera % RIG) if root else None
             mask = _multi_view(root / "mv_masks", time, source_camera % RIG) if root else None
             found.append(TruthView(index, split, float(i), None, camera, image, file, mask))
-    return Truth("saff", path, found, _own_cameras(root, frames) if root else None)
+    if root is None:
+        return Truth("saff", path, found)
+    return Truth("saff", path, found, _own_cameras(root, frames), frame_paths=_filmed(root / "mv_images", frames, RIG))
 
 
 def _frame_of_camera(frames: Sequence[int], camera: int, rig: int) -> int | None:
@@ -170,6 +174,21 @@ def _multi_view(folder: Path, time: int, camera: int) -> Path | None:
         file = folder / f"{time:05d}" / f"cam{camera + 1:02d}{suffix}"
         if file.exists():
             return file
+    return None
+
+
+def _filmed(pictures: Path, frames: Sequence[int], rig: int) -> list[Path] | None:
+    """The frames themselves among the multi-view pictures: frame t by camera t mod ``rig``."""
+    found = [path for frame in frames if (path := _multi_view(pictures, frame, frame % rig)) is not None]
+    return found if len(found) == len(frames) else None
+
+
+def _frames_beside(folders: Sequence[Path], frames: Sequence[int], count: int | None) -> list[Path] | None:
+    """The frames' pictures from the first folder that holds all of them: ``count``, if that is known."""
+    for folder in folders:
+        files = list_images(folder) if folder.is_dir() else []
+        if max(frames) < len(files) and count in (None, len(files)):
+            return [files[frame] for frame in frames]
     return None
 
 
@@ -204,6 +223,9 @@ def dynnerf12(path: Path, frames: Sequence[int] | None) -> Truth:
     for (camera, time), file in sorted(files.items()):
         if camera in place and time in place:
             split = "training" if camera == time else "heldout"
-            found.append(TruthView(len(found), split, float(place[time]), None, place[camera], file))
+            # By time, not by position in the list: the same number whichever of the files are there.
+            index = place[camera] * len(frames) + place[time]
+            found.append(TruthView(index, split, float(place[time]), None, place[camera], file))
     own = cameras[list(frames)] if cameras and max(frames) < len(cameras) else None
-    return Truth("dynnerf12", path, found, own)
+    beside = _frames_beside([path / "images", path.parent / "images"], frames, len(cameras) if cameras else None)
+    return Truth("dynnerf12", path, found, own, frame_paths=beside)

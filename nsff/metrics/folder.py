@@ -1,27 +1,33 @@
 """Scoring a folder of pictures and masks, of any method: {i}_rgb.png and {i}.png, i the view's index in the protocol.
 
-Masks are integer labels (0 background) or colours of SAFF's palette (black background).
+Masks are integer labels (0 background) or colours of SAFF's palette (black background). {i}_static_rgb.png, the static
+part alone, is scored too where it is there, and so are copied input frames where the truth has these beside it.
 """
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64, UInt8
 from tqdm import tqdm
 
-from nsff.datasets.truth import TruthView, open_truth
+from nsff.datasets.truth import Truth, TruthView, open_truth
 from nsff.errors import InputError
 from nsff.io import read_image
+from nsff.metrics.baselines import TRAINING, TrainingFrames, centre_of_view
 from nsff.metrics.canonical_truth import dilate, resize_image, resize_labels
 from nsff.metrics.lpips import Lpips
 from nsff.metrics.measure import image_scores, mask_scores
 from nsff.metrics.protocols import Protocol, ProtocolView, get_protocol, reference_truth
+from nsff.metrics.regions import changing_region
 from nsff.metrics.table import Record, Row, average
 
 VARIANT = "prediction"
+COLOUR_TYPE, INDEXED = 25, 3
+"""Where a PNG says what its pixels are, and the value for indices into a palette."""
 
 
 def score_folder(
@@ -41,63 +47,121 @@ def score_folder(
     n_training = len({view.index for view in truth.views if view.split == "training"})
     skipped = protocol.duplicates(n_training) if n_training else frozenset()
     views = [view for view in truth.views if view.index not in skipped]
+    folder = _Folder(prediction, truth, protocol, lpips, dilation)
     records: list[Record] = []
-    absent = 0
+    absent = {"pictures": 0, "masks": 0}
     for view in tqdm(views, desc=f"score {protocol_name}", unit="view", disable=None):
-        found = _score_view(prediction, view, protocol, truth.views, lpips, dilation)
-        absent += not found
-        records += found
+        pictures, masks = folder.score_pictures(view), folder.score_mask(view)
+        absent["pictures"] += protocol.images and view.image_path is not None and not pictures
+        absent["masks"] += protocol.masks and view.mask_path is not None and not masks
+        records += pictures + masks
     if not records:
         raise InputError(
             prediction, f"has none of the {len(views)} views of protocol {protocol_name}",
             f"name pictures {views[0].index}_rgb.png and masks {views[0].index}.png, by the protocol's view number",
         )  # fmt: skip
     notes = [*truth.notes]
-    if absent:
-        notes.append(
-            f"{absent} of {len(views)} views are not in {prediction}: these means do not stand for the protocol."
-        )
+    for kind, count in absent.items():
+        if count == len(views):
+            notes.append(f"{prediction} has no {kind}: none are scored.")
+        elif count:
+            notes.append(
+                f"{kind} of {count} of {len(views)} views are not in {prediction}: the means do not stand for the "
+                "protocol."
+            )
     return average(records, protocol, prediction.resolve().name), records, notes
 
 
-def _score_view(
-    folder: Path, view: TruthView, protocol: Protocol, views: list[TruthView], lpips: Lpips | None, dilation: int
-) -> list[Record]:
-    records: list[Record] = []
+class _Folder:
+    """A folder of predictions, scored view by view; what a view lacks gives no records."""
 
-    def add(region: str, scores: dict[str, float]) -> None:
-        records.extend(
-            Record(protocol.name, VARIANT, view.index, view.split, view.time, region, metric, value)
-            for metric, value in scores.items()
-        )
+    def __init__(self, folder: Path, truth: Truth, protocol: Protocol, lpips: Lpips | None, dilation: int) -> None:
+        self.folder, self.truth, self.protocol, self.lpips, self.dilation = folder, truth, protocol, lpips, dilation
+        self.copies = TrainingFrames.of_truth(truth)
 
-    picture_path, mask_path = folder / f"{view.index}_rgb.png", folder / f"{view.index}.png"
-    truth = view.image() if protocol.images and picture_path.exists() else None
-    if truth is not None:
-        picture = read_image(picture_path)
-        size = (picture.shape[0], picture.shape[1])
-        _check_aspect(picture, truth, picture_path)
-        other = _reference_truth(view, views, protocol, truth, size)
-        reference = protocol.reference
-        full = resize_image(truth, size)
+    def score_pictures(self, view: TruthView) -> list[Record]:
+        """The picture, and beside it the static part {i}_static_rgb.png and copied frames, where there are any."""
+        path = self.folder / f"{view.index}_rgb.png"
+        truth = view.image() if self.protocol.images and path.exists() else None
+        if truth is None:
+            return []
+        pictures = {VARIANT: read_image(path)}
+        size = (pictures[VARIANT].shape[0], pictures[VARIANT].shape[1])
+        _check_aspect(pictures[VARIANT], truth, path)
+        static = self.folder / f"{view.index}_static_rgb.png"
+        if static.exists():
+            pictures["static"] = read_image(static, size)
+        if self.copies is not None and view.split != TRAINING:
+            copies = self.copies.pictures(view.time, centre_of_view(view, self.truth))
+            pictures |= {name: resize_image(picture, size) for name, picture in copies.items()}
         regions: dict[str, np.ndarray | None] = {"full": None}
-        if (dynamic := _dynamic(view, protocol, size, dilation)) is not None:
+        if (dynamic := self._dynamic(view, size)) is not None:
             regions["dynamic"] = dynamic
-        for region, scores in image_scores(picture, full, regions, reference, lpips, other).items():
-            add(region, scores)
-    labels = view.mask() if protocol.masks and mask_path.exists() else None
-    if labels is not None:
-        predicted = read_prediction_labels(mask_path)
-        _check_aspect(predicted, labels, mask_path)
-        add("full", mask_scores(predicted, resize_labels(labels, predicted.shape), protocol.reference))
-    return records
+        full, other = resize_image(truth, size), self._reference_truth(view, truth, size)
+        records = []
+        for variant, picture in pictures.items():
+            found = image_scores(picture, full, regions, self.protocol.reference, self.lpips, other)
+            for region, scores in found.items():
+                records += self._records(variant, view, region, scores)
+        return records
+
+    def score_mask(self, view: TruthView) -> list[Record]:
+        path = self.folder / f"{view.index}.png"
+        labels = view.mask() if self.protocol.masks and path.exists() else None
+        if labels is None:
+            return []
+        predicted = read_prediction_labels(path)
+        _check_aspect(predicted, labels, path)
+        labels = resize_labels(labels, (predicted.shape[0], predicted.shape[1]))
+        return self._records(VARIANT, view, "full", mask_scores(predicted, labels, self.protocol.reference))
+
+    def _records(self, variant: str, view: TruthView, region: str, scores: dict[str, float]) -> list[Record]:
+        return [
+            Record(self.protocol.name, variant, view.index, view.split, view.time, region, metric, value)
+            for metric, value in scores.items()
+        ]
+
+    def _dynamic(self, view: TruthView, size: tuple[int, int]) -> Bool[np.ndarray, "H W"] | None:
+        if self.protocol.dynamic is None:
+            return None
+        given = view.dynamic_mask()
+        if given is None and self.protocol.dynamic == "changing":
+            given = changing_region(view, self.truth.views)
+        if given is not None:
+            return resize_labels(given.astype(np.int64), size) > 0
+        labels = view.mask() if self.protocol.dynamic == "objects" else None
+        return None if labels is None else dilate(resize_labels(labels, size) > 0, self.dilation)
+
+    def _reference_truth(
+        self, view: TruthView, truth: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]
+    ) -> UInt8[np.ndarray, "H W 3"] | None:
+        """What the published code compares with, where that is another picture."""
+        reference = self.protocol.reference
+        source = truth
+        if reference.off_by_one and view.training_camera is not None:
+            wanted = reference_truth(ProtocolView(view.index, view.split, view.training_camera, int(view.time)))
+            for other in self.truth.views:
+                if (other.training_camera, other.time) == (wanted.camera, wanted.time) and other.image_path is not None:
+                    source = read_image(other.image_path)
+                    break
+        elif reference.truth_resize == "area":
+            return None
+        return resize_image(source, size, reference.truth_resize)
 
 
 def read_prediction_labels(path: Path) -> Int64[np.ndarray, "H W"]:
-    """Integer labels, or a picture in SAFF's colours; raises InputError for a picture that is neither."""
+    """Integer labels, grey or as the indices of a PNG with a palette (DAVIS), or a picture in SAFF's colours; raises
+    InputError for a picture that is none of these."""
     from nsff.decompose.colours import labels_from_colours
 
-    data = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    content = np.fromfile(path, np.uint8)
+    if content[:4].tobytes() == b"\x89PNG" and len(content) > COLOUR_TYPE and content[COLOUR_TYPE] == INDEXED:
+        # OpenCV would give the palette's colours.
+        import imageio.v3 as imageio
+
+        with contextlib.suppress(OSError, ValueError, SyntaxError):
+            return np.asarray(imageio.imread(content.tobytes(), mode="P")).astype(np.int64)
+    data = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
     if data is None:
         raise InputError(path, "not readable as an image", "write PNG")
     if data.ndim == 2:
@@ -108,33 +172,6 @@ def read_prediction_labels(path: Path) -> Int64[np.ndarray, "H W"]:
         if (data[..., :3] == data[..., :1]).all():
             return data[..., 0].astype(np.int64)
         raise InputError(path, error.problem, error.remedy) from None
-
-
-def _dynamic(view: TruthView, protocol: Protocol, size: tuple[int, int], dilation: int) -> np.ndarray | None:
-    if protocol.dynamic is None:
-        return None
-    given = view.dynamic_mask()
-    if given is not None:
-        return resize_labels(given.astype(np.int64), size) > 0
-    labels = view.mask() if protocol.dynamic == "objects" else None
-    return None if labels is None else dilate(resize_labels(labels, size) > 0, dilation)
-
-
-def _reference_truth(
-    view: TruthView, views: list[TruthView], protocol: Protocol, truth: np.ndarray, size: tuple[int, int]
-) -> np.ndarray | None:
-    reference = protocol.reference
-    source = truth
-    if reference.off_by_one and view.training_camera is not None:
-        wanted = reference_truth(ProtocolView(view.index, view.split, view.training_camera, int(view.time)))
-        same = [
-            v for v in views if (v.training_camera, v.time) == (wanted.camera, wanted.time) and v.image_path is not None
-        ]
-        other = same[0].image() if same else None
-        source = truth if other is None else other
-    elif reference.truth_resize == "area":
-        return None
-    return resize_image(source, size, reference.truth_resize)
 
 
 def _check_aspect(predicted: np.ndarray, truth: np.ndarray, path: Path) -> None:

@@ -1,24 +1,24 @@
 """Scoring rendered pictures: our variants (raw, aligned) and the baselines beside them, view by view.
 
-Variants: ``raw`` (the camera as known), ``aligned`` (after refinement, scene.cameras estimated), ``static`` (the
-static component alone, same camera as our best variant), ``copy`` (the training frame nearest in time, shown as it
-is), ``copy_camera`` (the training frame whose camera is nearest).
+Variants: ``raw`` (the camera as known), ``aligned`` (after refinement, where cameras were estimated), ``static`` (the
+static component alone, same camera as our best variant), ``copy`` and ``copy_camera`` (a training frame shown as it is;
+not for training views, which it would match by definition).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import UInt8
 from tqdm import tqdm
 
 from nsff.config import SceneConfig
 from nsff.io import write_image
 from nsff.metrics.alignment import Refinement, refine_camera
+from nsff.metrics.baselines import TRAINING, TrainingFrames, centre_of
 from nsff.metrics.canonical_truth import resize_image
 from nsff.metrics.lpips import Lpips
 from nsff.metrics.measure import image_scores, to_8bit
@@ -45,14 +45,14 @@ def score_images(
     folder: Path,
     lpips: Lpips | None,
 ) -> ImageResult:
-    """Renders and scores all targets; writes {i}_rgb.png into folder/{protocol}/ and sheet_{protocol}.png into
-    ``folder``."""
+    """Renders and scores all targets; writes {i}_rgb.png (our best variant) and {i}_static_rgb.png into
+    folder/{protocol}/, and sheet_{protocol}.png into ``folder``."""
     result = ImageResult()
     refine = (
         protocol.refined and "aligned" in config.score.variants and config.score.refine_steps > 0
         and not scene.manifest["given"]["cameras"]
     )  # fmt: skip
-    copies = TrainingFrames(scene, config)
+    copies = TrainingFrames.of_scene(scene, held_out_frames(scene.n_frames, config.train.hold_out))
     shown = set(spread_over(len(targets)))
     rows: list[SheetRow] = []
     without_truth = 0
@@ -66,6 +66,8 @@ def score_images(
             result.refinements.append(refinement)
         best = pictures["aligned" if refine else "raw"]
         write_image(folder / protocol.name / f"{target.index}_rgb.png", best)
+        if "static" in pictures:
+            write_image(folder / protocol.name / f"{target.index}_static_rgb.png", pictures["static"])
         if "raw" not in config.score.variants and refine:
             del pictures["raw"]
         regions: dict[str, np.ndarray | None] = {"full": None}
@@ -122,30 +124,7 @@ def _pictures(
         pictures["aligned"] = to_8bit(render["rgb"])
     if "static_rgb" in render:
         pictures["static"] = to_8bit(render["static_rgb"])
-    pictures["copy"] = resize_image(copies.nearest_in_time(target.time, pose), target.size)
-    pictures["copy_camera"] = resize_image(copies.nearest_camera(pose, target.time), target.size)
+    if target.split != TRAINING:
+        for name, picture in copies.pictures(target.time, centre_of(pose)).items():
+            pictures[name] = resize_image(picture, target.size)
     return pictures, refinement
-
-
-class TrainingFrames:
-    """The frames that were trained on, to be shown in place of a render."""
-
-    def __init__(self, scene: Scene, config: SceneConfig) -> None:
-        held = set(held_out_frames(scene.n_frames, config.train.hold_out))
-        self.scene = scene
-        self.frames = [i for i in range(scene.n_frames) if i not in held]
-        self.centres = scene.cameras.centres
-
-    def nearest_in_time(self, time: float, pose: Float64[np.ndarray, "3 4"]) -> UInt8[np.ndarray, "H W 3"]:
-        """Ties go to the nearer camera."""
-        return self.scene.image(min(self.frames, key=lambda i: (abs(i - time), self._distance(i, pose))))
-
-    def nearest_camera(self, pose: Float64[np.ndarray, "3 4"], time: float) -> UInt8[np.ndarray, "H W 3"]:
-        """Cameras as near as a thousandth of the path's extent are the same camera; then the nearer time."""
-        extent = float(np.ptp(self.centres, axis=0).max())
-        nearest = min(self._distance(i, pose) for i in self.frames)
-        same = [i for i in self.frames if self._distance(i, pose) <= nearest + 1e-3 * extent]
-        return self.scene.image(min(same, key=lambda i: abs(i - time)))
-
-    def _distance(self, i: int, pose: Float64[np.ndarray, "3 4"]) -> float:
-        return math.dist(self.centres[i], -pose[:, :3].T @ pose[:, 3])

@@ -48,7 +48,7 @@ def image_scores(
     for region, mask in regions.items():
         m = None if mask is None else torch.from_numpy(np.ascontiguousarray(mask))
         if m is not None and not bool(m.any()):
-            result[region] = {"psnr": math.nan, "ssim": math.nan}
+            result[region] = _nothing(reference, lpips is not None)
             continue
         scores = {"psnr": float(psnr(a, b, m)), "ssim": float(mean_similarity(similarity, m))}
         if lpips is not None:
@@ -64,6 +64,14 @@ def image_scores(
                 )
         result[region] = scores
     return result
+
+
+def _nothing(reference: Reference, lpips: bool) -> dict[str, float]:
+    """Scores of an empty mask: none. NSFF adds a tiny number to the mask's area, so that its scores there are 0, and
+    enter its means."""
+    names = ["psnr", "ssim", *(["lpips"] if lpips else [])]
+    scores = dict.fromkeys(names, math.nan)
+    return scores | {f"{name}_reference": 0.0 for name in names if reference.masked}
 
 
 def mask_scores(

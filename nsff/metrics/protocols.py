@@ -80,9 +80,10 @@ class Protocol:
     """Scores colours: psnr, ssim, lpips."""
     masks: bool = False
     """Scores labels: ari, fg_ari, jaccard."""
-    dynamic: Literal["given", "objects", "estimated"] | None = None
+    dynamic: Literal["given", "objects", "changing", "estimated"] | None = None
     """Where the region of dynamic-only scores comes from: mv_masks of the data, true object labels dilated by
-    score.dilation, or the pipeline's own motion masks; None: full pictures only."""
+    score.dilation, what changes among the true pictures of a camera that stands still, or the pipeline's own motion
+    masks; None: full pictures only."""
     average: Literal["images", "splits"] = "images"
     """images: one mean over all images. splits: images → split → mean of the splits."""
     refined: bool = False
@@ -178,6 +179,7 @@ DYNNERF12 = Protocol(
     train="12 frames, frame t from camera t",
     test="camera 0 at times 0..11, 480x270",
     images=True,
+    dynamic="changing",
     reference=DYNAMICNERF,
     refined=True,
     views=_dynnerf12,
@@ -194,6 +196,7 @@ SAFF_VIEWS = Protocol(
     dynamic="given",
     average="splits",
     reference=SAFF,
+    refined=True,
     views=_saff,
     duplicates=lambda n: frozenset({n, 2 * n}),
     frames=24,

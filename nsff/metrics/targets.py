@@ -22,6 +22,7 @@ from nsff.datasets.truth import Truth, TruthCamera, TruthView
 from nsff.errors import InputError
 from nsff.metrics.canonical_truth import PixelMap, dilate, resize_image, resize_labels
 from nsff.metrics.protocols import Protocol, ProtocolView, held_out_frames, reference_truth
+from nsff.metrics.regions import changing_region
 from nsff.metrics.similarity import carried, fit_similarity
 from nsff.scene import Scene
 
@@ -81,7 +82,7 @@ def truth_targets(scene: Scene, config: SceneConfig, protocol: Protocol, truth: 
             assert similarity is not None
             targets.append(_own_camera(scene, config, view, view.camera, truth, similarity))
         else:
-            targets.append(_training_camera(scene, config, protocol, view, truth, pixel_map))
+            targets.append(_training_camera(scene, protocol, view, truth, pixel_map))
     known = truth.training_cameras
     return Targets(targets, similarity, None if known is None else pose_errors(scene.cameras, known))
 
@@ -151,9 +152,7 @@ def _own_camera(
     )
 
 
-def _training_camera(
-    scene: Scene, config: SceneConfig, protocol: Protocol, view: TruthView, truth: Truth, pixel_map: PixelMap
-) -> Target:
+def _training_camera(scene: Scene, protocol: Protocol, view: TruthView, truth: Truth, pixel_map: PixelMap) -> Target:
     """A view at the camera of a scene frame, at any time: our intrinsics and pose."""
     frame = view.training_camera
     if frame is None or not 0 <= frame < scene.n_frames:
@@ -184,10 +183,9 @@ def _training_camera(
 
     def dynamic() -> Bool[np.ndarray, "H W"] | None:
         given = view.dynamic_mask()
-        if protocol.dynamic == "objects" and given is None:
-            labels = through_map(view.mask(), view.mask_path)
-            return None if labels is None else dilate(labels > 0, config.score.dilation)
-        moving = through_map(None if given is None else given.astype(np.int64), view.dynamic_path)
+        if protocol.dynamic == "changing" and given is None:
+            given = changing_region(view, truth.views)
+        moving = through_map(None if given is None else given.astype(np.int64), view.dynamic_path or view.image_path)
         return None if moving is None else moving > 0
 
     def reference_image() -> UInt8[np.ndarray, "H W 3"] | None:

@@ -128,6 +128,17 @@ def test_dynnerf12(tmp_path: Path, picture_writer: Callable):
         assert (truth.views[2].image() == 2).all()
         assert truth.training_cameras is None
     assert [view.time for view in open_truth("dynnerf12", tmp_path, [0, 2]).views] == [0, 1]
+    # A view's number is its time, whichever files are there.
+    assert [view.index for view in truth.views] == [0, 1, 2, 3]
+    (tmp_path / "gt" / "v000_t000.png").unlink()
+    assert [(view.index, view.time) for view in open_truth("dynnerf12", tmp_path).views] == [(1, 1), (2, 2), (3, 3)]
+    picture_writer(tmp_path / "gt" / "v000_t000.png", picture(0))
+    # The frames, where images/ lies beside them.
+    assert truth.frame_paths is None
+    for time in range(4):
+        picture_writer(tmp_path / "images" / f"{time:03d}.png", picture(10 + time))
+    beside = open_truth("dynnerf12", tmp_path, [0, 2]).frame_paths
+    assert [path.name for path in beside] == ["000.png", "002.png"]
     with pytest.raises(InputError, match="no dynnerf12 view"):
         open_truth("dynnerf12", tmp_path, [1, 2])  # camera 0 was not taken
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nsff.cli import build_parser, main
+from nsff.cli import build_parser, command_modules, main
 from nsff.decompose.colours import colour_labels
 from nsff.errors import InputError
 from nsff.io import write_image
@@ -54,7 +54,7 @@ def perfect(folder: Path, truth: Path, colours: bool = False) -> Path:
 @pytest.mark.parametrize("colours", [False, True])
 def test_saff_splits_and_reference(tmp_path: Path, truth: Path, colours: bool) -> None:
     rows, records, notes = score_folder(perfect(tmp_path / "made", truth, colours), truth, "saff")
-    value = {(row.split, row.metric): row.value for row in rows}
+    value = {(row.split, row.metric): row.value for row in rows if row.variant == "prediction"}
     assert [value[f"{split}/full", "count"] for split in ("training", "nv_spatial", "nv_static")] == [24, 23, 11]
     assert value["full", "ari"] == value["full", "fg_ari"] == value["full", "jaccard"] == 1.0
     assert value["full", "psnr"] == 100.0
@@ -79,7 +79,8 @@ def test_command(
     assert main([*arguments, "--per-view", str(per_view)]) == 0
     printed = capsys.readouterr()
     assert "nv_spatial/full" in printed.out
-    assert "1 of 58 views are not in" in printed.err
+    assert "pictures of 1 of 58 views are not in" in printed.err
+    assert "masks of 1 of 58 views are not in" in printed.err
     assert "LPIPS is left out" in printed.err
     table = collect_scores([out])
     assert set(table["scene"]) == {"made"}
@@ -87,22 +88,90 @@ def test_command(
 
 
 def test_command_errors(tmp_path: Path, truth: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def run(pred: Path, protocol: str) -> str:
-        assert main(["score", "--pred", str(pred), "--truth", str(truth), "--protocol", protocol, "--no-lpips"]) == 1
-        return capsys.readouterr().err
+    """What is wrong, and what to do, in two lines and without a traceback; status 1."""
 
-    assert "did you mean 'saff'" in run(tmp_path, "saf")
-    assert "no such folder" in run(tmp_path / "absent", "saff")
+    def run(pred: Path) -> str:
+        assert main(["score", "--pred", str(pred), "--truth", str(truth), "--protocol", "saff", "--no-lpips"]) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("nsff score: error: ")
+        assert "Traceback" not in said
+        assert said.splitlines()[1].startswith("  what to do: ")
+        return said
+
+    assert f"{tmp_path / 'absent'}: no such folder" in run(tmp_path / "absent")
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert "0_rgb.png" in run(empty, "saff")
-    assert "reads no truth" in run(empty, "self")
+    assert "0_rgb.png" in run(empty)
     write_image(empty / "0_rgb.png", np.zeros((24, 24, 3), np.uint8))
-    assert "24x24" in run(empty, "saff")
+    assert "24x24" in run(empty)
 
 
-def test_help_lists_subcommands() -> None:
-    assert "score" in build_parser().format_help()
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "COMMAND"),
+        (["scor"], "invalid choice"),
+        (["score"], "--pred, --truth, --protocol"),
+        (["score", "--pred", "a", "--truth", "b", "--protocol", "saf"], "did you mean 'saff'"),
+        (["score", "--pred", "a", "--truth", "b", "--protocol", "self"], "self has no truth"),
+        (["score", "--pred", "a", "--truth", "b", "--protocol", "saff", "--dilation", "-2"], "--dilation"),
+    ],
+)
+def test_wrong_usage_is_status_2(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_help_has_commands_and_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    text = build_parser().format_help()
+    for name, module in command_modules().items():
+        assert name in text
+        assert all(example.startswith(f"{name} ") for example in module.EXAMPLES)
+        with pytest.raises(SystemExit) as caught:
+            main([name, "--help"])
+        assert caught.value.code == 0
+        own = capsys.readouterr().out
+        assert all(f"nsff {example}" in own for example in module.EXAMPLES)
+    assert "snakemake --cores all" in text
+    assert "exit status" in text
+
+
+def test_interruption(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nsff.metrics.folder.score_folder", stop)
+    assert main(["score", "--pred", "a", "--truth", "b", "--protocol", "saff", "--no-lpips"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_static_part_is_scored_too(tmp_path: Path, truth: Path) -> None:
+    made = perfect(tmp_path / "made", truth)
+    write_image(made / "30_static_rgb.png", np.full((*SIZE, 3), 120, np.uint8))
+    rows, records, _ = score_folder(made, truth, "saff")
+    assert {record.view for record in records if record.variant == "static"} == {30}
+    value = {(row.variant, row.split, row.metric): row.value for row in rows}
+    assert value["static", "full", "psnr"] < 15 < value["prediction", "full", "psnr"]
+    assert value["static", "full", "count"] == 1
+
+
+def test_copied_frames_beside_a_prediction(tmp_path: Path, truth: Path) -> None:
+    """View 30 is camera 0 at time 6: its copy is frame 6, filmed by camera 6 at that time."""
+    from nsff.io import read_image
+    from nsff.metrics.measure import image_scores
+    from nsff.metrics.protocols import SAFF
+
+    _, records, _ = score_folder(perfect(tmp_path / "made", truth), truth, "saff")
+    value = {(r.variant, r.view): r.value for r in records if (r.metric, r.region) == ("psnr", "full")}
+    true, copied = (read_image(truth / "mv_images" / "00006" / f"cam{camera:02d}.png") for camera in (1, 7))
+    expected = image_scores(copied, true, {"full": None}, SAFF)["full"]["psnr"]
+    assert value["copy", 30] == pytest.approx(expected)
+    # A training view is its own copy: not a baseline.
+    assert {view for variant, view in value if variant == "copy"} == {*range(25, 48), *range(49, 60)}
+    # Without cameras no camera is the nearest.
+    assert not any(variant == "copy_camera" for variant, _ in value)
 
 
 def test_predicted_labels(tmp_path: Path) -> None:
@@ -113,6 +182,17 @@ def test_predicted_labels(tmp_path: Path) -> None:
     write_image(tmp_path / "three.png", np.repeat(labels.astype(np.uint8)[..., None], 3, 2))
     for name in ("grey", "colour", "bgr", "three"):
         np.testing.assert_array_equal(read_prediction_labels(tmp_path / f"{name}.png"), labels)
+    # DAVIS: indices into a palette of its own.
+    from PIL import Image
+
+    indexed = Image.fromarray(labels.astype(np.uint8), mode="P")
+    indexed.putpalette([(37 * i) % 256 for i in range(768)])
+    indexed.save(tmp_path / "indexed.png")
+    np.testing.assert_array_equal(read_prediction_labels(tmp_path / "indexed.png"), labels)
+    for broken in (b"", (tmp_path / "indexed.png").read_bytes()[:60], b"text"):
+        (tmp_path / "broken.png").write_bytes(broken)
+        with pytest.raises(InputError, match=r"broken\.png"):
+            read_prediction_labels(tmp_path / "broken.png")
     write_image(tmp_path / "photo.png", np.random.default_rng(0).integers(0, 255, (4, 4, 3)).astype(np.uint8))
     with pytest.raises(InputError, match=r"photo\.png"):
         read_prediction_labels(tmp_path / "photo.png")

@@ -17,12 +17,24 @@ from nsff.metrics.measure import image_scores
 from nsff.metrics.protocols import DYNAMICNERF, NSFF, SAFF
 
 
-@pytest.fixture
-def pair() -> tuple[torch.Tensor, torch.Tensor]:
+def damaged(kind: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """A smooth random picture and the same with noise, blurred, or shifted by (2, 1) pixels."""
     generator = np.random.default_rng(3)
     a = cv2.GaussianBlur(generator.random((50, 67, 3)).astype(np.float32), (0, 0), 1.5)
-    b = np.clip(a + 0.05 * generator.standard_normal(a.shape).astype(np.float32), 0, 1)
+    b = {
+        "noisy": np.clip(a + 0.05 * generator.standard_normal(a.shape).astype(np.float32), 0, 1),
+        "blurred": cv2.GaussianBlur(a, (0, 0), 2.0),
+        "shifted": np.roll(a, (1, 2), (0, 1)),
+    }[kind]
     return torch.from_numpy(a), torch.from_numpy(b)
+
+
+@pytest.fixture
+def pair() -> tuple[torch.Tensor, torch.Tensor]:
+    return damaged("noisy")
+
+
+every_damage = pytest.mark.parametrize("kind", ["noisy", "blurred", "shifted"])
 
 
 def test_psnr_by_hand() -> None:
@@ -56,8 +68,10 @@ def test_empty_mask_is_nan(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     assert math.isnan(float(ssim(*pair, nothing)))
 
 
+@every_damage
 @pytest.mark.parametrize(("variant", "data_range"), [("standard", 1.0), ("reference", 2.0)])
-def test_against_scikit_image(pair: tuple[torch.Tensor, torch.Tensor], variant: str, data_range: float) -> None:
+def test_against_scikit_image(kind: str, variant: str, data_range: float) -> None:
+    pair = damaged(kind)
     metrics = pytest.importorskip("skimage.metrics")
     a, b = (v.numpy() for v in pair)
     value, full = metrics.structural_similarity(a, b, channel_axis=2, data_range=data_range, full=True)
@@ -70,11 +84,13 @@ def test_against_scikit_image(pair: tuple[torch.Tensor, torch.Tensor], variant: 
     assert float(ssim(*pair, mask, variant)) == pytest.approx(float(masked), abs=1e-4)
 
 
-def test_against_torchmetrics(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_against_torchmetrics() -> None:
     functional = pytest.importorskip("torchmetrics.functional.image")
-    a, b = (v.permute(2, 0, 1)[None] for v in pair)
-    expected = functional.peak_signal_noise_ratio(a, b, data_range=1.0)
-    assert float(psnr(*pair)) == pytest.approx(float(expected), abs=1e-4)
+    for kind in ("noisy", "blurred", "shifted"):
+        pair = damaged(kind)
+        a, b = (v.permute(2, 0, 1)[None] for v in pair)
+        expected = functional.peak_signal_noise_ratio(a, b, data_range=1.0)
+        assert float(psnr(*pair)) == pytest.approx(float(expected), abs=1e-4)
 
 
 def test_8bit_psnr_is_opencv(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
@@ -111,6 +127,8 @@ def random_lpips() -> Lpips:
     return network
 
 
+@pytest.mark.filterwarnings("ignore:The parameter 'pretrained'", "ignore:Arguments other than a weight enum")
+@torch.no_grad()
 def test_lpips_is_the_packages(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     package = pytest.importorskip("lpips")
     network = random_lpips()
@@ -126,6 +144,10 @@ def test_lpips_is_the_packages(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     expected = float(theirs(a, b))
     assert expected > 1e-3
     assert network.compare(*pair) == pytest.approx(expected, abs=1e-4)
+    for kind in ("blurred", "shifted"):
+        x, y = (2 * v.permute(2, 0, 1)[None] - 1 for v in damaged(kind))
+        assert network.compare(*damaged(kind)) == pytest.approx(float(theirs(x, y)), abs=1e-4)
+    assert network.compare(pair[0], pair[0]) == 0.0
     # Skipped input scaling, as NSFF's copy has it, is the package's version 0.0 input with the same layers.
     theirs.version = "0.0"
     assert network.compare(*pair, input_scaling=False) == pytest.approx(float(theirs(a, b)), abs=1e-4)
@@ -246,6 +268,9 @@ def test_regions(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     assert scores["dynamic"]["psnr"] == pytest.approx(float(psnr(x, y, m)))
     assert scores["dynamic"]["ssim_reference"] == pytest.approx(float(ssim(x, y, m, "reference")))
     assert scores["dynamic"]["lpips"] == pytest.approx(random_lpips().compare(x, y, m), rel=1e-5)
-    assert all(math.isnan(value) for value in scores["nothing"].values())
+    # An empty mask has no score; NSFF's code counts it as 0 in its means.
+    nothing = scores["nothing"]
+    assert all(math.isnan(nothing[name]) for name in ("psnr", "ssim", "lpips"))
+    assert [nothing[f"{name}_reference"] for name in ("psnr", "ssim", "lpips")] == [0, 0, 0]
     # SAFF's evaluator has no dynamic-only scores, so there is nothing to reproduce.
     assert not any(name.endswith("_reference") for name in image_scores(a, b, {"dynamic": mask}, SAFF)["dynamic"])

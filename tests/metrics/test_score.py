@@ -183,6 +183,7 @@ def test_estimated_cameras_are_aligned(tmp_path: Path, heldout: list[np.ndarray]
     assert rows["static", "dynamic", "psnr"] < rows["aligned", "dynamic", "psnr"] - 10
     assert rows["copy", "full", "psnr"] < rows["aligned", "full", "psnr"]
     assert summary["verdict"] == "doubtful"
+    assert "above the static part alone" in summary["words"]
     assert "LPIPS is left out" in summary["words"]
     assert ("raw", "full", "lpips") not in rows
     # Refinement leaves the scene alone.
@@ -239,7 +240,8 @@ def test_self_scores_the_held_out_frames(tmp_path: Path) -> None:
     assert rows["raw", "full", "psnr"] > 55
     # The frame itself was held out, so a copy is of another frame.
     assert rows["copy", "full", "psnr"] < 40
-    assert sorted(p.name for p in (scene.root / "score_pictures" / "self").iterdir()) == ["2_rgb.png", "5_rgb.png"]
+    names = sorted(p.name for p in (scene.root / "score_pictures" / "self").iterdir())
+    assert names == ["2_rgb.png", "2_static_rgb.png", "5_rgb.png", "5_static_rgb.png"]
 
 
 def test_without_evaluations(tmp_path: Path) -> None:
