@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT))
 os.environ |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", os.defpath)])}
 
 from nsff.config import load_config
-from nsff.errors import NsffError
+from nsff.errors import ConfigError, NsffError
 
 PATHS = ["view", "time", "spacetime"]
 
@@ -42,7 +42,13 @@ VERSIONS = dict.fromkeys(SECTIONS, 1) | {"report": 1, "collect_scores": 1, "over
 def checked_scenes():
     """The scenes of the configuration by name; a mistake in it stops here, before any job."""
     try:
-        return load_config(config)
+        scenes = load_config(config)
+        for name, settings in scenes.items():
+            for path in [settings.input.path, settings.input.truth_priors, *(e.truth for e in settings.evaluation)]:
+                if re.search("[{}]", path or ""):
+                    problem = f"{path} has a brace in its name, which Snakemake takes for a wildcard"
+                    raise ConfigError(f"scenes.{name}", problem, "rename it, or make a link of another name")
+        return scenes
     except NsffError as error:
         sys.exit(f"The configuration cannot be used. {error}")  # an exception would bring lines of this file along
 

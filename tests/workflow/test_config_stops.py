@@ -7,6 +7,7 @@ import pytest
 def clip(project):
     project.folder.mkdir(parents=True)
     (project.folder / "clip.mp4").touch()
+    (project.folder / "clip{1}.mp4").touch()
     return {"clip": {"input": {"path": "clip.mp4"}}}
 
 
@@ -16,10 +17,11 @@ def clip(project):
         ({"decompose": {"max_clustres": 12}}, {}, ["decompose.max_clustres", "12", "did you mean 'max_clusters'?"]),
         ({"train": {"steps": "many"}}, {}, ["train.steps", "'many'", "integer"]),
         ({}, {"input": {"path": "gone.mp4"}}, ["scenes.clip.input.path", "gone.mp4", "no such file"]),
+        ({}, {"input": {"path": "clip{1}.mp4"}}, ["scenes.clip", "clip{1}.mp4", "brace", "rename"]),
         ({"field": {"static_only": True, "dynamic_only": True}}, {}, ["static_only", "dynamic_only", "exclude"]),
         ({}, {"preset": "fats"}, ["scenes.clip.preset", "'fats'", "did you mean 'fast'?"]),
     ],
-    ids=["unknown key", "wrong type", "missing file", "impossible combination", "unknown preset"],
+    ids=["unknown key", "wrong type", "missing file", "brace", "impossible combination", "unknown preset"],
 )
 def test_no_job_starts(project, clip, sections, own, words):
     clip["clip"].update(own)
