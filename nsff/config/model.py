@@ -147,6 +147,8 @@ class TrainConfig(StageConfig):
     """auto takes a GPU where there is one."""
     seed: int = 0
     """Seed of all random numbers in training."""
+    precision: Literal["fp32", "tf32", "bf16"] = "tf32"
+    """Of matrix products in the networks, on a GPU; geometry, compositing and losses are always fp32."""
     steps: int = Field(20_000, ge=1)
     """Optimisation steps."""
     rays: int = Field(1024, ge=1)

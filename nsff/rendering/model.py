@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nsff.cameras.spaces import Space
 from nsff.config import FieldConfig, SamplingConfig
-from nsff.fields.base import FieldSamples
+from nsff.fields.base import Field, FieldSamples
 from nsff.fields.build import build_fields
 from nsff.rendering import compositing, sampling
 
@@ -85,6 +85,8 @@ class SceneModel(nn.Module):
         self.space, self.field_config, self.sampling = space, field, sampling_config
         self.channels, self.n_frames = channels, n_frames
         self.static, self.dynamic = build_fields(field, space.bounds(), channels, n_frames)
+        self.reduced_precision = False
+        """Networks compute matrix products in bfloat16 (CUDA); what they return is float32 all the same."""
 
     # --- sampling ------------------------------------------------------------------------------------------------
     def sample(self, rays: Rays, generator: torch.Generator | None, count: int | None = None) -> Samples:
@@ -126,12 +128,12 @@ class SceneModel(nn.Module):
         In training (``generator`` given) one draw of density noise is shared by both fields (specification, section 3).
         """
         noise = self._noise(samples.s, generator)
-        static = self.static(samples.positions, samples.views, samples.time)
+        static = self._ask(self.static, samples.positions, samples.views, samples.time)
         static_density = self.static.activate(static.raw_density + noise)
         if self.dynamic is None:
             weights = compositing.single_weights(static_density, samples.deltas)
             return Evaluation(samples, static, None, static_density, None, weights, None)
-        dynamic = self.dynamic(samples.positions, samples.views, samples.time)
+        dynamic = self._ask(self.dynamic, samples.positions, samples.views, samples.time)
         dynamic_density = self.dynamic.activate(dynamic.raw_density + noise)
         if self.field_config.composition == "additive":
             pair = compositing.additive_weights(static_density, dynamic_density, samples.deltas)
@@ -154,9 +156,16 @@ class SceneModel(nn.Module):
         (warping).
         """
         assert self.dynamic is not None
-        found = self.dynamic(positions, samples.views, time)
+        found = self._ask(self.dynamic, positions, samples.views, time)
         density = self.dynamic.activate(found.raw_density + self._noise(samples.s, generator))
         return found, compositing.single_weights(density, samples.deltas)
+
+    def _ask(self, field: Field, positions: Tensor, views: Tensor, time: Tensor) -> FieldSamples:
+        if not self.reduced_precision:
+            return field(positions, views, time)
+        with torch.autocast(positions.device.type, torch.bfloat16):
+            found = field(positions, views, time)
+        return found.map(Tensor.float)
 
     def _noise(self, like: Tensor, generator: torch.Generator | None) -> Tensor | float:
         if generator is None or self.sampling.noise == 0:

@@ -32,6 +32,8 @@ class Trainer:
     def __init__(self, model: SceneModel, data: TrainingData, config: SceneConfig, store: CheckpointStore) -> None:
         self.model, self.data, self.config, self.store = model, data, config, store
         self.device = data.device
+        torch.set_float32_matmul_precision("highest" if config.train.precision == "fp32" else "high")
+        model.reduced_precision = config.train.precision == "bf16" and self.device.type == "cuda"
         self.objective = Objective(model, data, config.losses, config.train)
         self.optimiser = make_optimiser(model, config)
         self.base_rates = [group["lr"] for group in self.optimiser.param_groups]
