@@ -1,8 +1,11 @@
 # The only place with functions: the checked configuration, and what rules ask of it.
+import fcntl
 import hashlib
 import json
 import os
 import re
+import shutil
+import socket
 import sys
 from pathlib import Path
 
@@ -54,6 +57,35 @@ def checked_scenes():
 
 
 SCENES = checked_scenes()
+
+
+def hold_folder():
+    """An open file that tells later runs in this folder whether this one is alive: the kernel frees its lock.
+
+    Snakemake's own locks outlive a run that was killed with SIGKILL or by a power cut, and would refuse the same command.
+    Where nobody on this machine is alive in this folder and the last run was on this machine, they are taken away.
+    """
+    folder = Path(".snakemake")
+    folder.mkdir(exist_ok=True)
+    handle = (folder / "alive").open("a+")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        handle.seek(0)
+        if handle.read() == socket.gethostname():
+            shutil.rmtree(folder / "locks", ignore_errors=True)
+        handle.truncate(0)
+        handle.write(socket.gethostname())
+        handle.flush()
+    except OSError:  # another run is alive, or this file system has no locks: Snakemake's own locks decide
+        pass
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        pass
+    return handle
+
+
+ALIVE = hold_folder() if workflow.is_main_process else None
 
 
 def any_of(names):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -190,6 +191,21 @@ def one_gpu(config: SceneConfig) -> Iterator[None]:
     with acquire_device() as device:
         if device is not None:
             print(f"using GPU {device}", flush=True)
+        yield
+
+
+@contextlib.contextmanager
+def alone_with(folder: Path) -> Iterator[None]:
+    """Waits until no other process of this kind works on ``folder``: a killed run may leave its job behind, alive."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f".{folder.name}.lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another process that works on {folder}", flush=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks
+            pass
         yield
 
 

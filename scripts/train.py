@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from _arguments import main, one_gpu
+from _arguments import alone_with, main, one_gpu
 
 
 def state_option(parser):
@@ -14,7 +14,7 @@ def state_option(parser):
 def run(scene, config, arguments):
     from nsff.training.run import run_train
 
-    with one_gpu(config):
+    with alone_with(arguments.state or scene.state_dir), one_gpu(config):
         run_train(scene, config, arguments.state)
 
 

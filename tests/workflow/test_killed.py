@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-STEPS = 200
+STEPS = 120
 
 
 @pytest.fixture
@@ -61,11 +61,27 @@ def test_sigkill_in_the_middle_of_training(untrained, finished, repo, environmen
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
     assert not (untrained.scene(finished.scene) / "model").exists()
+    assert list((untrained.folder / ".snakemake" / "locks").iterdir())  # as Snakemake leaves them
     assert start(untrained, target, repo, environment).wait(timeout=120) == 0
     word, first, steps = trained(untrained, finished.scene)
     assert word == "resuming"
     assert 10 <= first < STEPS
     assert steps == STEPS
+
+
+def test_two_runs_at_once_are_refused(untrained, finished, repo, environment):
+    """A lock whose holder is alive stays."""
+    target = f"results/{finished.scene}/model"
+    running = start(untrained, target, repo, environment)
+    try:
+        wait_for((untrained.folder / ".snakemake" / "locks" / "0.output.lock").exists)
+        ended = untrained.snakemake(target)
+        assert ended.status != 0
+        assert "cannot be locked" in ended.text
+        assert running.poll() is None
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
 
 
 def processes_of(folder, script):

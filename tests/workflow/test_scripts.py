@@ -86,3 +86,27 @@ def test_errors_are_told_without_a_traceback(repo, tmp_path, environment, argume
     for word in words:
         assert word in log.read_text()
     assert not (tmp_path / "scene").exists()
+
+
+def test_two_trainings_of_one_scene_wait_for_each_other(repo, tmp_path, environment):
+    """A killed run may leave its training behind, alive; both would write the same state."""
+    state = tmp_path / "results" / "state"
+    code = (
+        "import sys, time; sys.path.insert(0, 'scripts'); from _arguments import alone_with; from pathlib import Path\n"
+    )
+    code += "with alone_with(Path(sys.argv[1])): print('mine', flush=True); time.sleep(float(sys.argv[2]))"
+
+    def start(seconds):
+        return subprocess.Popen(
+            [sys.executable, "-c", code, str(state), str(seconds)], cwd=repo, env=os.environ | environment,
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    first = start(60)
+    assert first.stdout.readline() == "mine\n"
+    second = start(0)
+    assert "waiting for another process" in second.stdout.readline()
+    first.kill()  # the kernel frees the lock of the dead
+    assert second.stdout.readline() == "mine\n"
+    assert second.wait(timeout=10) == 0
+    first.wait()
