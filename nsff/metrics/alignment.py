@@ -61,9 +61,9 @@ def refine_camera(
 ) -> Refinement:
     """The camera that explains ``image`` best, from the best of ``starts``; the first is what ``raw`` scores.
 
-    Adam on six numbers, score.refine_rays random pixels a step, a robust colour loss, the target blurred at first
-    (blurring one of two pictures smooths their correlation as blurring both would). The result is never worse than
-    the start on a fixed set of pixels.
+    Adam on six numbers, a robust colour loss on score.refine_rays random pixels a step (half of them while the target
+    is blurred: blurring one of two pictures smooths their correlation as blurring both would). The result is never
+    worse than the start on a fixed set of pixels.
     """
     height, width = image.shape[:2]
     device = renderer.device
@@ -90,8 +90,11 @@ def refine_camera(
     optimiser = torch.optim.Adam([xi], lr=score.refine_learning_rate, betas=(0.9, 0.99))
     levels = [_target(image, fraction * height, device) for fraction in BLUR]
     for step in range(score.refine_steps):
-        target = levels[min(len(levels) - 1, step * len(levels) // score.refine_steps)]
-        pixels = torch.randint(height * width, (score.refine_rays,), generator=generator)
+        level = min(len(levels) - 1, step * len(levels) // score.refine_steps)
+        target = levels[level]
+        # A blurred picture needs no more: the last level alone decides how close the pose gets.
+        count = score.refine_rays if level == len(levels) - 1 else (score.refine_rays + 1) // 2
+        pixels = torch.randint(height * width, (count,), generator=generator)
         loss = loss_at(moved(base, xi, unit), pixels, target)
         # Only xi gets a gradient, whatever the renderer's parameters say.
         (xi.grad,) = torch.autograd.grad(loss, [xi])

@@ -221,8 +221,9 @@ def test_linear_layers_of_the_package(tmp_path: Path) -> None:
     torch.testing.assert_close(loaded.linear[2].weight.detach(), shipped["lin2.model.1.weight"])
 
 
-def test_official_lpips_values() -> None:
+def test_official_lpips_values(monkeypatch: pytest.MonkeyPatch) -> None:
     """The numbers the authors print for their example images, where the weights and the images are there."""
+    monkeypatch.undo()
     network = load_lpips()
     folder = Path("~/.cache/nsff/lpips_examples").expanduser()
     if network is None or not (folder / "ex_ref.png").exists():
