@@ -29,7 +29,7 @@ SECTIONS = {
     "motion": ["motion"],
     "depth": ["depth"],
     "features": ["features"],
-    "train": ["preset", "field", "sampling", "losses", "train"],
+    "train": ["preset", "checkpoint", "field", "sampling", "losses", "train"],
     "render": ["render", "train.device"],
     "maps": ["render", "train.device"],
     "cluster": ["decompose"],
@@ -42,12 +42,17 @@ SECTIONS = {
 VERSIONS = dict.fromkeys(SECTIONS, 1) | {"report": 1, "collect_scores": 1, "overview": 1}
 
 
+def settings_paths(settings):
+    """The files and folders of the user's that a scene is made from; none of them is truth."""
+    return [settings.input.path, settings.input.truth_priors, settings.checkpoint]
+
+
 def checked_scenes():
     """The scenes of the configuration by name; a mistake in it stops here, before any job."""
     try:
         scenes = load_config(config)
         for name, settings in scenes.items():
-            for path in [settings.input.path, settings.input.truth_priors, *(e.truth for e in settings.evaluation)]:
+            for path in [*settings_paths(settings), *(e.truth for e in settings.evaluation)]:
                 if re.search("[{}]", path or ""):
                     problem = f"{path} has a brace in its name, which Snakemake takes for a wildcard"
                     raise ConfigError(f"scenes.{name}", problem, "rename it, or make a link of another name")
@@ -152,9 +157,19 @@ def has_features(wildcards):
     return SCENES[wildcards.scene].field.features
 
 
+def released(wildcards):
+    """The released checkpoint that takes the place of training, where the scene names one."""
+    return SCENES[wildcards.scene].checkpoint or []
+
+
+def unless_released(name):
+    """An input function: a file or folder of the scene that only training itself reads."""
+    return lambda wildcards: [] if released(wildcards) else f"results/{wildcards.scene}/{name}"
+
+
 def training_features(wildcards):
     """Features, where the field has a head for them."""
-    return f"results/{wildcards.scene}/features" if has_features(wildcards) else []
+    return unless_released("features")(wildcards) if has_features(wildcards) else []
 
 
 def object_masks(wildcards):

@@ -1,4 +1,4 @@
-"""Train the static and the dynamic field, or continue where an earlier run stopped."""
+"""Train the static and the dynamic field, or continue where an earlier run stopped, or import a released checkpoint."""
 
 from pathlib import Path
 
@@ -22,8 +22,8 @@ if __name__ == "__main__":
     main(
         __doc__,
         run,
-        sections=("field", "sampling", "losses", "train"),
-        reads="cameras.json, images/, flow/, depth/, motion_masks/, features/",
+        sections=("checkpoint", "field", "sampling", "losses", "train"),
+        reads="cameras.json, images/, flow/, depth/, motion_masks/, features/ (with checkpoint: cameras.json, images/)",
         writes="model/, and the training state in --state",
         extra=state_option,
     )

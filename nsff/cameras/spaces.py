@@ -62,6 +62,10 @@ class Space:
         moved = points / self.scale - self.t.to(points)
         return (moved[..., :, None] * self.R.to(points)).sum(-2)
 
+    def unit_directions(self, directions: Float[Tensor, "... 3"]) -> Float[Tensor, "... 3"]:
+        """World directions in the axes of the space (the average camera's for NDC), with unit length."""
+        return torch.nn.functional.normalize(self._turn(directions), dim=-1)
+
     # --- what a space must say --------------------------------------------------------------------------------------
     def normalise_rays(self, origins: Float[Tensor, "R 3"], directions: Float[Tensor, "R 3"]) -> tuple[Tensor, Tensor]:
         """World rays in the space's own ray parametrisation, for ``positions``."""

@@ -53,7 +53,7 @@ section.key=value` lay single settings over the file.
 
 def reference() -> str:
     """The text of docs/configuration.md."""
-    parts = [_HEAD, "## Scene\n", _table(SceneConfig, ["preset", "input", "evaluation"])]
+    parts = [_HEAD, "## Scene\n", _table(SceneConfig, ["preset", "input", "checkpoint", "evaluation"])]
     parts += [
         "## input\n",
         _section(InputConfig),

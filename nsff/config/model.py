@@ -24,6 +24,8 @@ class FieldConfig(StageConfig):
     """SAFF's saliency head on both fields."""
     feature_tanh: bool = True
     """tanh on the feature head (published: on)."""
+    view_axes: Literal["world", "average"] = "world"
+    """Axes that view directions are given in: the world's, or those of the average camera (NSFF)."""
     static_only: bool = False
     """Train the static field alone (a baseline)."""
     dynamic_only: bool = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 _PUBLISHED: dict[str, Any] = {
-    "field": {"kind": "mlp", "space": "ndc", "composition": "blending"},
+    "field": {"kind": "mlp", "space": "ndc", "composition": "blending", "view_axes": "average"},
     "sampling": {"kind": "stratified", "samples": 128, "pixel_centre": 0.0, "noise": 1.0},
     "losses": {"w_cycle": 1.0, "scene_flow_axis": "reference", "warp_beyond_ends": True},
     "train": {

@@ -72,6 +72,8 @@ class SceneConfig(StagesConfig):
     """Evaluations to run after training."""
     preset: PresetName = "fast"
     """The preset that fills what is not set."""
+    checkpoint: str | None = None
+    """A checkpoint released by the authors of NSFF or SAFF (360000.tar): imported instead of training."""
 
     @model_validator(mode="after")
     def _combinations(self) -> SceneConfig:
@@ -99,6 +101,8 @@ class SceneConfig(StagesConfig):
                 raise ValueError(f"evaluation protocol {evaluation.protocol} needs truth")
             if evaluation.protocol == "masks" and not self.field.features:
                 raise ValueError("evaluation protocol masks needs field.features")
+        if self.checkpoint and (self.field.kind != "mlp" or self.field.composition != "blending"):
+            raise ValueError("checkpoint needs the published networks: preset nsff or saff")
         return self
 
 
@@ -178,6 +182,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def check_files(name: str, scene: SceneConfig, root: Path) -> None:
     """Every path a scene names must exist; raises ConfigError."""
     named = [("input.path", scene.input.path), ("input.truth_priors", scene.input.truth_priors)]
+    named += [("checkpoint", scene.checkpoint)]
     named += [(f"evaluation.{i}.truth", e.truth) for i, e in enumerate(scene.evaluation)]
     for key, value in named:
         if value is not None and not (root / value).exists():

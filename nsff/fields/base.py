@@ -1,8 +1,9 @@
 """What a field is: a map from samples in normalised space (and time) to densities, colours, semantics and motion.
 
 Notation. Positions (..., 3) lie in the scene's normalised space (NDC or contracted, see nsff.cameras.spaces),
-directions (..., 3) are unit vectors in world axes, time (...) is the frame index k as a float, 0..N-1. Scene flow is
-a displacement in normalised space to the previous (k-1) or next (k+1) frame.
+directions (..., 3) are unit vectors in world axes (or the average camera's, see field.view_axes), time (...) is the
+frame index k as a float, 0..N-1. Scene flow is a displacement in normalised space to the previous (k-1) or next (k+1)
+frame.
 """
 
 from __future__ import annotations

@@ -3,12 +3,10 @@
 Notation. W hidden units, D layers, C feature channels. The encoded input joins again before the sixth layer, in the
 order [input, hidden]. Density, features, saliency, motion and blending branch off the trunk and do not see the view
 direction; only colour does. Parameter names are those of the published code, so that its state dictionaries load (see
-``load_published``).
+nsff.fields.published).
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
@@ -16,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nsff.config import FieldConfig
-from nsff.errors import StageError
 from nsff.fields.base import Field, FieldSamples
 from nsff.fields.encodings import encoded_size, positional_encoding, time_code
 
@@ -135,38 +132,3 @@ class MlpDynamicField(MlpField):
 
     def heads(self, h: Float[Tensor, "... W"]) -> dict[str, Tensor]:
         return {"flow": torch.tanh(self.sf_linear(h)), "disocclusion": torch.sigmoid(self.prob_linear(h))}
-
-
-def load_published(field: MlpField, state: Mapping[str, Tensor]) -> None:
-    """Loads a state dictionary of the published code (``network_rigid`` or ``network_fn_state_dict``) into a field.
-
-    The ``module.`` prefix of its data-parallel wrapper goes. Its axes are OpenGL's (y up, z backward; in NDC only y
-    differs), ours OpenCV's: the signs of the weights that meet y, or a view direction's y and z, turn. View directions
-    then have to be in the axes of the average camera, OpenCV. Raises StageError if names or shapes differ.
-    """
-    weights = {name.removeprefix("module."): value.detach().clone() for name, value in state.items()}
-    expected = {name: tuple(value.shape) for name, value in field.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in weights.items()}
-    if expected != found:
-        wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-        raise StageError(
-            wrong[0], f"has shape {found.get(wrong[0])} in the checkpoint, {expected.get(wrong[0])} in the network",
-            "choose the field section (features, saliency, shallow_features) that the checkpoint was trained with",
-        )  # fmt: skip
-    config, n = field.config, 4 if field.dynamic else 3
-    turned = _odd_signs(torch.tensor([1.0, -1, 1, 1][:n]), config.position_frequencies)
-    for index in (0, SKIP):
-        if index < config.depth:
-            weights[f"pts_linears.{index}.weight"][:, : len(turned)] *= turned
-    view = _odd_signs(torch.tensor([1.0, -1, -1]), config.direction_frequencies)
-    weights["views_linears.0.weight"][:, config.width :] *= view
-    if field.dynamic:
-        flip = torch.tensor([1.0, -1, 1, 1, -1, 1])
-        weights["sf_linear.weight"] *= flip[:, None]
-        weights["sf_linear.bias"] *= flip
-    field.load_state_dict(weights)
-
-
-def _odd_signs(signs: Float[Tensor, "D"], octaves: int) -> Float[Tensor, "E"]:
-    """The factor of each encoded channel when inputs change sign: x and sin x turn, cos x does not."""
-    return torch.cat([signs, torch.stack([signs, torch.ones_like(signs)]).repeat(octaves, 1, 1).flatten()])

@@ -81,7 +81,7 @@ def _ask(
     positions = model.space.positions(*normalised, s.expand(len(rays), -1))
     deltas = distances(positions)[:, : len(planes)] if len(s) > 1 else torch.full_like(positions[..., 0], 1e10)
     positions = positions[:, : len(planes)]
-    views = torch.nn.functional.normalize(rays.directions, dim=-1)[:, None].expand_as(positions)
+    views = model.view_directions(rays.directions)[:, None].expand_as(positions)
     time = torch.full_like(deltas, float(first))
     static = model.static(positions, views, time)
     static_density = model.static.activate(static.raw_density)

@@ -92,7 +92,7 @@ class SceneModel(nn.Module):
     def sample(self, rays: Rays, generator: torch.Generator | None, count: int | None = None) -> Samples:
         """Samples along rays: stratified, or by importance after a coarse density pass without gradient."""
         origins, directions = self.space.normalise_rays(rays.origins, rays.directions)
-        views = torch.nn.functional.normalize(rays.directions, dim=-1)
+        views = self.view_directions(rays.directions)
         config = self.sampling
         count = count or config.samples
         if config.kind == "stratified":
@@ -103,6 +103,12 @@ class SceneModel(nn.Module):
                 coarse = self._at(origins, directions, views, rays.time, s)
                 s = sampling.importance(s, self._coarse_weights(coarse), count, generator)
         return self._at(origins, directions, views, rays.time, s)
+
+    def view_directions(self, directions: Float[Tensor, "R 3"]) -> Float[Tensor, "R 3"]:
+        """Unit directions as the fields are asked with: in world axes, or the average camera's (field.view_axes)."""
+        if self.field_config.view_axes == "average":
+            return self.space.unit_directions(directions)
+        return torch.nn.functional.normalize(directions, dim=-1)
 
     def _at(self, origins: Tensor, directions: Tensor, views: Tensor, time: Tensor, s: Tensor) -> Samples:
         positions = self.space.positions(origins, directions, s)

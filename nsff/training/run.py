@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
-from nsff import __version__
 from nsff.cameras.spaces import make_space
 from nsff.config import SceneConfig
-from nsff.io import atomic_directory, write_json
 from nsff.rendering.model import SceneModel
 from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore, fingerprint
 from nsff.training.data import TrainingData
 from nsff.training.memory import keep_freed_memory
+from nsff.training.model_files import write_model
+from nsff.training.published import import_checkpoint
 from nsff.training.trainer import Trainer, seed_everything
 
 
 def run_train(scene: Scene, config: SceneConfig, state_dir: Path | None = None) -> dict[str, Any]:
-    """Trains the scene model; returns the summary.
+    """Trains the scene model, or imports the scene's released checkpoint; returns the summary.
 
     State lives in ``state_dir`` (default: Scene.state_dir) and is continued if it belongs to the same inputs and
     settings. Raises StageError for damaged inputs or a loss that is not finite, SystemExit(75) after a signal.
     """
+    if config.checkpoint:
+        return import_checkpoint(scene, config, Path(config.checkpoint).expanduser())
     keep_freed_memory()
     device = pick_device(config.train.device)
     folder = state_dir or scene.state_dir
@@ -35,7 +35,7 @@ def run_train(scene: Scene, config: SceneConfig, state_dir: Path | None = None) 
     model = build_model(scene, config, data).to(device)
     trainer = Trainer(model, data, config, store)
     trainer.run(folder / "tensorboard")
-    save_model(scene, model, config, trainer)
+    write_model(scene, model, config, trainer.step, trainer.seconds, trainer.history)
     summary = _summary(trainer, config)
     scene.write_summary("train", summary)
     return summary
@@ -47,35 +47,6 @@ def build_model(scene: Scene, config: SceneConfig, data: TrainingData) -> SceneM
     channels = data.features.shape[-1] if data.features is not None else 0
     space = make_space(config.field.space, scene.cameras)
     return SceneModel(space, config.field, config.sampling, channels, data.n_frames)
-
-
-def save_model(scene: Scene, model: SceneModel, config: SceneConfig, trainer: Trainer) -> None:
-    """Writes model.safetensors, model.json and history.csv as one folder."""
-    with atomic_directory(scene.model_dir) as folder:
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors"
-        )
-        write_json(
-            folder / "model.json",
-            {
-                "nsff": __version__,
-                "n_frames": model.n_frames,
-                "channels": model.channels,
-                "space": model.space.to_dict(),
-                "field": config.field.model_dump(),
-                "sampling": config.sampling.model_dump(),
-                "preset": config.preset,
-                "height": trainer.data.height,
-                "width": trainer.data.width,
-                "steps": trainer.step,
-                "seconds": trainer.seconds,
-                "hold_out": config.train.hold_out,
-            },
-        )
-        with (folder / "history.csv").open("w", newline="") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["step", "name", "value"])
-            writer.writerows(trainer.history)
 
 
 def pick_device(name: str) -> torch.device:

@@ -10,7 +10,8 @@ from nsff.errors import StageError
 from nsff.fields.base import FieldSamples
 from nsff.fields.build import build_fields
 from nsff.fields.encodings import positional_encoding, time_code
-from nsff.fields.mlp import MlpDynamicField, MlpStaticField, load_published
+from nsff.fields.mlp import MlpDynamicField, MlpStaticField
+from nsff.fields.published import load_published
 
 SAFF = FieldConfig(kind="mlp")
 NSFF = FieldConfig(kind="mlp", features=False, saliency=False)
