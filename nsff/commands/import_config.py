@@ -1,0 +1,57 @@
+"""Converts the authors' config_*.txt of NSFF and SAFF to scenes of a configuration file.
+
+What a file says otherwise than preset nsff (saff, where it trains features) is written out; the authors' defaults count
+where it says nothing. Whatever has no counterpart here is told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+HELP = "convert the authors' config_*.txt to a configuration file"
+EXAMPLES = (
+    "import-config configs/config_balloon1-2.txt --path data/Balloon1-2 --out balloon.yaml",
+    "import-config configs/config_*_4.txt --out saff.yaml",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="config_*.txt; each becomes a scene")
+    parser.add_argument("--path", metavar="DIR", help="the scene's data, instead of the file's datadir (one FILE only)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the file to write (default: print it)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    import yaml
+
+    from nsff.config.published import convert
+    from nsff.errors import ConfigError
+    from nsff.io import write_text
+
+    if arguments.path and len(arguments.files) > 1:
+        raise ConfigError("--path", f"is one folder, but there are {len(arguments.files)} files", "convert one by one")
+    if arguments.out and arguments.out.exists():
+        raise ConfigError(arguments.out, "exists already", "name another file, or remove it")
+    scenes = {}
+    for file in arguments.files:
+        scene = convert(file, arguments.path, _frames(arguments.path))
+        if scene.name in scenes:
+            raise ConfigError(file, f"would be a second scene {scene.name}", "convert it by itself")
+        scenes[scene.name] = scene.settings
+        for note in scene.notes:
+            print(f"note: {file.name}: {note}", file=sys.stderr)
+    text = f"# From {', '.join(file.name for file in arguments.files)}.\n"
+    text += yaml.safe_dump({"scenes": scenes}, sort_keys=False, allow_unicode=True)
+    if arguments.out:
+        write_text(arguments.out, text)
+    else:
+        print(text, end="")
+
+
+def _frames(path: str | None) -> int | None:
+    """How many frames the folder has, where it is there."""
+    from nsff.datasets.registry import open_source
+
+    return open_source(Path(path)).count if path and Path(path).exists() else None
