@@ -173,8 +173,8 @@ def training_features(wildcards):
 
 
 def object_masks(wildcards):
-    """What the decomposition makes, where the field has features to cluster."""
-    folders = ["clusters", "masks", "masks_crf"] if has_features(wildcards) else []
+    """What the decomposition makes, where there is something to cluster and to vote on."""
+    folders = ["clusters", "masks", "masks_crf"] if SCENES[wildcards.scene].has_objects else []
     return [f"results/{wildcards.scene}/{folder}" for folder in folders]
 
 
@@ -186,7 +186,8 @@ def videos(wildcards):
 def summaries(wildcards):
     """The stages' own words and numbers, which the page shows."""
     stages = ["ingest", "flow", "coarse_masks", "sfm", "cameras", "motion", "depth", "train", "maps", "score"]
-    stages += ["features", "cluster", "postprocess", "crf"] if has_features(wildcards) else []
+    stages += ["features"] if has_features(wildcards) else []
+    stages += ["cluster", "postprocess", "crf"] if SCENES[wildcards.scene].has_objects else []
     stages += [f"render_{path}" for path in SCENES[wildcards.scene].render.paths]
     return [f"results/{wildcards.scene}/summaries/{stage}.json" for stage in stages]
 

@@ -111,11 +111,12 @@ def settings(arguments: argparse.Namespace) -> SceneConfig:
     from nsff.config import merge, resolve_scene
     from nsff.config.project import StagesConfig
 
-    name, own, preset, sections = arguments.scene.resolve().name, {}, "fast", {}
+    name, own, preset, sections, overlays = arguments.scene.resolve().name, {}, "fast", {}, []
     if arguments.config:
         project = _mapping(arguments.config.read_text(encoding="utf-8"), str(arguments.config))
         sections = {key: project[key] for key in StagesConfig.model_fields if key in project}
         preset, scenes = project.get("preset", preset), project.get("scenes") or {}
+        overlays = project.get("overlays", overlays)
         if name not in scenes:
             raise ConfigError(arguments.config, f"has no scene {name}", f"it has: {', '.join(map(str, scenes))}")
         own = scenes[name] or {}
@@ -131,7 +132,7 @@ def settings(arguments: argparse.Namespace) -> SceneConfig:
         own["preset"] = arguments.preset
     if "path" not in (own.get("input") or {}):
         own = merge(own, {"input": {"path": _source(arguments.scene)}})
-    return resolve_scene(name, own, preset, sections)
+    return resolve_scene(name, own, preset, sections, overlays)
 
 
 def _source(scene: Path) -> str:

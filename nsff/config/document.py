@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from nsff.config import overlays
 from nsff.config.inputs import EvaluationConfig, InputConfig
 from nsff.config.presets import PRESETS
 from nsff.config.project import SceneConfig, StagesConfig, schema
@@ -45,15 +46,15 @@ Generated from the models in `nsff/config/` by `make schema`; do not edit. The s
         decompose:                 # a section here holds for this scene alone
           max_clusters: 12
 
-A scene's sections are laid over each other; later wins: defaults, preset, top level, the scene's own. Mappings merge
-key by key, lists and values replace. Mistakes stop the run before any job. `snakemake --config` and a script's `--set
-section.key=value` lay single settings over the file.
+A scene's sections are laid over each other; later wins: defaults, preset, overlays, top level, the scene's own.
+Mappings merge key by key, lists and values replace. Mistakes stop the run before any job. `snakemake --config` and a
+script's `--set section.key=value` lay single settings over the file.
 """
 
 
 def reference() -> str:
     """The text of docs/configuration.md."""
-    parts = [_HEAD, "## Scene\n", _table(SceneConfig, ["preset", "input", "checkpoint", "evaluation"])]
+    parts = [_HEAD, "## Scene\n", _table(SceneConfig, ["preset", "overlays", "input", "checkpoint", "evaluation"])]
     parts += [
         "## input\n",
         _section(InputConfig),
@@ -70,6 +71,10 @@ def reference() -> str:
     for name, content in PRESETS.items():
         text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=110)
         parts += [f"### {name}\n", "".join(f"    {line}\n" for line in text.splitlines())]
+    parts += ["## Overlays\n", f"{_flat(inspect.getdoc(overlays) or '')}\n"]
+    for name, content in overlays.OVERLAYS.items():
+        text = f"`{json.dumps(content)}`" if content else ""
+        parts += [f"- `{name}`: {overlays.MEANINGS[name]}. {text}".rstrip()]
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -1,12 +1,13 @@
 """The whole configuration: scenes, presets, overlays, the JSON schema, and the checks done before any job starts.
 
-A scene's sections are resolved in this order, later wins: defaults, preset, top-level section, the scene's own section.
+A scene's sections are resolved in this order, later wins: defaults, preset, overlays, top-level section, the scene's
+own section.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
@@ -18,11 +19,13 @@ from nsff.config.base import StageConfig, explain, nearest
 from nsff.config.inputs import CanonicalConfig, EvaluationConfig, InputConfig
 from nsff.config.model import FieldConfig, LossConfig, SamplingConfig, TrainConfig
 from nsff.config.outputs import CrfConfig, DecomposeConfig, RenderConfig, ReportConfig, ScoreConfig
+from nsff.config.overlays import OVERLAYS
 from nsff.config.presets import PRESETS
 from nsff.config.priors import DepthConfig, FeaturesConfig, FlowConfig, MotionConfig, SfmConfig
 from nsff.errors import ConfigError
 
 PresetName = Literal["demo", "fast", "nsff", "saff"]
+OverlayName = Literal["_0", "_0_nodep", "_0_norig", "_4", "_4_nodep", "_4_norig", "_5", "_nosal", "additive"]
 SCENE_NAME = re.compile(r"^[\w-]+$")
 RESERVED = ("logs", "benchmarks")
 """Folders of results/ that belong to no scene."""
@@ -72,6 +75,8 @@ class SceneConfig(StagesConfig):
     """Evaluations to run after training."""
     preset: PresetName = "fast"
     """The preset that fills what is not set."""
+    overlays: list[OverlayName] = Field(default_factory=list)
+    """Named changes laid over the preset, in this order: ablations of the published systems, and variants."""
     checkpoint: str | None = None
     """A checkpoint released by the authors of NSFF or SAFF (360000.tar): imported instead of training."""
 
@@ -99,11 +104,16 @@ class SceneConfig(StagesConfig):
         for evaluation in self.evaluation:
             if evaluation.protocol != "self" and evaluation.truth is None:
                 raise ValueError(f"evaluation protocol {evaluation.protocol} needs truth")
-            if evaluation.protocol == "masks" and not self.field.features:
-                raise ValueError("evaluation protocol masks needs field.features")
+            if evaluation.protocol == "masks" and not self.has_objects:
+                raise ValueError("evaluation protocol masks needs field.features and field.saliency")
         if self.checkpoint and (self.field.kind != "mlp" or self.field.composition != "blending"):
             raise ValueError("checkpoint needs the published networks: preset nsff or saff")
         return self
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether there is something to cluster and to vote on (SAFF refuses to cluster without a saliency head)."""
+        return self.field.features and self.field.saliency
 
 
 class ProjectConfig(StagesConfig):
@@ -111,6 +121,8 @@ class ProjectConfig(StagesConfig):
 
     preset: PresetName = "fast"
     """Default preset of all scenes: demo (CPU minutes), fast (a GPU), nsff, saff (the published models)."""
+    overlays: list[OverlayName] = Field(default_factory=list)
+    """Overlays of all scenes that name none of their own."""
     scenes: dict[str, dict[str, Any]]
     """Scenes by name; each has input, and may have preset, evaluation and any section."""
 
@@ -145,14 +157,17 @@ def load_config(source: Path | Mapping[str, Any], root: Path | None = None) -> d
                 "is not usable as a scene's name",
                 "use letters, digits, _ and -, not logs or benchmarks",
             )
-        scenes[str(name)] = resolve_scene(str(name), own, project.preset, sections)
+        scenes[str(name)] = resolve_scene(str(name), own, project.preset, sections, project.overlays)
     for name, scene in scenes.items():
         check_files(name, scene, root or Path.cwd())
     return scenes
 
 
-def resolve_scene(name: str, own: Mapping[str, Any], preset: str, sections: Mapping[str, Any]) -> SceneConfig:
-    """Overlays preset, top-level sections and the scene's own; raises ConfigError naming the scene's key."""
+def resolve_scene(
+    name: str, own: Mapping[str, Any], preset: str, sections: Mapping[str, Any], overlays: Sequence[str] = ()
+) -> SceneConfig:
+    """Lays preset, overlays, top-level sections and the scene's own over each other; raises ConfigError naming the
+    scene's key."""
     preset = own.get("preset", preset)
     if preset not in PRESETS:
         raise ConfigError(
@@ -160,8 +175,17 @@ def resolve_scene(name: str, own: Mapping[str, Any], preset: str, sections: Mapp
             f"unknown preset {preset!r}",
             f"{nearest(str(preset), PRESETS)} allowed: {', '.join(PRESETS)}",
         )
-    merged = merge(merge(PRESETS[preset], sections), own)
-    merged["preset"] = preset
+    merged: dict[str, Any] = PRESETS[preset]
+    chosen = own.get("overlays", list(overlays))
+    for overlay in chosen if isinstance(chosen, list) else ():
+        if overlay not in OVERLAYS:
+            raise ConfigError(
+                f"scenes.{name}.overlays",
+                f"unknown overlay {overlay!r}",
+                f"{nearest(str(overlay), OVERLAYS)} allowed: {', '.join(OVERLAYS)}",
+            )
+        merged = merge(merged, OVERLAYS[overlay])
+    merged = merge(merge(merged, sections), own) | {"preset": preset, "overlays": chosen}
     try:
         return SceneConfig.model_validate(merged)
     except ValidationError as error:

@@ -95,12 +95,13 @@ def _evaluate(
             numbers["refined_loss_ratio"] = float(
                 np.mean([r.loss_after / max(r.loss_before, 1e-9) for r in images.refinements])
             )
-    if protocol.masks and config.field.features:
+    if protocol.masks and config.has_objects:
         masks = score_masks(scene, protocol, targets.views, folder)
         records += masks.records
         notes += masks.notes
     elif protocol.masks:
-        notes.append(f"{protocol.name}: no masks are scored, since field.features is false.")
+        off = "saliency" if config.field.features else "features"
+        notes.append(f"{protocol.name}: no masks are scored, since field.{off} is false.")
     return records, numbers, notes
 
 

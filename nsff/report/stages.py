@@ -171,6 +171,8 @@ def not_asked(stage: str, config: SceneConfig | None) -> str | None:
         return None
     if stage in ("features", "cluster", "postprocess", "crf") and not config.field.features:
         return "field.features is false, so there is nothing to cluster"
+    if stage in ("cluster", "postprocess", "crf") and not config.has_objects:
+        return "field.saliency is false, so that no cluster could be told from another"
     if stage.startswith("render_") and stage.removeprefix("render_") not in config.render.paths:
         return "render.paths does not name it"
     return None

@@ -8,7 +8,9 @@ import yaml
 
 from nsff.config import PRESETS, SceneConfig, load_config, merge, schema
 from nsff.config.document import generated
-from nsff.config.project import StagesConfig
+from nsff.config.overlays import MEANINGS, OVERLAYS
+from nsff.config.project import OverlayName, StagesConfig
+from nsff.errors import ConfigError
 
 
 @pytest.fixture
@@ -81,6 +83,45 @@ def test_published_presets_keep_the_published_numbers(root):
         assert scene.sampling.pixel_centre == 0
     assert not resolved(root, {}, preset="nsff").field.features
     assert resolved(root, {}, preset="saff").losses.w_features == pytest.approx(0.04)
+
+
+# --- overlays: section 4.10, relative to SAFF's published setting _4 -------------------------------------------------
+@pytest.mark.parametrize(("name", "changes"), [
+    ("_0", {"field": {"features": False, "saliency": False}, "losses": {"w_features": 0, "w_saliency": 0}}),
+    ("_0_nodep", {"field": {"features": False, "saliency": False},
+                  "losses": {"w_features": 0, "w_saliency": 0, "w_depth": 0}}),
+    ("_0_norig", {"field": {"features": False, "saliency": False, "dynamic_only": True},
+                  "losses": {"w_features": 0, "w_saliency": 0}}),
+    ("_4", {}),
+    ("_4_nodep", {"losses": {"w_depth": 0}}),
+    ("_4_norig", {"field": {"dynamic_only": True}}),
+    ("_5", {"losses": {"decay_extra": True}}),
+    ("_nosal", {"field": {"saliency": False}, "losses": {"w_saliency": 0}}),
+    ("additive", {"field": {"composition": "additive"}}),
+])  # fmt: skip
+def test_each_overlay_changes_what_it_says_and_nothing_else(root, name, changes):
+    plain, laid = (resolved(root, own, preset="saff").model_dump() for own in ({}, {"overlays": [name]}))
+    assert laid.pop("overlays") == [name]
+    for section, values in plain.items():
+        if section != "overlays":
+            assert laid[section] == (values | changes.get(section, {}) if isinstance(values, dict) else values)
+
+
+def test_overlays_lie_between_preset_and_sections(root):
+    scene = resolved(root, {"overlays": ["_4_nodep", "_5"]}, preset="saff", losses={"decay_extra": False})
+    assert (scene.losses.w_depth, scene.losses.decay_extra) == (0, False)
+    top = {"preset": "saff", "overlays": ["_nosal"]}
+    assert not resolved(root, {}, **top).field.saliency
+    assert resolved(root, {"overlays": []}, **top).field.saliency
+    assert not resolved(root, {}, **top).has_objects
+
+
+def test_unknown_overlays_are_named(root):
+    with pytest.raises(ConfigError, match=r"(?s)scenes\.a\.overlays: unknown overlay '_4_nodepth'.*'_4_nodep'"):
+        resolved(root, {"overlays": ["_4_nodepth"]})
+    with pytest.raises(ConfigError, match=r"overlays"):
+        resolved(root, {"overlays": "_4"})
+    assert set(OVERLAYS) == set(MEANINGS) == set(OverlayName.__args__)
 
 
 def test_settings_survive_json(root):

@@ -1,0 +1,53 @@
+"""Overlays: named changes that are laid over a preset, in the order they are named.
+
+The ablations of NSFF and SAFF have the names of the authors' configuration files (specification, 4.10), relative to
+preset saff, which is their ``_4``. Others are named by what they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+Sections = dict[str, dict[str, Any]]
+
+
+def _together(*parts: Mapping[str, Mapping[str, Any]]) -> Sections:
+    result: Sections = {}
+    for part in parts:
+        for section, values in part.items():
+            result.setdefault(section, {}).update(deepcopy(dict(values)))
+    return result
+
+
+_NO_SALIENCY: Sections = {"field": {"saliency": False}, "losses": {"w_saliency": 0.0}}
+_NO_FEATURES: Sections = {"field": {"features": False}, "losses": {"w_features": 0.0}}
+_NO_DEPTH: Sections = {"losses": {"w_depth": 0.0}}
+_NO_STATIC: Sections = {"field": {"dynamic_only": True}}
+_NSFF = _together(_NO_SALIENCY, _NO_FEATURES)
+
+OVERLAYS: dict[str, Sections] = {
+    "_0": _NSFF,
+    "_0_nodep": _together(_NSFF, _NO_DEPTH),
+    "_0_norig": _together(_NSFF, _NO_STATIC),
+    "_4": {},
+    "_4_nodep": _NO_DEPTH,
+    "_4_norig": _NO_STATIC,
+    "_5": {"losses": {"decay_extra": True}},
+    "_nosal": _NO_SALIENCY,
+    "additive": {"field": {"composition": "additive"}},
+}
+
+MEANINGS: dict[str, str] = {
+    "_0": "NSFF, retrained with SAFF's data settings",
+    "_0_nodep": "that, without the depth loss",
+    "_0_norig": "that, without a static field",
+    "_4": "SAFF as published: preset saff as it is",
+    "_4_nodep": "SAFF without the depth loss",
+    "_4_norig": "SAFF without a static field",
+    "_5": "SAFF with weights of features and saliency that decay as those of depth and flow",
+    "_nosal": "SAFF without a saliency head; there is nothing to vote on, so no objects are made",
+    "additive": "densities of the two fields add up, as in nsff_pl, instead of a blending weight",
+}
+"""What each stands for."""
