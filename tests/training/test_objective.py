@@ -189,4 +189,4 @@ def test_every_term_is_its_equation(tiny_scene, case, step):
     for a, b in zip(found, wanted, strict=True):
         assert (a is None) == (b is None)
         if a is not None:
-            assert (a - b).norm() <= 1e-4 * b.norm() + 1e-7
+            assert (a - b).norm() <= 1e-3 * b.norm() + 1e-7  # sample distances are float32
