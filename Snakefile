@@ -38,3 +38,4 @@ rule all:
         pages=expand("results/{scene}/report.html", scene=SCENES),
         overview="results/index.html",
         scores="results/scores.csv",
+        extracted=extracted(),

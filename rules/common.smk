@@ -32,9 +32,11 @@ SECTIONS = {
     "train": ["preset", "checkpoint", "field", "sampling", "losses", "train"],
     "render": ["render", "train.device"],
     "maps": ["render", "train.device"],
+    "points": ["decompose.seed", "decompose.point_interval", "decompose.point_opacity"],
     "cluster": ["decompose"],
     "postprocess": ["decompose"],
     "crf": ["crf"],
+    "extract": ["extract"],
     "score": ["evaluation", "score", "field", "train.device", "train.hold_out", "render.chunk"],
 }
 
@@ -176,6 +178,24 @@ def object_masks(wildcards):
     """What the decomposition makes, where there is something to cluster and to vote on."""
     folders = ["clusters", "masks", "masks_crf"] if SCENES[wildcards.scene].has_objects else []
     return [f"results/{wildcards.scene}/{folder}" for folder in folders]
+
+
+def cluster_features(wildcards):
+    """The features of the frames themselves, where these are clustered."""
+    of_images = SCENES[wildcards.scene].decompose.source == "images"
+    return f"results/{wildcards.scene}/features" if of_images else []
+
+
+def cluster_points(wildcards):
+    """Samples in space, where these are clustered."""
+    in_space = SCENES[wildcards.scene].decompose.source == "points"
+    return f"results/{wildcards.scene}/surface_points" if in_space else []
+
+
+def extracted():
+    """Objects alone, of the scenes whose settings ask for them."""
+    wanted = [name for name, scene in SCENES.items() if scene.extract.enabled and scene.has_objects]
+    return expand("results/{scene}/extracted", scene=wanted)
 
 
 def videos(wildcards):

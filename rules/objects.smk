@@ -1,11 +1,46 @@
 # From rendered features to object masks: clusters, clean-up, and a dense CRF.
 
 
+# Only where the settings cluster samples in space (decompose.source: points).
+rule points:
+    input:
+        manifest="results/{scene}/manifest.json",
+        cameras="results/{scene}/cameras.json",
+        model="results/{scene}/model",
+        maps="results/{scene}/maps",
+    output:
+        points=directory("results/{scene}/surface_points"),
+        summary="results/{scene}/summaries/points.json",
+    log:
+        "results/{scene}/logs/points.log",
+    benchmark:
+        "results/{scene}/benchmarks/points.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 4
+    resources:
+        mem_mb=8000,
+        runtime=60,
+        gpu=gpus,
+    params:
+        script=script("points"),
+        options=options("points"),
+        version=VERSIONS["points"],
+    message:
+        "{wildcards.scene}: drawing points near surfaces"
+    shell:
+        "python {params.script:q} --scene results/{wildcards.scene}"
+        " --options {params.options:q} --threads {threads} --log {log:q}"
+
+
 rule cluster:
     input:
         manifest="results/{scene}/manifest.json",
         cameras="results/{scene}/cameras.json",
+        model="results/{scene}/model",
         maps="results/{scene}/maps",
+        features=cluster_features,
+        points=cluster_points,
         flow="results/{scene}/flow",
     output:
         clusters=directory("results/{scene}/clusters"),
@@ -94,6 +129,39 @@ rule crf:
         version=VERSIONS["crf"],
     message:
         "{wildcards.scene}: refining the object masks with a dense CRF"
+    shell:
+        "python {params.script:q} --scene results/{wildcards.scene}"
+        " --options {params.options:q} --threads {threads} --log {log:q}"
+
+
+# Objects alone, seen through what hides them, and point clouds: for those who ask for them (extract.enabled, or by name).
+rule extract:
+    input:
+        manifest="results/{scene}/manifest.json",
+        cameras="results/{scene}/cameras.json",
+        model="results/{scene}/model",
+        maps="results/{scene}/maps",
+        clusters="results/{scene}/clusters",
+    output:
+        extracted=directory("results/{scene}/extracted"),
+        summary="results/{scene}/summaries/extract.json",
+    log:
+        "results/{scene}/logs/extract.log",
+    benchmark:
+        "results/{scene}/benchmarks/extract.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 4
+    resources:
+        mem_mb=8000,
+        runtime=120,
+        gpu=gpus,
+    params:
+        script=script("extract"),
+        options=options("extract"),
+        version=VERSIONS["extract"],
+    message:
+        "{wildcards.scene}: taking objects out of the scene"
     shell:
         "python {params.script:q} --scene results/{wildcards.scene}"
         " --options {params.options:q} --threads {threads} --log {log:q}"

@@ -3,7 +3,7 @@
 from nsff.config.base import StageConfig
 from nsff.config.inputs import CanonicalConfig, EvaluationConfig, InputConfig
 from nsff.config.model import FieldConfig, LossConfig, SamplingConfig, TrainConfig
-from nsff.config.outputs import CrfConfig, DecomposeConfig, RenderConfig, ReportConfig, ScoreConfig
+from nsff.config.outputs import CrfConfig, DecomposeConfig, ExtractConfig, RenderConfig, ReportConfig, ScoreConfig
 from nsff.config.presets import PRESETS
 from nsff.config.priors import DepthConfig, FeaturesConfig, FlowConfig, MotionConfig, SfmConfig
 from nsff.config.project import ProjectConfig, SceneConfig, load_config, merge, resolve_scene, schema
@@ -15,6 +15,7 @@ __all__ = [
     "DecomposeConfig",
     "DepthConfig",
     "EvaluationConfig",
+    "ExtractConfig",
     "FeaturesConfig",
     "FieldConfig",
     "FlowConfig",

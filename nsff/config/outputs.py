@@ -37,6 +37,21 @@ class DecomposeConfig(StageConfig):
 
     seed: int = 1234
     """Seed of k-means (SAFF: 1234)."""
+    source: Literal["rendered", "images", "points"] = "rendered"
+    """What is clustered. rendered: features rendered from the scene (SAFF). images: the features of the input frames
+    themselves, training views only (the 2-D baseline). points: samples in space near surfaces, then what is salient
+    among them once more (SAFF's 3-D prototype; its saliency_threshold is 0.11)."""
+    use_position: bool = False
+    """Append the direction of each pixel's point in normalised space to its feature."""
+    use_time: bool = False
+    """Append the sign of each view's time code to its features (what normalising one number leaves of it)."""
+    motion_threshold: float | None = Field(None, ge=0)
+    """A view's vote also asks for a mean motion of the label above this, as a fraction of the largest motion in the
+    view (SAFF's variant with flow: 0.07); null: it does not."""
+    point_interval: int = Field(200, ge=1)
+    """points: one of point_interval samples is drawn, with odds by saliency (SAFF: 200)."""
+    point_opacity: float = Field(0.2, ge=0, lt=1)
+    """points: samples whose opacity and transmittance exceed this are near a surface (SAFF: 0.2)."""
     max_clusters: int = Field(24, ge=1, le=254)
     """Largest number of clusters tried (SAFF: 24)."""
     elbow: float = Field(0.975, gt=0, le=1)
@@ -49,6 +64,9 @@ class DecomposeConfig(StageConfig):
     """k-means iterations (SAFF: 300)."""
     merge_similarity: float = Field(0.5, ge=-1, le=1)
     """Clusters with a cosine similarity above this merge; 1: never (SAFF: 0.5)."""
+    merge_chains: Literal["resolved", "one_step"] = "resolved"
+    """Where 2 merges into 1 and 1 into 0. resolved: 2 becomes 0. one_step: in the files it becomes 1, which nobody
+    voted for (SAFF before August 2023)."""
     saliency_threshold: float = Field(0.07, ge=0)
     """A view votes for a label whose mean saliency exceeds this (SAFF: 0.07)."""
     vote_fraction: float = Field(0.7, gt=0, le=1)
@@ -57,9 +75,10 @@ class DecomposeConfig(StageConfig):
     """Where no label has the votes, keep the one with the highest mean saliency (reported as doubtful); else all is
     background.
     """
-    cleaning: Literal["gentle", "published"] = "gentle"
-    """published: specification section 7.1. gentle: thin parts attached to what survives the opening come back, and a
-    component is dropped only if it is also small beside its object's usual area, so that a walker keeps her legs."""
+    cleaning: Literal["gentle", "published", "none"] = "gentle"
+    """none: masks stay as they are. published: specification section 7.1. gentle: thin parts attached to what survives
+    the opening come back, and a component is dropped only if it is also small beside its object's usual area, so that
+    a walker keeps her legs."""
     morphology_iterations: int = Field(3, ge=0)
     """Erosions and dilations with 3×3 at 288 rows (SAFF: 3)."""
     closing_area: float = Field(500, ge=0)
@@ -97,6 +116,19 @@ class CrfConfig(StageConfig):
     """The spatial standard deviations hold at 288 rows and scale with the height; false: as published."""
     exact_pixels: int = Field(4096, ge=0)
     """own: images of up to this many pixels are filtered exactly, larger ones on a permutohedral lattice."""
+
+
+class ExtractConfig(StageConfig):
+    """Objects taken out of the scene in 3-D: pictures with alpha, and point clouds."""
+
+    enabled: bool = False
+    """Part of a plain run; without it `snakemake results/NAME/extracted` makes them all the same."""
+    clouds: int = Field(3, ge=0)
+    """Training views, spread over the clip, whose point clouds are written."""
+    point_opacity: float = Field(0.2, ge=0, lt=1)
+    """Point clouds hold the samples whose opacity and transmittance exceed this (SAFF: 0.2)."""
+    far: float = Field(3.0, gt=0)
+    """Point clouds end at this multiple of a view's far bound."""
 
 
 class ScoreConfig(StageConfig):

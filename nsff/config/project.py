@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 from nsff.config.base import StageConfig, explain, nearest
 from nsff.config.inputs import CanonicalConfig, EvaluationConfig, InputConfig
 from nsff.config.model import FieldConfig, LossConfig, SamplingConfig, TrainConfig
-from nsff.config.outputs import CrfConfig, DecomposeConfig, RenderConfig, ReportConfig, ScoreConfig
+from nsff.config.outputs import CrfConfig, DecomposeConfig, ExtractConfig, RenderConfig, ReportConfig, ScoreConfig
 from nsff.config.overlays import OVERLAYS
 from nsff.config.presets import PRESETS
 from nsff.config.priors import DepthConfig, FeaturesConfig, FlowConfig, MotionConfig, SfmConfig
@@ -60,6 +60,8 @@ class StagesConfig(StageConfig):
     """Clustering and morphology."""
     crf: CrfConfig = CrfConfig()
     """Dense CRF."""
+    extract: ExtractConfig = ExtractConfig()
+    """Objects alone, in 3-D."""
     score: ScoreConfig = ScoreConfig()
     """Scoring."""
     report: ReportConfig = ReportConfig()

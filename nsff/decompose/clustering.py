@@ -1,23 +1,24 @@
-"""Clusters of rendered features over all views, and which of them are objects (SAFF; specification section 6.1).
+"""Clusters of features over all views, and which of them are objects (SAFF; specification, sections 6.1 to 6.4).
 
-Notation. Views come from maps/views.json; only those of split ``training`` define clusters and vote, all are
-labelled. Pixel features have unit length. Raw labels are 0..K-1; merged labels are the lowest raw label of each
-group; files hold label + 1.
+Notation. Views come from maps/views.json; only those of split ``training`` define clusters and vote, all are labelled
+(with source ``images`` the training views alone). Descriptors as in nsff.decompose.descriptors, labels as in
+nsff.decompose.clusters; files hold label + 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-import cv2
 import numpy as np
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from tqdm import tqdm
 
 from nsff.config import DecomposeConfig
-from nsff.decompose.kmeans import assign, fit_elbow, kmeans, unit
+from nsff.decompose.clusters import Clusters, objects_of
+from nsff.decompose.descriptors import Descriptors
+from nsff.decompose.kmeans import assign, fit_elbow, kmeans
 from nsff.decompose.stability import describe_masks, judge
-from nsff.decompose.views import View, read_features, read_saliency, read_views, training_views
+from nsff.decompose.views import View, read_motion, read_views, training_views
 from nsff.decompose.voting import (
     best_label,
     count_votes,
@@ -28,114 +29,145 @@ from nsff.decompose.voting import (
     vote,
 )
 from nsff.errors import StageError
-from nsff.io import atomic_directory, write_image, write_json
+from nsff.io import atomic_directory, write_image
 from nsff.scene import Scene
+
+Table = Float[np.ndarray, "V K"]
 
 
 def run_cluster(scene: Scene, decompose: DecomposeConfig) -> None:
-    """Writes clusters/ (centroids.npy, clusters.json, raw/ and merged/ labels of all views) and the summary.
+    """Writes clusters/ (centroids, clusters.json, raw/ and merged/ labels of all views) and the summary.
 
     Raises StageError where maps are missing, of different shapes, or not finite.
     """
     views = read_views(scene)
     training = training_views(views)
-    centroids, objectives = fit(scene, training, decompose)
-    merge = merge_map(centroids, decompose.merge_similarity)
+    descriptors = Descriptors(scene, decompose)
+    if decompose.source == "points":
+        from nsff.decompose.point_clusters import cluster_points
+
+        found = cluster_points(scene, training, decompose)
+        clusters, numbers = found.clusters, found.numbers
+    else:
+        centroids, objectives = fit_pixels(descriptors, training, decompose)
+        clusters = Clusters(centroids, _merge(centroids, descriptors.extra, decompose), extra=descriptors.extra)
+        numbers = {"K": len(centroids), "objectives": objectives}
     with atomic_directory(scene.clusters_dir) as folder:
-        merged: dict[int, np.ndarray] = {}
-        saliency = np.full((len(training), len(centroids)), np.nan)
-        for view in tqdm(views, desc="labels", unit="view"):
-            raw = label_view(read_features(scene, view), centroids, scene.size)
+        labels: dict[int, np.ndarray] = {}
+        saliency = np.full((len(training), len(clusters.merge)), np.nan)
+        motion = saliency.copy() if decompose.motion_threshold is not None else None
+        resolved = voting_merge(clusters, decompose)
+        for view in tqdm(training if descriptors.of_images else views, desc="labels", unit="view"):
+            raw, merged = label_view(descriptors, view, clusters)
             write_image(folder / "raw" / f"{view.index}.png", (raw + 1).astype(np.uint8))
-            write_image(folder / "merged" / f"{view.index}.png", (merge[raw] + 1).astype(np.uint8))
+            write_image(folder / "merged" / f"{view.index}.png", (merged + 1).astype(np.uint8))
             if view in training:
-                merged[view.index] = merge[raw].astype(np.uint8)
-                view_saliency = resize(read_saliency(scene, view), scene.size)
-                saliency[training.index(view)] = mean_by_label(view_saliency, merge[raw], len(centroids))
-        passed = vote(saliency, decompose.saliency_threshold, decompose.vote_fraction)
-        salient = best_label(saliency) if decompose.keep_best and not passed.any() else passed
-        votes = count_votes(saliency, decompose.saliency_threshold)
-        chosen = [int(label) for label in np.flatnonzero(salient)]
-        result = {
-            "K": len(centroids), "objectives": objectives, "merge_map": merge, "votes": votes,
-            "needed_votes": needed_votes(len(training), decompose.vote_fraction), "training_views": len(training),
-            "mean_saliency": overall_saliency(saliency), "salient": chosen,
-            "passed_vote": bool(passed.any()),
-        }  # fmt: skip
-        with (folder / "centroids.npy").open("wb") as stream:
-            np.save(stream, centroids, allow_pickle=False)
-        write_json(folder / "clusters.json", result)
-    objects = [objects_of(merged[v.index], chosen) for v in training]
-    numbers = describe_masks(scene, objects, [v.camera for v in training])
-    numbers |= {key: value for key, value in result.items() if key not in ("merge_map", "salient")}
-    numbers |= {"labels_after_merging": len(np.unique(merge)), "salient_labels": int(salient.sum())}
-    scene.write_summary("cluster", numbers | verdict(numbers))
+                labels[view.index] = merged.astype(np.uint8)
+                row = training.index(view)
+                saliency[row] = mean_by_label(descriptors.saliency(view), resolved[raw], len(resolved))
+                if motion is not None:
+                    motion[row] = mean_by_label(read_motion(scene, view), resolved[raw], len(resolved))
+        if decompose.source != "points":
+            salient, votes_cast = elect(saliency, motion, decompose)
+            clusters = Clusters(clusters.centroids, clusters.merge, salient, extra=clusters.extra)
+            numbers |= votes_cast
+        numbers |= {"mean_saliency": overall_saliency(saliency), "training_views": len(training)}
+        clusters.save(folder, numbers)
+    masks = [objects_of(labels[v.index], clusters.salient) for v in training]
+    summary = describe_masks(scene, masks, [v.camera for v in training]) | numbers
+    summary |= {"labels_after_merging": len(np.unique(clusters.merge)), "salient_labels": len(clusters.salient)}
+    scene.write_summary("cluster", summary | verdict(summary))
 
 
-def fit(scene: Scene, training: Sequence[View], decompose: DecomposeConfig) -> tuple[np.ndarray, list[float]]:
-    """Centroids (K,C) and objectives: fit on every ``sample_interval``-th pixel, judged on all of them."""
-    subset = sample_pixels(scene, training, decompose.sample_interval)
-    with tqdm(total=decompose.max_clusters, desc="k-means", unit="K") as progress:
+def _merge(centroids: Float32[np.ndarray, "K D"], extra: int, decompose: DecomposeConfig) -> Int64[np.ndarray, K]:
+    features = centroids[:, : centroids.shape[1] - extra]
+    return merge_map(features, decompose.merge_similarity, decompose.merge_chains)
 
-        def fit_k(k: int) -> Float32[np.ndarray, "K C"]:
+
+def voting_merge(clusters: Clusters, decompose: DecomposeConfig) -> Int64[np.ndarray, "K+F"]:
+    """The merge map that votes are counted by: with all chains resolved, whatever the files have (6.1, step 6)."""
+    merge = clusters.merge.copy()
+    if decompose.merge_chains == "one_step":
+        while (merge != merge[merge]).any():
+            merge = merge[merge]
+    return merge
+
+
+def elect(saliency: Table, motion: Table | None, decompose: DecomposeConfig) -> tuple[list[int], dict[str, object]]:
+    """The salient labels (with ``keep_best`` the most salient one where none has the votes), and the vote's numbers."""
+    threshold, moving = decompose.saliency_threshold, decompose.motion_threshold
+    passed: Bool[np.ndarray, K] = vote(saliency, threshold, decompose.vote_fraction, motion, moving)
+    salient = best_label(saliency) if decompose.keep_best and not passed.any() else passed
+    return [int(label) for label in np.flatnonzero(salient)], {
+        "votes": count_votes(saliency, threshold, motion, moving),
+        "needed_votes": needed_votes(len(saliency), decompose.vote_fraction),
+        "passed_vote": bool(passed.any()),
+    }
+
+
+# --- fitting ---------------------------------------------------------------------------------------------------------
+def fit_pixels(
+    descriptors: Descriptors, training: Sequence[View], decompose: DecomposeConfig
+) -> tuple[np.ndarray, list[float]]:
+    """Centroids (K,D) and objectives: fit on every ``sample_interval``-th pixel, judged on all of them."""
+    subset = sample_pixels(descriptors, training, decompose.sample_interval)
+    return fit(subset, lambda c: objective(descriptors, training, c), decompose)
+
+
+def fit(
+    subset: Float32[np.ndarray, "P D"],
+    judge_centroids: Callable[[np.ndarray], float],
+    decompose: DecomposeConfig,
+    title: str = "k-means",
+) -> tuple[np.ndarray, list[float]]:
+    """k-means with the elbow on a subset, each K judged by its objective."""
+    with tqdm(total=decompose.max_clusters, desc=title, unit="K") as progress:
+
+        def fit_k(k: int) -> Float32[np.ndarray, "K D"]:
             progress.update()
             return kmeans(subset, k, decompose.iterations, decompose.restarts, decompose.seed)
 
-        return fit_elbow(
-            fit_k, lambda c: objective(scene, training, c), min(decompose.max_clusters, len(subset)), decompose.elbow
-        )
+        return fit_elbow(fit_k, judge_centroids, min(decompose.max_clusters, len(subset)), decompose.elbow)
 
 
-def sample_pixels(scene: Scene, views: Sequence[View], interval: int) -> Float32[np.ndarray, "P C"]:
-    """Every ``interval``-th pixel, with unit length, of the list of all views' pixels at feature resolution."""
+def sample_pixels(descriptors: Descriptors, views: Sequence[View], interval: int) -> Float32[np.ndarray, "P D"]:
+    """Descriptors of every ``interval``-th pixel of the list of all views' pixels at feature resolution."""
     samples: list[np.ndarray] = []
     start = 0
     for view in views:
-        features = read_features(scene, view)
-        pixels = features.reshape(-1, features.shape[2])
+        pixels = _flat(descriptors.of_view(view))
         if samples and pixels.shape[1] != samples[0].shape[1]:
+            channels = [n - descriptors.extra for n in (pixels.shape[1], samples[0].shape[1])]
             raise StageError(
-                scene.maps_dir,
-                f"view {view.index} has {pixels.shape[1]} feature channels, others {samples[0].shape[1]}",
+                descriptors.scene.maps_dir,
+                f"view {view.index} has {channels[0]} feature channels, others {channels[1]}",
                 "delete maps/ and run again",
-            )  # fmt: skip
-        samples.append(unit(pixels[start::interval]))
+            )
+        samples.append(pixels[start::interval])
         start = (start - len(pixels)) % interval
     return np.concatenate(samples)
 
 
-def objective(scene: Scene, views: Sequence[View], centroids: Float32[np.ndarray, "K C"]) -> float:
+def objective(descriptors: Descriptors, views: Sequence[View], centroids: Float32[np.ndarray, "K D"]) -> float:
     """Mean squared distance of all pixels of the views (feature resolution) to their centroids, one view at a time."""
     total, count = 0.0, 0
     for view in views:
-        features = read_features(scene, view)
-        squared = assign(unit(features).reshape(-1, features.shape[2]), centroids)[1]
+        squared = assign(_flat(descriptors.of_view(view)), centroids)[1]
         total, count = total + float(squared.sum(dtype=np.float64)), count + len(squared)
     return total / count
 
 
 def label_view(
-    features: Float[np.ndarray, "h w C"], centroids: Float32[np.ndarray, "K C"], size: tuple[int, int]
-) -> Int64[np.ndarray, "H W"]:
-    """Labels at ``size`` (height, width). Features are interpolated, then normalised, so that outlines stay smooth."""
-    full = unit(resize(np.asarray(features, np.float32), size))
-    return assign(full.reshape(-1, full.shape[2]), centroids)[0].reshape(size)
+    descriptors: Descriptors, view: View, clusters: Clusters
+) -> tuple[Int64[np.ndarray, "H W"], Int64[np.ndarray, "H W"]]:
+    """Raw and merged labels of a view at canonical size."""
+    size = descriptors.scene.size
+    raw, merged = clusters.labels(_flat(descriptors.of_view(view, size)))
+    return raw.reshape(size), merged.reshape(size)
 
 
-def resize(values: Float32[np.ndarray, "h w ..."], size: tuple[int, int]) -> Float32[np.ndarray, "H W ..."]:
-    """Bilinear resampling to (height, width)."""
-    if values.shape[:2] == tuple(size):
-        return values
-    return cv2.resize(np.ascontiguousarray(values), size[::-1], interpolation=cv2.INTER_LINEAR)
-
-
-def objects_of(merged: Int64[np.ndarray, "H W"], salient: Sequence[int]) -> Int64[np.ndarray, "H W"]:
-    """Object numbers of merged labels (0-based): 0 for labels that are not salient, else 1, 2, … in the order of
-    labels."""
-    result = np.zeros(merged.shape, np.int64)
-    for number, label in enumerate(sorted(salient), start=1):
-        result[merged == label] = number
-    return result
+def _flat(values: Float32[np.ndarray, "H W D"]) -> Float32[np.ndarray, "P D"]:
+    return values.reshape(-1, values.shape[2])
 
 
 def verdict(numbers: dict[str, object]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from nsff.config import CrfConfig
 from nsff.decompose import mean_field as field
 from nsff.decompose.stability import describe_masks, judge
-from nsff.decompose.views import read_depth, read_rgb, read_views, write_mask_folder, write_preview
+from nsff.decompose.views import read_depth, read_labelled, read_rgb, write_mask_folder, write_preview
 from nsff.errors import ConfigError
 from nsff.io import atomic_directory, read_mask
 from nsff.scene import Scene
@@ -32,7 +32,7 @@ def run_crf(scene: Scene, crf: CrfConfig) -> None:
     Views with one label only pass through. Raises ConfigError where backend pydensecrf is asked for but not installed.
     """
     backend = choose_backend(crf)
-    views = read_views(scene)
+    views = read_labelled(scene, scene.masks_dir)
     before, after, training, passed = [], [], [], 0
     with atomic_directory(scene.masks_crf_dir) as folder:
         for view in tqdm(views, desc="dense CRF", unit="view"):

@@ -15,11 +15,10 @@ from jaxtyping import Bool, Int64, Integer, UInt8
 from tqdm import tqdm
 
 from nsff.config import DecomposeConfig
-from nsff.decompose.clustering import objects_of
+from nsff.decompose.clusters import objects_of, salient_labels
 from nsff.decompose.stability import describe_masks, judge
-from nsff.decompose.views import TRAINING, View, read_views, write_mask_folder, write_preview
-from nsff.errors import StageError
-from nsff.io import atomic_directory, read_json, read_mask
+from nsff.decompose.views import TRAINING, View, read_labelled, write_mask_folder, write_preview
+from nsff.io import atomic_directory, read_mask
 from nsff.scene import Scene
 
 REFERENCE_ROWS = 288
@@ -31,12 +30,8 @@ CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
     """Writes masks/ ({i}.png labels, colour/{i}.png, preview.png) of all views, and the summary over the training
     views."""
-    views = read_views(scene)
-    path = scene.clusters_dir / "clusters.json"
-    try:
-        salient = [int(label) for label in read_json(path)["salient"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise StageError(path, f"names no salient labels ({error})", "delete clusters/ and run again") from None
+    salient = salient_labels(scene)
+    views = read_labelled(scene, scene.clusters_dir / "merged")
     iterations, closing = scaled_sizes(decompose, scene.size[0])
     before = [read_objects(scene, view, salient) for view in views]
     training = [i for i, view in enumerate(views) if view.split == TRAINING]
@@ -44,7 +39,8 @@ def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
     masks = []
     with atomic_directory(scene.masks_dir) as folder:
         for view, labels in zip(tqdm(views, desc="masks", unit="view"), before, strict=True):
-            masks.append(clean(labels, iterations, limits, decompose.cleaning == "gentle").astype(np.uint8))
+            kept = clean(labels, iterations, limits, decompose.cleaning == "gentle")
+            masks.append((labels if decompose.cleaning == "none" else kept).astype(np.uint8))
             write_mask_folder(folder, view, masks[-1])
         write_preview(scene, folder, [views[i] for i in training])
     before, masks = [before[i] for i in training], [masks[i] for i in training]

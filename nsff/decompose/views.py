@@ -49,6 +49,14 @@ def training_views(views: Sequence[View]) -> list[View]:
     return [view for view in views if view.split == TRAINING]
 
 
+def read_labelled(scene: Scene, folder: Path) -> list[View]:
+    """The views with {i}.png in a folder of labels: all, or, where it has none of the others, the training views alone
+    (decompose.source: images)."""
+    views = read_views(scene)
+    others = [view for view in views if view.split != TRAINING]
+    return views if any((folder / f"{view.index}.png").exists() for view in others) else training_views(views)
+
+
 def read_features(scene: Scene, view: View) -> Float16[np.ndarray, "h w C"]:
     """Memory-mapped features of a view; raises StageError when missing, of a wrong shape or not finite."""
     path = scene.maps_dir / f"{view.index}_features.npy"
@@ -71,6 +79,22 @@ def read_saliency(scene: Scene, view: View) -> Float32[np.ndarray, "H W"]:
     if not path.exists():
         raise StageError(path, "missing", "train with field.saliency: true, then run the maps stage")
     return _unit(read_mask(path))
+
+
+def read_motion(scene: Scene, view: View) -> Float32[np.ndarray, "H W"]:
+    """Motion in [0,1] from {i}_motion.npy (pixels to the next and the last frame): each scaled to its range in the
+    view, then the larger (SAFF; specification section 6.2)."""
+    path = scene.maps_dir / f"{view.index}_motion.npy"
+    try:
+        motion = np.load(path, allow_pickle=False).astype(np.float32)
+    except FileNotFoundError:
+        raise StageError(path, "missing", "train with a dynamic field, then run the maps stage again") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise StageError(path, f"not readable ({error})", "delete maps/ and run again") from None
+    if motion.ndim != 3 or motion.shape[2] != 2 or not np.isfinite(motion).all():
+        raise StageError(path, f"has shape {motion.shape} or values that are not finite", "delete maps/ and run again")
+    low, high = motion.min(axis=(0, 1)), motion.max(axis=(0, 1))
+    return ((motion - low) / np.maximum(high - low, 1e-8)).max(axis=2)
 
 
 def read_rgb(scene: Scene, view: View, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:

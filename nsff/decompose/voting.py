@@ -7,15 +7,19 @@ saliency of each label in each of V views, NaN where a view does not show it.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Integer
 
 
-def merge_map(centroids: Float[np.ndarray, "K C"], similarity: float) -> Int64[np.ndarray, K]:
+def merge_map(
+    centroids: Float[np.ndarray, "K C"], similarity: float, chains: Literal["resolved", "one_step"] = "resolved"
+) -> Int64[np.ndarray, K]:
     """The label that each label becomes: that of the first earlier centroid with a cosine above ``similarity``.
 
-    Chains are resolved: if 2 merges into 1 and 1 into 0, then 2 becomes 0. A similarity of 1 merges nothing.
+    Chains are resolved: if 2 merges into 1 and 1 into 0, then 2 becomes 0; with ``one_step`` it becomes 1. A similarity
+    of 1 merges nothing.
     """
     directions = np.asarray(centroids, np.float64)
     directions = directions / np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
@@ -26,7 +30,7 @@ def merge_map(centroids: Float[np.ndarray, "K C"], similarity: float) -> Int64[n
     for second in range(1, len(centroids)):
         similar = np.flatnonzero(cosine[second, :second] > similarity)
         if len(similar):
-            merge[second] = merge[similar[0]]
+            merge[second] = similar[0] if chains == "one_step" else merge[similar[0]]
     return merge
 
 
@@ -45,15 +49,34 @@ def needed_votes(n_views: int, fraction: float) -> int:
     return max(1, math.ceil(fraction * n_views - 1e-9))
 
 
-def count_votes(saliency: Float[np.ndarray, "V K"], threshold: float) -> Int64[np.ndarray, K]:
-    """Views in which a label's mean saliency exceeds the threshold. A view that does not show the label does not
-    vote."""
-    return (np.nan_to_num(saliency, nan=-np.inf) > threshold).sum(0)
+def votes(values: Float[np.ndarray, "V K"], threshold: float) -> Bool[np.ndarray, "V K"]:
+    """Whether a label's mean exceeds the threshold in a view. A view that does not show the label does not vote."""
+    return np.nan_to_num(values, nan=-np.inf) > threshold
 
 
-def vote(saliency: Float[np.ndarray, "V K"], threshold: float, fraction: float) -> Bool[np.ndarray, K]:
+def count_votes(
+    saliency: Float[np.ndarray, "V K"],
+    threshold: float,
+    motion: Float[np.ndarray, "V K"] | None = None,
+    motion_threshold: float | None = None,
+) -> Int64[np.ndarray, K]:
+    """Views in which a label's mean saliency exceeds the threshold, and its mean motion the other, where there is one
+    (6.2)."""
+    cast = votes(saliency, threshold)
+    if motion is not None and motion_threshold is not None:
+        cast &= votes(motion, motion_threshold)
+    return cast.sum(0)
+
+
+def vote(
+    saliency: Float[np.ndarray, "V K"],
+    threshold: float,
+    fraction: float,
+    motion: Float[np.ndarray, "V K"] | None = None,
+    motion_threshold: float | None = None,
+) -> Bool[np.ndarray, K]:
     """Labels that are salient: with votes from at least ``needed_votes`` of the views."""
-    return count_votes(saliency, threshold) >= needed_votes(len(saliency), fraction)
+    return count_votes(saliency, threshold, motion, motion_threshold) >= needed_votes(len(saliency), fraction)
 
 
 def overall_saliency(saliency: Float[np.ndarray, "V K"]) -> Float[np.ndarray, K]:

@@ -15,11 +15,12 @@ import numpy as np
 from jaxtyping import Bool, Integer
 from tqdm import tqdm
 
+from nsff.decompose.clusters import salient_labels
 from nsff.decompose.colours import overlay
 from nsff.decompose.postprocess import read_objects
-from nsff.decompose.views import View, read_rgb, read_views
-from nsff.errors import InputError, StageError
-from nsff.io import read_json, read_mask
+from nsff.decompose.views import View, read_labelled, read_rgb
+from nsff.errors import InputError
+from nsff.io import read_mask
 from nsff.metrics.measure import mask_scores
 from nsff.metrics.pictures import SheetRow, mask_sheet, spread_over
 from nsff.metrics.protocols import Protocol
@@ -40,7 +41,7 @@ def score_masks(scene: Scene, protocol: Protocol, targets: list[Target], folder:
     """Scores all masks of all targets; writes sheet_{protocol}_masks.png into ``folder``. Raises InputError where no
     target has both a true and a made mask."""
     result = MaskResult()
-    views = {view.index: view for view in read_views(scene)}
+    views = {view.index: view for view in read_labelled(scene, scene.clusters_dir / "merged")}
     sources = _sources(scene)
     scored = [target for target in targets if target.index in views]
     if len(scored) < len(targets):
@@ -88,11 +89,7 @@ def score_masks(scene: Scene, protocol: Protocol, targets: list[Target], folder:
 
 def _sources(scene: Scene) -> dict[str, Callable[[View], Integer[np.ndarray, "H W"] | None]]:
     """By variant: labels of a view at canonical size, None where that variant has none for it."""
-    path = scene.clusters_dir / "clusters.json"
-    try:
-        salient = [int(label) for label in read_json(path)["salient"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise StageError(path, f"names no salient labels ({error})", "delete clusters/ and run again") from None
+    salient = salient_labels(scene)
 
     def motion(view: View) -> Bool[np.ndarray, "H W"] | None:
         return scene.motion_mask(view.camera).astype(np.int64) if view.split == "training" else None

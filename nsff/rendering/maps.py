@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Float32
+from torch import Tensor
 from tqdm import tqdm
 
+from nsff.cameras import Cameras
 from nsff.config import RenderConfig
 from nsff.io import atomic_directory, write_image, write_json
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 
-OUTPUTS = ("rgb", "depth", "blend", "saliency", "features")
+OUTPUTS = ("rgb", "depth", "blend", "saliency", "features", "moved_prev", "moved_post")
 
 
 def canonical_views(n_frames: int, kind: str) -> list[dict[str, Any]]:
@@ -29,13 +32,36 @@ def canonical_views(n_frames: int, kind: str) -> list[dict[str, Any]]:
     ]
 
 
+def picture_motion(
+    after: Float[Tensor, "H W 3"],
+    before: Float[Tensor, "H W 3"],
+    time: float,
+    cameras: Cameras,
+    camera: int,
+    pixel_centre: float,
+) -> Float32[np.ndarray, "H W 2"]:
+    """How far each pixel's content moves to the next and from the last frame, seen by the same camera: pixels, motion
+    of objects alone (SAFF; specification, 6.2). Beyond the ends of the clip it is 0."""
+    height, width = after.shape[:2]
+    u, v = np.meshgrid(np.arange(width) + pixel_centre, np.arange(height) + pixel_centre)
+    here = np.stack([u, v], 2)
+    result = np.zeros((height, width, 2), np.float32)
+    for channel, (points, inside) in enumerate(((after, time < len(cameras) - 1), (before, time > 0))):
+        if inside:
+            there, _ = cameras[[camera]].project(points.reshape(-1, 3).double().numpy())
+            far = np.hypot(height, width)
+            distance = np.linalg.norm(there[0].reshape(height, width, 2) - here, axis=2)
+            result[..., channel] = np.nan_to_num(distance, nan=0.0, posinf=far).clip(0, far)
+    return result
+
+
 def run_maps(scene: Scene, render: RenderConfig) -> dict[str, Any]:
     """Renders all maps into maps/; returns the summary."""
     renderer = Renderer.load(scene.model_dir, chunk=render.chunk)
     cameras, (height, width) = scene.cameras, scene.size
     views = canonical_views(len(cameras), render.canonical_views)
     nearest = 1 / max(float(cameras.near_far[:, 0].min()) * 0.5, 1e-6)
-    coverage = []
+    coverage, centre = [], renderer.model.sampling.pixel_centre
     with atomic_directory(scene.maps_dir) as folder:
         for view in tqdm(views, desc="maps", unit="view"):
             camera, i = view["camera"], view["index"]
@@ -53,6 +79,9 @@ def run_maps(scene: Scene, render: RenderConfig) -> dict[str, Any]:
                 )
             if "features" in maps:
                 np.save(folder / f"{i}_features.npy", maps["features"].numpy().astype(np.float16), allow_pickle=False)
+            if "moved_post" in maps:
+                motion = picture_motion(maps["moved_post"], maps["moved_prev"], view["time"], cameras, camera, centre)
+                np.save(folder / f"{i}_motion.npy", motion.astype(np.float16), allow_pickle=False)
             coverage.append(float((maps["blend"] > 0.5).float().mean()))
         write_json(folder / "views.json", views)
         write_json(folder / "scale.json", {"disparity_of_65535": nearest})

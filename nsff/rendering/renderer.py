@@ -25,7 +25,10 @@ from nsff.rendering.depth_planes import render_depth_planes
 from nsff.rendering.model import Evaluation, Rays, SceneModel
 from nsff.rendering.splatting import splat
 
-MAPS = ("rgb", "depth", "blend", "saliency", "features", "static_rgb", "dynamic_rgb", "opacity")
+MAPS = (
+    "rgb", "depth", "blend", "saliency", "features", "static_rgb", "dynamic_rgb", "opacity", "moved_prev", "moved_post",
+)  # fmt: skip
+"""moved_prev, moved_post: world points (3) where what the dynamic field alone shows is at the last and next frame."""
 
 
 class Renderer:
@@ -82,6 +85,8 @@ class Renderer:
         if name not in MAPS:
             raise ValueError(f"unknown map {name!r}; known: {', '.join(MAPS)}")
         field = self.model.field_config
+        if name.startswith("moved_") and self.model.dynamic is None:
+            return False
         return not ((name == "features" and not field.features) or (name == "saliency" and not field.saliency))
 
     def _map(self, name: str, evaluation: Evaluation, rays: Rays) -> Tensor:
@@ -100,9 +105,22 @@ class Renderer:
             if evaluation.dynamic is None:
                 return torch.zeros_like(rays.origins)
             return accumulate(evaluation.dynamic_weights, evaluation.dynamic.rgb)
+        if name in ("moved_prev", "moved_post"):
+            return self._moved(evaluation, name.removeprefix("moved_"))
         weights = evaluation.weights
         s = accumulate(weights, evaluation.samples.s) / weights.sum(1).clamp(min=1e-6)
         return self.model.depth(rays, s.clamp(0, 0.9995))
+
+    def _moved(self, evaluation: Evaluation, side: str) -> Float[Tensor, "R 3"]:
+        """The expected scene-flow point (specification, 4.4), divided by the weights' sum, which otherwise pulls it to
+        the middle of the picture; NaN where the dynamic field is empty."""
+        assert evaluation.dynamic is not None
+        weights = evaluation.dynamic_alone()
+        total = weights.sum(1, keepdim=True)
+        share = torch.where(total > 0.05, weights / total, torch.nan)
+        flow = evaluation.dynamic.flow_post if side == "post" else evaluation.dynamic.flow_prev
+        assert flow is not None
+        return self.model.space.to_world(accumulate(share, evaluation.samples.positions + flow))
 
     # --- frames --------------------------------------------------------------------------------------------------
     def frame_rays(self, K: np.ndarray, world_to_camera: np.ndarray, height: int, width: int, time: float) -> Rays:

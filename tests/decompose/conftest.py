@@ -7,9 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from nsff.cameras import Cameras
+from nsff.cameras.spaces import make_space
+from nsff.config import FieldConfig, SamplingConfig
+from nsff.fields.base import Field, FieldSamples
 from nsff.io import write_image, write_json
+from nsff.rendering.model import SceneModel
+from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 
 HEIGHT, WIDTH, CHANNELS = 48, 64, 16
@@ -63,3 +69,74 @@ def fake_scene(tmp_path: Path) -> Callable[..., Scene]:
 @pytest.fixture
 def moving_square() -> Callable[..., np.ndarray]:
     return truth_mask
+
+
+# --- a scene whose fields are known: a wall, a box that rests, and one that moves before it --------------------------
+class Box:
+    """An axis-aligned box in the world: centre, half sizes, feature axis, colour, saliency."""
+
+    def __init__(self, centre, half, axis: int, colour, saliency: float) -> None:
+        self.centre, self.half = torch.tensor(centre), torch.tensor(half)
+        self.axis, self.colour, self.saliency = axis, torch.tensor(colour), saliency
+
+    def inside(self, X: torch.Tensor, shift: torch.Tensor | float = 0.0) -> torch.Tensor:
+        offset = X - self.centre.to(X)
+        offset = torch.cat([offset[..., :1] - (torch.as_tensor(shift)[..., None]), offset[..., 1:]], -1)
+        return (offset.abs() <= self.half.to(X)).all(-1)
+
+
+SPEED = 0.05
+WALL = Box([0.0, 0.0, 4.15], [50.0, 50.0, 0.15], 0, [0.2, 0.2, 0.2], 0.0)
+RESTING = Box([0.7, 0.0, 3.15], [0.5, 0.4, 0.15], 1, [0.0, 1.0, 0.0], 0.8)
+MOVING = Box([0.0, 0.0, 2.15], [0.4, 0.3, 0.15], 2, [1.0, 0.0, 0.0], 0.9)
+
+
+class BoxField(Field):
+    """Opaque boxes; the dynamic one moves to the right by SPEED a frame."""
+
+    def __init__(self, space, boxes: list[Box], dynamic: bool, channels: int = 4) -> None:
+        super().__init__()
+        self.space, self.boxes, self.dynamic, self.channels = space, boxes, dynamic, channels
+        self.nothing = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, positions, directions, time) -> FieldSamples:
+        X = self.space.to_world(positions)
+        shape = X.shape[:-1]
+        density, saliency = torch.zeros(shape), torch.zeros(shape)
+        rgb, features = torch.zeros(*shape, 3), torch.zeros(*shape, self.channels)
+        for box in self.boxes:
+            inside = box.inside(X, SPEED * time if self.dynamic else 0.0)
+            density[inside], saliency[inside] = 1000.0, box.saliency
+            rgb[inside], features[inside] = box.colour, torch.eye(self.channels)[box.axis]
+        result = FieldSamples(raw_density=density, rgb=rgb, features=features, saliency=saliency)
+        if self.dynamic:
+            step = torch.tensor([SPEED, 0.0, 0.0])
+            result.flow_post = self.space.from_world(X + step) - positions
+            result.flow_prev = self.space.from_world(X - step) - positions
+        else:
+            # The dynamic field takes over in front of what rests.
+            result.blending = (X[..., 2] < 2.6).float()
+        return result
+
+    def raw_density(self, positions, time):
+        return self(positions, positions, time).raw_density
+
+
+@pytest.fixture
+def box_world(fake_scene, monkeypatch) -> Callable[..., tuple[Scene, Renderer]]:
+    """A function that makes the scene of boxes and its renderer, which stages get when they load the model."""
+
+    def make(composition: str = "blending", **options) -> tuple[Scene, Renderer]:
+        scene = fake_scene(**options)
+        space = make_space("ndc", scene.cameras)
+        config = FieldConfig(kind="mlp", width=8, composition=composition)
+        sampling = SamplingConfig(kind="stratified", samples=128)
+        model = SceneModel(space, config, sampling, 4, scene.n_frames)
+        model.static = BoxField(space, [WALL, RESTING], False)
+        model.dynamic = BoxField(space, [MOVING], True)
+        renderer = Renderer(model, chunk=4096)
+        monkeypatch.setattr(Renderer, "load", staticmethod(lambda *a, **k: renderer))
+        write_json(scene.model_dir / "model.json", {"space": space.to_dict()})
+        return scene, renderer
+
+    return make

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from nsff.config import DecomposeConfig
-from nsff.decompose.clustering import label_view, objects_of, run_cluster, sample_pixels
+from nsff.decompose.clustering import run_cluster, sample_pixels
+from nsff.decompose.clusters import Clusters, objects_of
+from nsff.decompose.descriptors import Descriptors
 from nsff.decompose.views import read_views
 from nsff.errors import StageError
 from nsff.io import read_mask
@@ -71,15 +73,18 @@ def test_sampling_interval_runs_through_the_list_of_all_pixels(fake_scene):
     scene = fake_scene(n=3)
     views = read_views(scene)
     whole = np.concatenate([np.load(scene.maps_dir / f"{i}_features.npy").reshape(-1, 16) for i in range(3)])
-    sampled = sample_pixels(scene, views, 7)
+    sampled = sample_pixels(Descriptors(scene, DecomposeConfig()), views, 7)
     expected = whole[::7].astype(np.float32)
     np.testing.assert_allclose(sampled, expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=1e-5)
 
 
-def test_label_view_interpolates_features():
-    features = np.array([[[1.0, 0.0], [0.0, 1.0]]], np.float32)
-    labels = label_view(features, np.eye(2, dtype=np.float32), (1, 4))
-    assert labels.tolist() == [[0, 0, 1, 1]]
+def test_features_are_interpolated_for_labels(fake_scene):
+    scene = fake_scene(n=1)
+    np.save(scene.maps_dir / "0_features.npy", np.array([[[1.0, 0.0], [0.0, 1.0]]], np.float16))
+    values = Descriptors(scene, DecomposeConfig()).of_view(read_views(scene)[0], (1, 4))
+    raw, _ = Clusters(np.eye(2, dtype=np.float32), np.arange(2)).labels(values[0])
+    assert raw.tolist() == [0, 0, 1, 1]
+    np.testing.assert_allclose(np.linalg.norm(values, axis=2), 1, rtol=1e-5)
 
 
 def test_objects_are_numbered_in_the_order_of_labels():

@@ -13,6 +13,8 @@ RULES = {
     "ingest", "flow", "coarse_masks", "sfm", "cameras", "motion", "depth", "features", "train", "render", "maps",
     "cluster", "postprocess", "crf", "score", "collect_scores", "report", "overview",
 }  # fmt: skip
+OPTIONAL = {"points", "extract"}
+"""Rules that only some settings, or who names their files, ask for."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def everything(value):
 
 def test_every_rule_is_there(jobs):
     assert {job["rule"] for job in jobs} == RULES | {"all"}
-    assert sum(job["rule"] == "render" for job in jobs) == 6
+    assert sum(job["rule"] == "render" for job in jobs) == 2  # TINY has one path
     assert sum(job["rule"] == "overview" for job in jobs) == 1
 
 
@@ -109,7 +111,7 @@ def test_stages_get_only_their_settings(jobs):
     }  # fmt: skip
     assert options["crf"] == {"crf"}
     assert options["cluster"] == {"decompose"}
-    assert options["train"] == {"preset", "field", "sampling", "losses", "train"}
+    assert options["train"] == {"preset", "checkpoint", "field", "sampling", "losses", "train"}
     assert {rule for rule, sections in options.items() if "decompose" in sections} == {
         "cluster", "postprocess", "report",
     }  # fmt: skip
@@ -131,6 +133,45 @@ def test_without_features_nothing_is_clustered(new_project):
     project.configure({"clip": {"input": {"path": "clip.mp4"}}}, field={"features": False, "saliency": False})
     rules = {job["rule"] for job in project.jobs()}
     assert rules == RULES - {"features", "cluster", "postprocess", "crf"} | {"all"}
+
+
+def test_without_saliency_there_are_features_but_no_objects(new_project):
+    project = new_project()
+    project.folder.mkdir()
+    (project.folder / "clip.mp4").touch()
+    project.configure({"clip": {"input": {"path": "clip.mp4"}, "overlays": ["_nosal"]}})
+    rules = {job["rule"] for job in project.jobs()}
+    assert rules == RULES - {"cluster", "postprocess", "crf"} | {"all"}
+
+
+def test_a_released_checkpoint_needs_no_priors(new_project):
+    project = new_project()
+    project.folder.mkdir()
+    (project.folder / "clip.mp4").touch()
+    (project.folder / "360000.tar").touch()
+    scene = {"input": {"path": "clip.mp4"}, "preset": "saff", "checkpoint": "360000.tar"}
+    project.configure({"clip": scene})
+    (job,) = [job for job in project.jobs("results/clip/model") if job["rule"] == "train"]
+    assert "360000.tar" in everything(job["input"])
+    assert json.loads(job["params"]["options"])["checkpoint"] == "360000.tar"
+    needed = {job["rule"] for job in project.jobs("results/clip/model")}
+    assert needed == {"ingest", "flow", "coarse_masks", "sfm", "cameras", "train"}
+
+
+def test_clusters_in_space_and_objects_alone_are_asked_for(new_project):
+    project = new_project()
+    project.folder.mkdir()
+    (project.folder / "clip.mp4").touch()
+    scenes = {
+        "plain": {"input": {"path": "clip.mp4"}},
+        "space": {
+            "input": {"path": "clip.mp4"}, "decompose": {"source": "points"}, "extract": {"enabled": True},
+        },
+    }  # fmt: skip
+    project.configure(scenes)
+    found = {(job["wildcards"].get("scene"), job["rule"]) for job in project.jobs() if job["rule"] in OPTIONAL}
+    assert found == {("space", "points"), ("space", "extract")}
+    assert "extract" in {job["rule"] for job in project.jobs("results/plain/extracted")}
 
 
 def test_gpus_are_asked_for_where_the_settings_allow(new_project):
@@ -168,7 +209,7 @@ def test_every_rule_goes_through_the_shell(repo):
     """With script: a comment in a script would re-run a stage."""
     text = "\n".join(path.read_text() for path in (repo / "rules").glob("*.smk"))
     rules = re.findall(r"^rule (\w+):", text, re.M)
-    assert set(rules) == RULES
+    assert set(rules) == RULES | OPTIONAL
     assert len(re.findall(r"^    shell:", text, re.M)) == len(rules)
     assert not re.search(r"^    (script|run|notebook|wrapper):|^checkpoint ", text, re.M)
 

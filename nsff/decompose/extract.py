@@ -1,0 +1,151 @@
+"""Objects taken out of the scene in 3-D, with alpha, and point clouds (SAFF's extract_2D and its PLY files; 5.8, 5.7).
+
+Every sample of every ray gets the label of its own feature; what is not of the object becomes transparent, and the rest
+is rendered. So an object is seen where others hide it in the picture. Notation as in nsff.decompose.samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from tqdm import tqdm
+
+from nsff.config import ExtractConfig
+from nsff.decompose.clusters import Clusters, objects_of
+from nsff.decompose.colours import colour_labels
+from nsff.decompose.samples import SpaceSamples, near_surfaces, space_samples
+from nsff.decompose.view_points import describe_points
+from nsff.decompose.views import View, read_labelled, training_views
+from nsff.fields.encodings import time_code
+from nsff.io import atomic_directory, write_image, write_json
+from nsff.ply import write_ply
+from nsff.rendering.model import Rays, SceneModel
+from nsff.rendering.renderer import Renderer
+from nsff.scene import Scene
+
+
+def run_extract(scene: Scene, extract: ExtractConfig) -> dict[str, Any]:
+    """Writes extracted/: {i}_rgba.png, {i}_depth.png (all objects), object_{n}/{i}.png (each alone), points/*.ply.
+
+    Colours are straight, not multiplied by alpha; depth is disparity in 16 bits on the scale of scale.json. Returns the
+    summary. Raises StageError for damaged clusters or a damaged model.
+    """
+    clusters = Clusters.load(scene)
+    renderer = Renderer.load(scene.model_dir)
+    views = read_labelled(scene, scene.clusters_dir / "merged")
+    cameras, objects = scene.cameras, range(1, len(clusters.salient) + 1)
+    nearest = 1 / max(float(cameras.near_far[:, 0].min()) * 0.5, 1e-6)
+    alphas: dict[int, list[float]] = {n: [] for n in objects}
+    with atomic_directory(scene.extracted_dir) as folder:
+        for view in tqdm(views, desc="objects", unit="view"):
+            pictures = extract_view(renderer, scene, view, clusters)
+            for n, rgba in pictures["rgba"].items():
+                name = f"{view.index}_rgba.png" if n == 0 else f"object_{n}/{view.index}.png"
+                write_image(folder / name, (rgba * 255).round().astype(np.uint8))
+                if n:
+                    alphas[n].append(float(rgba[..., 3].mean()))
+            disparity = np.where(pictures["depth"] > 0, 1 / np.maximum(pictures["depth"], 1e-6), 0) / nearest
+            write_image(folder / f"{view.index}_depth.png", (disparity.clip(0, 1) * 65535).round().astype(np.uint16))
+        training = training_views(views)
+        for i in np.unique(np.linspace(0, len(training) - 1, extract.clouds).round().astype(int)):
+            write_clouds(renderer, scene, training[i], clusters, extract, folder / "points")
+        write_json(folder / "scale.json", {"disparity_of_65535": nearest})
+    shown = {str(n): float(np.mean(values)) for n, values in alphas.items()}
+    words = f"{len(views)} views; {len(shown)} objects taken out of the scene"
+    words += f" ({', '.join(f'{n}: {value:.1%}' for n, value in shown.items())} of the picture)." if shown else "."
+    verdict = "good"
+    if not shown or max(shown.values()) < 1e-4:
+        verdict, words = "poor", words + " Nothing is seen of them: no cluster is salient, or features in space differ"
+        words += " from those of the rendered pictures. See the clusters."
+    summary = {"views": len(views), "alpha": shown, "verdict": verdict, "words": words}
+    scene.write_summary("extract", summary)
+    return summary
+
+
+@torch.no_grad()
+def extract_view(renderer: Renderer, scene: Scene, view: View, clusters: Clusters) -> dict[str, Any]:
+    """``rgba``: by object number (0: all together) pictures (H,W,4) in [0,1]; ``depth`` (H,W) of all, 0 where empty."""
+    cameras, (height, width) = scene.cameras, scene.size
+    rays = renderer.frame_rays(
+        cameras.intrinsics[view.camera], cameras.world_to_camera[view.camera], height, width, float(view.time)
+    )
+    count = len(clusters.salient)
+    rgba = {n: np.zeros((height * width, 4), np.float32) for n in range(count + 1)}
+    depth = np.zeros(height * width, np.float32)
+    step = max(1, renderer.chunk // 4)
+    for start in range(0, len(rays) if count else 0, step):
+        part = rays[slice(start, start + step)]
+        found = space_samples(renderer.model, part)
+        numbers = torch.from_numpy(sample_objects(renderer.model, found, clusters)).to(renderer.device)
+        at = slice(start, start + len(part))
+        for n in range(count + 1):
+            kept = found.kept(numbers == n if n else numbers > 0)
+            rgba[n][at] = straight_rgba(kept).cpu().numpy()
+            if n == 0:
+                depth[at] = _depth(renderer.model, kept, part).cpu().numpy()
+    shape = (height, width)
+    return {"rgba": {n: value.reshape(*shape, 4) for n, value in rgba.items()}, "depth": depth.reshape(shape)}
+
+
+def sample_objects(model: SceneModel, found: SpaceSamples, clusters: Clusters) -> Int64[np.ndarray, "R K"]:
+    """The object number of every sample, by its own feature (and place and time, where the clusters have these)."""
+    samples = found.evaluation.samples
+    parts = [torch.nn.functional.normalize(found.features(model), dim=-1)]
+    if clusters.has_position:
+        parts.append(torch.nn.functional.normalize(samples.positions, dim=-1))
+    if clusters.has_time:
+        parts.append(torch.sign(time_code(samples.time, model.n_frames))[..., None])
+    values = torch.cat(parts, dim=-1)
+    _, merged = clusters.labels(values.flatten(0, 1).cpu().numpy())
+    return objects_of(merged, clusters.salient).reshape(values.shape[:2])
+
+
+def straight_rgba(kept: SpaceSamples) -> Float[Tensor, "R 4"]:
+    """Colour, not multiplied by alpha, and alpha: the light that the kept samples stop, 1 - prod (1 - o), in [0, 1].
+
+    The published code takes the opacity of the last sample for it.
+    """
+    T = kept.transmittance
+    alpha = 1 - torch.prod(1 - kept.opacity, dim=1)
+    # Blended weights may add up to more than alpha (specification, section 3): colours are a mean over the weights.
+    weight = (T * (kept.a_static + kept.a_dynamic)).sum(1)
+    colour = kept.sum("rgb", T).sum(1) / weight.clamp(min=1e-8)[:, None]
+    return torch.cat([colour, alpha[:, None]], dim=1).clamp(0, 1)
+
+
+def _depth(model: SceneModel, kept: SpaceSamples, rays: Rays) -> Float[Tensor, "R"]:
+    weights = kept.transmittance * (kept.a_static + kept.a_dynamic)
+    total = weights.sum(1)
+    s = (weights * kept.evaluation.samples.s).sum(1) / total.clamp(min=1e-8)
+    return model.depth(rays, s.clamp(0, 0.9995)) * (total > 0.05)
+
+
+def write_clouds(
+    renderer: Renderer, scene: Scene, view: View, clusters: Clusters, extract: ExtractConfig, folder: Path
+) -> None:
+    """{time}_colour.ply, _saliency.ply and _clusters.ply: the samples near surfaces of one training view."""
+    points = near_surfaces(renderer, scene, view, extract.point_opacity)
+    # What is infinitely far has no place in a point cloud.
+    distance = np.linalg.norm(points.points - scene.cameras.centres[view.camera], axis=1)
+    points = points[np.flatnonzero(distance < extract.far * scene.cameras.near_far[view.camera, 1])]
+    values = describe_points(points, view, scene.n_frames, clusters.has_position, clusters.has_time)
+    _, merged = clusters.labels(values)
+    objects = objects_of(merged, clusters.salient)
+    grey = np.repeat((points.saliency.clip(0, 1) * 255).round().astype(np.uint8)[:, None], 3, axis=1)
+    colours: Sequence[tuple[str, np.ndarray]] = (
+        ("colour", (points.rgb.clip(0, 1) * 255).round().astype(np.uint8)),
+        ("saliency", grey),
+        ("clusters", colour_labels(merged[None] + 1)[0]),
+    )
+    for name, colour in colours:
+        write_ply(
+            folder / f"{view.camera:05d}_{name}.ply", points.points, colour,
+            saliency=points.saliency.astype(np.float32), cluster=merged.astype(np.int32),
+            object=objects.astype(np.int32),
+        )  # fmt: skip
