@@ -147,6 +147,8 @@ class ScoreConfig(StageConfig):
     """Pixels (of the scored picture) by which true object masks grow for dynamic-only scores of protocol views."""
     lpips: bool = True
     """LPIPS where its AlexNet weights are found (NSFF_WEIGHTS or ~/.cache/nsff)."""
+    oracle: bool = False
+    """Also score the clusters that an oracle picks by the first true mask, as they are, cleaned, and after the CRF."""
 
 
 class ReportConfig(StageConfig):

@@ -37,6 +37,13 @@ OVERLAYS: dict[str, Sections] = {
     "_5": {"losses": {"decay_extra": True}},
     "_nosal": _NO_SALIENCY,
     "additive": {"field": {"composition": "additive"}},
+    "released_masks": {
+        "decompose": {"cleaning": "none", "merge_chains": "one_step"},
+        "crf": {"depth_weight": 30.0, "depth_sigma": 40.0, "rgb_weight": 20.0, "rgb_sigma": 20.0},
+    },
+    "motion_vote": {"decompose": {"motion_threshold": 0.07}},
+    "points": {"decompose": {"source": "points", "saliency_threshold": 0.11}},
+    "images": {"decompose": {"source": "images"}},
 }
 
 MEANINGS: dict[str, str] = {
@@ -48,6 +55,11 @@ MEANINGS: dict[str, str] = {
     "_4_norig": "SAFF without a static field",
     "_5": "SAFF with weights of features and saliency that decay as those of depth and flow",
     "_nosal": "SAFF without a saliency head; there is nothing to vote on, so no objects are made",
+    "released_masks": "masks as the released ones (ours_1018_processed_crf.zip) were probably made: raw clusters, chains"
+    " of merges unresolved, and the first parameters of the CRF (specification, 7.2)",
+    "motion_vote": "SAFF's cluster_2D_flow: votes also ask for motion (6.2)",
+    "points": "SAFF's cluster_pcd: clusters of samples in space, in two stages (6.3)",
+    "images": "SAFF's cluster_dino: clusters of the input frames' own features, training views alone (6.4)",
     "additive": "densities of the two fields add up, as in nsff_pl, instead of a blending weight",
 }
 """What each stands for."""

@@ -25,7 +25,10 @@ from nsff.config.priors import DepthConfig, FeaturesConfig, FlowConfig, MotionCo
 from nsff.errors import ConfigError
 
 PresetName = Literal["demo", "fast", "nsff", "saff"]
-OverlayName = Literal["_0", "_0_nodep", "_0_norig", "_4", "_4_nodep", "_4_norig", "_5", "_nosal", "additive"]
+OverlayName = Literal[
+    "_0", "_0_nodep", "_0_norig", "_4", "_4_nodep", "_4_norig", "_5", "_nosal",
+    "additive", "released_masks", "motion_vote", "points", "images",
+]  # fmt: skip
 SCENE_NAME = re.compile(r"^[\w-]+$")
 RESERVED = ("logs", "benchmarks")
 """Folders of results/ that belong to no scene."""

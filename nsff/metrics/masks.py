@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Integer
 from tqdm import tqdm
 
+from nsff.config import SceneConfig
 from nsff.decompose.clusters import salient_labels
 from nsff.decompose.colours import overlay
 from nsff.decompose.postprocess import read_objects
@@ -22,6 +23,7 @@ from nsff.decompose.views import View, read_labelled, read_rgb
 from nsff.errors import InputError
 from nsff.io import read_mask
 from nsff.metrics.measure import mask_scores
+from nsff.metrics.oracle import oracle_sources
 from nsff.metrics.pictures import SheetRow, mask_sheet, spread_over
 from nsff.metrics.protocols import Protocol
 from nsff.metrics.table import Record
@@ -37,12 +39,16 @@ class MaskResult:
     notes: list[str] = field(default_factory=list)
 
 
-def score_masks(scene: Scene, protocol: Protocol, targets: list[Target], folder: Path) -> MaskResult:
-    """Scores all masks of all targets; writes sheet_{protocol}_masks.png into ``folder``. Raises InputError where no
-    target has both a true and a made mask."""
+def score_masks(
+    scene: Scene, protocol: Protocol, targets: list[Target], folder: Path, config: SceneConfig | None = None
+) -> MaskResult:
+    """Scores all masks of all targets; writes sheet_{protocol}_masks.png into ``folder``. With score.oracle also those
+    of an oracle (nsff.metrics.oracle). Raises InputError where no target has both a true and a made mask."""
     result = MaskResult()
     views = {view.index: view for view in read_labelled(scene, scene.clusters_dir / "merged")}
     sources = _sources(scene)
+    if config is not None and config.score.oracle:
+        sources |= oracle_sources(scene, config, list(views.values()), targets)
     scored = [target for target in targets if target.index in views]
     if len(scored) < len(targets):
         missing = sorted({target.split for target in targets if target.index not in views})

@@ -96,7 +96,7 @@ def _evaluate(
                 np.mean([r.loss_after / max(r.loss_before, 1e-9) for r in images.refinements])
             )
     if protocol.masks and config.has_objects:
-        masks = score_masks(scene, protocol, targets.views, folder)
+        masks = score_masks(scene, protocol, targets.views, folder, config)
         records += masks.records
         notes += masks.notes
     elif protocol.masks:

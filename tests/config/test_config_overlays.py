@@ -98,6 +98,13 @@ def test_published_presets_keep_the_published_numbers(root):
     ("_5", {"losses": {"decay_extra": True}}),
     ("_nosal", {"field": {"saliency": False}, "losses": {"w_saliency": 0}}),
     ("additive", {"field": {"composition": "additive"}}),
+    ("released_masks", {
+        "decompose": {"cleaning": "none", "merge_chains": "one_step"},
+        "crf": {"depth_weight": 30, "depth_sigma": 40, "rgb_weight": 20, "rgb_sigma": 20},
+    }),
+    ("motion_vote", {"decompose": {"motion_threshold": 0.07}}),
+    ("points", {"decompose": {"source": "points", "saliency_threshold": 0.11}}),
+    ("images", {"decompose": {"source": "images"}}),
 ])  # fmt: skip
 def test_each_overlay_changes_what_it_says_and_nothing_else(root, name, changes):
     plain, laid = (resolved(root, own, preset="saff").model_dump() for own in ({}, {"overlays": [name]}))

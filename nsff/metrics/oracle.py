@@ -1,0 +1,78 @@
+"""An oracle's choice of clusters: what lies on the true foreground of the first frame is an object (SAFF, section 7.3).
+
+It says how good the clusters are when the vote is left out; it knows truth, so it stands beside the masks and never
+becomes any. Notation: labels (H,W) are merged clusters, counted from 0; masks hold objects 1, 2, …, 0 is background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+
+import numpy as np
+from jaxtyping import Bool, Int64, Integer
+
+from nsff.config import SceneConfig
+from nsff.decompose.clusters import objects_of
+from nsff.decompose.crf import choose_backend, refine
+from nsff.decompose.postprocess import clean, object_limits, scaled_sizes
+from nsff.decompose.views import View, read_depth, read_rgb
+from nsff.io import read_mask
+from nsff.metrics.targets import Target
+from nsff.scene import Scene
+
+THRESHOLD = 0.3
+Read = Callable[[View], Integer[np.ndarray, "H W"]]
+
+
+def chosen_labels(
+    labels: Integer[np.ndarray, "H W"], foreground: Bool[np.ndarray, "H W"], threshold: float = THRESHOLD
+) -> list[int]:
+    """The labels of which at least the fraction ``threshold`` lies on the foreground."""
+    return [int(k) for k in np.unique(labels) if foreground[labels == k].mean() >= threshold]
+
+
+def oracle_sources(
+    scene: Scene, config: SceneConfig, views: Sequence[View], targets: Sequence[Target]
+) -> dict[str, Read]:
+    """Readers of masks by variant: oracle, oracle_processed (cleaned) and oracle_crf. None where no training view has a
+    true mask. The first training view with one is what the oracle sees; its choice holds for all views."""
+    by_index = {view.index: view for view in views}
+    first = next(
+        (
+            (by_index[target.index], truth)
+            for target in sorted(targets, key=lambda target: target.index)
+            if target.split == "training" and target.index in by_index and (truth := target.labels()) is not None
+        ),
+        None,
+    )
+    if first is None:
+        return {}
+    chosen = chosen_labels(_merged(scene, first[0]), first[1] != 0)
+    decompose, crf = config.decompose, config.crf
+
+    @cache
+    def raw(view: View) -> Int64[np.ndarray, "H W"]:
+        return objects_of(_merged(scene, view), chosen).astype(np.uint8)
+
+    @lru_cache(maxsize=1)
+    def limits() -> tuple[int, dict[int, tuple[float, float]]]:
+        iterations, closing = scaled_sizes(decompose, scene.size[0])
+        return iterations, object_limits([raw(v) for v in views], closing, decompose.min_component, decompose.cleaning)
+
+    @lru_cache(maxsize=2)
+    def processed(view: View) -> Int64[np.ndarray, "H W"]:
+        if decompose.cleaning == "none":
+            return raw(view).astype(np.int64)
+        return clean(raw(view), *limits(), decompose.cleaning == "gentle")
+
+    def refined(view: View) -> Int64[np.ndarray, "H W"]:
+        rgb, depth = read_rgb(scene, view, scene.size), read_depth(scene, view, scene.size)
+        return refine(processed(view), rgb, depth, crf, choose_backend(crf))
+
+    return {"oracle": raw, "oracle_processed": processed, "oracle_crf": refined}
+
+
+def _merged(scene: Scene, view: View) -> Int64[np.ndarray, "H W"]:
+    path = scene.clusters_dir / "merged" / f"{view.index}.png"
+    return read_mask(path, scene.size).astype(np.int64) - 1
