@@ -55,8 +55,8 @@ MEANINGS: dict[str, str] = {
     "_4_norig": "SAFF without a static field",
     "_5": "SAFF with weights of features and saliency that decay as those of depth and flow",
     "_nosal": "SAFF without a saliency head; there is nothing to vote on, so no objects are made",
-    "released_masks": "masks as the released ones (ours_1018_processed_crf.zip) were probably made: raw clusters, chains"
-    " of merges unresolved, and the first parameters of the CRF (specification, 7.2)",
+    "released_masks": "masks as the released ones (ours_1018_processed_crf.zip) were probably made: raw clusters,"
+    " chains of merges unresolved, and the first parameters of the CRF (specification, 7.2)",
     "motion_vote": "SAFF's cluster_2D_flow: votes also ask for motion (6.2)",
     "points": "SAFF's cluster_pcd: clusters of samples in space, in two stages (6.3)",
     "images": "SAFF's cluster_dino: clusters of the input frames' own features, training views alone (6.4)",

@@ -21,9 +21,12 @@ def test_raw_clusters_reach_the_crf(fake_scene, monkeypatch):
         raw = read_objects(scene, view, salient_labels(scene))
         np.testing.assert_array_equal(read_mask(scene.masks_dir / f"{view.index}.png"), raw)
     seen = []
-    monkeypatch.setitem(
-        crf_module.BACKENDS, "own", lambda index, n, rgb, depth, crf: seen.append(crf) or np.eye(n)[index.ravel()]
-    )
+
+    def beliefs(index, n_labels, rgb, depth, crf):
+        seen.append(crf)
+        return np.eye(n_labels)[index.ravel()]
+
+    monkeypatch.setitem(crf_module.BACKENDS, "own", beliefs)
     run_crf(scene, config.crf.model_copy(update={"backend": "own"}))
     assert (seen[0].depth_weight, seen[0].rgb_weight, seen[0].gaussian_weight) == (30, 20, 15)
     assert sigmas(seen[0], 288) == (3, 40, 20)
