@@ -26,7 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--truth", required=True, type=Path, metavar="DIR", help="folder with the truth, in the protocol's layout"
     )
     parser.add_argument(
-        "--protocol", required=True, type=_protocol, metavar="NAME", help="views, masks, nsff24, dynnerf12 or saff"
+        "--protocol",
+        required=True,
+        type=_protocol,
+        metavar="NAME",
+        help="views, masks, nsff24, dynnerf12, saff, dycheck or iphone",
     )
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write scene,protocol,variant,split,metric,value as CSV"

@@ -14,7 +14,7 @@ class InputConfig(StageConfig):
 
     path: str
     """The video file or folder, relative to the working directory or absolute."""
-    kind: Literal["auto", "video", "frames", "colmap", "nvidia", "dynamicnerf"] = "auto"
+    kind: Literal["auto", "video", "frames", "colmap", "nvidia", "dynamicnerf", "dycheck"] = "auto"
     """The layout. auto: a file is a video, a folder is recognised by what it contains."""
     start: int = Field(0, ge=0)
     """First frame taken (0-based, in the order of display)."""
@@ -52,7 +52,7 @@ class CanonicalConfig(StageConfig):
 class EvaluationConfig(StageConfig):
     """One evaluation of a scene: a named protocol and, where it needs truth, where that lies."""
 
-    protocol: Literal["views", "masks", "self", "nsff24", "dynnerf12", "saff"]
+    protocol: Literal["views", "masks", "self", "nsff24", "dynnerf12", "saff", "dycheck", "iphone"]
     """The protocol's name (docs/protocols.md). A score without its protocol means nothing."""
     truth: str | None = None
     """Folder with the truth in the protocol's layout. Not needed for self."""

@@ -104,6 +104,10 @@ class SceneConfig(StagesConfig):
         for protocol in protocols:
             if protocols.count(protocol) > 1:
                 raise ValueError(f"evaluation names protocol {protocol} twice; a scene has one truth for each protocol")
+        if "dycheck" in protocols and self.train.hold_out != 2:
+            raise ValueError(
+                "evaluation protocol dycheck needs train.hold_out: 2, so that odd frames are not trained on"
+            )
         if "self" in protocols and self.train.hold_out < 2:
             raise ValueError("evaluation protocol self needs train.hold_out of at least 2 (8 is usual)")
         for evaluation in self.evaluation:

@@ -73,6 +73,10 @@ class Source:
         """Given relative inverse depth of source frame ``index``, at its own size."""
         raise NotImplementedError
 
+    def confidence(self, index: int) -> Float32[np.ndarray, "h w"] | None:
+        """Trust in the given depth, in [0,1], or None where all of it counts."""
+        return None
+
     def flow(self, index: int, direction: str) -> tuple[Float32[np.ndarray, "h w 2"], Bool[np.ndarray, "h w"]]:
         """Given flow (right, down; pixels of its own size) to the next (fwd) or last (bwd) source frame, and mask."""
         raise NotImplementedError

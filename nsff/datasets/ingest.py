@@ -142,7 +142,11 @@ def _write_priors(
         for i, index in enumerate(tqdm(indices, desc="given depth", leave=False)):
             disparity = priors.disparity(index)
             _check_shape(source, f"given depth of source frame {index}", disparity, size)
-            write_npz(folder / "depth" / f"{i:05d}.npz", disparity=disparity)
+            arrays = {"disparity": disparity}
+            trust = priors.confidence(index) if isinstance(priors, Source) else None
+            if trust is not None:
+                arrays["confidence"] = trust
+            write_npz(folder / "depth" / f"{i:05d}.npz", **arrays)
     if priors.has_flow and any(b - a != 1 for a, b in pairwise(indices)):
         source.note("given flow is left out: it joins neighbouring source frames, and input.stride is not 1")
         given["flow"] = False

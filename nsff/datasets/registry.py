@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from nsff.datasets import colmap, dynamicnerf, frames, nvidia, video
+from nsff.datasets import colmap, dycheck, dynamicnerf, frames, nvidia, video
 from nsff.datasets.base import Source
 from nsff.errors import InputError
 
@@ -20,6 +20,7 @@ class Reader(NamedTuple):
 
 READERS: dict[str, Reader] = {
     "video": Reader(video.VideoSource, video.matches),
+    "dycheck": Reader(dycheck.DyCheckScene, dycheck.matches),
     "nvidia": Reader(nvidia.NvidiaScene, nvidia.matches),
     "dynamicnerf": Reader(dynamicnerf.DynamicNerfScene, dynamicnerf.matches),
     "colmap": Reader(colmap.ColmapFolder, colmap.matches),

@@ -19,6 +19,9 @@ from nsff.datasets.frames import read_picture
 from nsff.errors import InputError
 from nsff.io import read_image
 
+BLACK = 10
+"""Grey levels below this count as black."""
+
 
 @dataclass(frozen=True)
 class TruthCamera:
@@ -43,6 +46,8 @@ class TruthView:
     image_path: Path | None = None
     mask_path: Path | None = None
     dynamic_path: Path | None = None
+    black_is_foreground: bool = False
+    """The mask's values below 10 are the object, all others the background (SAFF's colmap_masks)."""
 
     def image(self) -> UInt8[np.ndarray, "H W 3"] | None:
         """True colours, RGB; None where the layout has none."""
@@ -50,7 +55,10 @@ class TruthView:
 
     def mask(self) -> Int64[np.ndarray, "H W"] | None:
         """True labels, 0 background, values as stored (a colour image: one number per colour), or None."""
-        return None if self.mask_path is None else read_labels(self.mask_path)
+        if self.mask_path is None:
+            return None
+        labels = read_labels(self.mask_path)
+        return (labels < BLACK).astype(np.int64) if self.black_is_foreground else labels
 
     def dynamic_mask(self) -> Bool[np.ndarray, "H W"] | None:
         """True region of motion where the layout has one beside the labels (mv_masks), else None."""
@@ -81,13 +89,13 @@ def read_labels(path: Path) -> Int64[np.ndarray, "H W"]:
 
 
 def open_truth(protocol: str, path: Path, frames: Sequence[int] | None = None) -> Truth:
-    """Opens truth in the layout of ``protocol`` (views, masks, nsff24, dynnerf12, saff).
+    """Opens truth in the layout of ``protocol`` (all of nsff.metrics.protocols but self).
 
     ``frames`` are the source numbers of the scene's frames (manifest: frames[i].index); None takes all that the truth
     knows. Views at times or cameras that were not taken are left out. Raises InputError: unknown protocol, no such
     folder, files missing, no view left.
     """
-    from nsff.datasets import truth_layouts
+    from nsff.datasets import dycheck_truth, truth_layouts
 
     layouts: dict[str, Callable[[Path, Sequence[int] | None], Truth]] = {
         "views": truth_layouts.views,
@@ -95,6 +103,8 @@ def open_truth(protocol: str, path: Path, frames: Sequence[int] | None = None) -
         "nsff24": truth_layouts.nsff24,
         "dynnerf12": truth_layouts.dynnerf12,
         "saff": truth_layouts.saff,
+        "dycheck": dycheck_truth.dycheck,
+        "iphone": dycheck_truth.iphone,
     }
     if protocol not in layouts:
         raise InputError(path, f"protocol {protocol!r} reads no truth", f"protocols with truth: {', '.join(layouts)}")

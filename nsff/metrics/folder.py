@@ -96,7 +96,7 @@ class _Folder:
             pictures |= {name: resize_image(picture, size) for name, picture in copies.items()}
         regions: dict[str, np.ndarray | None] = {"full": None}
         if (dynamic := self._dynamic(view, size)) is not None:
-            regions["dynamic"] = dynamic
+            regions[self.protocol.region] = dynamic
         full, other = resize_image(truth, size), self._reference_truth(view, truth, size)
         records = []
         for variant, picture in pictures.items():

@@ -72,7 +72,7 @@ def score_images(
             del pictures["raw"]
         regions: dict[str, np.ndarray | None] = {"full": None}
         if protocol.dynamic is not None and (dynamic := target.dynamic()) is not None:
-            regions["dynamic"] = dynamic
+            regions[protocol.region] = dynamic
         reference_truth = target.reference_image()
         for variant, picture in pictures.items():
             by_region = image_scores(picture, truth, regions, protocol.reference, lpips, reference_truth)

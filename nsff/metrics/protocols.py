@@ -84,6 +84,8 @@ class Protocol:
     """Where the region of dynamic-only scores comes from: mv_masks of the data, true object labels dilated by
     score.dilation, what changes among the true pictures of a camera that stands still, or the pipeline's own motion
     masks; None: full pictures only."""
+    region: str = "dynamic"
+    """What that region is called in the rows of scores."""
     average: Literal["images", "splits"] = "images"
     """images: one mean over all images. splits: images → split → mean of the splits."""
     refined: bool = False
@@ -125,6 +127,11 @@ def _saff(n_frames: int) -> list[ProtocolView]:
     spatial = [ProtocolView(n_frames + t, "nv_spatial", 0, t) for t in range(n_frames)]
     static = [ProtocolView(2 * n_frames + c, "nv_static", c, 0) for c in range(min(n_frames, RIG))]
     return _training(n_frames) + spatial + static
+
+
+def _dycheck(n_frames: int) -> list[ProtocolView]:
+    """SAFF's split of DyCheck's frames: even ones train, odd ones test; every view at its own camera and time."""
+    return [ProtocolView(i, "test" if i % 2 else "training", i, i) for i in range(n_frames)]
 
 
 def held_out_frames(n_frames: int, every: int) -> list[int]:
@@ -202,7 +209,34 @@ SAFF_VIEWS = Protocol(
     frames=24,
     published_mean="images, then split, then 8 scenes",
 )
-PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (VIEWS, MASKS, SELF, NSFF24, DYNNERF12, SAFF_VIEWS)}
+DYCHECK = Protocol(
+    name="dycheck",
+    title="SAFF on DyCheck's captures",
+    train="even frames (train.hold_out: 2)",
+    test="masks of the even (training) and the odd frames (test), and colours where the frames lie beside the masks",
+    images=True,
+    masks=True,
+    dynamic="objects",
+    average="splits",
+    reference=Reference("SAFF evaluate_ours_per_scene.py", lpips_symmetric=False, merged_colours=True),
+    views=_dycheck,
+    frames=48,
+    published_mean="images, then split, then scenes",
+)
+IPHONE = Protocol(
+    name="iphone",
+    title="DyCheck's captures, its own evaluation",
+    train="all frames of the moving camera",
+    test="the still cameras' frames; region covisible is what at least max(5, N // 10) training frames see",
+    images=True,
+    dynamic="given",
+    region="covisible",
+    reference=Reference("DyCheck", ssim_data_range=1.0, lpips_input_scaling=True),
+    refined=True,
+)
+PROTOCOLS: dict[str, Protocol] = {
+    p.name: p for p in (VIEWS, MASKS, SELF, NSFF24, DYNNERF12, SAFF_VIEWS, DYCHECK, IPHONE)
+}
 """All protocols by name."""
 
 

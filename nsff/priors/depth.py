@@ -62,9 +62,21 @@ def given_depth(scene: Scene, depth: DepthConfig, folder: Path) -> dict[str, Any
             )
         area = cv2.INTER_AREA if disparity.shape[0] > height else cv2.INTER_LINEAR
         resized = cv2.resize(disparity, (width, height), interpolation=area)
-        _write(folder, i, resized, np.ones((height, width), np.float32))
+        trust = _given_confidence(path, disparity.shape)
+        _write(folder, i, resized, cv2.resize(trust, (width, height), interpolation=area))
     metric, words = _given_scale(scene, folder)
     return {"metric": metric, "verdict": "good", "words": f"Disparity came with the source. {words}"}
+
+
+def _given_confidence(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Confidence beside a given disparity; 1 everywhere where there is none."""
+    with np.load(path, allow_pickle=False) as arrays:
+        if "confidence" not in arrays:
+            return np.ones(shape, np.float32)
+    confidence = read_npz(path, ["confidence"])["confidence"].astype(np.float32)
+    if confidence.shape != shape or not np.isfinite(confidence).all():
+        raise StageError(path, f"confidence has shape {confidence.shape}, disparity {shape}", "run ingest again")
+    return confidence.clip(0, 1)
 
 
 def classical_depth(scene: Scene, depth: DepthConfig, folder: Path) -> dict[str, Any]:

@@ -11,19 +11,21 @@ from tqdm import tqdm
 
 from nsff.cameras import Cameras
 from nsff.config import RenderConfig
-from nsff.io import atomic_directory, write_image, write_json
+from nsff.io import atomic_directory, read_json, write_image, write_json
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 
 OUTPUTS = ("rgb", "depth", "blend", "saliency", "features", "moved_prev", "moved_post")
 
 
-def canonical_views(n_frames: int, kind: str) -> list[dict[str, Any]]:
+def canonical_views(n_frames: int, kind: str, hold_out: int = 0) -> list[dict[str, Any]]:
     """The views by index: N training views; with ``saff`` also camera 0 at all times, and up to 12 cameras at time 0.
 
-    SAFF's 60 views (specification, 5.4) for any number of frames.
+    SAFF's 60 views (specification, 5.4) for any number of frames. Frames that were held out of training, every
+    ``hold_out``-th, are split ``heldout``: they neither define clusters nor vote.
     """
-    views = [("training", i, i) for i in range(n_frames)]
+    held = range(hold_out - 1, n_frames, hold_out) if hold_out else ()
+    views = [("heldout" if i in held else "training", i, i) for i in range(n_frames)]
     if kind == "saff":
         views += [("nv_spatial", 0, i) for i in range(n_frames)]
         views += [("nv_static", i, 0) for i in range(min(n_frames, 12))]
@@ -59,7 +61,8 @@ def run_maps(scene: Scene, render: RenderConfig) -> dict[str, Any]:
     """Renders all maps into maps/; returns the summary."""
     renderer = Renderer.load(scene.model_dir, chunk=render.chunk)
     cameras, (height, width) = scene.cameras, scene.size
-    views = canonical_views(len(cameras), render.canonical_views)
+    hold_out = int(read_json(scene.model_dir / "model.json").get("hold_out", 0))
+    views = canonical_views(len(cameras), render.canonical_views, hold_out)
     nearest = 1 / max(float(cameras.near_far[:, 0].min()) * 0.5, 1e-6)
     coverage, centre = [], renderer.model.sampling.pixel_centre
     with atomic_directory(scene.maps_dir) as folder:

@@ -25,7 +25,7 @@ TITLES = {
     "fg_ari": "fg-ARI ↑",
     "jaccard": "Jaccard ↑",
 }
-REGIONS = {"full": "whole picture", "dynamic": "moving parts only"}
+REGIONS = {"full": "whole picture", "dynamic": "moving parts only", "covisible": "what training frames see"}
 IMAGE_CHOICE = ("aligned", "raw", "prediction")
 MASK_CHOICE = ("crf", "processed", "clusters", "prediction")
 VARIANTS = {

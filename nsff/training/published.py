@@ -107,7 +107,7 @@ def import_checkpoint(scene: Scene, config: SceneConfig, file: Path) -> dict[str
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     write_model(
         scene, model, config, checkpoint.step, 0.0, [],
-        checkpoint={"file": file.name, "sha256": digest}, hold_out=0,
+        checkpoint={"file": file.name, "sha256": digest},
     )  # fmt: skip
     device = "cuda" if config.train.device != "cpu" and torch.cuda.is_available() else "cpu"
     psnr = training_psnr(scene, Renderer(model.to(device), config.render.chunk), config.sampling.pixel_centre)
