@@ -18,6 +18,7 @@ include: "rules/rendering.smk"
 include: "rules/objects.smk"
 include: "rules/scores.smk"
 include: "rules/reports.smk"
+include: "rules/reproduce.smk"
 
 
 report: "docs/captions/workflow.rst"

@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT))
 # Without an activated environment `python` would be another one; an environment made by --use-conda still comes first.
 os.environ |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", os.defpath)])}
 
-from nsff.config import load_config
+from nsff.config import load_config, reproduced
 from nsff.errors import ConfigError, NsffError
 
 PATHS = ["view", "time", "spacetime"]
@@ -41,7 +41,7 @@ SECTIONS = {
 }
 
 # Raised by hand when a stage's code changes its results; results of another version are made again.
-VERSIONS = dict.fromkeys(SECTIONS, 1) | {"report": 1, "collect_scores": 1, "overview": 1}
+VERSIONS = dict.fromkeys(SECTIONS, 1) | {"report": 1, "collect_scores": 1, "overview": 1, "reproduce": 1}
 
 
 def settings_paths(settings):
@@ -190,6 +190,14 @@ def cluster_points(wildcards):
     """Samples in space, where these are clustered."""
     in_space = SCENES[wildcards.scene].decompose.source == "points"
     return f"results/{wildcards.scene}/surface_points" if in_space else []
+
+
+def of_reproduced(name):
+    """A file of every scene that section reproduce found."""
+    scenes = reproduced(config)
+    if not scenes:
+        raise ValueError("section reproduce is missing: say which protocol and folder, see docs/configuration.md")
+    return expand("results/{scene}/{name}", scene=scenes, name=name)
 
 
 def extracted():

@@ -6,7 +6,7 @@ from nsff.config.model import FieldConfig, LossConfig, SamplingConfig, TrainConf
 from nsff.config.outputs import CrfConfig, DecomposeConfig, ExtractConfig, RenderConfig, ReportConfig, ScoreConfig
 from nsff.config.presets import PRESETS
 from nsff.config.priors import DepthConfig, FeaturesConfig, FlowConfig, MotionConfig, SfmConfig
-from nsff.config.project import ProjectConfig, SceneConfig, load_config, merge, resolve_scene, schema
+from nsff.config.project import ProjectConfig, SceneConfig, load_config, merge, reproduced, resolve_scene, schema
 
 __all__ = [
     "PRESETS",
@@ -33,6 +33,7 @@ __all__ = [
     "TrainConfig",
     "load_config",
     "merge",
+    "reproduced",
     "resolve_scene",
     "schema",
 ]

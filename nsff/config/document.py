@@ -21,6 +21,7 @@ from nsff.config import overlays
 from nsff.config.inputs import EvaluationConfig, InputConfig
 from nsff.config.presets import PRESETS
 from nsff.config.project import SceneConfig, StagesConfig, schema
+from nsff.config.reproduce import ReproduceConfig
 from nsff.io import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,6 +63,7 @@ def reference() -> str:
         "A list; each entry has:\n",
         _section(EvaluationConfig),
     ]
+    parts += ["## reproduce\n", "At the top level only.\n", _section(ReproduceConfig)]
     for name, field in StagesConfig.model_fields.items():
         model = field.annotation
         assert isinstance(model, type)

@@ -27,6 +27,9 @@ _NO_DEPTH: Sections = {"losses": {"w_depth": 0.0}}
 _NO_STATIC: Sections = {"field": {"dynamic_only": True}}
 _NSFF = _together(_NO_SALIENCY, _NO_FEATURES)
 
+_WEAK: Sections = {"losses": {"w_depth": 0.02, "w_flow": 0.01}}
+_LOOSE: Sections = {"losses": {"w_scene_flow": 0.01}}
+
 OVERLAYS: dict[str, Sections] = {
     "_0": _NSFF,
     "_0_nodep": _together(_NSFF, _NO_DEPTH),
@@ -44,7 +47,24 @@ OVERLAYS: dict[str, Sections] = {
     "motion_vote": {"decompose": {"motion_threshold": 0.07}},
     "points": {"decompose": {"source": "points", "saliency_threshold": 0.11}},
     "images": {"decompose": {"source": "images"}},
+    "nsff_balloon1": _WEAK,
+    "nsff_balloon2": _WEAK,
+    "nsff_playground": _WEAK,
+    "nsff_dynamicface": _LOOSE,
+    "nsff_jumping": _together(_LOOSE, {"losses": {"decay_steps": 48_000}}),
+    "on_dynnerf12": {"canonical": {"resize_height": 270}},
+    "on_saff": {"render": {"canonical_views": "saff"}},
+    "on_dycheck": {
+        "canonical": {"resize_height": 400},
+        "losses": {"decay_steps": 48_000},
+        "train": {"hold_out": 2},
+        "score": {"oracle": True},
+    },
+    "on_iphone": {"canonical": {"resize_height": 480}},
 }
+
+NSFF_SCENES = {name.removeprefix("nsff_"): name for name in OVERLAYS if name.startswith("nsff_")}
+"""NSFF's own settings of single scenes of NVIDIA's data."""
 
 MEANINGS: dict[str, str] = {
     "_0": "NSFF, retrained with SAFF's data settings",
@@ -60,6 +80,15 @@ MEANINGS: dict[str, str] = {
     "motion_vote": "SAFF's cluster_2D_flow: votes also ask for motion (6.2)",
     "points": "SAFF's cluster_pcd: clusters of samples in space, in two stages (6.3)",
     "images": "SAFF's cluster_dino: clusters of the input frames' own features, training views alone (6.4)",
+    "nsff_balloon1": "NSFF's weights for Balloon1 (4.9)",
+    "nsff_balloon2": "NSFF's weights for Balloon2",
+    "nsff_playground": "NSFF's weights for Playground",
+    "nsff_dynamicface": "NSFF's weights for DynamicFace",
+    "nsff_jumping": "NSFF's weights and decay for Jumping",
+    "on_dynnerf12": "the size of protocol dynnerf12, 480x270",
+    "on_saff": "the views of protocol saff",
+    "on_dycheck": "SAFF's settings on DyCheck: 400 rows, even frames, decay of 48 frames; and the oracle used there",
+    "on_iphone": "the size that DyCheck scores at",
     "additive": "densities of the two fields add up, as in nsff_pl, instead of a blending weight",
 }
 """What each stands for."""

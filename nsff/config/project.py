@@ -22,12 +22,15 @@ from nsff.config.outputs import CrfConfig, DecomposeConfig, ExtractConfig, Rende
 from nsff.config.overlays import OVERLAYS
 from nsff.config.presets import PRESETS
 from nsff.config.priors import DepthConfig, FeaturesConfig, FlowConfig, MotionConfig, SfmConfig
+from nsff.config.reproduce import ReproduceConfig, find_scenes
 from nsff.errors import ConfigError
 
 PresetName = Literal["demo", "fast", "nsff", "saff"]
 OverlayName = Literal[
     "_0", "_0_nodep", "_0_norig", "_4", "_4_nodep", "_4_norig", "_5", "_nosal",
     "additive", "released_masks", "motion_vote", "points", "images",
+    "nsff_balloon1", "nsff_balloon2", "nsff_playground", "nsff_dynamicface", "nsff_jumping",
+    "on_dynnerf12", "on_saff", "on_dycheck", "on_iphone",
 ]  # fmt: skip
 SCENE_NAME = re.compile(r"^[\w-]+$")
 RESERVED = ("logs", "benchmarks")
@@ -132,8 +135,10 @@ class ProjectConfig(StagesConfig):
     """Default preset of all scenes: demo (CPU minutes), fast (a GPU), nsff, saff (the published models)."""
     overlays: list[OverlayName] = Field(default_factory=list)
     """Overlays of all scenes that name none of their own."""
-    scenes: dict[str, dict[str, Any]]
+    scenes: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Scenes by name; each has input, and may have preset, evaluation and any section."""
+    reproduce: ReproduceConfig | None = None
+    """Scenes of a protocol in a folder, beside those above; `snakemake reproduce` makes their table."""
 
 
 def load_config(source: Path | Mapping[str, Any], root: Path | None = None) -> dict[str, SceneConfig]:
@@ -155,6 +160,7 @@ def load_config(source: Path | Mapping[str, Any], root: Path | None = None) -> d
         project = ProjectConfig.model_validate(raw)
     except ValidationError as error:
         raise explain(error, ProjectConfig, "") from None
+    project = project.model_copy(update={"scenes": project.scenes | _found(project, root or Path.cwd())})
     if not project.scenes:
         raise ConfigError("scenes", "is empty", "add at least one scene: scenes: {name: {input: {path: video.mp4}}}")
     sections = {key: raw[key] for key in StagesConfig.model_fields if key in raw}
@@ -170,6 +176,27 @@ def load_config(source: Path | Mapping[str, Any], root: Path | None = None) -> d
     for name, scene in scenes.items():
         check_files(name, scene, root or Path.cwd())
     return scenes
+
+
+def reproduced(source: Mapping[str, Any], root: Path | None = None) -> list[str]:
+    """Names of the scenes that section ``reproduce`` of a checked configuration finds; none without one."""
+    if not source.get("reproduce"):
+        return []
+    return list(find_scenes(ReproduceConfig.model_validate(source["reproduce"]), root or Path.cwd()))
+
+
+def _found(project: ProjectConfig, root: Path) -> dict[str, dict[str, Any]]:
+    if project.reproduce is None:
+        return {}
+    found = find_scenes(project.reproduce, root)
+    twice = sorted(found.keys() & project.scenes.keys())
+    if twice:
+        raise ConfigError(
+            f"scenes.{twice[0]}",
+            f"is also found in {project.reproduce.folder} by reproduce",
+            "rename it, or leave it out",
+        )
+    return found
 
 
 def resolve_scene(

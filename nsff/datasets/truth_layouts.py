@@ -14,6 +14,7 @@ import numpy as np
 
 from nsff.cameras import Cameras
 from nsff.cameras.llff import read_poses_bounds
+from nsff.config.reproduce import gt_masks
 from nsff.datasets.frames import list_images
 from nsff.datasets.nvidia import NvidiaScene
 from nsff.datasets.truth import Truth, TruthCamera, TruthView
@@ -122,11 +123,11 @@ def nsff24(path: Path, frames: Sequence[int] | None) -> Truth:
 
 
 def saff(path: Path, frames: Sequence[int] | None) -> Truth:
-    """gt_masks/{training,nv_spatial,nv_static}_%2d.png (here or in gt_masks/), colours from mv_images near by.
+    """{training,nv_spatial,nv_static}_%2d.png here, in gt_masks/ or gt_masks/{scene} beside it; colours from mv_images.
 
     With M training masks, nv_spatial i is camera 0 at time i - M, nv_static i is camera i - 2M at time 0 (M is 24).
     """
-    folder = path / "gt_masks" if (path / "gt_masks").is_dir() else path
+    folder = path if any(path.glob("training_*.png")) else gt_masks(path) or path
     files: dict[tuple[str, int], Path] = {}
     for file in sorted(folder.iterdir()):
         match = re.fullmatch(r"(training|nv_spatial|nv_static)_\s*(\d+)", file.stem)

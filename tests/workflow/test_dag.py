@@ -13,7 +13,7 @@ RULES = {
     "ingest", "flow", "coarse_masks", "sfm", "cameras", "motion", "depth", "features", "train", "render", "maps",
     "cluster", "postprocess", "crf", "score", "collect_scores", "report", "overview",
 }  # fmt: skip
-OPTIONAL = {"points", "extract"}
+OPTIONAL = {"points", "extract", "reproduce"}
 """Rules that only some settings, or who names their files, ask for."""
 
 
@@ -172,6 +172,34 @@ def test_clusters_in_space_and_objects_alone_are_asked_for(new_project):
     found = {(job["wildcards"].get("scene"), job["rule"]) for job in project.jobs() if job["rule"] in OPTIONAL}
     assert found == {("space", "points"), ("space", "extract")}
     assert "extract" in {job["rule"] for job in project.jobs("results/plain/extracted")}
+
+
+def test_reproduce_takes_all_scenes_of_a_protocol_in_a_folder(new_project):
+    project = new_project()
+    for name in ("Jumping", "Truck"):
+        for file in ("images/000.png", "gt/v000_t000.png"):
+            (project.folder / "data" / name / file).parent.mkdir(parents=True, exist_ok=True)
+            (project.folder / "data" / name / file).touch()
+    (project.folder / "data" / "checkpoints" / "Truck").mkdir(parents=True)
+    (project.folder / "data" / "checkpoints" / "Truck" / "360000.tar").touch()
+    (project.folder / "clip.mp4").touch()
+    own = {"clip": {"input": {"path": "clip.mp4"}}}
+    # TINY's fields are those of planes; the released networks are not.
+    project.configure(own, reproduce={"protocol": "dynnerf12", "folder": "data"}, field={"kind": "mlp"})
+    jobs = project.jobs("reproduce")
+    assert {job["wildcards"].get("scene") for job in jobs} == {None, "Jumping", "Truck"}
+    (table,) = [job for job in jobs if job["rule"] == "reproduce"]
+    assert everything(table["output"]) == ["results/reproduce.csv", "results/reproduce.md"]
+    trained = {job["wildcards"]["scene"]: everything(job["input"]) for job in jobs if job["rule"] == "train"}
+    assert "data/checkpoints/Truck/360000.tar" in trained["Truck"]
+    assert "results/Jumping/depth" in trained["Jumping"]
+    assert "reproduce" not in {job["rule"] for job in project.jobs()}
+
+
+def test_reproduce_without_its_section_says_so(planned):
+    ended = planned.snakemake("reproduce", "--dry-run")
+    assert ended.status != 0
+    assert "section reproduce is missing" in ended.text
 
 
 def test_gpus_are_asked_for_where_the_settings_allow(new_project):

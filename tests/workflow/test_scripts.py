@@ -27,6 +27,7 @@ SCRIPTS = {
     "report": ["report.frames"],
     "collect_scores": ["--out"],
     "overview": ["--out"],
+    "reproduce": ["--out", "--protocol", "--table"],
 }
 
 
