@@ -100,21 +100,48 @@ class DepthConfig(StageConfig):
 
 
 class FeaturesConfig(StageConfig):
-    """Semantic features and saliency for each canonical frame."""
+    """Semantic features and saliency for each canonical frame.
 
-    backend: Literal["classical"] = "classical"
-    """classical: dense colour, texture and gradient descriptors and motion-based saliency; no weights."""
+    SAFF's own are backend dino, pyramid online, imagenet_normalisation false, stride 1.
+    """
+
+    backend: Literal["auto", "dino", "vgg", "classical"] = "auto"
+    """dino: keys of a vision transformer, attention as saliency; vgg: activations of VGG16; classical: dense colour,
+    texture and gradient descriptors, no weights; auto: dino where its weights are found, else classical."""
     components: int = Field(64, ge=2)
     """Dimensions after PCA (SAFF: 64)."""
     stride: int = Field(2, ge=1)
     """Features are stored at 1/stride of the canonical resolution."""
     sample_interval: int = Field(100, ge=1)
     """PCA is fit on every sample_interval-th pixel of all frames (SAFF: 100); small scenes use more."""
+    saliency: Literal["auto", "attention", "motion"] = "auto"
+    """attention: of the class token (dino only, SAFF); motion: what moves against its surroundings; auto: attention
+    with dino, else motion."""
     motion_weight: float = Field(2.5, ge=0)
-    """classical: length of the motion channel of a moving pixel, in units of the typical length of the appearance
+    """classical, vgg: length of the motion channel of a moving pixel, in units of the typical length of the appearance
     channels. What sets a moving object apart from a static world; below about 2 the merging of clusters may join the
     two, 0 leaves appearance alone."""
     position_weight: float = Field(0.0, ge=0)
-    """classical: length of the channels for the position in the frame, in the same units. Keeps like objects in
+    """classical, vgg: length of the channels for the position in the frame, in the same units. Keeps like objects in
     different places apart.
     """
+    weights: str | None = None
+    """dino, vgg: file of the weights; null: looked for on this machine by the authors' name."""
+    dino_model: Literal[
+        "dino_vits8", "dino_vitb8", "dinov2_vits14_reg", "dinov2_vitb14_reg", "dinov3_vits16", "dinov3_vitb16"
+    ] = "dino_vits8"
+    """dino: the network (SAFF: dino_vits8)."""
+    dino_stride: int | None = Field(None, ge=1)
+    """dino: pixels between patches, which overlap; null: half a patch (SAFF: 4 with patches of 8)."""
+    short_side: int = Field(128, ge=32)
+    """dino: pixels of the shorter side of what the network sees at a time, for patches of 8 (SAFF: 128)."""
+    pyramid: Literal["online", "offline", "single"] = "online"
+    """dino: windows that are averaged. online: whole frame, windows of twice short_side and of short_side, one vote
+    each, nearest neighbour (SAFF); offline: the same up to the border, antialiased, levels weighted; single: the whole
+    frame alone."""
+    pyramid_weights: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3)
+    """dino, offline: weights of the small windows, the large ones, and the whole frame; their sum should be 1."""
+    imagenet_normalisation: bool = True
+    """dino: colours are normalised as in the network's training (SAFF: false, raw values in 0..1)."""
+    batch: int = Field(4, ge=1)
+    """dino: windows that pass the network together (SAFF: 4)."""

@@ -17,7 +17,7 @@ from jaxtyping import Float32, UInt8
 
 from nsff.config import FeaturesConfig
 from nsff.errors import StageError
-from nsff.priors.motion_saliency import REFERENCE_ROWS, soft_saliency, steady_saliency
+from nsff.priors.motion_saliency import REFERENCE_ROWS, MotionSaliency, reduce
 from nsff.scene import Scene
 
 COLOUR_SCALES = (1.0, 2.0, 4.0, 8.0)
@@ -45,7 +45,7 @@ class ClassicalFeatures:
 
     def __init__(self, scene: Scene, config: FeaturesConfig) -> None:
         self.scene, self.config = scene, config
-        self._recent: dict[int, np.ndarray] = {}
+        self._motion = MotionSaliency(scene)
         frames = np.unique(np.linspace(0, scene.n_frames - 1, 12).round().astype(int))
         samples = [appearance(scene.image(int(i)), config.stride) for i in frames]
         pooled = {
@@ -59,7 +59,7 @@ class ClassicalFeatures:
     def __call__(self, i: int) -> tuple[Float32[np.ndarray, "h w D"], Float32[np.ndarray, "h w"]]:
         """Descriptors, not yet normalised per pixel, and saliency in [0,1] of frame i."""
         image = self.scene.image(i)
-        saliency = reduce(self._steady(i), self.config.stride)
+        saliency = self._motion(i, self.config.stride)
         groups = []
         for name, value in appearance(image, self.config.stride).items():
             # tanh bounds the rare strong responses at edges, which would otherwise fill the unit sphere.
@@ -69,23 +69,6 @@ class ClassicalFeatures:
         if self.config.position_weight > 0:
             groups.append(self.config.position_weight * position(*saliency.shape))
         return np.concatenate(groups, axis=2).astype(np.float32), saliency
-
-    def _steady(self, i: int) -> Float32[np.ndarray, "H W"]:
-        """Saliency of frame i, agreed on with the frames before and after it."""
-        near = [(d, j) for d, j in (("fwd", i + 1), ("bwd", i - 1)) if 0 <= j < self.scene.n_frames]
-        return steady_saliency(
-            self._saliency(i), [self._saliency(j) for _, j in near], [self.scene.flow(i, d) for d, _ in near]
-        )
-
-    def _saliency(self, i: int) -> Float32[np.ndarray, "H W"]:
-        """Saliency of frame i by itself; the last few are kept, since neighbours ask for them again."""
-        if i not in self._recent:
-            flows = [
-                self.scene.flow(i, d)[0] for d, j in (("fwd", i + 1), ("bwd", i - 1)) if 0 <= j < self.scene.n_frames
-            ]
-            value = soft_saliency(self.scene.image(i).astype(np.float32) / 255, self.scene.motion_mask(i), flows)
-            self._recent = dict(list(self._recent.items())[-3:]) | {i: value}
-        return self._recent[i]
 
 
 def appearance(image: UInt8[np.ndarray, "H W 3"], stride: int) -> Groups:
@@ -115,12 +98,6 @@ def appearance(image: UInt8[np.ndarray, "H W 3"], stride: int) -> Groups:
 def blur(value: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian of standard deviation ``sigma`` pixels; below a third of a pixel nothing is left to do."""
     return cv2.GaussianBlur(value, (0, 0), sigma, borderType=cv2.BORDER_REFLECT) if sigma > 0.3 else value
-
-
-def reduce(value: np.ndarray, stride: int) -> np.ndarray:
-    """Area average to (ceil(H/stride), ceil(W/stride)); at most four channels."""
-    height, width = (-(-n // stride) for n in value.shape[:2])
-    return value if stride == 1 else cv2.resize(value, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def gabor(light: Float32[np.ndarray, "H W"], rows: float) -> Iterator[np.ndarray]:

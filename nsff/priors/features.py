@@ -6,33 +6,77 @@ and the features are not scaled again afterwards. Frames pass one by one and the
 does not grow with N.
 
 A new backend is one file with a callable ``open(scene, config) -> (frame index -> (descriptors, saliency))``, one
-line in BACKENDS and its name in FeaturesConfig.backend.
+line in BACKENDS and its name in FeaturesConfig.backend (docs/extending.md).
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32
-from sklearn.decomposition import PCA
+from jaxtyping import Float32
 from tqdm import tqdm
 
 from nsff.config import FeaturesConfig
 from nsff.errors import ConfigError
-from nsff.io import atomic_path, write_npz
-from nsff.priors.classical_features import ClassicalFeatures
+from nsff.io import atomic_path
+from nsff.priors.basis import Basis, Moments, normalise
 from nsff.scene import Scene
 
 Describe = Callable[[int], tuple[Float32[np.ndarray, "h w D"], Float32[np.ndarray, "h w"]]]
 
+
+def _classical(scene: Scene, features: FeaturesConfig) -> Describe:
+    from nsff.priors.classical_features import ClassicalFeatures
+
+    return ClassicalFeatures(scene, features)
+
+
+def _dino(scene: Scene, features: FeaturesConfig) -> Describe:
+    from nsff.priors.dino import DinoFeatures
+
+    return DinoFeatures(scene, features)
+
+
+def _vgg(scene: Scene, features: FeaturesConfig) -> Describe:
+    from nsff.priors.vgg import VggFeatures
+
+    return VggFeatures(scene, features)
+
+
+# Imported when asked for: the learned ones need torch, and some of them its libraries.
 BACKENDS: dict[str, Callable[[Scene, FeaturesConfig], Describe]] = {
-    "classical": ClassicalFeatures,
+    "classical": _classical,
+    "dino": _dino,
+    "vgg": _vgg,
 }
 
 SALIENT = 0.5
 """Saliency above this counts as salient in the summary."""
+EXPLAINED = {"classical": 0.8, "vgg": 0.5, "dino": 0.5}
+"""Share of the variance that the basis should keep. Networks have many channels that say little each."""
+
+
+def choose_backend(features: FeaturesConfig) -> str:
+    """The backend that ``auto`` stands for: dino where its weights are found, else classical.
+
+    VGG is not chosen: on the demo clip its features tell the moving person apart no better than the classical ones
+    (docs/differences.md). Raises ConfigError for a combination that no backend has.
+    """
+    backend = features.backend
+    if backend == "auto":
+        from nsff.priors.feature_weights import dino_file
+
+        backend = "dino" if dino_file(features) is not None else "classical"
+    if backend not in BACKENDS:
+        raise ConfigError("features.backend", f"unknown backend {backend!r}", f"allowed: {', '.join(sorted(BACKENDS))}")
+    if features.saliency == "attention" and backend != "dino":
+        raise ConfigError(
+            "features.saliency", f"is 'attention', which backend {backend!r} does not have", "use 'auto' or 'motion'"
+        )
+    return backend
 
 
 def run_features(scene: Scene, features: FeaturesConfig) -> None:
@@ -40,113 +84,113 @@ def run_features(scene: Scene, features: FeaturesConfig) -> None:
 
     Raises ConfigError for an unknown backend, or where the backend has fewer dimensions than ``features.components``.
     """
-    if features.backend not in BACKENDS:
-        raise ConfigError(
-            "features.backend", f"unknown backend {features.backend!r}", f"allowed: {', '.join(sorted(BACKENDS))}"
-        )
-    describe = BACKENDS[features.backend](scene, features)
-    pca = fit_pca(describe, scene.n_frames, features)
+    backend = choose_backend(features)
+    describe = BACKENDS[backend](scene, features)
+    basis = fit_basis(describe, scene.n_frames, features, backend)
     mean_saliency, salient_fraction = [], []
-    with _arrays(scene, features) as (feature_array, saliency_array):
+    with _arrays(scene, features) as (write_features, write_saliency):
         for i in tqdm(range(scene.n_frames), desc="features", unit="frame"):
             descriptors, saliency = describe(i)
-            feature_array[i] = project(descriptors, pca)
-            saliency_array[i] = saliency
+            write_features(basis.project(descriptors))
+            write_saliency(saliency)
             mean_saliency.append(float(saliency.mean()))
             salient_fraction.append(float((saliency > SALIENT).mean()))
-    write_npz(
-        scene.features_dir / "pca.npz",
-        mean=pca.mean_.astype(np.float32),
-        components=pca.components_.astype(np.float32),
-        explained_variance_ratio=pca.explained_variance_ratio_.astype(np.float32),
-    )
-    scene.write_summary("features", summarise(features, pca, np.array(mean_saliency), np.array(salient_fraction)))
+    basis.save(scene.features_dir / "pca.npz")
+    numbers = summarise(features, backend, basis, np.array(mean_saliency), np.array(salient_fraction))
+    scene.write_summary("features", numbers)
 
 
-def normalise(values: Float[np.ndarray, "... D"]) -> Float32[np.ndarray, "... D"]:
-    """Unit length along the last axis; zero stays zero."""
-    values = np.asarray(values, np.float32)
-    return values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), 1e-8)
-
-
-def fit_pca(describe: Describe, n_frames: int, features: FeaturesConfig) -> PCA:
+def fit_basis(describe: Describe, n_frames: int, features: FeaturesConfig, backend: str = "classical") -> Basis:
     """PCA of normalised descriptors, every ``sample_interval``-th pixel of the list over all frames; more on small
     scenes."""
-    samples: list[np.ndarray] = []
+    moments: Moments | None = None
     interval, start = 0, 0
     for i in tqdm(range(n_frames), desc="descriptor samples", unit="frame"):
         descriptors = describe(i)[0]
         pixels = descriptors.reshape(-1, descriptors.shape[2])
-        if not interval:
+        if moments is None:
             if pixels.shape[1] < features.components:
                 raise ConfigError(
                     "features.components",
-                    f"is {features.components}, but backend {features.backend!r} has {pixels.shape[1]} dimensions",
+                    f"is {features.components}, but backend {backend!r} has {pixels.shape[1]} dimensions",
                     f"use features.components: {pixels.shape[1]} or fewer",
                 )
             # A few dozen samples per dimension keep the covariance well conditioned however short the clip is.
             interval = max(1, min(features.sample_interval, len(pixels) * n_frames // (50 * pixels.shape[1])))
-        samples.append(normalise(pixels[start::interval]))
+            moments = Moments(pixels.shape[1])
+        moments.add(normalise(pixels[start::interval]))
         start = (start - len(pixels)) % interval
-    stacked = np.concatenate(samples)
-    if len(stacked) < features.components:
-        raise ConfigError(
-            "features.components",
-            f"is {features.components}, but there are only {len(stacked)} pixels",
-            "use fewer components",
-        )
-    return PCA(features.components, svd_solver="covariance_eigh").fit(stacked)
-
-
-def project(descriptors: Float32[np.ndarray, "h w D"], pca: PCA) -> Float32[np.ndarray, "h w C"]:
-    """Unit length per pixel, then the PCA basis."""
-    pixels = normalise(descriptors.reshape(-1, descriptors.shape[2]))
-    projected = (pixels - pca.mean_.astype(np.float32)) @ pca.components_.T.astype(np.float32)
-    return projected.reshape(*descriptors.shape[:2], -1)
+    assert moments is not None
+    return moments.basis(features.components)
 
 
 @contextlib.contextmanager
-def _arrays(scene: Scene, features: FeaturesConfig) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Memory-mapped features and saliency to fill; the files appear under their names only when all went well."""
+def _arrays(scene: Scene, features: FeaturesConfig) -> Iterator[tuple[Callable, Callable]]:
+    """Two functions that append a frame to features.npy and saliency.npy, as float16.
+
+    Frames are written one after another and not kept, so that the files may be larger than the memory; they appear
+    under their names only when all went well.
+    """
     shape = (scene.n_frames, *(-(-n // features.stride) for n in scene.size))
     folder = scene.features_dir
-    with atomic_path(folder / "features.npy") as first, atomic_path(folder / "saliency.npy") as second:
-        arrays = (
-            np.lib.format.open_memmap(first, "w+", np.float16, (*shape, features.components)),
-            np.lib.format.open_memmap(second, "w+", np.float16, shape),
-        )
-        yield arrays
-        for array in arrays:
-            array.flush()
+    with (
+        atomic_path(folder / "features.npy") as first,
+        atomic_path(folder / "saliency.npy") as second,
+        _appending(first, (*shape, features.components)) as write_features,
+        _appending(second, shape) as write_saliency,
+    ):
+        yield write_features, write_saliency
+
+
+@contextlib.contextmanager
+def _appending(path: Path, shape: tuple[int, ...]) -> Iterator[Callable[[np.ndarray], None]]:
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float16)), "fortran_order": False, "shape": shape}
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+
+        def append(frame: np.ndarray) -> None:
+            if frame.shape != shape[1:]:
+                raise ValueError(f"a frame of shape {frame.shape} where {shape[1:]} was expected")
+            stream.write(np.ascontiguousarray(frame, np.float16).tobytes())
+
+        yield append
 
 
 def summarise(
-    features: FeaturesConfig, pca: PCA, mean_saliency: np.ndarray, salient_fraction: np.ndarray
+    features: FeaturesConfig, backend: str, basis: Basis, mean_saliency: np.ndarray, salient_fraction: np.ndarray
 ) -> dict[str, object]:
     """Numbers and verdict: how much variance the basis keeps, how much of the frames is salient."""
-    explained, salient = float(pca.explained_variance_ratio_.sum()), float(salient_fraction.mean())
+    explained, salient = float(basis.explained_variance_ratio.sum()), float(salient_fraction.mean())
+    attention = backend == "dino" and features.saliency != "motion"
     empty = int((salient_fraction < 1e-4).sum())
     words = (
-        f"{features.components} components of {pca.n_features_in_} keep {explained:.1%} of the variance; "
+        f"{features.components} components of {basis.dimensions} keep {explained:.1%} of the variance; "
         f"{salient:.1%} of the pixels are salient."
     )
     verdict = "good"
     if salient < 1e-4:
         verdict = "poor"
-        words += " Nothing is salient, so no object can be found: the motion masks are empty. See the motion stage."
+        words += " Nothing is salient, so no object can be found" + (
+            ": the network sees no object." if attention else ": the motion masks are empty. See the motion stage."
+        )
     elif salient > 0.6:
         verdict = "doubtful"
-        words += " Most of the picture is salient: cameras or flow are probably wrong. See the motion stage."
+        words += " Most of the picture is salient: " + (
+            "the attention is diffuse; features.saliency: motion is the alternative."
+            if attention
+            else "cameras or flow are probably wrong. See the motion stage."
+        )
     elif empty > len(salient_fraction) // 3:
         verdict = "doubtful"
         words += f" {empty} of {len(salient_fraction)} frames have no salient pixel: what moves may be missed there."
-    elif explained < 0.8:
+    elif explained < EXPLAINED.get(backend, 0.8):
         verdict = "doubtful"
         words += " The basis loses much: use more features.components."
     return {
-        "backend": features.backend,
+        "backend": backend,
+        "saliency": "attention" if attention else "motion",
         "components": features.components,
-        "dimensions": pca.n_features_in_,
+        "dimensions": basis.dimensions,
         "stride": features.stride,
         "explained_variance": explained,
         "saliency_mean": float(mean_saliency.mean()),

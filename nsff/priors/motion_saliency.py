@@ -14,12 +14,45 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from nsff.scene import Scene
+
 REFERENCE_ROWS = 288.0
 
 
 # Motion masks are dilated and flow is blurred at outlines: in this ring inside the mask's edge, colour and flow decide.
 RING = 2
 RING_CONFIDENCE = 0.5
+
+
+class MotionSaliency:
+    """Saliency of the frames of a scene from their motion masks and flow; call it with a frame index and a stride."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self._recent: dict[int, np.ndarray] = {}
+
+    def __call__(self, i: int, stride: int) -> Float32[np.ndarray, "h w"]:
+        """Saliency in [0,1] of frame i, agreed on with the frames before and after it, averaged over stride×stride."""
+        near = self._neighbours(i)
+        own, neighbours = self._single(i), [self._single(j) for _, j in near]
+        return reduce(steady_saliency(own, neighbours, [self.scene.flow(i, d) for d, _ in near]), stride)
+
+    def _neighbours(self, i: int) -> list[tuple[str, int]]:
+        return [(d, j) for d, j in (("fwd", i + 1), ("bwd", i - 1)) if 0 <= j < self.scene.n_frames]
+
+    def _single(self, i: int) -> Float32[np.ndarray, "H W"]:
+        """Saliency of frame i by itself; the last few are kept, since neighbours ask for them again."""
+        if i not in self._recent:
+            flows = [self.scene.flow(i, d)[0] for d, _ in self._neighbours(i)]
+            value = soft_saliency(self.scene.image(i).astype(np.float32) / 255, self.scene.motion_mask(i), flows)
+            self._recent = dict(list(self._recent.items())[-3:]) | {i: value}
+        return self._recent[i]
+
+
+def reduce(value: np.ndarray, stride: int) -> np.ndarray:
+    """Area average to (ceil(H/stride), ceil(W/stride)); at most four channels."""
+    height, width = (-(-n // stride) for n in value.shape[:2])
+    return value if stride == 1 else cv2.resize(value, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def soft_saliency(

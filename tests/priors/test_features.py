@@ -16,7 +16,7 @@ from nsff.errors import ConfigError, StageError
 from nsff.io import read_json, read_npz, write_image, write_json
 from nsff.priors import features as features_module
 from nsff.priors.classical_features import appearance, orientation_histograms, position, tensor
-from nsff.priors.features import fit_pca, run_features
+from nsff.priors.features import fit_basis, run_features
 from nsff.priors.motion_saliency import flow_residual, guided_filter, soft_saliency, steady_saliency
 from nsff.scene import Scene
 
@@ -104,13 +104,13 @@ def test_clusters_of_the_features_find_the_moving_object(scene: Scene):
 
 def test_too_many_components_is_an_error_with_the_dimensions(scene: Scene):
     with pytest.raises(ConfigError, match=r"features\.components: is 200, but backend 'classical' has 75 dimensions"):
-        run_features(scene, FeaturesConfig(components=200))
+        run_features(scene, FeaturesConfig(backend="classical", components=200))
     assert not scene.features_dir.exists()
 
 
 def test_unknown_backend_names_the_allowed_ones(scene: Scene):
-    with pytest.raises(ConfigError, match="allowed: classical"):
-        run_features(scene, FeaturesConfig.model_construct(backend="dino", components=8, stride=2))
+    with pytest.raises(ConfigError, match="allowed: classical, dino, vgg"):
+        run_features(scene, FeaturesConfig.model_construct(backend="sift", saliency="auto", components=8, stride=2))
 
 
 def test_another_backend_is_one_line_in_the_registry(scene: Scene, monkeypatch: pytest.MonkeyPatch):
@@ -120,7 +120,7 @@ def test_another_backend_is_one_line_in_the_registry(scene: Scene, monkeypatch: 
         return lambda i: (generator.normal(size=(30, 45, 12)).astype(np.float32), np.zeros((30, 45), np.float32))
 
     monkeypatch.setitem(features_module.BACKENDS, "classical", open_noise)
-    run_features(scene, FeaturesConfig(components=4))
+    run_features(scene, FeaturesConfig(backend="classical", components=4))
     summary = scene.summary("features")
     assert summary["verdict"] == "poor"
     assert "motion masks are empty" in summary["words"]
@@ -135,9 +135,9 @@ def test_failure_leaves_no_half_written_files(scene: Scene):
 
 def test_pca_samples_every_nth_pixel_of_the_whole_list():
     data = np.random.default_rng(0).normal(size=(3, 1, 700, 4)).astype(np.float32)
-    pca = fit_pca(lambda i: (data[i], np.zeros((1, 700))), 3, FeaturesConfig(components=3, sample_interval=9))
+    basis = fit_basis(lambda i: (data[i], np.zeros((1, 700))), 3, FeaturesConfig(components=3, sample_interval=9))
     unit = data.reshape(-1, 4) / np.linalg.norm(data.reshape(-1, 4), axis=1, keepdims=True)
-    np.testing.assert_allclose(pca.mean_, unit[::9].mean(0), atol=1e-6)
+    np.testing.assert_allclose(basis.mean, unit[::9].mean(0), atol=1e-6)
 
 
 def test_position_and_motion_weights_add_channels(scene: Scene):

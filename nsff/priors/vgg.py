@@ -1,0 +1,118 @@
+"""The VGG backend: activations of several depths of VGG16, with motion as saliency.
+
+Notation. Stage k is what the ReLU before each pooling gives (conv1_2, 2_2, 3_3, 4_3, 5_3: 64, 128, 256, 512, 512
+channels at 1, 1/2 … 1/16 of the input). Each pixel of a stage has unit length and the stage's share; stages are
+brought to the output's (h,w) by averaging or bilinear interpolation and joined. As in the classical backend,
+descriptors have a channel of motion of ``motion_weight`` typical lengths. Source: Simonyan, Zisserman 2015; unit length
+per stage as in LPIPS (Zhang et al. 2018).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, UInt8
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nsff.config import FeaturesConfig
+from nsff.errors import StageError
+from nsff.priors.classical_features import position
+from nsff.priors.dino_network import IMAGENET_DEVIATION, IMAGENET_MEAN, read_tensors
+from nsff.priors.feature_weights import VGG_FILE, vgg_file
+from nsff.priors.motion_saliency import MotionSaliency
+from nsff.scene import Scene
+
+OUTPUTS = (3, 8, 15, 22, 29)
+"""Indices in torchvision's `features` of the activations taken."""
+SHARES = (0.1, 0.2, 0.3, 0.25, 0.15)
+"""Share of each stage in the squared length of a descriptor: colour and edges tell surfaces apart, depth what they
+are; the last stage is coarse."""
+SHORT_SIDE = 288
+"""Smaller pictures are enlarged to this for the network: receptive fields were learnt on pictures of 224 rows."""
+
+
+class VggNetwork(nn.Module):
+    """VGG16's convolutions. Pictures (B,3,h,w) RGB in [0,1], ``normalise`` as in training; five stages come out."""
+
+    features: nn.Sequential
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, features: nn.Sequential, normalise: bool = True) -> None:
+        super().__init__()
+        self.features, self.normalise = nn.Sequential(*features[: OUTPUTS[-1] + 1]), normalise
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(IMAGENET_DEVIATION).view(3, 1, 1), persistent=False)
+
+    @torch.no_grad()
+    def forward(self, pictures: Float[Tensor, "B 3 h w"]) -> list[Float[Tensor, "B C h' w'"]]:
+        x = (pictures - self.mean) / self.deviation if self.normalise else pictures
+        stages = []
+        for index, layer in enumerate(self.features):
+            # torchvision's ReLU works in place; the stage before pooling is not touched afterwards.
+            x = layer(x)
+            if index in OUTPUTS:
+                stages.append(x)
+        return stages
+
+
+class VggFeatures:
+    """The VGG backend: one instance per scene and run; call it with a frame index."""
+
+    def __init__(self, scene: Scene, config: FeaturesConfig, network: VggNetwork | None = None) -> None:
+        self.scene, self.config = scene, config
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = (network or open_network(config)).to(self.device)
+        self._motion = MotionSaliency(scene)
+        self._recent: tuple[int, np.ndarray] | None = None
+
+    def __call__(self, i: int) -> tuple[Float32[np.ndarray, "h w D"], Float32[np.ndarray, "h w"]]:
+        """Descriptors, not yet normalised per pixel, and saliency in [0,1] of frame i."""
+        saliency = self._motion(i, self.config.stride)
+        groups = [self.appearance(self.scene.image(i)), self.config.motion_weight * saliency[..., None]]
+        if self.config.position_weight > 0:
+            groups.append(self.config.position_weight * position(*saliency.shape))
+        return np.concatenate(groups, axis=2).astype(np.float32), saliency
+
+    def appearance(self, image: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "h w D"]:
+        """The stages of one image at 1/stride of its size, joined to unit length."""
+        size = tuple(-(-n // self.config.stride) for n in image.shape[:2])
+        factor = max(1.0, SHORT_SIDE / min(image.shape[:2]))
+        if factor > 1:
+            image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+        picture = torch.from_numpy(image).to(self.device).permute(2, 0, 1)[None].float() / 255
+        joined = []
+        for share, stage in zip(SHARES, self.network(picture), strict=True):
+            unit = functional.normalize(stage, dim=1)
+            smaller = stage.shape[2] > size[0]
+            resized = (
+                functional.interpolate(unit, size=size, mode="area")
+                if smaller
+                else functional.interpolate(unit, size=size, mode="bilinear", align_corners=False)
+            )
+            joined.append(resized * share**0.5)
+        return torch.cat(joined, 1)[0].permute(1, 2, 0).cpu().numpy()
+
+
+def open_network(config: FeaturesConfig) -> VggNetwork:
+    """VGG16 with its weights. Raises StageError where the file is missing or holds something else."""
+    from torchvision.models import vgg16
+
+    path = vgg_file(config)
+    if path is None or not path.is_file():
+        raise StageError(
+            path or VGG_FILE,
+            "weights of VGG16 not found",
+            f"put {VGG_FILE} (or torchvision's vgg16-397923af.pth under that name) into the folder that NSFF_WEIGHTS "
+            "names or into ~/.cache/nsff, or name the file in features.weights; or set features.backend: classical",
+        )
+    model = vgg16(weights=None).features
+    try:
+        state = read_tensors(path)
+        wanted = {k.removeprefix("features."): v for k, v in state.items() if k.startswith("features.")}
+        model.load_state_dict(wanted)
+    except Exception as error:  # torch raises many kinds, all meaning the same to the user
+        raise StageError(path, f"holds no weights of VGG16 ({str(error).splitlines()[0]})", "get it again") from None
+    return VggNetwork(model.eval())
