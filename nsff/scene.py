@@ -145,7 +145,7 @@ class Scene:
         )
 
     def features(self) -> tuple[np.ndarray, np.ndarray]:
-        """Memory-mapped features (N,h,w,C) float16 and saliency (N,h,w) float16."""
+        """Memory-mapped features (N,h,w,C) float16 and saliency (N,h,w) float16; checked to be finite, frame by frame."""
         try:
             features = np.load(self.features_dir / "features.npy", mmap_mode="r", allow_pickle=False)
             saliency = np.load(self.features_dir / "saliency.npy", mmap_mode="r", allow_pickle=False)
@@ -159,6 +159,14 @@ class Scene:
                 f"features {features.shape} and saliency {saliency.shape} disagree",
                 "delete it and run again",
             )
+        for name, array in (("features.npy", features), ("saliency.npy", saliency)):
+            broken = next((i for i, frame in enumerate(array) if not np.isfinite(frame).all()), None)
+            if broken is not None:
+                raise StageError(
+                    self.features_dir / name,
+                    f"has values that are not finite (frame {broken})",
+                    "delete the folder and run again",
+                )
         return features, saliency
 
     def write_features(self, features: np.ndarray, saliency: np.ndarray) -> None:

@@ -123,6 +123,9 @@ class ExtractConfig(StageConfig):
 
     enabled: bool = False
     """Part of a plain run; without it `snakemake results/NAME/extracted` makes them all the same."""
+    hidden: bool = True
+    """true: an object is whole also where others hide it (SAFF); what no view ever saw, behind walls, comes along where
+    it has the object's features. false: only what is seen of it, as an alpha matte."""
     clouds: int = Field(3, ge=0)
     """Training views, spread over the clip, whose point clouds are written."""
     point_opacity: float = Field(0.2, ge=0, lt=1)

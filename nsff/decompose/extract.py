@@ -42,9 +42,11 @@ def run_extract(scene: Scene, extract: ExtractConfig) -> dict[str, Any]:
     cameras, objects = scene.cameras, range(1, len(clusters.salient) + 1)
     nearest = 1 / max(float(cameras.near_far[:, 0].min()) * 0.5, 1e-6)
     alphas: dict[int, list[float]] = {n: [] for n in objects}
+    seen: list[float] = []
     with atomic_directory(scene.extracted_dir) as folder:
         for view in tqdm(views, desc="objects", unit="view"):
-            pictures = extract_view(renderer, scene, view, clusters)
+            pictures = extract_view(renderer, scene, view, clusters, extract.hidden)
+            seen += [pictures["seen"]]
             for n, rgba in pictures["rgba"].items():
                 name = f"{view.index}_rgba.png" if n == 0 else f"object_{n}/{view.index}.png"
                 write_image(folder / name, (rgba * 255).round().astype(np.uint8))
@@ -59,18 +61,24 @@ def run_extract(scene: Scene, extract: ExtractConfig) -> dict[str, Any]:
     shown = {str(n): float(np.mean(values)) for n, values in alphas.items()}
     words = f"{len(views)} views; {len(shown)} objects taken out of the scene"
     words += f" ({', '.join(f'{n}: {value:.1%}' for n, value in shown.items())} of the picture)." if shown else "."
-    verdict = "good"
+    verdict, seen_fraction = "good", float(np.mean(seen))
     if not shown or max(shown.values()) < 1e-4:
         verdict, words = "poor", words + " Nothing is seen of them: no cluster is salient, or features in space differ"
         words += " from those of the rendered pictures. See the clusters."
-    summary = {"views": len(views), "alpha": shown, "verdict": verdict, "words": words}
+    elif seen_fraction < 0.5:
+        verdict, words = "doubtful", words + f" Only {seen_fraction:.0%} of that is seen in the pictures; the rest lies"
+        words += " behind other things, perhaps where no view ever looked: extract.hidden: false leaves it out."
+    summary = {"views": len(views), "alpha": shown, "seen_fraction": seen_fraction, "verdict": verdict, "words": words}
     scene.write_summary("extract", summary)
     return summary
 
 
 @torch.no_grad()
-def extract_view(renderer: Renderer, scene: Scene, view: View, clusters: Clusters) -> dict[str, Any]:
-    """``rgba``: by object number (0: all together) pictures (H,W,4) in [0,1]; ``depth`` (H,W) of all, 0 where empty."""
+def extract_view(
+    renderer: Renderer, scene: Scene, view: View, clusters: Clusters, hidden: bool = True
+) -> dict[str, Any]:
+    """``rgba``: by object number (0: all together) pictures (H,W,4) in [0,1]; ``depth`` (H,W) of all, 0 where empty;
+    ``seen``: how much of what is taken out the picture shows, 0 to 1."""
     cameras, (height, width) = scene.cameras, scene.size
     rays = renderer.frame_rays(
         cameras.intrinsics[view.camera], cameras.world_to_camera[view.camera], height, width, float(view.time)
@@ -78,19 +86,24 @@ def extract_view(renderer: Renderer, scene: Scene, view: View, clusters: Cluster
     count = len(clusters.salient)
     rgba = {n: np.zeros((height * width, 4), np.float32) for n in range(count + 1)}
     depth = np.zeros(height * width, np.float32)
+    light = np.zeros(2)
     step = max(1, renderer.chunk // 4)
     for start in range(0, len(rays) if count else 0, step):
         part = rays[slice(start, start + step)]
         found = space_samples(renderer.model, part)
         numbers = torch.from_numpy(sample_objects(renderer.model, found, clusters)).to(renderer.device)
         at = slice(start, start + len(part))
+        through = found.transmittance
         for n in range(count + 1):
             kept = found.kept(numbers == n if n else numbers > 0)
-            rgba[n][at] = straight_rgba(kept).cpu().numpy()
+            T = kept.transmittance if hidden else through
+            rgba[n][at] = straight_rgba(kept, T).cpu().numpy()
             if n == 0:
-                depth[at] = _depth(renderer.model, kept, part).cpu().numpy()
+                depth[at] = _depth(renderer.model, kept, T, part).cpu().numpy()
+                light += [float((t * kept.opacity).sum()) for t in (through, kept.transmittance)]
     shape = (height, width)
-    return {"rgba": {n: value.reshape(*shape, 4) for n, value in rgba.items()}, "depth": depth.reshape(shape)}
+    pictures = {n: value.reshape(*shape, 4) for n, value in rgba.items()}
+    return {"rgba": pictures, "depth": depth.reshape(shape), "seen": float(light[0] / max(light[1], 1e-8))}
 
 
 def sample_objects(model: SceneModel, found: SpaceSamples, clusters: Clusters) -> Int64[np.ndarray, "R K"]:
@@ -106,21 +119,20 @@ def sample_objects(model: SceneModel, found: SpaceSamples, clusters: Clusters) -
     return objects_of(merged, clusters.salient).reshape(values.shape[:2])
 
 
-def straight_rgba(kept: SpaceSamples) -> Float[Tensor, "R 4"]:
-    """Colour, not multiplied by alpha, and alpha: the light that the kept samples stop, 1 - prod (1 - o), in [0, 1].
+def straight_rgba(kept: SpaceSamples, T: Float[Tensor, "R K"]) -> Float[Tensor, "R 4"]:
+    """Colour, not multiplied by alpha, and alpha: the light T o that the kept samples stop, in [0, 1].
 
-    The published code takes the opacity of the last sample for it.
+    With the kept samples' own T that is 1 - prod (1 - o); the published code takes the last sample's opacity for it.
     """
-    T = kept.transmittance
-    alpha = 1 - torch.prod(1 - kept.opacity, dim=1)
+    alpha = (T * kept.opacity).sum(1)
     # Blended weights may add up to more than alpha (specification, section 3): colours are a mean over the weights.
     weight = (T * (kept.a_static + kept.a_dynamic)).sum(1)
     colour = kept.sum("rgb", T).sum(1) / weight.clamp(min=1e-8)[:, None]
     return torch.cat([colour, alpha[:, None]], dim=1).clamp(0, 1)
 
 
-def _depth(model: SceneModel, kept: SpaceSamples, rays: Rays) -> Float[Tensor, "R"]:
-    weights = kept.transmittance * (kept.a_static + kept.a_dynamic)
+def _depth(model: SceneModel, kept: SpaceSamples, T: Float[Tensor, "R K"], rays: Rays) -> Float[Tensor, "R"]:
+    weights = T * (kept.a_static + kept.a_dynamic)
     total = weights.sum(1)
     s = (weights * kept.evaluation.samples.s).sum(1) / total.clamp(min=1e-8)
     return model.depth(rays, s.clamp(0, 0.9995)) * (total > 0.05)

@@ -60,8 +60,9 @@ def run_canonical(scene: Scene, canonical: CanonicalConfig) -> None:
             views = _given(scene, canonical, frame_size)
         else:
             views = _estimated(scene, canonical, frame_size, Path(work))
-        _write_images(scene, views, frame_size)
-    kept = _write_flow(scene, views.frames)
+        with atomic_directory(scene.images_dir) as images, atomic_directory(scene.flow_dir) as flow:
+            _write_images(scene, views, frame_size, images)
+            kept = _write_flow(scene, views.frames, flow)
     views.points.save(scene.points_path)
     write_npz(scene.pixel_map_path, map=views.frames.positions(), frame_size=np.array(frame_size))
     write_poses_bounds(scene.poses_bounds_path, views.cameras)
@@ -176,33 +177,31 @@ def _square(pose: np.ndarray) -> np.ndarray:
     return np.concatenate([pose, [[0, 0, 0, 1.0]]])
 
 
-def _write_images(scene: Scene, views: Views, frame_size: tuple[int, int]) -> None:
-    with atomic_directory(scene.images_dir) as folder:
-        for i in tqdm(range(scene.n_frames), desc="canonical frames", unit="frame"):
-            name = f"{i:05d}.png"
-            image = read_undistorted(views.pictures, name, views.frames) if views.pictures else None
-            if image is None:
-                frame = scene.frame(i)
-                if frame.shape[:2] != frame_size:
-                    raise StageError(
-                        scene.frames_dir / name,
-                        f"is {frame.shape[1]}x{frame.shape[0]}, expected {frame_size[1]}x{frame_size[0]}",
-                        "delete it and run ingest again",
-                    )
-                image = views.frames.image(frame)
-            write_image(folder / name, image)
+def _write_images(scene: Scene, views: Views, frame_size: tuple[int, int], folder: Path) -> None:
+    for i in tqdm(range(scene.n_frames), desc="canonical frames", unit="frame"):
+        name = f"{i:05d}.png"
+        image = read_undistorted(views.pictures, name, views.frames) if views.pictures else None
+        if image is None:
+            frame = scene.frame(i)
+            if frame.shape[:2] != frame_size:
+                raise StageError(
+                    scene.frames_dir / name,
+                    f"is {frame.shape[1]}x{frame.shape[0]}, expected {frame_size[1]}x{frame_size[0]}",
+                    "delete it and run ingest again",
+                )
+            image = views.frames.image(frame)
+        write_image(folder / name, image)
 
 
-def _write_flow(scene: Scene, frames: FrameMap) -> float:
-    """Writes flow/; returns the consistent fraction of the pixels."""
+def _write_flow(scene: Scene, frames: FrameMap, folder: Path) -> float:
+    """Writes the flow files; returns the consistent fraction of the pixels."""
     kept = []
     n = scene.n_frames
     files = [(i, "fwd") for i in range(n - 1)] + [(i, "bwd") for i in range(1, n)]
-    with atomic_directory(scene.flow_dir) as folder:
-        for i, direction in tqdm(files, desc="canonical flow", unit="file"):
-            flow, mask = frames.flow(*scene.raw_flow(i, direction))
-            write_flow(folder / scene.flow_name(i, direction), flow, mask)
-            kept.append(mask.mean())
+    for i, direction in tqdm(files, desc="canonical flow", unit="file"):
+        flow, mask = frames.flow(*scene.raw_flow(i, direction))
+        write_flow(folder / scene.flow_name(i, direction), flow, mask)
+        kept.append(mask.mean())
     return float(np.mean(kept)) if kept else 0.0
 
 

@@ -120,11 +120,13 @@ class Trainer:
         batch = self.data.draw(train, mining, self.generator)
         terms, monitors = self.objective(batch, self.step, self.generator)
         total = torch.stack(list(terms.values())).sum()
+        # On a GPU looked at only where it is waited for anyway, or often enough that a broken run cannot go far. On the
+        # CPU always, and before the backward pass: that of grid_sample crashes on coordinates that are NaN.
+        looked = log or self.step % 50 == 0 or self.device.type == "cpu"
+        if looked and not bool(torch.isfinite(total)):
+            self._fail(terms)
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
-        # Looked at only where the device is waited for anyway, or often enough that a broken run cannot go far.
-        if (log or self.step % 50 == 0) and not bool(torch.isfinite(total)):
-            self._fail(terms)
         self.optimiser.step()
         self.step += 1
         if not log:

@@ -141,6 +141,25 @@ def test_an_object_alone_is_whole_where_another_hides_it(box_world, composition)
     assert (found["depth"][(RESTING == 0) & (front == 0)] == 0).all()
 
 
+def test_without_the_hidden_an_object_is_what_is_seen_of_it(box_world):
+    scene, renderer = box_world(n=3)
+    view = read_views(scene)[2]
+    found = extract_view(renderer, scene, view, clusters(), hidden=False)
+    green, front = found["rgba"][1], moving(2)
+    assert (green[(RESTING == 1) & (front == 1)][:, 3] < 1e-3).all()
+    beside = (RESTING == 1) & (front == 0)
+    assert green[beside] == pytest.approx(np.broadcast_to([0, 1.0, 0, 1], (beside.sum(), 4)), abs=1e-3)
+    # Both share the picture's light between them: their alphas add up to that of both together.
+    alphas = [found["rgba"][n][..., 3] for n in (0, 1, 2)]
+    np.testing.assert_allclose(alphas[1] + alphas[2], alphas[0], atol=1e-3)
+    assert found["seen"] == pytest.approx(1, abs=0.01)
+    # The wall alone, taken out whole, lies behind both boxes.
+    wall = Clusters(np.eye(4, dtype=np.float32)[:3], np.arange(3), [0])
+    share = extract_view(renderer, scene, view, wall)["seen"]
+    least, most = ((RESTING == 1) | (front == 1)).mean(), ((RESTING != 0) | (front != 0)).mean()
+    assert 1 - most < share < 1 - least
+
+
 def test_colours_are_straight_where_alpha_is_small(box_world, monkeypatch):
     """A box of little density keeps its colour; only its alpha is small."""
     from nsff.decompose import extract as module
