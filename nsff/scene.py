@@ -145,7 +145,7 @@ class Scene:
         )
 
     def features(self) -> tuple[np.ndarray, np.ndarray]:
-        """Memory-mapped features (N,h,w,C) float16 and saliency (N,h,w) float16; checked to be finite, frame by frame."""
+        """Memory-mapped features (N,h,w,C) float16 and saliency (N,h,w) float16, checked to be finite."""
         try:
             features = np.load(self.features_dir / "features.npy", mmap_mode="r", allow_pickle=False)
             saliency = np.load(self.features_dir / "saliency.npy", mmap_mode="r", allow_pickle=False)

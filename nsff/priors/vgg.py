@@ -42,7 +42,8 @@ class VggNetwork(nn.Module):
 
     def __init__(self, features: nn.Sequential, normalise: bool = True) -> None:
         super().__init__()
-        self.features, self.normalise = features[: OUTPUTS[-1] + 1], normalise
+        self.features = nn.Sequential(*list(features)[: OUTPUTS[-1] + 1])
+        self.normalise = normalise
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(IMAGENET_DEVIATION).view(3, 1, 1), persistent=False)
 

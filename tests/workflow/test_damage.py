@@ -106,7 +106,6 @@ def not_finite(path):
         ("postprocess", "clusters/clusters.json", truncated),
         ("crf", "masks/3.png", truncated),
         ("crf", "maps/3_rgb.png", truncated),
-        ("score", "maps/3_rgb.png", truncated),
         ("score", "pixel_map.npz", truncated),
         ("score", "masks_crf/3.png", emptied),
     ],
