@@ -94,6 +94,9 @@ class CrfConfig(StageConfig):
 
     backend: Literal["auto", "pydensecrf", "own"] = "auto"
     """auto: pydensecrf where installed, else the implementation in this project."""
+    guidance: Literal["frames", "rendered"] = "frames"
+    """Colours that guide. frames: a training view's own input frame, whose edges are sharp, and renderings elsewhere;
+    rendered: renderings everywhere (SAFF)."""
     iterations: int = Field(5, ge=0)
     """Mean-field iterations."""
     ground_truth_probability: float = Field(0.7, gt=0, lt=1)

@@ -28,7 +28,7 @@ _PUBLISHED: dict[str, Any] = {
         "dilation_radius": 2,
     },
     "decompose": {"cleaning": "published", "keep_best": False, "scale_with_height": False},
-    "crf": {"scale_with_height": False},
+    "crf": {"scale_with_height": False, "guidance": "rendered"},
 }
 
 # Plane fields with supervision that NSFF does not have: metric depth, motion masks, a static picture
