@@ -91,17 +91,19 @@ def train(scene: Scene, config: Any, targets: list[Target], arguments: argparse.
         trainer = Trainer(model, data, config, CheckpointStore(Path(folder), name))
         while trainer.step < config.train.steps:
             started = time.perf_counter()
-            for _ in range(min(WINDOW, config.train.steps - trainer.step)):
-                monitors = trainer.one_step(log=(trainer.step + 1) % WINDOW == 0)
+            count = min(WINDOW, arguments.every, config.train.steps - trainer.step)
+            for i in range(count):
+                monitors = trainer.one_step(log=i + 1 == count)
             if cuda:
                 torch.cuda.synchronize()
-            windows.append((time.perf_counter() - started) / WINDOW * 1000)
+            windows.append((time.perf_counter() - started) / count * 1000)
             seconds += time.perf_counter() - started
             if targets and (trainer.step % arguments.every == 0 or trainer.step >= config.train.steps):
                 scores = scored(model, targets, get_protocol(arguments.protocol))
-                train_psnr = monitors["psnr"] if monitors else float("nan")
-                row = {"step": trainer.step, "seconds": round(seconds, 2), "train_psnr": round(train_psnr, 3)}
-                row |= {key: round(value, 4) for key, value in scores.items()}
+                assert monitors is not None
+                row: dict[str, Any] = {"step": trainer.step, "seconds": round(seconds, 2)}
+                row["train_psnr"] = round(monitors["psnr"], 3)
+                row |= {key: round(value, 4) if np.isfinite(value) else None for key, value in scores.items()}
                 curve.append(row)
                 print(name, row, flush=True)
     result: dict[str, Any] = {
