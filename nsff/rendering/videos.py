@@ -7,9 +7,11 @@ from typing import Any, Literal
 
 import imageio.v2 as imageio
 import numpy as np
+from imageio_ffmpeg import count_frames_and_secs
 from tqdm import tqdm
 
 from nsff.config import RenderConfig
+from nsff.errors import StageError
 from nsff.io import atomic_path
 from nsff.paths import make_path
 from nsff.rendering.renderer import Renderer
@@ -63,6 +65,19 @@ def write_video(path: Path, frames: list[np.ndarray], frame_rate: int) -> None:
         with writer:
             for frame in frames:
                 writer.append_data(frame)
+        _check_complete(path, temporary, len(frames))
+
+
+def _check_complete(path: Path, written: Path, count: int) -> None:
+    """The encoder is a process of its own, whose failure (a full disk) nobody is told of."""
+    try:
+        found = count_frames_and_secs(str(written))[0]
+    except (RuntimeError, OSError):
+        found = 0
+    if found != count:
+        raise StageError(
+            path, f"the encoder wrote {found} of {count} frames", "is there space left on the device? then run again"
+        )
 
 
 def even(value: float) -> int:
