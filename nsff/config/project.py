@@ -95,6 +95,9 @@ class SceneConfig(StagesConfig):
             raise ValueError("field.static_only and field.dynamic_only exclude each other")
         if self.field.saliency and not self.field.features:
             raise ValueError("field.saliency needs field.features; set both, or neither")
+        for name in self.render.maps:
+            if not getattr(self.field, name):
+                raise ValueError(f"render.maps: {name} needs field.{name}")
         if self.train.hold_out == 1:
             raise ValueError("train.hold_out: 1 leaves no frame to train on; 8 is usual, 0 holds none out")
         for key, (low, high) in (
