@@ -105,6 +105,17 @@ def test_it_learns(tiny_scene):
     assert psnr[-1] > psnr[0] + 3
 
 
+def test_tensorboard_gets_what_is_logged(tiny_scene):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    scene = tiny_scene()
+    run_train(scene, small("demo", train={"steps": 4, "log_every": 2, "tensorboard": True}))
+    events = EventAccumulator(str(scene.root / "state" / "tensorboard")).Reload()
+    assert {"psnr", "loss/total", "loss/rgb"} <= set(events.Tags()["scalars"])
+    assert [event.step for event in events.Scalars("psnr")] == [2, 4]
+    assert [event.value for event in events.Scalars("psnr")] == pytest.approx(values(scene, "psnr"), rel=1e-5)
+
+
 def test_a_static_field_ignores_time(tiny_scene):
     from nsff.rendering.model import Rays
 
