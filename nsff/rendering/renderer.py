@@ -172,7 +172,8 @@ class Renderer:
         interpolation: Literal["layers", "depth_planes"] = "layers",
         output: Literal["rgb", "saliency", "features"] = "rgb",
     ) -> Tensor:
-        """Colour (H,W,3), saliency (H,W) or features (H,W,C) at a fractional time, on the CPU: what moves in both neighbouring frames is taken along its scene flow.
+        """Colour (H,W,3), saliency (H,W) or features (H,W,C) at a fractional time, on the CPU: what moves in both
+        neighbouring frames is taken along its scene flow.
 
         layers: the static field is rendered once. The dynamic layer (premultiplied colour and weight) of frame k is
         splatted by rho times its projected forward flow, that of k+1 by (1 - rho) times its backward flow, and both

@@ -116,6 +116,20 @@ def test_tensorboard_gets_what_is_logged(tiny_scene):
     assert [event.value for event in events.Scalars("psnr")] == pytest.approx(values(scene, "psnr"), rel=1e-5)
 
 
+def test_previews_show_the_frame_and_change_nothing(tiny_scene):
+    from nsff.io import read_image
+
+    plain, watched = tiny_scene(name="plain"), tiny_scene(name="watched")
+    run_train(plain, small("demo", train={"steps": 4}))
+    run_train(watched, small("demo", train={"steps": 4, "preview_every": 2}))
+    previews = sorted((watched.root / "state" / "previews").iterdir())
+    assert [path.name for path in previews] == ["000000002.png", "000000004.png"]
+    both = read_image(previews[1])
+    np.testing.assert_array_equal(both[:, 32:], watched.image(2))
+    assert both[:, :32].std() > 0
+    assert values(plain, "loss/total") == values(watched, "loss/total")
+
+
 def test_a_static_field_ignores_time(tiny_scene):
     from nsff.rendering.model import Rays
 

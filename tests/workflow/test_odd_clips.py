@@ -1,4 +1,4 @@
-"""Clips of unusual counts and sizes through the whole workflow: nothing may count on 24 frames, even sides, landscape."""
+"""Clips of odd counts and sizes through the whole workflow: nothing counts on 24 frames, even sides or landscape."""
 
 import numpy as np
 import pytest
