@@ -30,6 +30,42 @@ def slurm(tmp_path, environment):
     subprocess.run([SANDBOX / "slurm_down.sh"], env=user, check=True)
 
 
+RECORDING = """#!/bin/sh
+printf '%s\\n' "$@" >> "$RECORDED"
+echo 'sbatch: error: this is a test' >&2
+exit 1
+"""
+
+
+@pytest.mark.parametrize(("device", "gpu"), [("auto", True), ("cpu", False)])
+def test_what_a_job_asks_slurm_for(finished, tmp_path, repo, environment, device, gpu):
+    """The submission of a training, recorded by a program named sbatch that refuses it."""
+    pytest.importorskip("snakemake_executor_plugin_slurm")
+    project = finished.copy(tmp_path)
+    train = project.config["train"] | {"device": device, "steps": 151}
+    project.configure(project.config["scenes"], train=train)
+    (tmp_path / "bin").mkdir()
+    for name in ("sbatch", "squeue", "sacct", "sinfo", "scontrol", "sacctmgr", "scancel"):
+        program = tmp_path / "bin" / name
+        program.write_text(RECORDING if name == "sbatch" else "#!/bin/sh\nexit 0\n")
+        program.chmod(0o755)
+    path = os.pathsep.join([str(tmp_path / "bin"), environment["PATH"]])
+    variables = os.environ | environment | {"PATH": path, "RECORDED": str(tmp_path / "recorded")}
+    command = [
+        sys.executable, "-m", "snakemake", f"results/{finished.scene}/model", "--snakefile", str(repo / "Snakefile"),
+        "--configfile", "config.yaml", "--workflow-profile", str(repo / "profiles" / "slurm"),
+        "--slurm-no-account", "--slurm-status-command", "squeue", "--retries", "0",
+    ]  # fmt: skip
+    ended = subprocess.run(command, cwd=project.folder, env=variables, capture_output=True, text=True, timeout=300)
+    assert ended.returncode != 0
+    assert (tmp_path / "recorded").exists(), ended.stderr[-3000:]
+    asked = (tmp_path / "recorded").read_text()
+    assert ("--gpus=1" in asked) == gpu, asked
+    assert re.search(r"--mem[= \n]+16000", asked), asked
+    assert re.search(r"(-t|--time)[= \n]*2880", asked), asked
+    assert re.search(r"rule_train", asked)
+
+
 @pytest.mark.slurm
 def test_the_whole_workflow_through_slurm(slurm, new_project, filmed, dense_writer, truth_writer, repo):
     project, clip = new_project(), filmed()
