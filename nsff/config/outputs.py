@@ -20,6 +20,12 @@ class RenderConfig(StageConfig):
     """Frames per second of each video."""
     target: int | None = Field(None, ge=0)
     """Frame whose camera and time the paths start from; null: the middle one."""
+    start: float | None = Field(None, ge=0)
+    """Time at which the paths time and spacetime begin, frames (may lie between two); null: the first frame."""
+    end: float | None = Field(None, ge=0)
+    """Time at which they end; null: the last frame."""
+    maps: list[Literal["saliency", "features"]] = []
+    """Rendered along the paths too, into renders/{path}_maps/: a video of each, and the values of every frame."""
     amplitude: float = Field(48.0, ge=0)
     """Largest camera offset, in pixels of parallax at the nearest depth (NSFF: 48 over the focal length)."""
     canonical_views: Literal["training", "saff"] = "training"

@@ -119,6 +119,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "saff": {
         **_PUBLISHED,
+        # Of the network's features; without its weights the classical ones stand in, at the same full size.
+        "features": {"pyramid": "online", "imagenet_normalisation": False, "stride": 1},
         "losses": {**_PUBLISHED["losses"], "decay_steps": 30_000},
         "train": {**_PUBLISHED["train"], "motion_rays": 0},
     },
