@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import imageio.v2 as imageio
 import numpy as np
-from imageio_ffmpeg import count_frames_and_secs
 from tqdm import tqdm
 
 from nsff.config import RenderConfig
@@ -106,6 +105,8 @@ def write_video(path: Path, frames: list[np.ndarray], frame_rate: int) -> None:
 
 def _check_complete(path: Path, written: Path, count: int) -> None:
     """The encoder is a process of its own, whose failure (a full disk) nobody is told of."""
+    from imageio_ffmpeg import count_frames_and_secs  # here, so that rendering without videos does without it
+
     try:
         found = count_frames_and_secs(str(written))[0]
     except (RuntimeError, OSError):
