@@ -168,7 +168,7 @@ def cosine(renderer: Renderer, scene: Scene, count: int = 3) -> float:
 def sheet(path: Path, renderer: Renderer, targets: list[Target]) -> None:
     """Some views as rows of truth, rendering and four times their difference."""
     rows = []
-    for target in targets[:: max(1, len(targets) // 5)][:5]:
+    for target in targets[:: max(1, (len(targets) + 1) // 3)][:3]:
         picture, truth = to_8bit(render(renderer, target)), target.image()
         assert truth is not None
         error = np.clip(4 * np.abs(picture.astype(int) - truth), 0, 255).astype(np.uint8)
