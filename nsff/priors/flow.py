@@ -29,6 +29,8 @@ from nsff.priors.learned import flow_need
 from nsff.priors.resizing import resize_flow, resize_frame
 from nsff.scene import Scene, read_flow, write_flow
 
+FlowAndMask = tuple[Float32[np.ndarray, "H W 2"], Bool[np.ndarray, "H W"]]
+
 
 class FlowEstimator(Protocol):
     """Estimates the flow from one picture to another of the same size."""
@@ -120,9 +122,7 @@ def between(
     second: UInt8[np.ndarray, "h w 3"],
     size: tuple[int, int],
     config: FlowConfig,
-) -> tuple[
-    Float32[np.ndarray, "H W 2"], Bool[np.ndarray, "H W"], Float32[np.ndarray, "H W 2"], Bool[np.ndarray, "H W"]
-]:
+) -> tuple[FlowAndMask, FlowAndMask]:
     """Flow from one picture to another and its consistency, and the same back, at ``size`` (H, W) and in its pixels.
 
     The pictures are of one size, and may be any frames of a clip, neighbours or not.
@@ -130,7 +130,10 @@ def between(
     forward = resize_flow(estimator.estimate(first, second), size)
     backward = resize_flow(estimator.estimate(second, first), size)
     bounds = (config.consistency_relative, config.consistency_absolute)
-    return forward, consistency(forward, backward, *bounds), backward, consistency(backward, forward, *bounds)
+    return (
+        (forward, consistency(forward, backward, *bounds)),
+        (backward, consistency(backward, forward, *bounds)),
+    )
 
 
 def seen_size(size: tuple[int, int], height: int, config: FlowConfig) -> tuple[int, int]:
@@ -158,8 +161,8 @@ def _estimate_all(scene: Scene, config: FlowConfig, height: int, folder: Path) -
                 "all frames of a scene must share one size: run ingest again",
             )
         second = resize_frame(second, seen)
-        forward, forward_mask, backward, backward_mask = between(estimator, first, second, size, config)
-        for k, direction, flow, mask in ((i, "fwd", forward, forward_mask), (i + 1, "bwd", backward, backward_mask)):
+        forward, backward = between(estimator, first, second, size, config)
+        for k, direction, (flow, mask) in ((i, "fwd", forward), (i + 1, "bwd", backward)):
             if not np.isfinite(flow).all():
                 raise StageError(
                     f"flow {scene.flow_name(k, direction)}",

@@ -52,10 +52,10 @@ class Need:
                 raise WeightsError(self.file_key, f"no such file: {path}", "name an existing file, or null")
             return path
         for name in self.candidates:
-            path = locate(name)
-            if path is not None:
-                check_sizes(WEIGHTS[name], path)
-                return path
+            found = locate(name)
+            if found is not None:
+                check_sizes(WEIGHTS[name], found)
+                return found
         if not self.required:
             return None
         first, *others = (WEIGHTS[name] for name in self.candidates)

@@ -1,7 +1,7 @@
 """RAFT's checkpoints: torchvision's own, and the authors', whose parameters have other names.
 
-Both publish the same two networks. The authors' keys begin with `module.` (from DataParallel) and hold the normalisation
-of a shortcut twice, once in the block and once in its shortcut. Source: Teed, Deng 2020.
+Both publish the same two networks. The authors' keys begin with `module.` (from DataParallel) and hold the
+normalisation of a shortcut twice, once in the block and once in its shortcut. Source: Teed, Deng 2020.
 """
 
 from __future__ import annotations

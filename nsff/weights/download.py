@@ -39,10 +39,8 @@ def _get_file(weight: Weight, file: File, target: Path, progress: bool) -> str:
     with contextlib.suppress(WeightsError):
         return f"already there; {check_file(weight, file, target)}"
     if file.url is None:
-        raise WeightsError(
-            target, f"{weight.note or 'has no public address'}", by_hand(weight, target.parent, file.name)
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
+        problem = weight.note or "has no public address"
+        raise WeightsError(target, problem, by_hand(weight, target.parent, file.name))
     arrived = _fetch(weight, file, target, progress)
     try:
         with atomic_path(target) as temporary:
@@ -69,27 +67,29 @@ def _fetch(weight: Weight, file: File, target: Path, progress: bool) -> Path:
     pooch.get_logger().setLevel("WARNING")
     suffix = ".zip" if file.member else target.suffix
     arrived = target.with_name(f".{target.name}.arrived{suffix}")
-    arrived.unlink(missing_ok=True)
+    if arrived.exists():
+        arrived.unlink()
     part = target.with_name(f".{target.name}.part")
     try:
-        pooch.retrieve(
-            file.url, None, arrived.name, arrived.parent, downloader=ResumingDownloader(part, target, progress=progress)
-        )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        downloader = ResumingDownloader(part, target, progress=progress)
+        pooch.retrieve(file.url, None, arrived.name, arrived.parent, downloader=downloader)
     except requests.exceptions.HTTPError as error:
-        answer = error.response
-        raise WeightsError(
-            target,
-            f"{file.url} answers {answer.status_code} {answer.reason}",
-            by_hand(weight, target.parent, file.name),
-        ) from None
+        problem = f"{file.url} answers {str(error).partition(' for url')[0]}"
+        raise WeightsError(target, problem, by_hand(weight, target.parent, file.name)) from None
     except requests.exceptions.RequestException as error:
-        if part.exists() and part.stat().st_size == 0:
-            part.unlink()
         have = part.stat().st_size if part.exists() else 0
         kept = f"; {have} bytes are kept, the same command goes on from there" if have else ""
+        problem = f"{file.url} cannot be reached ({_reason(error)}){kept}"
+        raise WeightsError(target, problem, by_hand(weight, target.parent, file.name)) from None
+    except OSError as error:
+        problem = f"cannot be written ({error.strerror})"
         raise WeightsError(
-            target, f"{file.url} cannot be reached ({_reason(error)}){kept}", by_hand(weight, target.parent, file.name)
+            target, problem, "make room or get the right to write there, or name another --folder"
         ) from None
+    finally:
+        if part.exists() and part.stat().st_size == 0:
+            part.unlink()
     return arrived
 
 
@@ -110,11 +110,8 @@ def _extract(weight: Weight, file: File, archive: Path, target: Path) -> None:
             while block := source.read(1 << 20):
                 copy.write(block)
     except (zipfile.BadZipFile, KeyError) as error:
-        raise WeightsError(
-            target.with_name(file.name),
-            f"{file.url}: what came has no {file.member} ({error})",
-            by_hand(weight, target.parent, file.name),
-        ) from None
+        problem = f"what came from {file.url} has no {file.member} ({error})"
+        raise WeightsError(target.with_name(file.name), problem, by_hand(weight, target.parent, file.name)) from None
 
 
 @dataclass
@@ -130,7 +127,7 @@ class ResumingDownloader:
     progress: bool = True
     pause: float = 0.5
 
-    def __call__(self, url: str, output_file: Any, pooch: Any, check_only: bool = False) -> None:
+    def __call__(self, url: str, output_file: Any, pooch: Any) -> None:
         import requests
 
         broken = (

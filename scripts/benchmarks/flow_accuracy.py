@@ -24,12 +24,12 @@ from nsff.weights import locate
 
 METHODS = {
     "DIS": FlowConfig(backend="dis"),
-    "raft-small": FlowConfig(backend="raft", raft_model="raft-small", long_side=None),
-    "raft-small, long side 768": FlowConfig(backend="raft", raft_model="raft-small"),
-    "raft-sintel": FlowConfig(backend="raft", raft_model="raft-sintel", long_side=None),
-    "raft-sintel, long side 768": FlowConfig(backend="raft", raft_model="raft-sintel"),
-    "raft-things": FlowConfig(backend="raft", raft_model="raft-things", long_side=None),
-    "raft-things, long side 768": FlowConfig(backend="raft", raft_model="raft-things"),
+    "raft-small, `long_side: null`": FlowConfig(backend="raft", raft_model="raft-small", long_side=None),
+    "raft-small, `long_side: 768`": FlowConfig(backend="raft", raft_model="raft-small"),
+    "raft-sintel, `long_side: null`": FlowConfig(backend="raft", raft_model="raft-sintel", long_side=None),
+    "raft-sintel, `long_side: 768`": FlowConfig(backend="raft", raft_model="raft-sintel"),
+    "raft-things, `long_side: null`": FlowConfig(backend="raft", raft_model="raft-things", long_side=None),
+    "raft-things, `long_side: 768`": FlowConfig(backend="raft", raft_model="raft-things"),
 }
 SIZE = (270, 480)
 

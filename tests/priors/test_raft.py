@@ -209,7 +209,7 @@ def test_sizes_that_a_backend_sees():
 def test_any_two_frames_can_be_compared():
     image = noise(120, 160)
     moved = cv2.warpAffine(image, np.float32([[1, 0, 6], [0, 1, -3]]), (160, 120), borderMode=cv2.BORDER_REFLECT)
-    forward, mask, backward, _ = between(DisFlow(), image, moved, (60, 80), FlowConfig())
+    (forward, mask), (backward, _) = between(DisFlow(), image, moved, (60, 80), FlowConfig())
     assert forward.shape == (60, 80, 2)
     np.testing.assert_allclose(np.median(forward, (0, 1)), [3, -1.5], atol=0.05)
     np.testing.assert_allclose(np.median(backward, (0, 1)), [-3, 1.5], atol=0.05)
@@ -270,6 +270,18 @@ def test_real_weights_find_a_known_shift(real_weight, name):
                            borderMode=cv2.BORDER_REFLECT)  # fmt: skip
     flow = estimator.estimate(image, moved)
     assert np.median(np.linalg.norm(flow - np.float32([5, -2.5]), axis=2)[16:-16, 16:-16]) < 0.3
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["small", "large"])
+def test_gpu_agrees_with_cpu(tmp_path, kind):
+    torch.save(random_state(kind), tmp_path / "raft.pth")
+    first, second = noise(150, 200), noise(150, 200, 1)
+    network = load_raft(tmp_path / "raft.pth").float()
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    expected = RaftFlow(network, iterations=3, device=torch.device("cpu")).estimate(first, second)
+    found = RaftFlow(network, iterations=3, device=torch.device("cuda")).estimate(first, second)
+    assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
 
 
 @pytest.mark.slow

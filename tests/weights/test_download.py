@@ -45,7 +45,7 @@ def server(monkeypatch):
         def log_message(self, *_):
             pass
 
-        def do_GET(self):  # noqa: N802
+        def do_GET(self):
             content = state.files.get(self.path)
             asked = self.headers.get("Range")
             state.asked.append(asked)
@@ -191,12 +191,16 @@ def test_no_network_and_no_such_file(server, content, tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{unused.getsockname()[1]}/net.pth"  # bound and not listening: refused
-        with pytest.raises(WeightsError, match="cannot be reached.*refused") as error:
+        with pytest.raises(WeightsError, match=r"cannot be reached.*refused") as error:
             get(known(server, content, url=address), tmp_path, progress=False)
     assert f"put net.pth into {tmp_path}" in error.value.remedy
     assert left(tmp_path) == set()
     with pytest.raises(WeightsError, match="answers 404"):
         get(known(server, content), tmp_path, progress=False)
+    assert left(tmp_path) == set()
+    (tmp_path / "file").touch()
+    with pytest.raises(WeightsError, match="cannot be written"):
+        get(known(server, content), tmp_path / "file", progress=False)
 
 
 def test_without_an_address_the_publisher_is_named(tmp_path):

@@ -1,4 +1,4 @@
-"""Pretrained weights in the workflow: inputs of the rules that load them, and what the stage uses is what was planned."""
+"""Pretrained weights in the workflow: inputs of the rules that load them; what was planned is what a stage uses."""
 
 from __future__ import annotations
 
