@@ -84,9 +84,18 @@ def _mebibytes(weight: Weight) -> str:
 
 
 def _where(weight: Weight) -> str:
+    from nsff.errors import WeightsError
     from nsff.weights import locate
+    from nsff.weights.check import check_sizes
 
-    return str(locate(weight) or "-")
+    path = locate(weight)
+    if path is None:
+        return "-"
+    try:
+        check_sizes(weight, path)
+    except WeightsError:
+        return f"{path} (damaged: nsff weights verify {weight.name})"
+    return str(path)
 
 
 def _get(arguments: argparse.Namespace) -> None:

@@ -29,7 +29,7 @@ class FlowConfig(StageConfig):
     long_side: int | None = Field(768, ge=128)
     """raft: longer side of the frames that it sees, pixels, enlarged or reduced (NSFF: 768); null: the working size,
     which is faster where that is smaller, and less exact."""
-    max_pixels: int = Field(1_000_000, ge=128 * 128)
+    max_pixels: int = Field(1_000_000, ge=192 * 192)
     """raft: pixels seen at a time; memory grows with the square (a million pixels: 1.3 GB)."""
     large_frames: Literal["tile", "scale"] = "tile"
     """raft: frames of more pixels are seen in overlapping tiles, blended, or reduced."""

@@ -55,7 +55,9 @@ class RaftFlow:
             if self.large_frames == "scale":
                 return self._scaled(first_rgb, second_rgb)
             return estimate_tiled(self._whole, first_rgb, second_rgb, self.max_pixels)
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+                raise
             h, w = first_rgb.shape[:2]
             seen = min(h * w, self.max_pixels)
             raise StageError(

@@ -2,8 +2,8 @@
 
 Notation. Tiles are boxes (top, left, height, width) in pixels, all of one size. A tile's weight rises from its inner
 borders: 0 within ``MARGIN`` pixels, where the estimator lacked what lies beyond, then linearly to 1 over the rest of
-the overlap; borders of the picture itself count fully. Motion that leads further than the overlap is lost at a tile's
-border but found in the neighbouring tile only if it stays within that.
+the overlap; borders of the picture itself count fully. What leaves its tile between the two pictures is not found in
+it: tiles should be several times larger than the motion.
 """
 
 from __future__ import annotations

@@ -182,15 +182,19 @@ def test_large_frames_may_be_reduced_instead():
     assert flow[128, 200, 0] == pytest.approx(2 * (200 / 2 - 0.25), abs=0.6)
 
 
-def test_short_memory_says_what_to_set(monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: ...")],
+)
+def test_short_memory_says_what_to_set(monkeypatch, error):
     def short(*_, **__):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise error
 
     estimator = RaftFlow(Coordinates())
     monkeypatch.setattr(estimator.network, "forward", short)
-    with pytest.raises(StageError, match="not enough memory for 38400 pixels") as error:
+    with pytest.raises(StageError, match="not enough memory for 38400 pixels") as told:
         estimator.estimate(noise(160, 240), noise(160, 240))
-    assert "flow.max_pixels below 38400" in error.value.remedy
+    assert "flow.max_pixels below 38400" in told.value.remedy
 
 
 # --- sizes and the stage ---------------------------------------------------------------------------------------------

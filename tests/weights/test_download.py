@@ -224,6 +224,23 @@ def test_members_of_archives(server, content, tmp_path):
         get(known(server, content, **facts | {"member": "models/other.pth"}), tmp_path, progress=False)
 
 
+def test_folders_come_file_by_file(server, content, tmp_path):
+    """What is there and whole is not fetched again when a later file was missing."""
+    server.files["/resolve/1/config.json"] = b"{}"
+    files = tuple(
+        File(name, size=size, url=f"{server.address}/resolve/1/{name}")
+        for name, size in (("config.json", 2), ("model.pth", len(content)))
+    )
+    weight = Weight("depth-x", files, "", "", "https://example.org", "", folder="depth-x")
+    with pytest.raises(WeightsError, match=r"depth-x/model\.pth.*404"):
+        get(weight, tmp_path, progress=False)
+    server.files["/resolve/1/model.pth"] = content
+    words = get(weight, tmp_path, progress=False)
+    assert left(tmp_path / "depth-x") == {"config.json", "model.pth"}
+    assert words[tmp_path / "depth-x" / "config.json"].startswith("already there")
+    assert len(server.asked) == 3
+
+
 def test_command(server, content, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(WEIGHTS, "net", known(server, content))
     assert main(["weights", "get", "net", "--folder", str(tmp_path)]) == 1

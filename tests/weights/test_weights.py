@@ -273,6 +273,10 @@ def test_list_and_verify(machine, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert next(line for line in lines if line.startswith("raft-small ")).endswith(str(machine / "raft-small.pth"))
     assert next(line for line in lines if line.startswith("raft-things ")).endswith("-")
+    (machine / "raft-sintel.pth").touch()
+    assert main(["weights", "list"]) == 0
+    assert "raft-sintel.pth (damaged: nsff weights verify raft-sintel)" in capsys.readouterr().out
+    (machine / "raft-sintel.pth").unlink()
     assert main(["weights", "list", "raft-things"]) == 0
     shown = capsys.readouterr().out
     for word in (WEIGHTS["raft-things"].files[0].sha256, "BSD-3-Clause", "ECCV 2020", "models.zip"):
