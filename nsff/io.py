@@ -21,7 +21,27 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from nsff.errors import StageError
+from nsff.errors import NsffError, StageError
+
+FULL = 2**16
+"""A disk with fewer free bytes is full."""
+
+
+@contextlib.contextmanager
+def _full_disk_named(path: Path) -> Iterator[None]:
+    """A StageError that names ``path`` in place of what a library makes of a full disk."""
+    try:
+        yield
+    except NsffError:
+        raise
+    except Exception as error:
+        said = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+        # torch.save speaks of positions in its archive.
+        if said or (path.parent.is_dir() and shutil.disk_usage(path.parent).free < FULL):
+            raise StageError(
+                path, "no space left on the device while writing it", "free some space, run again"
+            ) from None
+        raise
 
 
 @contextlib.contextmanager
@@ -31,45 +51,41 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises StageError, naming the file, when the disk is full.
     """
     path = Path(path)
+    temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        try:
+        with _full_disk_named(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
+            os.close(handle)
+            temporary = Path(name)
             yield temporary
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
-        finally:
+    finally:
+        if temporary is not None:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StageError(
-                path, "no space left on the device while writing it", "free some space, run again"
-            ) from None
-        raise
 
 
 @contextlib.contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yields an empty temporary directory beside ``path``; on success it replaces ``path`` as a whole."""
+    """Yields an empty temporary directory beside ``path``; on success it replaces ``path`` as a whole.
+
+    Raises StageError, naming the directory, when the disk is full.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{path.name}-", dir=path.parent))
+    temporary: Path | None = None
     try:
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        os.chmod(temporary, 0o755)
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StageError(
-                path, "no space left on the device while writing it", "free some space, run again"
-            ) from None
-        raise
+        with _full_disk_named(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{path.name}-", dir=path.parent))
+            yield temporary
+            if path.exists():
+                shutil.rmtree(path)
+            os.chmod(temporary, 0o755)
+            os.replace(temporary, path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -37,25 +37,40 @@ class Path4D:
         return len(self.times)
 
 
-def make_path(kind: Kind, cameras: Cameras, frames: int, target: int | None, amplitude: float) -> Path4D:
+def make_path(
+    kind: Kind,
+    cameras: Cameras,
+    frames: int,
+    target: int | None,
+    amplitude: float,
+    start: float | None = None,
+    end: float | None = None,
+) -> Path4D:
     """A path of ``frames`` poses through the scene of the N training ``cameras``.
 
     view: camera ``target`` wanders at time ``target`` (section 5.1). time: camera ``target`` stays and time runs over
     the clip (5.2). spacetime: time runs and the camera is the one interpolated between the training cameras at that
     time, moved by a bullet-time loop (5.3). ``target`` null is the middle frame; ``amplitude`` is in pixels of
-    parallax at the nearest depth. Raises ConfigError for a target outside the clip or an unknown kind.
+    parallax at the nearest depth; time runs from ``start`` to ``end`` (null: the first and the last frame). Raises
+    ConfigError for a target or times outside the clip, or an unknown kind.
     """
     count = len(cameras)
     target = count // 2 if target is None else target
     if not 0 <= target < count:
         raise ConfigError("render.target", f"is {target}, the scene has frames 0 to {count - 1}", "choose one of them")
+    first, last = 0.0 if start is None else start, count - 1.0 if end is None else end
+    if not 0 <= first <= last <= count - 1:
+        raise ConfigError(
+            "render.start, render.end", f"are {first:g} and {last:g}, the scene has frames 0 to {count - 1}",
+            "choose times of the clip, start first",
+        )  # fmt: skip
     if frames < 1:
         raise ConfigError("render.frames", f"is {frames}", "at least 1")
     m = amplitude / cameras.focal * float(cameras.near_far[:, 0].min())
     if kind == "view":
         still = interpolate(cameras, np.full(frames, float(target)))
         return Path4D(offset(still, wander_offsets(frames, m)), np.full(frames, float(target)))
-    times = np.linspace(0.0, count - 1.0, frames) if frames > 1 else np.array([float(target)])
+    times = np.linspace(first, last, frames) if frames > 1 else np.array([float(target)])
     if kind == "time":
         return Path4D(interpolate(cameras, np.full(frames, float(target))), times)
     if kind == "spacetime":

@@ -103,6 +103,7 @@ rule crf:
         cameras="results/{scene}/cameras.json",
         masks="results/{scene}/masks",
         maps="results/{scene}/maps",
+        images="results/{scene}/images",
         flow="results/{scene}/flow",
     output:
         masks=report(

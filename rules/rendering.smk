@@ -13,6 +13,7 @@ rule render:
             category="{scene}",
             labels={"what": "video", "path": "{path}"},
         ),
+        maps=directory("results/{scene}/renders/{path}_maps"),
         summary="results/{scene}/summaries/render_{path}.json",
     log:
         "results/{scene}/logs/render_{path}.log",

@@ -1,4 +1,4 @@
-"""Refine the object masks by a dense CRF on rendered colour and depth."""
+"""Refine the object masks by a dense CRF on colour and rendered depth."""
 
 from _arguments import main
 
@@ -14,6 +14,6 @@ if __name__ == "__main__":
         __doc__,
         run,
         sections=("crf",),
-        reads="masks/, maps/, flow/",
+        reads="masks/, maps/, images/, flow/",
         writes="masks_crf/",
     )

@@ -111,6 +111,18 @@ def test_spacetime_path_follows_the_training_cameras():
     assert away.max() == pytest.approx(m, rel=0.02) and away.min() == pytest.approx(m / 2, rel=0.02)
 
 
+@pytest.mark.parametrize("kind", ["time", "spacetime"])
+def test_times_run_from_start_to_end(kind):
+    path = make_path(kind, cameras(), 7, None, amplitude=0.0, start=0.5, end=3.5)
+    np.testing.assert_allclose(path.times, np.linspace(0.5, 3.5, 7))
+    if kind == "spacetime":
+        np.testing.assert_allclose(path.cameras.centres[:, 0], path.times, atol=1e-9)
+    assert make_path(kind, cameras(), 7, None, 0.0, start=2).times[[0, -1]].tolist() == [2, 4]
+    for wrong in ((3.0, 1.0), (0.0, 4.5), (-1.0, 2.0)):
+        with pytest.raises(ConfigError, match=r"render\.start, render\.end: .*frames 0 to 4"):
+            make_path(kind, cameras(), 7, None, 0.0, *wrong)
+
+
 def test_one_frame():
     path = make_path("spacetime", cameras(), 1, 3, amplitude=9.0)
     assert path.times.tolist() == [3.0]

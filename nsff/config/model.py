@@ -176,6 +176,6 @@ class TrainConfig(StageConfig):
     log_every: int = Field(100, ge=1)
     """Steps between scalars."""
     preview_every: int = Field(0, ge=0)
-    """Steps between preview renders; 0: only at the end."""
+    """Steps between previews of the middle frame (state/previews/ and TensorBoard); 0: none."""
     tensorboard: bool = True
     """Write TensorBoard event files beside the training state."""

@@ -20,6 +20,12 @@ class RenderConfig(StageConfig):
     """Frames per second of each video."""
     target: int | None = Field(None, ge=0)
     """Frame whose camera and time the paths start from; null: the middle one."""
+    start: float | None = Field(None, ge=0)
+    """Time at which the paths time and spacetime begin, frames (may lie between two); null: the first frame."""
+    end: float | None = Field(None, ge=0)
+    """Time at which they end; null: the last frame."""
+    maps: list[Literal["saliency", "features"]] = []
+    """Rendered along the paths too, into renders/{path}_maps/: a video of each, and the values of every frame."""
     amplitude: float = Field(48.0, ge=0)
     """Largest camera offset, in pixels of parallax at the nearest depth (NSFF: 48 over the focal length)."""
     canonical_views: Literal["training", "saff"] = "training"
@@ -94,6 +100,9 @@ class CrfConfig(StageConfig):
 
     backend: Literal["auto", "pydensecrf", "own"] = "auto"
     """auto: pydensecrf where installed, else the implementation in this project."""
+    guidance: Literal["frames", "rendered"] = "frames"
+    """Colours that guide. frames: a training view's own input frame, whose edges are sharp, and renderings elsewhere;
+    rendered: renderings everywhere (SAFF)."""
     iterations: int = Field(5, ge=0)
     """Mean-field iterations."""
     ground_truth_probability: float = Field(0.7, gt=0, lt=1)

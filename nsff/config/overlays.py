@@ -26,6 +26,8 @@ _NO_FEATURES: Sections = {"field": {"features": False}, "losses": {"w_features":
 _NO_DEPTH: Sections = {"losses": {"w_depth": 0.0}}
 _NO_STATIC: Sections = {"field": {"dynamic_only": True}}
 _NSFF = _together(_NO_SALIENCY, _NO_FEATURES)
+_SINGLE: Sections = {"features": {"pyramid": "single"}}
+_OFFLINE: Sections = {"features": {"pyramid": "offline"}}
 
 _WEAK: Sections = {"losses": {"w_depth": 0.02, "w_flow": 0.01}}
 _LOOSE: Sections = {"losses": {"w_scene_flow": 0.01}}
@@ -34,10 +36,14 @@ OVERLAYS: dict[str, Sections] = {
     "_0": _NSFF,
     "_0_nodep": _together(_NSFF, _NO_DEPTH),
     "_0_norig": _together(_NSFF, _NO_STATIC),
+    "_2": _together(_NO_SALIENCY, _SINGLE),
+    "_3": _SINGLE,
     "_4": {},
     "_4_nodep": _NO_DEPTH,
     "_4_norig": _NO_STATIC,
     "_5": {"losses": {"decay_extra": True}},
+    "_7": _OFFLINE,
+    "_old": {"features": {"pyramid": "offline", "pyramid_weights": (0.4, 0.4, 0.2)}},
     "_nosal": _NO_SALIENCY,
     "additive": {"field": {"composition": "additive"}},
     "released_masks": {
@@ -70,10 +76,14 @@ MEANINGS: dict[str, str] = {
     "_0": "NSFF, retrained with SAFF's data settings",
     "_0_nodep": "that, without the depth loss",
     "_0_norig": "that, without a static field",
+    "_2": "SAFF with features of the whole frame alone and no saliency head: semantics only",
+    "_3": "SAFF with features and saliency of the whole frame alone, no pyramid of windows",
     "_4": "SAFF as published: preset saff as it is",
     "_4_nodep": "SAFF without the depth loss",
     "_4_norig": "SAFF without a static field",
     "_5": "SAFF with weights of features and saliency that decay as those of depth and flow",
+    "_7": "SAFF with the offline pyramid, its three levels weighted alike",
+    "_old": "SAFF with the offline pyramid in its first weighting: 0.4, 0.4, 0.2",
     "_nosal": "SAFF without a saliency head; there is nothing to vote on, so no objects are made",
     "released_masks": "masks as the released ones (ours_1018_processed_crf.zip) were probably made: raw clusters,"
     " chains of merges unresolved, and the first parameters of the CRF (specification, 7.2)",

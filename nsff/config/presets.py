@@ -28,7 +28,7 @@ _PUBLISHED: dict[str, Any] = {
         "dilation_radius": 2,
     },
     "decompose": {"cleaning": "published", "keep_best": False, "scale_with_height": False},
-    "crf": {"scale_with_height": False},
+    "crf": {"scale_with_height": False, "guidance": "rendered"},
 }
 
 # Plane fields with supervision that NSFF does not have: metric depth, motion masks, a static picture
@@ -55,6 +55,8 @@ _PLANES: dict[str, Any] = {
         "decay_flow": False,
         "chain": True,
     },
+    # With the input frames as guidance colour is sharper than rendered depth (demo: Jaccard 0.60 to 0.64).
+    "crf": {"rgb_weight": 20.0, "depth_weight": 5.0},
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -84,6 +86,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "log_every": 20,
         },
         "features": {"stride": 4, "backend": "classical"},
+        "crf": _PLANES["crf"],
         "render": {"frames": 24, "frame_rate": 12},
     },
     "fast": {
@@ -108,6 +111,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "checkpoint_every": 1000,
             "log_every": 50,
         },
+        "crf": _PLANES["crf"],
     },
     "nsff": {
         **_PUBLISHED,
@@ -117,6 +121,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "saff": {
         **_PUBLISHED,
+        # Of the network's features; without its weights the classical ones stand in, at the same full size.
+        "features": {"pyramid": "online", "imagenet_normalisation": False, "stride": 1},
         "losses": {**_PUBLISHED["losses"], "decay_steps": 30_000},
         "train": {**_PUBLISHED["train"], "motion_rays": 0},
     },

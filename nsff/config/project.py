@@ -27,7 +27,7 @@ from nsff.errors import ConfigError
 
 PresetName = Literal["demo", "fast", "nsff", "saff"]
 OverlayName = Literal[
-    "_0", "_0_nodep", "_0_norig", "_4", "_4_nodep", "_4_norig", "_5", "_nosal",
+    "_0", "_0_nodep", "_0_norig", "_2", "_3", "_4", "_4_nodep", "_4_norig", "_5", "_7", "_old", "_nosal",
     "additive", "released_masks", "motion_vote", "points", "images",
     "nsff_balloon1", "nsff_balloon2", "nsff_playground", "nsff_dynamicface", "nsff_jumping",
     "on_dynnerf12", "on_saff", "on_dycheck", "on_iphone",
@@ -95,6 +95,9 @@ class SceneConfig(StagesConfig):
             raise ValueError("field.static_only and field.dynamic_only exclude each other")
         if self.field.saliency and not self.field.features:
             raise ValueError("field.saliency needs field.features; set both, or neither")
+        for name in self.render.maps:
+            if not getattr(self.field, name):
+                raise ValueError(f"render.maps: {name} needs field.{name}")
         if self.train.hold_out == 1:
             raise ValueError("train.hold_out: 1 leaves no frame to train on; 8 is usual, 0 holds none out")
         for key, (low, high) in (

@@ -1,4 +1,4 @@
-"""Dense CRF on the object masks, guided by rendered colour and depth (SAFF; specification section 7.2).
+"""Dense CRF on the object masks, guided by colour and rendered depth (SAFF; specification section 7.2).
 
 Notation. Labels (H,W) are object numbers, 0 background; inside the CRF the labels present in a view are 0..L-1 in
 ascending order. Guidance is rgb (H,W,3) and depth (H,W) in grey levels 0..255. Standard deviations in pixels hold at
@@ -18,7 +18,7 @@ from tqdm import tqdm
 from nsff.config import CrfConfig
 from nsff.decompose import mean_field as field
 from nsff.decompose.stability import describe_masks, judge
-from nsff.decompose.views import read_depth, read_labelled, read_rgb, write_mask_folder, write_preview
+from nsff.decompose.views import TRAINING, read_depth, read_labelled, read_rgb, write_mask_folder, write_preview
 from nsff.errors import ConfigError
 from nsff.io import atomic_directory, read_mask
 from nsff.scene import Scene
@@ -39,12 +39,13 @@ def run_crf(scene: Scene, crf: CrfConfig) -> None:
             labels = read_mask(scene.masks_dir / f"{view.index}.png", scene.size).astype(np.int64)
             refined = labels
             if len(np.unique(labels)) > 1:
-                rgb, depth = read_rgb(scene, view, scene.size), read_depth(scene, view, scene.size)
-                refined = refine(labels, rgb, depth, crf, backend)
+                own = crf.guidance == "frames" and view.split == TRAINING
+                rgb = scene.image(view.camera) if own else read_rgb(scene, view, scene.size)
+                refined = refine(labels, rgb, read_depth(scene, view, scene.size), crf, backend)
             else:
                 passed += 1
             write_mask_folder(folder, view, refined)
-            if view.split == "training":
+            if view.split == TRAINING:
                 before.append(labels)
                 after.append(refined)
                 training.append(view)

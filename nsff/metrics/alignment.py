@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, Float64, UInt8
+from kornia.filters import gaussian_blur2d
+from kornia.geometry.conversions import axis_angle_to_rotation_matrix
+from kornia.losses import charbonnier_loss
 from torch import Tensor
 
 from nsff.cameras.rays import pixel_rays
@@ -74,8 +76,8 @@ def refine_camera(
 
     def loss_at(pose: Tensor, pixels: Tensor, target: Tensor) -> Tensor:
         rgb = render_pixels(renderer, camera, pose, pixels, width, time)
-        residual = rgb - target[pixels.to(device)]
-        return ((residual.square() + ROBUST**2).sqrt() - ROBUST).mean()
+        # kornia's loss turns from quadratic to linear at 1.
+        return ROBUST * charbonnier_loss(rgb / ROBUST, target[pixels.to(device)] / ROBUST, reduction="mean")
 
     def check_loss(pose: Float64[np.ndarray, "3 4"]) -> float:
         with torch.no_grad():
@@ -114,10 +116,7 @@ def refine_camera(
 
 def moved(pose: Float[Tensor, "3 4"], xi: Float[Tensor, "xi=6"], unit: float) -> Float[Tensor, "3 4"]:
     """The pose changed by xi in its camera's frame; differentiable, also at xi = 0."""
-    zero = xi.new_zeros(())
-    x, y, z = xi[0], xi[1], xi[2]
-    skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).reshape(3, 3)
-    rotation = torch.linalg.matrix_exp(skew)
+    rotation = axis_angle_to_rotation_matrix(xi[None, :3])[0]
     return torch.cat([rotation @ pose[:, :3], (rotation @ pose[:, 3] + unit * xi[3:])[:, None]], 1)
 
 
@@ -135,7 +134,10 @@ def render_pixels(
 
 
 def _target(image: UInt8[np.ndarray, "H W 3"], sigma: float, device: torch.device) -> Float[Tensor, "P 3"]:
-    picture = image.astype(np.float32) / 255
+    picture = torch.from_numpy(image).to(device).float() / 255
     if sigma > 0:
-        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
-    return torch.from_numpy(picture.reshape(-1, 3)).to(device)
+        radius = min(max(1, round(4 * sigma)), min(image.shape[:2]) - 1)
+        planes = picture.permute(2, 0, 1)[None]
+        planes = gaussian_blur2d(planes, (2 * radius + 1, 2 * radius + 1), (sigma, sigma), border_type="reflect")
+        picture = planes[0].permute(1, 2, 0)
+    return picture.reshape(-1, 3)

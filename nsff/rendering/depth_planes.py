@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nsff.cameras.rays import project
+from nsff.fields.base import Field, FieldSamples
 from nsff.rendering.compositing import distances, opacities
 from nsff.rendering.model import Rays, SceneModel
 from nsff.rendering.splatting import Layer, composite_planes, splat
@@ -21,10 +22,11 @@ from nsff.rendering.splatting import Layer, composite_planes, splat
 
 @dataclass
 class _Planes:
-    """n planes of R rays: colour and opacity of both fields, the dynamic share of density, displacements in pixels."""
+    """n planes of R rays: C values (colour) and opacity of both fields, the dynamic share of density, displacements in
+    pixels."""
 
-    static: Float[Tensor, "R n 4"]
-    dynamic: tuple[Float[Tensor, "R n 5"], Float[Tensor, "R n 5"]]
+    static: Float[Tensor, "R n C1"]
+    dynamic: tuple[Float[Tensor, "R n C2"], Float[Tensor, "R n C2"]]
     moves: tuple[Float[Tensor, "R n 2"], Float[Tensor, "R n 2"]]
 
 
@@ -37,8 +39,10 @@ def render_depth_planes(
     size: tuple[int, int],
     time: float,
     budget: int = 2**20,
-) -> Float[Tensor, "H W 3"]:
-    """The colour picture of one camera at a fractional time, not clamped.
+    output: str = "rgb",
+) -> Float[Tensor, "H W C"]:
+    """The colour picture of one camera at a fractional time, not clamped; or another ``output`` of the fields in its
+    place: saliency (C = 1), features.
 
     ``rays`` go through all pixels of a picture of ``size`` (H, W), row by row, from the camera (K, world_to_camera);
     their own time is not used. ``budget`` is the number of samples that the fields are asked about at once. Planes are
@@ -52,11 +56,12 @@ def render_depth_planes(
     count = model.sampling.samples
     group = max(1, min(count, budget // len(rays)))
     chunk = max(1, budget // group)
-    colour, transmittance = rays.origins.new_zeros(3, *size), rays.origins.new_ones(1, *size)
+    colour: Tensor | float = 0.0
+    transmittance = rays.origins.new_ones(1, *size)
     for start in range(0, count, group):
         planes = range(start, min(start + group, count))
         parts = [
-            _ask(model, rays[slice(i, i + chunk)], K, world_to_camera, first, rho, planes)
+            _ask(model, rays[slice(i, i + chunk)], K, world_to_camera, first, rho, planes, output)
             for i in range(0, len(rays), chunk)
         ]
         image = lambda tensors: torch.cat(tensors).permute(1, 2, 0).unflatten(2, size)  # noqa: E731
@@ -66,12 +71,28 @@ def render_depth_planes(
             for i in (0, 1)
         )
         light, transmittance = _composite(model, static, before, after, rho, transmittance)
-        colour += light
+        colour = colour + light
+    assert isinstance(colour, Tensor)
     return colour.permute(1, 2, 0)
 
 
+def values_of(field: Field, samples: FieldSamples, output: str) -> Float[Tensor, "... C"]:
+    """What a field says about samples, as channels: rgb, features (decoded), saliency (one)."""
+    value = getattr(samples, output)
+    if output == "features":
+        return field.decode_features(value)
+    return value[..., None] if output == "saliency" else value
+
+
 def _ask(
-    model: SceneModel, rays: Rays, K: Tensor, world_to_camera: Tensor, first: int, rho: float, planes: range
+    model: SceneModel,
+    rays: Rays,
+    K: Tensor,
+    world_to_camera: Tensor,
+    first: int,
+    rho: float,
+    planes: range,
+    output: str,
 ) -> _Planes:
     """What both fields say about some rays on some planes, at the frames ``first`` and ``first`` + 1."""
     assert model.dynamic is not None
@@ -92,11 +113,13 @@ def _ask(
         dynamic = model.dynamic(positions, views, time + step)
         density = model.dynamic.activate(dynamic.raw_density)
         share = density / (static_density + density + 1e-10)
-        layers.append(torch.cat([dynamic.rgb, torch.stack([v[1] * opacities(density, deltas), share], -1)], -1))
+        seen = values_of(model.dynamic, dynamic, output)
+        layers.append(torch.cat([seen, torch.stack([v[1] * opacities(density, deltas), share], -1)], -1))
         there = model.space.to_world(positions + (dynamic.flow_prev if step else dynamic.flow_post))
         moves.append(_displacement(here, torch.lerp(here, there, fraction), K, world_to_camera))
     opacity = v[0] * opacities(static_density, deltas)
-    return _Planes(torch.cat([static.rgb, opacity[..., None]], -1), (layers[0], layers[1]), (moves[0], moves[1]))
+    still = torch.cat([values_of(model.static, static, output), opacity[..., None]], -1)
+    return _Planes(still, (layers[0], layers[1]), (moves[0], moves[1]))
 
 
 def _blending(model: SceneModel, blending: Tensor | None) -> tuple[Tensor | float, Tensor | float]:
@@ -108,19 +131,19 @@ def _blending(model: SceneModel, blending: Tensor | None) -> tuple[Tensor | floa
 
 def _composite(
     model: SceneModel, static: Tensor, before: Tensor, after: Tensor, rho: float, transmittance: Tensor
-) -> tuple[Float[Tensor, "3 H W"], Float[Tensor, "1 H W"]]:
+) -> tuple[Float[Tensor, "C H W"], Float[Tensor, "1 H W"]]:
     """Light of splatted planes (n, channels, H, W), and what passes them."""
-    colour, opacity = static[:, :3], static[:, 3:]
+    colour, opacity = static[:, :-1], static[:, -1:]
     additive = model.field_config.composition == "additive"
     layers: list[Layer] = []
     for moved in (before, after):
-        own, share = moved[:, 3:4], moved[:, 4:]
+        own, share = moved[:, -2:-1], moved[:, -1:]
         if additive:
             # Densities that add up make one opacity, of which each field has its share; the share moves along.
             joint = 1 - (1 - opacity) * (1 - own)
-            layers += [(colour, joint * (1 - share)), (moved[:, :3], joint * share)]
+            layers += [(colour, joint * (1 - share)), (moved[:, :-2], joint * share)]
         else:
-            layers += [(colour, opacity), (moved[:, :3], own)]
+            layers += [(colour, opacity), (moved[:, :-2], own)]
     return composite_planes((layers[0], layers[1]), (layers[2], layers[3]), rho, transmittance, additive)
 
 

@@ -21,7 +21,7 @@ from nsff.config import FieldConfig, SamplingConfig
 from nsff.errors import StageError
 from nsff.io import read_json
 from nsff.rendering.compositing import accumulate
-from nsff.rendering.depth_planes import render_depth_planes
+from nsff.rendering.depth_planes import render_depth_planes, values_of
 from nsff.rendering.model import Evaluation, Rays, SceneModel
 from nsff.rendering.splatting import splat
 
@@ -170,8 +170,10 @@ class Renderer:
         width: int,
         time: float,
         interpolation: Literal["layers", "depth_planes"] = "layers",
+        output: Literal["rgb", "saliency", "features"] = "rgb",
     ) -> Tensor:
-        """Colour (H,W,3) at a fractional time: what moves in both neighbouring frames is taken along its scene flow.
+        """Colour (H,W,3), saliency (H,W) or features (H,W,C) at a fractional time, on the CPU: what moves in both
+        neighbouring frames is taken along its scene flow.
 
         layers: the static field is rendered once. The dynamic layer (premultiplied colour and weight) of frame k is
         splatted by rho times its projected forward flow, that of k+1 by (1 - rho) times its backward flow, and both
@@ -184,24 +186,25 @@ class Renderer:
         first = int(np.floor(time))
         rho = time - first
         if rho < 1e-6 or self.model.dynamic is None:
-            return self.render(K, world_to_camera, height, width, first)["rgb"].clamp(0, 1)
+            return _in_range(self.render(K, world_to_camera, height, width, first, (output,))[output], output)
         if interpolation == "depth_planes":
             rays = self.frame_rays(K, world_to_camera, height, width, time)
             k, e = (
                 torch.as_tensor(np.asarray(x), dtype=torch.float32, device=self.device) for x in (K, world_to_camera)
             )
             budget = self.chunk * self.model.sampling.samples
-            return render_depth_planes(self.model, rays, k, e[:3], (height, width), time, budget).cpu().clamp(0, 1)
+            planes = render_depth_planes(self.model, rays, k, e[:3], (height, width), time, budget, output)
+            return _in_range(planes.cpu(), output)
         layers = [
-            self._layers(K, world_to_camera, height, width, first, "post", rho),
-            self._layers(K, world_to_camera, height, width, first + 1, "prev", 1 - rho),
+            self._layers(K, world_to_camera, height, width, first, "post", rho, output),
+            self._layers(K, world_to_camera, height, width, first + 1, "prev", 1 - rho, output),
         ]
         mix = [1 - rho, rho]
         # Where a layer has no dynamic content its static light passes through unchanged.
-        colour = sum(m * dynamic[:3] for m, (dynamic, _) in zip(mix, layers, strict=True))
-        opacity = torch.stack([m * dynamic[3:] for m, (dynamic, _) in zip(mix, layers, strict=True)]).sum(0)
+        colour = sum(m * dynamic[:-1] for m, (dynamic, _) in zip(mix, layers, strict=True))
+        opacity = torch.stack([m * dynamic[-1:] for m, (dynamic, _) in zip(mix, layers, strict=True)]).sum(0)
         static = sum(m * background for m, (_, background) in zip(mix, layers, strict=True))
-        return (colour + (1 - opacity.clamp(0, 1)) * static).permute(1, 2, 0).cpu().clamp(0, 1)
+        return _in_range((colour + (1 - opacity.clamp(0, 1)) * static).permute(1, 2, 0).cpu(), output)
 
     def _layers(
         self,
@@ -212,9 +215,10 @@ class Renderer:
         frame: int,
         side: str,
         fraction: float,
+        output: str = "rgb",
     ) -> tuple[Tensor, Tensor]:
-        """The splatted dynamic layer (4,H,W), premultiplied colour and weight, and the static picture behind it
-        (3,H,W).
+        """The splatted dynamic layer (C+1,H,W), premultiplied colour (or other output) and weight, and the static
+        picture behind it (C,H,W).
         """
         rays = self.frame_rays(K, world_to_camera, height, width, frame)
         k = torch.as_tensor(np.asarray(K), dtype=torch.float32, device=self.device)
@@ -240,12 +244,22 @@ class Renderer:
             # A faint layer has no reliable flow: it stays where it is.
             moves.append(torch.nan_to_num(displacement) * (opacity > 0.05)[:, None])
             # Weighted by opacity, so that pixels without dynamic content do not thin out what moves onto them.
-            layer = torch.cat([accumulate(weights, evaluation.dynamic.rgb), opacity[:, None]], 1)
+            assert self.model.dynamic is not None
+            moving = values_of(self.model.dynamic, evaluation.dynamic, output)
+            layer = torch.cat([accumulate(weights, moving), opacity[:, None]], 1)
             values.append(torch.cat([opacity[:, None] * layer, opacity[:, None]], 1))
-            static.append(accumulate(evaluation.static_alone(), evaluation.static.rgb))
+            still = values_of(self.model.static, evaluation.static, output)
+            static.append(accumulate(evaluation.static_alone(), still))
         image = lambda parts: torch.cat(parts).reshape(height, width, -1).permute(2, 0, 1)  # noqa: E731
         average, coverage = splat(image(values), image(moves))
-        layer = average[:4] / average[4:].clamp(min=1e-6)
+        layer = average[:-1] / average[-1:].clamp(min=1e-6)
         # How many pixels' worth of content fell here: 1 at rest; the outermost pixels, with less than half, fade out.
-        content = coverage * average[4:].square() / average[3:4].clamp(min=1e-12)
+        content = coverage * average[-1:].square() / average[-2:-1].clamp(min=1e-12)
         return layer * (2 * content).clamp(max=1), image(static)
+
+
+def _in_range(picture: Tensor, output: str) -> Tensor:
+    """Colour and saliency within [0,1], saliency without a channel; features as they are."""
+    if output == "features":
+        return picture
+    return (picture[..., 0] if output == "saliency" and picture.ndim == 3 else picture).clamp(0, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,8 +11,9 @@ import numpy as np
 from tqdm import tqdm
 
 from nsff.config import RenderConfig
-from nsff.io import atomic_path
-from nsff.paths import make_path
+from nsff.errors import StageError
+from nsff.io import atomic_directory, atomic_path
+from nsff.paths import Path4D, make_path
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 
@@ -21,7 +23,8 @@ def run_render(scene: Scene, render: RenderConfig, path: Literal["view", "time",
     renderer = Renderer.load(scene.model_dir, chunk=render.chunk)
     height, width = even(scene.size[0] / render.render_factor), even(scene.size[1] / render.render_factor)
     cameras = scene.cameras.resized(height, width)
-    route = make_path(path, cameras, render.frames, render.target, render.amplitude)
+    route = make_path(path, cameras, render.frames, render.target, render.amplitude, render.start, render.end)
+    write_maps(scene.renders_dir / f"{path}_maps", renderer, route, (height, width), render)
     frames = []
     for K, E, time in tqdm(
         zip(route.cameras.intrinsics, route.cameras.world_to_camera, route.times, strict=True),
@@ -54,6 +57,40 @@ def run_render(scene: Scene, render: RenderConfig, path: Literal["view", "time",
     return summary
 
 
+def write_maps(folder: Path, renderer: Renderer, route: Path4D, size: tuple[int, int], render: RenderConfig) -> None:
+    """Writes ``render.maps`` along a path into ``folder`` (empty without any): {map}.mp4, saliency in grey, features by
+    their three principal components; and {map}/%05d.npy, float16, (H,W) or (H,W,C)."""
+    with atomic_directory(folder) as temporary:
+        for name in render.maps:
+            (temporary / name).mkdir()
+            paths = []
+            views = zip(route.cameras.intrinsics, route.cameras.world_to_camera, route.times, strict=True)
+            for i, (K, E, time) in enumerate(tqdm(views, total=len(route), desc=f"render {name}", unit="frame")):
+                values = renderer.render_between(K, E, *size, float(time), render.interpolation, name)
+                paths.append(temporary / name / f"{i:05d}.npy")
+                np.save(paths[-1], values.numpy().astype(np.float16), allow_pickle=False)
+            show = np.atleast_3d if name == "saliency" else principal_colours(paths)
+            frames = [np.broadcast_to(show(np.load(path)) * 255, (*size, 3)).round().astype(np.uint8) for path in paths]
+            write_video(temporary / f"{name}.mp4", frames, render.frame_rate)
+
+
+def principal_colours(paths: list[Path]) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from features (H,W,C) to colours (H,W,3) in [0,1]: principal components, alike in all the files.
+
+    Fit on every 100th pixel; each component fills its range there (SAFF, gen_video.py).
+    """
+    arrays = (np.load(path, mmap_mode="r") for path in paths)
+    sample = np.concatenate([array.reshape(-1, array.shape[-1])[::100] for array in arrays]).astype(np.float32)
+    mean = sample.mean(0)
+    basis = np.linalg.svd(sample - mean, full_matrices=False)[2][:3].T
+    low, high = ((sample - mean) @ basis).min(0), ((sample - mean) @ basis).max(0)
+
+    def colours(features: np.ndarray) -> np.ndarray:
+        return (((features - mean) @ basis - low) / np.maximum(high - low, 1e-9)).clip(0, 1)
+
+    return colours
+
+
 def write_video(path: Path, frames: list[np.ndarray], frame_rate: int) -> None:
     """Writes uint8 RGB frames of even size as H.264, yuv420p, playable in browsers."""
     with atomic_path(path) as temporary:
@@ -63,6 +100,21 @@ def write_video(path: Path, frames: list[np.ndarray], frame_rate: int) -> None:
         with writer:
             for frame in frames:
                 writer.append_data(frame)
+        _check_complete(path, temporary, len(frames))
+
+
+def _check_complete(path: Path, written: Path, count: int) -> None:
+    """The encoder is a process of its own, whose failure (a full disk) nobody is told of."""
+    from imageio_ffmpeg import count_frames_and_secs  # here, so that rendering without videos does without it
+
+    try:
+        found = count_frames_and_secs(str(written))[0]
+    except (RuntimeError, OSError):
+        found = 0
+    if found != count:
+        raise StageError(
+            path, f"the encoder wrote {found} of {count} frames", "is there space left on the device? then run again"
+        )
 
 
 def even(value: float) -> int:

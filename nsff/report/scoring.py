@@ -38,7 +38,7 @@ VARIANTS = {
     "processed": "ours, after cleaning",
     "crf": "ours, after the CRF",
     "motion": "baseline: the motion masks alone",
-    "nsff_blend": "baseline: the dynamic weight alone",
+    "nsff_blend": "baseline: the fifth of each picture with the highest dynamic weight (as SAFF evaluates NSFF)",
     "prediction": "a folder of results",
 }
 

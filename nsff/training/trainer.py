@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from nsff.config import SceneConfig
 from nsff.errors import StageError
+from nsff.io import write_image
 from nsff.rendering.model import SceneModel
 from nsff.training.checkpoints import CheckpointStore
 from nsff.training.data import TrainingData
@@ -100,6 +101,8 @@ class Trainer:
             if monitors:
                 bar.set_postfix(psnr=f"{monitors['psnr']:.2f}")
                 self._log(monitors, writer)
+            if train.preview_every and self.step % train.preview_every == 0:
+                self._preview(writer)
             if self._stop is not None:
                 self.store.save(self.step, self.state())
                 print(
@@ -150,6 +153,22 @@ class Trainer:
             self.history.append((self.step, name, value))
             if writer is not None:
                 writer.add_scalar(name, value, self.step)
+
+    @torch.no_grad()
+    def _preview(self, writer: Any, chunk: int = 4096) -> None:
+        """The middle frame as rendered now beside the image itself: previews/{step}.png in the state folder, and
+        TensorBoard."""
+        data, parts = self.data, []
+        frame, area = data.n_frames // 2, data.height * data.width
+        for start in range(0, area, chunk):
+            index = frame * area + torch.arange(start, min(start + chunk, area), device=self.device)
+            samples = self.model.sample(data.gather(index, len(index)).rays, None)
+            parts.append(self.model.composited(self.model.evaluate(samples), "rgb"))
+        picture = torch.cat(parts).reshape(data.height, data.width, 3).clamp(0, 1)
+        both = (torch.cat([255 * picture, data.images[frame].float()], 1)).round().byte().cpu().numpy()
+        write_image(self.store.folder / "previews" / f"{self.step:09d}.png", both)
+        if writer is not None:
+            writer.add_image("preview", both, self.step, dataformats="HWC")
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop = number

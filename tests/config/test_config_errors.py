@@ -88,6 +88,7 @@ def test_wrong_values(root, more, subject, words):
             {"field": {"features": False, "saliency": False}, "evaluation": [{"protocol": "masks", "truth": "truth"}]},
             ["masks needs field.features"],
         ),
+        ({"render": {"maps": ["saliency"]}, "field": {"saliency": False}}, ["render.maps", "field.saliency"]),
         ({"sfm": {"focal_range": [2.5, 0.6]}}, ["sfm.focal_range", "[2.5, 0.6]"]),
     ],
 )

@@ -82,7 +82,12 @@ def test_published_presets_keep_the_published_numbers(root):
         assert scene.canonical.resize_height == 288
         assert scene.sampling.pixel_centre == 0
     assert not resolved(root, {}, preset="nsff").field.features
-    assert resolved(root, {}, preset="saff").losses.w_features == pytest.approx(0.04)
+    saff = resolved(root, {}, preset="saff")
+    assert (saff.losses.w_features, saff.losses.w_saliency) == pytest.approx((0.04, 0.04))
+    # Section 1.7: raw colours, one vote a window, a feature for every pixel, 64 components.
+    features = saff.features
+    assert (features.pyramid, features.imagenet_normalisation, features.stride) == ("online", False, 1)
+    assert (features.components, features.short_side, features.sample_interval) == (64, 128, 100)
 
 
 # --- overlays: section 4.10, relative to SAFF's published setting _4 -------------------------------------------------
@@ -92,10 +97,14 @@ def test_published_presets_keep_the_published_numbers(root):
                   "losses": {"w_features": 0, "w_saliency": 0, "w_depth": 0}}),
     ("_0_norig", {"field": {"features": False, "saliency": False, "dynamic_only": True},
                   "losses": {"w_features": 0, "w_saliency": 0}}),
+    ("_2", {"field": {"saliency": False}, "losses": {"w_saliency": 0}, "features": {"pyramid": "single"}}),
+    ("_3", {"features": {"pyramid": "single"}}),
     ("_4", {}),
     ("_4_nodep", {"losses": {"w_depth": 0}}),
     ("_4_norig", {"field": {"dynamic_only": True}}),
     ("_5", {"losses": {"decay_extra": True}}),
+    ("_7", {"features": {"pyramid": "offline"}}),
+    ("_old", {"features": {"pyramid": "offline", "pyramid_weights": (0.4, 0.4, 0.2)}}),
     ("_nosal", {"field": {"saliency": False}, "losses": {"w_saliency": 0}}),
     ("additive", {"field": {"composition": "additive"}}),
     ("released_masks", {

@@ -52,6 +52,8 @@ def make_scene(root: Path, n: int = 6, extra: int = 0, salient: float = 0.6, wit
         write_image(scene.maps_dir / f"{i}_sal.png", np.where(mask, round(255 * salient), 0).astype(np.uint8))
         rgb = np.stack([np.where(mask, 200, 60 + 60 * kind)] * 3, 2) + generator.integers(-4, 5, (HEIGHT, WIDTH, 3))
         write_image(scene.maps_dir / f"{i}_rgb.png", rgb.astype(np.uint8))
+        if i < n:
+            scene.write_image(i, rgb.astype(np.uint8))
         write_image(scene.maps_dir / f"{i}_depth.png", np.where(mask, 50000, 20000).astype(np.uint16))
     if with_flow:
         for i in range(n - 1):

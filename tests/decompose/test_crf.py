@@ -161,6 +161,32 @@ def test_stage(fake_scene, moving_square, backend: str):
     assert (scene.masks_crf_dir / "colour" / "6.png").exists()
 
 
+def test_frames_guide_their_own_views(fake_scene, moving_square):
+    """Where renderings show nothing, the input frame's edges still pull the mask to the object; elsewhere they do not."""
+    scene = fake_scene(n=3, extra=1)
+    wide = np.zeros(scene.size, np.uint8)
+    wide[12:34, 6:30] = 1  # the square of rows 16 to 30 and its surroundings
+    for i in range(4):
+        flat = np.full((*scene.size, 3), 90, np.uint8)
+        write_image(scene.maps_dir / f"{i}_rgb.png", flat)
+        write_image(scene.maps_dir / f"{i}_depth.png", np.full(scene.size, 20000, np.uint16))
+        write_image(scene.masks_dir / f"{i}.png", wide)
+        if i < 3:
+            scene.write_image(i, np.where(moving_square(i)[..., None], 220, flat).astype(np.uint8))
+
+    def overlap(i: int) -> float:
+        found, true = crf_module.read_mask(scene.masks_crf_dir / f"{i}.png", scene.size) > 0, moving_square(i % 3)
+        return (found & true).sum() / (found | true).sum()
+
+    # Strong colours, so that they decide against a mask that is wrong on more than half of its pixels.
+    config = CrfConfig(backend="own", exact_pixels=0, rgb_weight=60, rgb_sigma=60, iterations=10, depth_weight=0)
+    run_crf(scene, config)
+    assert min(overlap(i) for i in range(3)) > 0.95
+    assert overlap(3) < 0.7
+    run_crf(scene, config.model_copy(update={"guidance": "rendered"}))
+    assert max(overlap(i) for i in range(3)) < 0.7
+
+
 def test_lost_objects_are_reported(fake_scene):
     scene = fake_scene(n=3)
     for i in range(3):

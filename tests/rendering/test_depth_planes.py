@@ -63,6 +63,24 @@ def test_whole_times_are_plain_renderings(field, time):
     assert float(found.std()) > 0.01
 
 
+@pytest.mark.parametrize("output", ["saliency", "features"])
+@pytest.mark.parametrize("kind", ["mlp", "planes"])
+@pytest.mark.parametrize("interpolation", ["layers", "depth_planes"])
+def test_other_maps_at_whole_times_are_plain_too(output, kind, interpolation):
+    scene = model(kind=kind, composition="additive", hidden=8)
+    renderer = Renderer(scene, chunk=64)
+    found = renderer.render_between(K.numpy(), E.numpy(), H, W, 1.0, interpolation, output)
+    expected = renderer.render(K.numpy(), E.numpy(), H, W, 1.0, (output,))[output]
+    torch.testing.assert_close(found, expected)
+    assert found.shape == ((H, W) if output == "saliency" else (H, W, 4))
+    # Through the planes themselves, which at a whole time do not move.
+    planes = render_depth_planes(scene, rays(0), K, E, (H, W), 1.0, output=output)
+    torch.testing.assert_close(planes.reshape(expected.shape), expected, atol=2e-5, rtol=1e-4)
+    between = renderer.render_between(K.numpy(), E.numpy(), H, W, 1.4, interpolation, output)
+    assert between.shape == found.shape
+    assert bool(torch.isfinite(between).all())
+
+
 @pytest.mark.parametrize("budget", [1, 50, H * W, 5 * H * W, 10**6])
 def test_the_budget_changes_nothing(budget):
     scene = model()
@@ -84,7 +102,7 @@ class Bar(Field):
         step = torch.stack([zero + 8 / W, zero, zero], -1)
         return FieldSamples(
             inside * 1e4, rgb=torch.ones_like(positions), flow_prev=-step, flow_post=step,
-            disocclusion_prev=zero, disocclusion_post=zero,
+            disocclusion_prev=zero, disocclusion_post=zero, saliency=zero + 0.5, features=torch.stack([zero + 2], -1),
         )  # fmt: skip
 
 
@@ -99,7 +117,8 @@ class Empty(Field):
 
     def forward(self, positions, directions, time):
         zero = torch.zeros_like(positions[..., 0])
-        return FieldSamples(zero, rgb=torch.zeros_like(positions), blending=zero + 1)
+        nothing = torch.zeros_like(positions)
+        return FieldSamples(zero, rgb=nothing, blending=zero + 1, saliency=zero, features=nothing[..., :1])
 
 
 @pytest.mark.parametrize(("rho", "column"), [(0.0, 3), (0.25, 4), (0.5, 5), (0.75, 6)])
@@ -111,6 +130,18 @@ def test_a_bar_is_where_its_flow_takes_it(rho, column, composition):
     expected = torch.zeros(H, W, 3)
     expected[:, column : column + 2] = 1
     torch.testing.assert_close(picture, expected, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("interpolation", ["layers", "depth_planes"])
+def test_saliency_and_features_go_where_the_flow_takes_them(interpolation):
+    scene = model(composition="additive")
+    scene.static, scene.dynamic = Empty(), Bar()
+    renderer = Renderer(scene, chunk=64)
+    for output, value in (("saliency", 0.5), ("features", 2.0)):
+        found = renderer.render_between(K.numpy(), E.numpy(), H, W, 0.5, interpolation, output).reshape(H, W)
+        expected = torch.zeros(H, W)
+        expected[:, 5:7] = value
+        torch.testing.assert_close(found, expected, atol=4e-3, rtol=0)
 
 
 def test_a_static_scene_is_refused():

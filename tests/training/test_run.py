@@ -105,6 +105,31 @@ def test_it_learns(tiny_scene):
     assert psnr[-1] > psnr[0] + 3
 
 
+def test_tensorboard_gets_what_is_logged(tiny_scene):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    scene = tiny_scene()
+    run_train(scene, small("demo", train={"steps": 4, "log_every": 2, "tensorboard": True}))
+    events = EventAccumulator(str(scene.root / "state" / "tensorboard")).Reload()
+    assert {"psnr", "loss/total", "loss/rgb"} <= set(events.Tags()["scalars"])
+    assert [event.step for event in events.Scalars("psnr")] == [2, 4]
+    assert [event.value for event in events.Scalars("psnr")] == pytest.approx(values(scene, "psnr"), rel=1e-5)
+
+
+def test_previews_show_the_frame_and_change_nothing(tiny_scene):
+    from nsff.io import read_image
+
+    plain, watched = tiny_scene(name="plain"), tiny_scene(name="watched")
+    run_train(plain, small("demo", train={"steps": 4}))
+    run_train(watched, small("demo", train={"steps": 4, "preview_every": 2}))
+    previews = sorted((watched.root / "state" / "previews").iterdir())
+    assert [path.name for path in previews] == ["000000002.png", "000000004.png"]
+    both = read_image(previews[1])
+    np.testing.assert_array_equal(both[:, 32:], watched.image(2))
+    assert both[:, :32].std() > 0
+    assert values(plain, "loss/total") == values(watched, "loss/total")
+
+
 def test_a_static_field_ignores_time(tiny_scene):
     from nsff.rendering.model import Rays
 

@@ -242,6 +242,22 @@ def test_every_rule_goes_through_the_shell(repo):
     assert not re.search(r"^    (script|run|notebook|wrapper):|^checkpoint ", text, re.M)
 
 
+def test_optional_rules_have_it_all_too(repo):
+    """Rules that no plain run asks for are in no DAG above, so their text is read."""
+    text = "\n".join(path.read_text() for path in (repo / "rules").glob("*.smk"))
+    blocks = dict(zip(*[iter(re.split(r"^rule (\w+):\n", text, flags=re.M)[1:])] * 2, strict=True))
+    for name in RULES | OPTIONAL:
+        rule = re.split(r"^(?=\S)", blocks[name], flags=re.M)[0]
+        parts = dict(zip(*[iter(re.split(r"^    (\w+):", rule, flags=re.M)[1:])] * 2, strict=True))
+        wanted = {"input", "output", "log", "benchmark", "conda", "threads", "resources", "params", "message", "shell"}
+        assert wanted <= set(parts), (name, wanted - set(parts))
+        for part in ("input", "output", "params", "resources"):
+            entries = re.findall(r"^        (?=\w|[\"'*])(.+)$", parts[part], re.M)
+            assert entries and all(re.match(r"\w+=", entry) for entry in entries), (name, part, entries)
+        assert {"mem_mb", "runtime"} <= set(re.findall(r"(\w+)=", parts["resources"])), name
+        assert re.search(r"envs/(\w+)\.yaml", parts["conda"])
+
+
 def test_configuration_holds_no_machine(repo):
     text = (repo / "config.yaml").read_text()
     assert not re.search(r"^\s*(threads|mem_mb|cores|jobs|resources):|/home/|/tmp/", text, re.M)

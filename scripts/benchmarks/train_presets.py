@@ -1,0 +1,208 @@
+"""Trains presets on a prepared scene and prints quality over steps, time a step, and memory: docs/benchmarks.md.
+
+The scene's folder must hold the canonical data (snakemake results/NAME/depth results/NAME/motion_masks
+results/NAME/features). Every run writes NAME.json (figures), NAME.png (held-out view, truth, error) and NAME_curve.csv
+into --out. Held-out pictures are rendered outside of the time that is counted.
+
+    python scripts/benchmarks/train_presets.py --scene results/balloon1 --truth DIR --protocol dynnerf12 \
+        --run nsff --run saff:train.seed=1 --steps 3000 --every 500 --out results/benchmarks
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+import torch
+
+from nsff.config import merge, resolve_scene
+from nsff.datasets.truth import open_truth
+from nsff.io import write_csv, write_image, write_json
+from nsff.metrics.measure import image_scores, to_8bit
+from nsff.metrics.protocols import get_protocol
+from nsff.metrics.targets import Target, frame_numbers, truth_targets
+from nsff.rendering.renderer import Renderer
+from nsff.scene import Scene
+from nsff.training.checkpoints import CheckpointStore
+from nsff.training.data import TrainingData
+from nsff.training.run import build_model, pick_device
+from nsff.training.trainer import Trainer
+
+WINDOW = 50
+"""Steps that are timed together."""
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scene", type=Path, required=True, metavar="DIR", help="the scene's folder")
+    parser.add_argument("--truth", type=Path, metavar="DIR", help="truth of the protocol; without it nothing is scored")
+    parser.add_argument("--protocol", default="dynnerf12", help="whose held-out views are scored (default: dynnerf12)")
+    parser.add_argument(
+        "--run", action="append", required=True, metavar="PRESET[:KEY=VALUE,...]", help="one training; may be repeated"
+    )
+    parser.add_argument("--steps", type=int, default=3000, help="steps of each training (default: 3000)")
+    parser.add_argument("--every", type=int, default=500, help="score after every N steps (default: 500)")
+    parser.add_argument(
+        "--views", type=int, default=0, metavar="N", help="score N views spread over all (default: all)"
+    )
+    parser.add_argument("--features", action="store_true", help="also compare rendered features with their targets")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where figures and pictures go")
+    return parser.parse_args()
+
+
+def settings(run: str, scene: Path, steps: int) -> tuple[str, Any]:
+    """A name for the run and the scene's settings for it."""
+    preset, _, changes = run.partition(":")
+    own: dict[str, Any] = {"preset": preset, "input": {"path": str(scene)}}
+    for change in filter(None, changes.split(",")):
+        key, _, value = change.partition("=")
+        section, _, field = key.partition(".")
+        try:
+            parsed_value = json.loads(value)
+        except ValueError:
+            parsed_value = value
+        own = merge(own, {section: {field: parsed_value}})
+    # The schedule stays the preset's: these are the first steps of a long run.
+    config = resolve_scene(scene.name, own, preset, {}, [])
+    config = config.model_copy(update={"train": config.train.model_copy(update={"steps": steps})})
+    name = "_".join([preset, *(part.replace("=", "-").replace(".", "-") for part in filter(None, changes.split(",")))])
+    return name, config
+
+
+def train(scene: Scene, config: Any, targets: list[Target], arguments: argparse.Namespace, name: str) -> dict[str, Any]:
+    device = pick_device(config.train.device)
+    cuda = device.type == "cuda"
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+    data = TrainingData(scene, config.field, config.train, config.sampling.pixel_centre, device)
+    model = build_model(scene, config, data).to(device)
+    curve: list[dict[str, Any]] = []
+    windows: list[float] = []
+    seconds = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(model, data, config, CheckpointStore(Path(folder), name))
+        while trainer.step < config.train.steps:
+            started = time.perf_counter()
+            count = min(WINDOW, arguments.every, config.train.steps - trainer.step)
+            for i in range(count):
+                monitors = trainer.one_step(log=i + 1 == count)
+            if cuda:
+                torch.cuda.synchronize()
+            windows.append((time.perf_counter() - started) / count * 1000)
+            seconds += time.perf_counter() - started
+            if targets and (trainer.step % arguments.every == 0 or trainer.step >= config.train.steps):
+                scores = scored(model, targets, get_protocol(arguments.protocol))
+                assert monitors is not None
+                row: dict[str, Any] = {"step": trainer.step, "seconds": round(seconds, 2)}
+                row["train_psnr"] = round(monitors["psnr"], 3)
+                row |= {key: round(value, 4) if np.isfinite(value) else None for key, value in scores.items()}
+                curve.append(row)
+                print(name, row, flush=True)
+    result: dict[str, Any] = {
+        "run": name, "device": torch.cuda.get_device_name() if cuda else "cpu", "torch": torch.__version__,
+        "precision": config.train.precision, "steps": config.train.steps, "seconds": round(seconds, 2),
+        "rays": [config.train.rays, config.train.motion_rays], "samples": config.sampling.samples,
+        "milliseconds_a_step": round(float(np.median(windows[2:] or windows)), 2),
+        "peak_memory_gb": round(torch.cuda.max_memory_allocated() / 1e9, 2) if cuda else None,
+        "curve": curve,
+    }  # fmt: skip
+    renderer = Renderer(model)
+    if arguments.features and data.features is not None:
+        result["features_cosine"] = round(cosine(renderer, scene), 4)
+    if targets:
+        sheet(arguments.out / f"{name}.png", renderer, targets)
+        write_csv(arguments.out / f"{name}_curve.csv", list(curve[0]), curve)
+    write_json(arguments.out / f"{name}.json", result)
+    return result
+
+
+def scored(model: Any, targets: list[Target], protocol: Any) -> dict[str, float]:
+    """Mean PSNR and SSIM over the views, whole and where it moves, and PSNR of each."""
+    renderer = Renderer(model)
+    found: dict[str, list[float]] = {}
+    single = []
+    for target in targets:
+        picture = to_8bit(render(renderer, target))
+        regions = {"full": None, "dynamic": target.dynamic()}
+        regions = {key: value for key, value in regions.items() if key == "full" or value is not None}
+        for region, scores in image_scores(picture, target.image(), regions, protocol.reference).items():
+            for metric in ("psnr", "ssim"):
+                found.setdefault(f"{metric}_{region}", []).append(scores[metric])
+        single.append(found["psnr_full"][-1])
+    model.train().requires_grad_(True)
+    result = {key: float(np.nanmean(values)) for key, values in found.items()}
+    return result | (
+        {f"psnr_view_{t.index}": v for t, v in zip(targets, single, strict=True)} if len(single) < 9 else {}
+    )
+
+
+def render(renderer: Renderer, target: Target) -> torch.Tensor:
+    height, width = target.size
+    return renderer.render(target.intrinsics, target.starts[0], height, width, target.time)["rgb"]
+
+
+def cosine(renderer: Renderer, scene: Scene, count: int = 3) -> float:
+    """Mean cosine of rendered features to their targets on some training views."""
+    features, cameras, (height, width) = scene.features()[0], scene.cameras, scene.size
+    values = []
+    for i in np.unique(np.linspace(0, scene.n_frames - 1, count).round().astype(int)):
+        found = renderer.render(
+            cameras.intrinsics[i], cameras.world_to_camera[i], height, width, float(i), ("features",)
+        )["features"].numpy()
+        rows = np.arange(height) * features.shape[1] // height
+        columns = np.arange(width) * features.shape[2] // width
+        target = features[i].astype(np.float32)[rows][:, columns]
+        norms = np.linalg.norm(found, axis=2) * np.linalg.norm(target, axis=2)
+        values.append(float(((found * target).sum(2) / np.maximum(norms, 1e-8)).mean()))
+    return float(np.mean(values))
+
+
+def sheet(path: Path, renderer: Renderer, targets: list[Target]) -> None:
+    """Some views as rows of truth, rendering and four times their difference."""
+    rows = []
+    for target in targets[:: max(1, (len(targets) + 1) // 3)][:3]:
+        picture, truth = to_8bit(render(renderer, target)), target.image()
+        assert truth is not None
+        error = np.clip(4 * np.abs(picture.astype(int) - truth), 0, 255).astype(np.uint8)
+        rows.append(np.concatenate([truth, picture, error], 1))
+    write_image(path, np.concatenate(rows))
+
+
+def main() -> None:
+    arguments = parsed()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    scene = Scene(arguments.scene)
+    results = []
+    for run in arguments.run:
+        name, config = settings(run, arguments.scene, arguments.steps)
+        targets: list[Target] = []
+        if arguments.truth:
+            protocol = get_protocol(arguments.protocol)
+            truth = open_truth(protocol.name, arguments.truth, frame_numbers(scene))
+            targets = [t for t in truth_targets(scene, config, protocol, truth).views if t.split != "training"]
+            if arguments.views:
+                chosen = np.linspace(0, len(targets) - 1, min(arguments.views, len(targets))).round().astype(int)
+                targets = [targets[i] for i in chosen]
+        results.append(train(scene, config, targets, arguments, name))
+    head = [
+        f"{'run':40s}",
+        *(f"{key:>8s}" for key in ("ms/step", "seconds", "GB", "PSNR", "dynamic", "SSIM", "cosine")),
+    ]
+    print(*head)
+    for r in results:
+        last = r["curve"][-1] if r["curve"] else {}
+        values = [r["milliseconds_a_step"], r["seconds"], r["peak_memory_gb"], last.get("psnr_full")]
+        values += [last.get("psnr_dynamic"), last.get("ssim_full"), r.get("features_cosine")]
+        print(f"{r['run']:40s}", *(f"{float('nan') if v is None else v:8.3f}" for v in values), flush=True)
+
+
+if __name__ == "__main__":
+    main()

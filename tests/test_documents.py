@@ -1,0 +1,208 @@
+"""README and docs/ name only what there is: files, tests, make targets, rules, presets, settings, commands."""
+
+import re
+from itertools import chain
+
+import pytest
+
+from nsff.cli import command_modules
+from nsff.config import PRESETS, StageConfig
+from nsff.config.overlays import OVERLAYS
+from nsff.config.project import ProjectConfig, SceneConfig
+
+ROOMS = "nsff|tests|docs|rules|scripts|envs|profiles|schemas|demo"
+MADE = {"docs/gpu_check.json"}
+"""Files that a command makes."""
+
+
+@pytest.fixture(scope="module")
+def documents(repo):
+    paths = [repo / "README.md", repo / "results" / "README.md", *sorted((repo / "docs").glob("*.md"))]
+    return {path.relative_to(repo).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+
+@pytest.fixture(scope="module")
+def rules(repo):
+    return set(
+        chain.from_iterable(re.findall(r"^rule (\w+):", p.read_text(), re.M) for p in (repo / "rules").glob("*.smk"))
+    )
+
+
+def code(text):
+    """What stands between single backticks, outside of blocks."""
+    return re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
+
+
+def test_links_lead_somewhere(repo, documents):
+    lost = [
+        (name, target)
+        for name, text in documents.items()
+        for target in re.findall(r"\]\(([^)#\s]+)", text)
+        if not re.match(r"https?://|mailto:", target) and not ((repo / name).parent / target).exists()
+    ]
+    assert lost == []
+
+
+def test_paths_exist(repo, documents):
+    lost = []
+    for name, text in documents.items():
+        for path in chain.from_iterable(re.findall(rf"(?<![\w/.])(?:{ROOMS})/[\w./*{{}},-]*", c) for c in code(text)):
+            pattern = re.sub(r"\{[^}]*\}", "*", path.rstrip("/.,"))
+            if pattern not in MADE and not any(repo.glob(pattern)):
+                lost.append((name, path))
+    assert lost == []
+
+
+def test_paths_in_commands_exist(repo, documents):
+    for name in ("README.md", "docs/clusters.md"):
+        for block in re.findall(r"^```sh\n(.*?)^```", documents[name], re.M | re.S):
+            for path in re.findall(rf"(?<=\s)(?:{ROOMS})/[\w./-]+", re.sub(r"#.*", "", block)):
+                assert (repo / path).exists(), (name, path)
+
+
+def test_modules_and_functions_exist(repo, documents):
+    """nsff.room.module.name, as the table of stages has them."""
+    lost = []
+    for name, text in documents.items():
+        for found in set(re.findall(r"\bnsff(?:\.\w+)+", " ".join(code(text)))):
+            parts = found.split(".")[1:]
+            for k in range(len(parts), 0, -1):
+                place = repo.joinpath("nsff", *parts[:k])
+                if place.with_suffix(".py").is_file() or place.is_dir():
+                    break
+            else:
+                lost.append((name, found))
+                continue
+            file = place.with_suffix(".py") if place.with_suffix(".py").is_file() else place / "__init__.py"
+            rest = parts[k:]
+            if rest and not re.search(rf"\b{rest[0]}\b", file.read_text()):
+                lost.append((name, found))
+    assert lost == []
+
+
+def test_make_targets_exist(repo, documents):
+    targets = set(re.findall(r"^([a-z-]+):", (repo / "Makefile").read_text(), re.M))
+    assert {"setup", "demo", "test", "lint", "clean"} <= targets
+    for name, text in documents.items():
+        named = " ".join(code(text)) + "\n".join(re.findall(r"^make .*", text, re.M))
+        assert set(re.findall(r"\bmake ([a-z][a-z-]+)", named)) <= targets, name
+
+
+def test_ci_runs_what_the_readme_says(repo, documents):
+    script = (repo / ".ci" / "run").read_text()
+    for command in re.findall(r"^make .*", script, re.M):
+        assert re.search(rf"^{command}\b", documents["README.md"], re.M)
+    assert "make test" in script and (repo / ".ci" / "run").stat().st_mode & 0o100
+
+
+def test_stages_of_the_architecture_are_the_rules(documents, rules):
+    table = documents["docs/architecture.md"].split("## Stages")[1].split("## ")[0]
+    named = set(re.findall(r"^\| (\w+)", table, re.M)) - {"rule"}
+    assert rules - named == {"collect_scores", "overview", "reproduce"}
+    assert named <= rules
+
+
+def test_presets_and_overlays_exist(documents):
+    table = documents["README.md"].split("## Presets")[1].split("## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.M)) == set(PRESETS)
+    for name, text in documents.items():
+        for names in re.findall(r"overlays: \[([^\]]*)\]", text):
+            assert {part.strip() for part in names.split(",")} <= set(OVERLAYS), name
+        assert set(re.findall(r"^preset: (\w+)", text, re.M)) <= set(PRESETS), name
+
+
+def test_settings_exist(documents):
+    sections = {
+        name: field.annotation
+        for name, field in (SceneConfig.model_fields | ProjectConfig.model_fields).items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, StageConfig)
+    }
+    lost = []
+    for name, text in documents.items():
+        for section, key in re.findall(r"(?<![\w./])([a-z]+)\.([a-z]\w+)\b(?![./(])", " ".join(code(text))):
+            file = key in ("py", "json", "csv", "md", "html", "npz", "npy", "mp4", "yaml", "safetensors", "smk")
+            if section in sections and not file and key not in sections[section].model_fields:
+                lost.append((name, f"{section}.{key}"))
+    assert lost == []
+
+
+def test_commands_exist(documents):
+    known = set(command_modules())
+    for name, text in documents.items():
+        blocks = "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S))
+        named = re.findall(r"^nsff ([a-z-]+)", blocks, re.M) + re.findall(r"`nsff ([a-z-]+)", text)
+        assert set(named) <= known, name
+
+
+def test_registries_are_where_the_documents_say(repo, documents):
+    """Each block of docs/extending.md that fills a registry comes after the file that has it."""
+    text = documents["docs/extending.md"]
+    found = []
+    for match in re.finditer(r"^([A-Z]{5,}) = \{", text, re.M):
+        found.append((re.findall(r"`(nsff/[\w/]+\.py)`", text[: match.start()])[-1], match[1]))
+    assert [name for _, name in found] == ["ESTIMATORS", "BACKENDS", "BACKENDS", "READERS"]
+    for file, name in found:
+        assert re.search(rf"^{name}\b.*= \{{", (repo / file).read_text(), re.M), (file, name)
+    for file, name in re.findall(r"`(nsff/[\w/]+\.py)`[^`]*`([A-Z]{5,})`", text):
+        assert re.search(rf"^{name}\b", (repo / file).read_text(), re.M), (file, name)
+
+
+def test_results_readme_names_what_rules_make(repo, documents):
+    made = set()
+    for path in (repo / "rules").glob("*.smk"):
+        for output in re.findall(r"    output:\n(.*?)^    log:", path.read_text(), re.M | re.S):
+            made |= {found.split("/")[0] for found in re.findall(r'"results/\{scene\}/([\w/{}.]+)"', output)}
+    folders = {name for name in made if "." not in name}
+    assert {"frames", "model", "renders", "summaries", "extracted"} <= folders
+    assert folders <= set(code(documents["results/README.md"]))
+
+
+def test_both_papers_can_be_cited(repo, documents):
+    citation = (repo / "CITATION.cff").read_text()
+    for title in (
+        "Neural Scene Flow Fields for Space-Time View Synthesis",
+        "Semantic Attention Flow Fields for Monocular",
+    ):
+        assert title in citation and title in documents["README.md"]
+    assert "MIT License" in (repo / "LICENSE").read_text()
+
+
+# --- the plan --------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def plan(documents):
+    """Rows (number, point, state, shown) by heading."""
+    parts = re.split(r"^## (.*)\n", documents["docs/plan.md"], flags=re.M)[1:]
+    rows = {}
+    for heading, text in zip(parts[::2], parts[1::2], strict=True):
+        cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+        rows[heading] = cells[2:]
+    return rows
+
+
+def test_the_plan_has_every_point(plan):
+    assert [heading[:9] for heading in plan] == [f"Part {n} of 4"[:9] for n in (1, 2, 3, 4)]
+    for (heading, rows), last in zip(plan.items(), (14, 6, 8, 8), strict=True):
+        assert all(len(row) == 4 for row in rows), heading
+        assert {int(row[0]) for row in rows if row[0].isdigit()} == set(range(1, last + 1)), heading
+
+
+def test_what_is_done_is_shown(plan):
+    for row in chain.from_iterable(plan.values()):
+        assert row[2] in ("done", "measured", "open"), row
+        if row[2] == "done":
+            assert re.search(r"`(tests/|make )", row[3]), row
+        if row[2] == "measured":
+            assert row[3], row
+
+
+def test_the_plan_names_tests_that_exist(repo, documents):
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", documents["docs/plan.md"])
+    assert len(named) > 100
+    lost = [
+        f"{file}::{test}"
+        for file, test in named
+        if not (repo / file).is_file() or (test and not re.search(rf"^def {test}\(", (repo / file).read_text(), re.M))
+    ]
+    assert lost == []
+    # All but the one that explains the notation.
+    assert documents["docs/plan.md"].count("::") - 1 == len([test for _, test in named if test])

@@ -1,0 +1,120 @@
+"""Training on a GPU: every preset's terms, gradients and pictures as on the CPU; runs that go on."""
+
+import numpy as np
+import pytest
+import torch
+
+from nsff.config import PRESETS, resolve_scene
+from nsff.rendering.renderer import Renderer
+from nsff.training.data import TrainingData
+from nsff.training.objective import Objective
+from nsff.training.run import build_model, run_train
+from nsff.training.trainer import Trainer
+
+SMALL = {
+    "train": {"steps": 4, "rays": 40, "motion_rays": 16, "warp_rays": 24, "log_every": 1, "tensorboard": False},
+    "sampling": {"samples": 12, "coarse_samples": 12},
+    "losses": {"decay_steps": 1},
+}
+
+
+class KilledError(Exception):
+    pass
+
+
+def logged(scene, name):
+    lines = scene.path("model", "history.csv").read_text().splitlines()
+    return [float(line.split(",")[2]) for line in lines if line.split(",")[1] == name]
+
+
+def settings(preset, device, **train):
+    own = {"input": {"path": "x"}, **SMALL, "train": SMALL["train"] | {"device": device, "precision": "fp32"} | train}
+    return resolve_scene("tiny", own, preset, {})
+
+
+def terms_and_gradients(scene, preset, device, step):
+    """Terms of one batch without randomness (samples in the middles, no noise), and the gradient of every parameter."""
+    config = settings(preset, device)
+    data = TrainingData(scene, config.field, config.train, config.sampling.pixel_centre, torch.device(device))
+    model = build_model(scene, config, data).to(device)
+    height, width = scene.size
+    index = torch.from_numpy(np.random.default_rng(3).integers(0, len(data.images) * height * width, 56)).to(device)
+    objective = Objective(model, data, config.losses, config.train)
+    terms, _ = objective(data.gather(index, 40), step, None)
+    torch.stack(list(terms.values())).sum().backward()
+    gradients = {name: p.grad.cpu() for name, p in model.named_parameters() if p.grad is not None}
+    return {name: float(value.detach()) for name, value in terms.items()}, gradients, model
+
+
+def same_as_on_the_cpu(scene, preset, device):
+    torch.set_float32_matmul_precision("highest")
+    for step in (0, 5):  # the first stage, and the one with masks and five frames
+        expected, expected_gradients, _ = terms_and_gradients(scene, preset, "cpu", step)
+        found, gradients, _ = terms_and_gradients(scene, preset, device, step)
+        assert found.keys() == expected.keys()
+        assert len(found) > 5
+        for name, value in expected.items():
+            assert found[name] == pytest.approx(value, rel=2e-3, abs=1e-7), name
+        assert gradients.keys() == expected_gradients.keys()
+        for name, value in expected_gradients.items():
+            error = float((gradients[name] - value).norm() / value.norm().clamp(min=1e-7))
+            assert error < 2e-2, name
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_terms_and_gradients_as_on_the_cpu(tiny_scene, preset):
+    same_as_on_the_cpu(tiny_scene(), preset, "cuda")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("preset", ["fast", "saff"])
+def test_pictures_as_on_the_cpu(tiny_scene, preset):
+    scene = tiny_scene()
+    model = terms_and_gradients(scene, preset, "cpu", 0)[2]
+    camera = scene.cameras.intrinsics[1], scene.cameras.world_to_camera[1], *scene.size
+    outputs = ("rgb", "depth", "blend", "saliency", "features")
+    expected = Renderer(model).render(*camera, 1.0, outputs)
+    between = Renderer(model).render_between(*camera, 1.5, "depth_planes")
+    model.cuda()
+    for chunk in (0, 100):
+        found = Renderer(model, chunk).render(*camera, 1.0, outputs)
+        for name in outputs:
+            torch.testing.assert_close(found[name], expected[name], atol=2e-3, rtol=2e-3)
+    # With cupy where it is installed.
+    torch.testing.assert_close(
+        Renderer(model).render_between(*camera, 1.5, "depth_planes"), between, atol=5e-3, rtol=5e-3
+    )
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_it_trains_in_every_precision(tiny_scene, precision):
+    scene = tiny_scene()
+    config = settings("fast", "cuda", precision=precision, steps=200)
+    summary = run_train(scene, config)
+    assert summary["device"].startswith("cuda")
+    values = logged(scene, "psnr")
+    assert np.mean(values[-20:]) > np.mean(values[:20]) + 2
+
+
+@pytest.mark.gpu
+def test_a_run_goes_on_where_it_stopped(tiny_scene, monkeypatch):
+    """Atomic additions make repeated runs differ by rounding, so that losses agree closely, not to the bit."""
+    config = settings("saff", "cuda", steps=6, checkpoint_every=3)
+    whole, broken = tiny_scene(name="whole"), tiny_scene(name="broken")
+    run_train(whole, config)
+    original = Trainer.one_step
+
+    def die_in_step_five(self, log=False):
+        if self.step == 4:
+            raise KilledError
+        return original(self, log)
+
+    monkeypatch.setattr(Trainer, "one_step", die_in_step_five)
+    with pytest.raises(KilledError):
+        run_train(broken, config)
+    monkeypatch.setattr(Trainer, "one_step", original)
+    run_train(broken, config)
+    np.testing.assert_allclose(logged(broken, "loss/total"), logged(whole, "loss/total"), rtol=1e-2)
+    assert len(logged(broken, "loss/total")) == 6
