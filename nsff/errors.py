@@ -26,3 +26,7 @@ class ConfigError(NsffError):
 
 class StageError(NsffError):
     """A stage met corrupt intermediate data or cannot reach an acceptable result."""
+
+
+class WeightsError(StageError):
+    """Pretrained weights are missing, damaged, of another network, or out of reach."""

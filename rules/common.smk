@@ -16,6 +16,7 @@ os.environ |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.get
 
 from nsff.config import load_config, reproduced
 from nsff.errors import ConfigError, NsffError
+from nsff.priors.learned import NEEDS, weight_files
 
 PATHS = ["view", "time", "spacetime"]
 
@@ -54,7 +55,8 @@ def checked_scenes():
     try:
         scenes = load_config(config)
         for name, settings in scenes.items():
-            for path in [*settings_paths(settings), *(e.truth for e in settings.evaluation)]:
+            files = [str(path) for stage in NEEDS for path in weight_files(stage, settings)]
+            for path in [*settings_paths(settings), *(e.truth for e in settings.evaluation), *files]:
                 if re.search("[{}]", path or ""):
                     problem = f"{path} has a brace in its name, which Snakemake takes for a wildcard"
                     raise ConfigError(f"scenes.{name}", problem, "rename it, or make a link of another name")
@@ -117,9 +119,19 @@ def script(name):
     return os.path.relpath(ROOT / "scripts" / f"{name}.py")
 
 
+def weights(stage):
+    """An input function: pretrained weights of the stage's learned backend; none where the classical one does the work."""
+    return lambda wildcards: [str(path) for path in weight_files(stage, SCENES[wildcards.scene])]
+
+
 def options(stage):
     """An input function: the settings that a stage depends on, as JSON for its script."""
-    return lambda wildcards: json.dumps(chosen(SCENES[wildcards.scene], SECTIONS[stage]), ensure_ascii=False)
+
+    def text(wildcards):
+        learned = ["train.device"] if weights(stage)(wildcards) else []
+        return json.dumps(chosen(SCENES[wildcards.scene], SECTIONS[stage] + learned), ensure_ascii=False)
+
+    return text
 
 
 def all_options(wildcards):
@@ -223,6 +235,11 @@ def summaries(wildcards):
 def gpus(wildcards):
     """GPUs that a job asks for: none where the settings say cpu."""
     return 0 if SCENES[wildcards.scene].train.device == "cpu" else 1
+
+
+def gpus_for(stage):
+    """GPUs of a stage whose backend may be a learned one."""
+    return lambda wildcards: gpus(wildcards) if weights(stage)(wildcards) else 0
 
 
 def training_minutes(wildcards):

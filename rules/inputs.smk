@@ -36,6 +36,7 @@ rule flow:
         manifest="results/{scene}/manifest.json",
         frames="results/{scene}/frames",
         given="results/{scene}/given",
+        weights=weights("flow"),
     output:
         flow=directory("results/{scene}/raw_flow"),
         summary="results/{scene}/summaries/flow.json",
@@ -44,11 +45,12 @@ rule flow:
     benchmark:
         "results/{scene}/benchmarks/flow.tsv"
     conda:
-        "../envs/video.yaml"
+        "../envs/torch.yaml"
     threads: 4
     resources:
         mem_mb=4000,
-        runtime=120,
+        gpu=gpus_for("flow"),
+        runtime=240,
     params:
         script=script("flow"),
         options=options("flow"),
@@ -57,7 +59,7 @@ rule flow:
         "{wildcards.scene}: optical flow between neighbouring frames"
     shell:
         "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --threads {threads} --log {log:q}"
+        " --options {params.options:q} --weights {input.weights:q} --threads {threads} --log {log:q}"
 
 
 rule coarse_masks:

@@ -7,6 +7,7 @@ rule motion:
         cameras="results/{scene}/cameras.json",
         images="results/{scene}/images",
         flow="results/{scene}/flow",
+        weights=weights("motion"),
     output:
         masks=directory("results/{scene}/motion_masks"),
         summary="results/{scene}/summaries/motion.json",
@@ -28,7 +29,7 @@ rule motion:
         "{wildcards.scene}: masks of what moves"
     shell:
         "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --threads {threads} --log {log:q}"
+        " --options {params.options:q} --weights {input.weights:q} --threads {threads} --log {log:q}"
 
 
 rule depth:
@@ -41,6 +42,7 @@ rule depth:
         flow="results/{scene}/flow",
         masks="results/{scene}/motion_masks",
         given="results/{scene}/given",
+        weights=weights("depth"),
     output:
         depth=directory("results/{scene}/depth"),
         summary="results/{scene}/summaries/depth.json",
@@ -62,7 +64,7 @@ rule depth:
         "{wildcards.scene}: relative depth"
     shell:
         "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --threads {threads} --log {log:q}"
+        " --options {params.options:q} --weights {input.weights:q} --threads {threads} --log {log:q}"
 
 
 rule features:
@@ -72,6 +74,7 @@ rule features:
         images="results/{scene}/images",
         flow="results/{scene}/flow",
         masks="results/{scene}/motion_masks",
+        weights=weights("features"),
     output:
         features=directory("results/{scene}/features"),
         summary="results/{scene}/summaries/features.json",
@@ -80,10 +83,11 @@ rule features:
     benchmark:
         "results/{scene}/benchmarks/features.tsv"
     conda:
-        "../envs/video.yaml"
+        "../envs/torch.yaml"
     threads: 4
     resources:
         mem_mb=8000,
+        gpu=gpus_for("features"),
         runtime=120,
     params:
         script=script("features"),
@@ -93,4 +97,4 @@ rule features:
         "{wildcards.scene}: features and saliency"
     shell:
         "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --threads {threads} --log {log:q}"
+        " --options {params.options:q} --weights {input.weights:q} --threads {threads} --log {log:q}"

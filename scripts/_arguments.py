@@ -53,7 +53,8 @@ def main(
     def stage() -> None:
         from nsff.scene import Scene
 
-        run(Scene(arguments.scene), settings(arguments), arguments)
+        with known_weights(arguments.weights):
+            run(Scene(arguments.scene), settings(arguments), arguments)
 
     guarded(stage, arguments.log, arguments.scene)
 
@@ -83,6 +84,13 @@ def _parser(description: str | None, sections: Sequence[str], reads: str, writes
     )
     parser.add_argument(
         "--preset", help="demo, fast, nsff or saff: fills what is not set (default: of --config, or fast)"
+    )
+    parser.add_argument(
+        "--weights",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="the only pretrained weights to use; without any, classical backends (default: look on this machine)",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="threads of numerical libraries (default: theirs)")
     parser.add_argument("--log", type=Path, metavar="FILE", help="write what is printed to this file as well")
@@ -180,6 +188,20 @@ def set_threads(threads: int | None) -> None:
             import cv2
 
             cv2.setNumThreads(threads)
+
+
+def known_weights(files: Sequence[Path] | None) -> contextlib.AbstractContextManager[None]:
+    """Within, the named files are all the pretrained weights there are; None: what lies on this machine."""
+    from nsff.weights import only
+
+    return contextlib.nullcontext() if files is None else only(files)
+
+
+def gpu_for(stage: str, config: SceneConfig) -> contextlib.AbstractContextManager[None]:
+    """A GPU of this process's own where the stage's backend is a learned one."""
+    from nsff.priors.learned import weight_files
+
+    return one_gpu(config) if weight_files(stage, config) else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

@@ -1,12 +1,13 @@
 """Semantic features and saliency of every frame."""
 
-from _arguments import main
+from _arguments import gpu_for, main
 
 
 def run(scene, config, arguments):
     from nsff.priors.features import run_features
 
-    run_features(scene, config.features)
+    with gpu_for("features", config):
+        run_features(scene, config.features)
 
 
 if __name__ == "__main__":

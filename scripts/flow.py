@@ -1,12 +1,13 @@
 """Optical flow between neighbouring frames, both ways, with consistency masks."""
 
-from _arguments import main
+from _arguments import gpu_for, main
 
 
 def run(scene, config, arguments):
     from nsff.priors.flow import run_flow
 
-    run_flow(scene, config.flow, config.canonical.resize_height)
+    with gpu_for("flow", config):
+        run_flow(scene, config.flow, config.canonical.resize_height)
 
 
 if __name__ == "__main__":

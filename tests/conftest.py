@@ -27,6 +27,31 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     gpu_check.report(ROOT, terminalreporter.write_line, terminalreporter.write_sep)
 
 
+REAL_WEIGHTS = os.environ.pop("NSFF_WEIGHTS", None)
+"""What the environment names; tests see it through ``real_weight`` alone."""
+
+
+@pytest.fixture(autouse=True)
+def weightless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test finds pretrained weights by accident, which would change what backends it runs."""
+    monkeypatch.delenv("NSFF_WEIGHTS", raising=False)
+    monkeypatch.setattr("nsff.weights.search.CACHE", str(ROOT / "no" / "weights"))
+
+
+@pytest.fixture(scope="session")
+def real_weight() -> Callable[[str], Path]:
+    """A function that gives the file of weights of that name on this machine, or skips the test."""
+
+    def find(name: str) -> Path:
+        folders = [Path(folder).expanduser() for folder in (REAL_WEIGHTS, "~/.cache/nsff") if folder]
+        path = next((folder / name for folder in folders if (folder / name).exists()), None)
+        if path is None:
+            pytest.skip(f"{name} is not among the weights of this machine (NSFF_WEIGHTS)")
+        return path
+
+    return find
+
+
 @pytest.fixture(scope="session")
 def repo() -> Path:
     """The repository root."""

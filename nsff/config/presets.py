@@ -62,6 +62,8 @@ _PLANES: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
         "canonical": {"resize_height": 180},
+        # Whatever weights a machine has, the demo's numbers are the same.
+        "flow": {"backend": "given_or_dis"},
         "field": {
             **_PLANES["field"],
             "plane_resolutions": [64, 128, 256],
@@ -83,7 +85,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "checkpoint_every": 100,
             "log_every": 20,
         },
-        "features": {"stride": 4},
+        "features": {"stride": 4, "backend": "classical"},
         "crf": _PLANES["crf"],
         "render": {"frames": 24, "frame_rate": 12},
     },

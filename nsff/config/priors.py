@@ -14,10 +14,27 @@ from nsff.config.base import StageConfig
 class FlowConfig(StageConfig):
     """Optical flow between neighbouring frames, both ways, with consistency masks."""
 
-    backend: Literal["auto", "given", "dis"] = "auto"
-    """auto: given where the source brings flow, else dis (OpenCV, no weights)."""
+    backend: Literal["auto", "given", "given_or_dis", "raft", "dis"] = "auto"
+    """auto: given where the source brings flow, else raft where its weights are found, else dis (OpenCV, no weights);
+    given_or_dis: the same without raft, so that results do not depend on what weights a machine has."""
+    raft_model: Literal[
+        "auto", "raft-things", "raft-sintel", "raft-small", "raft-large-skht", "raft-large-things", "raft-small-things"
+    ] = "auto"
+    """raft: the weights, by their names in `nsff weights list` (NSFF: raft-things); auto: the first found, large ones
+    first."""
+    weights: str | None = None
+    """raft: file of the weights, torchvision's or the authors'; null: looked for on this machine."""
+    iterations: int = Field(20, ge=1)
+    """raft: refinements of the flow (NSFF: 20)."""
+    long_side: int | None = Field(768, ge=128)
+    """raft: longer side of the frames that it sees, pixels, enlarged or reduced (NSFF: 768); null: the working size,
+    which is faster where that is smaller, and less exact."""
+    max_pixels: int = Field(1_000_000, ge=192 * 192)
+    """raft: pixels seen at a time; memory grows with the square (a million pixels: 1.3 GB)."""
+    large_frames: Literal["tile", "scale"] = "tile"
+    """raft: frames of more pixels are seen in overlapping tiles, blended, or reduced."""
     preset: Literal["ultrafast", "fast", "medium"] = "medium"
-    """Quality preset of OpenCV's DIS."""
+    """dis: quality preset of OpenCV."""
     enlarge: float = Field(2.0, ge=1, le=4)
     """dis: pictures are enlarged by this factor before the search; thin moving things need it."""
     consistency_relative: float = Field(0.5, ge=0)

@@ -246,6 +246,7 @@ def check_files(name: str, scene: SceneConfig, root: Path) -> None:
     """Every path a scene names must exist; raises ConfigError."""
     named = [("input.path", scene.input.path), ("input.truth_priors", scene.input.truth_priors)]
     named += [("checkpoint", scene.checkpoint)]
+    named += [("flow.weights", scene.flow.weights), ("features.weights", scene.features.weights)]
     named += [(f"evaluation.{i}.truth", e.truth) for i, e in enumerate(scene.evaluation)]
     for key, value in named:
         if value is not None and not (root / value).exists():

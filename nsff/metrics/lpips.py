@@ -1,15 +1,14 @@
 """LPIPS with AlexNet, version 0.1 (Zhang et al. 2018), whole or weighted by a mask at every layer (NSFF's
 dynamic-only LPIPS).
 
-Notation. Pictures are (B,3,H,W), RGB in [-1,1]; masks (B,1,H,W); distances (B,). Weights are found by ``load_lpips``
-in the folder NSFF_WEIGHTS, else ~/.cache/nsff: ``alexnet_features.pth`` (torchvision's key names) and
-``alexnet_lpips_lin.pth`` (else the linear layers that ship in the lpips package). Without them LPIPS is left out.
+Notation. Pictures are (B,3,H,W), RGB in [-1,1]; masks (B,1,H,W); distances (B,). Weights are alexnet-features and
+lpips-alexnet of the registry (nsff.weights), the latter else those that ship in the lpips package. Without them LPIPS
+is left out.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from nsff.errors import StageError
+from nsff.weights import WEIGHTS, folders, locate
 
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
@@ -106,15 +106,10 @@ class Lpips(nn.Module):
             return float(self(x, y, weight, input_scaling))
 
 
-def weights_folder() -> Path:
-    return Path(os.environ.get("NSFF_WEIGHTS") or "~/.cache/nsff").expanduser()
-
-
 def load_lpips(folder: Path | None = None, device: torch.device | str = "cpu") -> Lpips | None:
     """The network with its weights, or None where they are not there; raises StageError for files that are damaged."""
-    folder = folder or weights_folder()
-    features, linear = folder / "alexnet_features.pth", _linear_layers(folder)
-    if not features.exists() or linear is None:
+    features, linear = _file("alexnet-features", folder), _linear_layers(folder)
+    if features is None or linear is None:
         return None
     network = Lpips()
     convolutions = _read(features)
@@ -134,13 +129,21 @@ def load_lpips(folder: Path | None = None, device: torch.device | str = "cpu") -
 
 def why_absent(folder: Path | None = None) -> str:
     """A note for the reader where LPIPS is left out."""
-    return f"LPIPS is left out: alexnet_features.pth is not in {folder or weights_folder()} (set NSFF_WEIGHTS)."
+    name = WEIGHTS["alexnet-features"].location
+    places = " or ".join(str(place) for place in ([folder] if folder else folders()))
+    return f"LPIPS is left out: {name} is not in {places} (set NSFF_WEIGHTS; nsff weights get alexnet-features)."
 
 
-def _linear_layers(folder: Path) -> Path | None:
-    """The v0.1 linear layers: beside the convolutions, else inside the lpips package (found without importing it)."""
-    own = folder / "alexnet_lpips_lin.pth"
-    if own.exists():
+def _file(name: str, folder: Path | None) -> Path | None:
+    """A set's file in ``folder``, or, without one, where weights are looked for."""
+    path = locate(name) if folder is None else folder / WEIGHTS[name].location
+    return path if path is not None and path.exists() else None
+
+
+def _linear_layers(folder: Path | None) -> Path | None:
+    """The v0.1 linear layers: among the weights, else inside the lpips package (found without importing it)."""
+    own = _file("lpips-alexnet", folder)
+    if own is not None:
         return own
     package = importlib.util.find_spec("lpips")
     if package is None or not package.submodule_search_locations:

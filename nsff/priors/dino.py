@@ -19,7 +19,7 @@ from jaxtyping import Float32
 from nsff.config import FeaturesConfig
 from nsff.errors import StageError
 from nsff.priors.dino_network import DinoNetwork, build, load_weights
-from nsff.priors.feature_weights import VARIANTS, dino_file
+from nsff.priors.feature_weights import VARIANTS, required_file
 from nsff.priors.motion_saliency import MotionSaliency
 from nsff.priors.pyramid import Level, average, crop, network_size, offline_levels, online_levels, single_level
 from nsff.scene import Scene
@@ -80,14 +80,7 @@ class DinoFeatures:
 
 def open_network(config: FeaturesConfig) -> DinoNetwork:
     """The configured variant with its weights. Raises StageError where the file is missing or wrong."""
-    variant, path = VARIANTS[config.dino_model], dino_file(config)
-    if path is None or not path.is_file():
-        raise StageError(
-            path or variant.file,
-            f"weights of {config.dino_model} not found",
-            f"put {variant.file} into the folder that NSFF_WEIGHTS names or into ~/.cache/nsff, or name the file in "
-            "features.weights; or set features.backend: classical",
-        )
+    variant, path = VARIANTS[config.dino_model], required_file(config, "dino")
     model = build(variant)
     load_weights(model, path)
     return DinoNetwork(model, config.dino_stride or variant.patch // 2, variant.heads, config.imagenet_normalisation)

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from nsff.errors import StageError
 from nsff.priors.feature_weights import Variant
+from nsff.weights.tensors import read_tensors
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
@@ -135,10 +136,7 @@ def build(variant: Variant) -> nn.Module:
 def load_weights(model: nn.Module, path: Path) -> None:
     """Loads the authors' files (.pth, of tensors alone) or timm's (.safetensors), also with the prefixes of training
     checkpoints. Raises StageError naming the file where it is unreadable, or parameters are missing."""
-    try:
-        state: dict[str, Any] = dict(read_tensors(path))
-    except Exception as error:  # torch and safetensors raise many kinds, all meaning the same to the user
-        raise StageError(path, f"not readable as a file of tensors ({error})", "get it again") from None
+    state: dict[str, Any] = read_tensors(path)
     for key in ("teacher", "student", "state_dict", "model"):
         if isinstance(state.get(key), dict):
             state = state[key]
@@ -158,12 +156,3 @@ def load_weights(model: nn.Module, path: Path) -> None:
     if missing or unknown:
         problem = f"{len(missing)} parameters missing, {len(unknown)} unknown ({', '.join([*missing, *unknown][:3])})"
         raise StageError(path, problem, "check that the file belongs to the network that the settings name")
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """A dictionary of tensors; nothing else is ever unpickled."""
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)

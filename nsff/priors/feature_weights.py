@@ -1,45 +1,54 @@
-"""Files of the learned features' weights, by the authors' names; importable without torch.
-
-DINO: github.com/facebookresearch/{dino,dinov2,dinov3}. DINOv3's file names end in the first digits of their sha256.
-"""
+"""The networks of the learned features, and the files of their weights on this machine; importable without torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from nsff.config import FeaturesConfig
-from nsff.priors.local_weights import find
-
-VGG_FILE = "vgg16_features.pth"
-"""VGG16's convolutions under torchvision's names (`features.0.weight`, …)."""
+from nsff.priors.learned import features_need
+from nsff.weights import WEIGHTS
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A published network: timm's name for it, patch size in pixels, heads of the saliency (None: all), its file."""
+    """A published network: timm's name for it, patch size in pixels, its weights in the registry, heads of the saliency
+    (None: all)."""
 
     timm_name: str
     patch: int
-    file: str
+    weights: str
     heads: tuple[int, ...] | None = None
+
+    @property
+    def file(self) -> str:
+        """The authors' name of the file."""
+        return WEIGHTS[self.weights].location
 
 
 VARIANTS: dict[str, Variant] = {
     # Heads 0, 2, 4, 5 attend to objects rather than to background (Amir et al.).
-    "dino_vits8": Variant("vit_small_patch8_224", 8, "dino_deitsmall8_pretrain.pth", (0, 2, 4, 5)),
-    "dino_vitb8": Variant("vit_base_patch8_224", 8, "dino_vitbase8_pretrain.pth"),
-    "dinov2_vits14_reg": Variant("vit_small_patch14_reg4_dinov2", 14, "dinov2_vits14_reg4_pretrain.pth"),
-    "dinov2_vitb14_reg": Variant("vit_base_patch14_reg4_dinov2", 14, "dinov2_vitb14_reg4_pretrain.pth"),
-    "dinov3_vits16": Variant("vit_small_patch16_dinov3", 16, "dinov3_vits16_pretrain_lvd1689m-08c60483.pth"),
-    "dinov3_vitb16": Variant("vit_base_patch16_dinov3", 16, "dinov3_vitb16_pretrain_lvd1689m-73cec8be.pth"),
+    "dino_vits8": Variant("vit_small_patch8_224", 8, "dino-vits8", (0, 2, 4, 5)),
+    "dino_vitb8": Variant("vit_base_patch8_224", 8, "dino-vitb8"),
+    "dinov2_vits14_reg": Variant("vit_small_patch14_reg4_dinov2", 14, "dinov2-vits14-reg"),
+    "dinov2_vitb14_reg": Variant("vit_base_patch14_reg4_dinov2", 14, "dinov2-vitb14-reg"),
+    "dinov3_vits16": Variant("vit_small_patch16_dinov3", 16, "dinov3-vits16"),
+    "dinov3_vitb16": Variant("vit_base_patch16_dinov3", 16, "dinov3-vitb16"),
 }
 
 
-def dino_file(config: FeaturesConfig) -> Path | None:
-    """The file that the settings name, or the configured variant's on this machine; None where there is none."""
-    return Path(config.weights) if config.weights else find(VARIANTS[config.dino_model].file)
+def feature_file(config: FeaturesConfig) -> Path | None:
+    """The weights of the learned backend that the settings name or allow; None where it is to be the classical one.
+
+    Errors as nsff.priors.learned.Need.resolve.
+    """
+    need = features_need(config)
+    return need.resolve() if need is not None else None
 
 
-def vgg_file(config: FeaturesConfig) -> Path | None:
-    return Path(config.weights) if config.weights else find(VGG_FILE)
+def required_file(config: FeaturesConfig, backend: Literal["dino", "vgg"]) -> Path:
+    """The weights of that backend, whether or not the settings name it. WeightsError where there are none."""
+    path = feature_file(config.model_copy(update={"backend": backend}))
+    assert path is not None
+    return path

@@ -67,9 +67,9 @@ def choose_backend(features: FeaturesConfig) -> str:
     """
     backend = features.backend
     if backend == "auto":
-        from nsff.priors.feature_weights import dino_file
+        from nsff.priors.feature_weights import feature_file
 
-        backend = "dino" if dino_file(features) is not None else "classical"
+        backend = "dino" if feature_file(features) is not None else "classical"
     if backend not in BACKENDS:
         raise ConfigError("features.backend", f"unknown backend {backend!r}", f"allowed: {', '.join(sorted(BACKENDS))}")
     if features.saliency == "attention" and backend != "dino":

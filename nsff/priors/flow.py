@@ -4,6 +4,9 @@ Notation. Flow f (H,W,2) is (right, down) in pixels: the pixel centred at x in t
 the second. Files lie at the working size: the ingested frames reduced to a given number of rows (aspect kept, never
 enlarged). A flow is consistent at x where going there and back returns near x (section 1.5 of NSFF's preprocessing).
 
+An estimator may see the frames at another size; what it finds is brought to the working size. Any two frames can be
+given to it (``between``); the stage asks for neighbours.
+
 A new model is one file with an estimator and one line in ESTIMATORS (and its name in FlowConfig.backend).
 """
 
@@ -22,7 +25,11 @@ from nsff.config import FlowConfig
 from nsff.errors import StageError
 from nsff.io import atomic_directory
 from nsff.priors.dis import DisFlow
+from nsff.priors.learned import flow_need
+from nsff.priors.resizing import resize_flow, resize_frame
 from nsff.scene import Scene, read_flow, write_flow
+
+FlowAndMask = tuple[Float32[np.ndarray, "H W 2"], Bool[np.ndarray, "H W"]]
 
 
 class FlowEstimator(Protocol):
@@ -33,9 +40,38 @@ class FlowEstimator(Protocol):
     ) -> Float32[np.ndarray, "H W 2"]: ...
 
 
+def _raft(config: FlowConfig) -> FlowEstimator:
+    from nsff.priors.raft import RaftFlow
+
+    return RaftFlow.from_file(raft_file(config), config)
+
+
+# Imported when asked for: learned ones need torch.
 ESTIMATORS: dict[str, Callable[[FlowConfig], FlowEstimator]] = {
     "dis": DisFlow.from_config,
+    "raft": _raft,
 }
+
+
+def raft_file(flow: FlowConfig) -> Path:
+    """The weights that RAFT would load; WeightsError where there are none."""
+    need = flow_need(flow.model_copy(update={"backend": "raft"}))
+    path = need.resolve() if need is not None else None
+    assert path is not None  # a backend that is asked for by name is there, or an error
+    return path
+
+
+def choose_backend(flow: FlowConfig, given: bool) -> str:
+    """What the setting stands for, ``given`` being whether the source brings flow: given, raft or dis.
+
+    Raises WeightsError where a file that the settings name is missing, or one that is found is damaged.
+    """
+    if flow.backend not in ("auto", "given_or_dis"):
+        return flow.backend
+    if given:
+        return "given"
+    need = flow_need(flow)
+    return "raft" if need is not None and need.resolve() is not None else "dis"
 
 
 def run_flow(scene: Scene, flow: FlowConfig, height: int) -> None:
@@ -46,15 +82,14 @@ def run_flow(scene: Scene, flow: FlowConfig, height: int) -> None:
     corrupt or of another size than its neighbours.
     """
     given = scene.given_dir / "flow"
-    backend = flow.backend
-    if backend == "auto":
-        backend = "given" if given.is_dir() else "dis"
+    backend = choose_backend(flow, given.is_dir())
     with atomic_directory(scene.raw_flow_dir) as folder:
         if backend == "given":
             numbers = _copy_given(scene, given, folder)
         else:
-            numbers = _estimate_all(scene, flow, ESTIMATORS[backend](flow), height, folder)
-    scene.write_summary("flow", {"backend": backend, **_verdict(numbers)})
+            numbers = _estimate_all(scene, flow.model_copy(update={"backend": backend}), height, folder)
+    weights = raft_file(flow).name if backend == "raft" else None
+    scene.write_summary("flow", {"backend": backend, "weights": weights, **_verdict(numbers)})
 
 
 def working_size(size: tuple[int, int], height: int) -> tuple[int, int]:
@@ -81,39 +116,63 @@ def consistency(
     return (error < bound) & inside
 
 
-def _estimate_all(
-    scene: Scene, config: FlowConfig, estimator: FlowEstimator, height: int, folder: Path
-) -> list[tuple[float, float]]:
+def between(
+    estimator: FlowEstimator,
+    first: UInt8[np.ndarray, "h w 3"],
+    second: UInt8[np.ndarray, "h w 3"],
+    size: tuple[int, int],
+    config: FlowConfig,
+) -> tuple[FlowAndMask, FlowAndMask]:
+    """Flow from one picture to another and its consistency, and the same back, at ``size`` (H, W) and in its pixels.
+
+    The pictures are of one size, and may be any frames of a clip, neighbours or not.
+    """
+    forward = resize_flow(estimator.estimate(first, second), size)
+    backward = resize_flow(estimator.estimate(second, first), size)
+    bounds = (config.consistency_relative, config.consistency_absolute)
+    return (
+        (forward, consistency(forward, backward, *bounds)),
+        (backward, consistency(backward, forward, *bounds)),
+    )
+
+
+def seen_size(size: tuple[int, int], height: int, config: FlowConfig) -> tuple[int, int]:
+    """(height, width) at which the backend sees frames of ``size``: with raft, flow.long_side may change it."""
+    if config.backend != "raft" or config.long_side is None:
+        return working_size(size, height)
+    factor = config.long_side / max(size)
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _estimate_all(scene: Scene, config: FlowConfig, height: int, folder: Path) -> list[tuple[float, float]]:
     """Estimates every neighbouring pair; returns (consistent fraction, mean magnitude in pixels) per file."""
     numbers = []
-    first = _reduced(scene, 0, height, None)
+    estimator = ESTIMATORS[config.backend](config)
+    first = scene.frame(0)
+    ingested = first.shape[:2]
+    size, seen = working_size(ingested, height), seen_size(ingested, height, config)
+    first = resize_frame(first, seen)
     for i in tqdm(range(scene.n_frames - 1), desc="flow", unit="pair"):
-        second = _reduced(scene, i + 1, height, first.shape[:2])
-        forward, backward = estimator.estimate(first, second), estimator.estimate(second, first)
-        for k, direction, there, back in ((i, "fwd", forward, backward), (i + 1, "bwd", backward, forward)):
-            if not np.isfinite(there).all():
+        second = scene.frame(i + 1)
+        if second.shape[:2] != ingested:
+            raise StageError(
+                scene.frames_dir / f"{i + 1:05d}.png",
+                f"is {second.shape[1]}x{second.shape[0]}, the frame before it {ingested[1]}x{ingested[0]}",
+                "all frames of a scene must share one size: run ingest again",
+            )
+        second = resize_frame(second, seen)
+        forward, backward = between(estimator, first, second, size, config)
+        for k, direction, (flow, mask) in ((i, "fwd", forward), (i + 1, "bwd", backward)):
+            if not np.isfinite(flow).all():
                 raise StageError(
                     f"flow {scene.flow_name(k, direction)}",
                     f"{config.backend} estimated values that are not finite",
                     "look at the frames, or choose another flow.backend",
                 )
-            mask = consistency(there, back, config.consistency_relative, config.consistency_absolute)
-            write_flow(folder / scene.flow_name(k, direction), there, mask)
-            numbers.append((float(mask.mean()), float(np.linalg.norm(there, axis=2).mean())))
+            write_flow(folder / scene.flow_name(k, direction), flow, mask)
+            numbers.append((float(mask.mean()), float(np.linalg.norm(flow, axis=2).mean())))
         first = second
     return numbers
-
-
-def _reduced(scene: Scene, i: int, height: int, expected: tuple[int, int] | None) -> UInt8[np.ndarray, "H W 3"]:
-    frame = scene.frame(i)
-    h, w = working_size(frame.shape[:2], height)
-    if expected is not None and (h, w) != tuple(expected):
-        raise StageError(
-            scene.frames_dir / f"{i:05d}.png",
-            f"becomes {w}x{h}, the frame before it {expected[1]}x{expected[0]}",
-            "all frames of a scene must share one size: run ingest again",
-        )
-    return frame if (h, w) == frame.shape[:2] else cv2.resize(frame, (w, h), interpolation=cv2.INTER_AREA)
 
 
 def _copy_given(scene: Scene, given: Path, folder: Path) -> list[tuple[float, float]]:

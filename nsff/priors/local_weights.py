@@ -1,13 +1,5 @@
-"""Where pretrained weights lie on this machine: the folder named by NSFF_WEIGHTS, then ~/.cache/nsff."""
+"""The search for weights under its former name: nsff.weights.find."""
 
-from __future__ import annotations
+from nsff.weights import find
 
-import os
-from pathlib import Path
-
-
-def find(name: str) -> Path | None:
-    """The file or folder ``name`` among the weights of this machine, or None."""
-    folders = [os.environ.get("NSFF_WEIGHTS"), "~/.cache/nsff"]
-    paths = [Path(folder).expanduser() / name for folder in folders if folder]
-    return next((path for path in paths if path.exists()), None)
+__all__ = ["find"]

@@ -19,10 +19,11 @@ from torch.nn import functional
 from nsff.config import FeaturesConfig
 from nsff.errors import StageError
 from nsff.priors.classical_features import position
-from nsff.priors.dino_network import IMAGENET_DEVIATION, IMAGENET_MEAN, read_tensors
-from nsff.priors.feature_weights import VGG_FILE, vgg_file
+from nsff.priors.dino_network import IMAGENET_DEVIATION, IMAGENET_MEAN
+from nsff.priors.feature_weights import required_file
 from nsff.priors.motion_saliency import MotionSaliency
 from nsff.scene import Scene
+from nsff.weights.tensors import read_tensors
 
 OUTPUTS = (3, 8, 15, 22, 29)
 """Indices in torchvision's `features` of the activations taken."""
@@ -117,14 +118,7 @@ def open_network(config: FeaturesConfig) -> VggNetwork:
     """VGG16 with its weights. Raises StageError where the file is missing or holds something else."""
     from torchvision.models import vgg16
 
-    path = vgg_file(config)
-    if path is None or not path.is_file():
-        raise StageError(
-            path or VGG_FILE,
-            "weights of VGG16 not found",
-            f"put {VGG_FILE} (or torchvision's vgg16-397923af.pth under that name) into the folder that NSFF_WEIGHTS "
-            "names or into ~/.cache/nsff, or name the file in features.weights; or set features.backend: classical",
-        )
+    path = required_file(config, "vgg")
     model = vgg16(weights=None).features
     try:
         state = read_tensors(path)

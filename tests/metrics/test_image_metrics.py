@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -221,11 +222,11 @@ def test_linear_layers_of_the_package(tmp_path: Path) -> None:
     torch.testing.assert_close(loaded.linear[2].weight.detach(), shipped["lin2.model.1.weight"])
 
 
-def test_official_lpips_values(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_official_lpips_values(real_weight: Callable[[str], Path]) -> None:
     """The numbers the authors print for their example images, where the weights and the images are there."""
-    monkeypatch.undo()
-    network = load_lpips()
-    folder = Path("~/.cache/nsff/lpips_examples").expanduser()
+    weights = real_weight("alexnet_features.pth").parent
+    network = load_lpips(weights)
+    folder = weights / "lpips_examples"
     if network is None or not (folder / "ex_ref.png").exists():
         pytest.skip("LPIPS weights or the authors' example images (ex_ref, ex_p0, ex_p1) are not here")
     read = lambda name: torch.from_numpy(cv2.imread(str(folder / name))[..., ::-1].copy()).float() / 255  # noqa: E731

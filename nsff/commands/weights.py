@@ -1,0 +1,132 @@
+"""Lists, fetches and checks the pretrained weights of the learned backends.
+
+They are looked for in the folder that NSFF_WEIGHTS names, then in ~/.cache/nsff; a file may also be named in the
+settings. Without weights the classical backends do the work. `get` takes up a broken download where it stopped, and
+puts nothing under its name that is not what was published.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nsff.weights import Weight
+
+HELP = "list, fetch and check pretrained weights"
+EXAMPLES = (
+    "weights list",
+    "weights list raft-things",
+    "weights get raft-things dino-vits8",
+    "weights get raft-small --folder /data/weights",
+    "weights verify",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", title="actions")
+    listed = actions.add_parser("list", help="what there is and where it lies; with names, all that is known of them")
+    listed.add_argument("names", nargs="*", metavar="NAME")
+    fetched = actions.add_parser("get", help="fetch sets that are not there, or damaged, and check them")
+    fetched.add_argument("names", nargs="+", metavar="NAME")
+    fetched.add_argument(
+        "--folder", type=Path, metavar="DIR", help="where to put them (default: NSFF_WEIGHTS, else ~/.cache/nsff)"
+    )
+    fetched.add_argument("--no-progress", action="store_true", help="draw no bars")
+    verified = actions.add_parser("verify", help="check size, hash and contents (default: of all that are found)")
+    verified.add_argument("names", nargs="*", metavar="NAME")
+
+
+def run(arguments: argparse.Namespace) -> int | None:
+    return {"list": _list, "get": _get, "verify": _verify}[arguments.action](arguments)
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    from nsff.weights import WEIGHTS, folders, weight_named
+
+    if arguments.names:
+        print("\n\n".join(_details(weight_named(name)) for name in arguments.names))
+        return
+    rows = [("name", "MiB", "licence", "used by", "where")]
+    for weight in WEIGHTS.values():
+        rows.append((weight.name, _mebibytes(weight), weight.licence, weight.used_by, _where(weight)))
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    for row in rows:
+        cells = [row[0].ljust(widths[0]), row[1].rjust(widths[1]), row[2].ljust(widths[2]), row[3].ljust(widths[3])]
+        print("  ".join([*cells, row[4]]).rstrip())
+    print(f"\nlooked for in: {', '.join(map(str, folders()))}")
+
+
+def _details(weight: Weight) -> str:
+    lines = [weight.name, f"  used by:  {weight.used_by}", f"  where:    {_where(weight)}"]
+    if weight.repository:
+        lines.append(f"  folder:   {weight.folder}, {weight.repository} at {weight.revision}")
+    for file in weight.files:
+        size = f"{file.size} bytes" if file.size is not None else f"about {_mebibytes(weight)} MiB"
+        lines.append(f"  file:     {file.name}, {size}")
+        if file.sha256 or file.sha256_prefix:
+            lines.append(f"  sha256:   {file.sha256 or f'{file.sha256_prefix}… (only these digits are published)'}")
+        if file.tensors_sha256:
+            lines.append(f"  tensors:  sha256 {file.tensors_sha256}")
+        if not file.has_hash:
+            lines.append("  sha256:   none published")
+        if file.url:
+            lines.append(f"  address:  {file.url}{f' (in it: {file.member})' if file.member else ''}")
+    lines += [f"  source:   {weight.source}", f"  licence:  {weight.licence}", f"  cite:     {weight.citation}"]
+    return "\n".join(lines + ([f"  note:     {weight.note}"] if weight.note else []))
+
+
+def _mebibytes(weight: Weight) -> str:
+    size = weight.about_mib if weight.size is None else weight.size / 2**20
+    return "?" if size is None else f"{size:.1f}"
+
+
+def _where(weight: Weight) -> str:
+    from nsff.errors import WeightsError
+    from nsff.weights import locate
+    from nsff.weights.check import check_sizes
+
+    path = locate(weight)
+    if path is None:
+        return "-"
+    try:
+        check_sizes(weight, path)
+    except WeightsError:
+        return f"{path} (damaged: nsff weights verify {weight.name})"
+    return str(path)
+
+
+def _get(arguments: argparse.Namespace) -> None:
+    from nsff.weights import weight_named
+    from nsff.weights.download import get
+
+    for weight in [weight_named(name) for name in arguments.names]:
+        for path, words in get(weight, arguments.folder, progress=not arguments.no_progress).items():
+            print(f"{weight.name}: {path} ({words})")
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from nsff.errors import WeightsError
+    from nsff.weights import WEIGHTS, locate, weight_named
+    from nsff.weights.check import verify
+    from nsff.weights.search import remedy
+
+    named = [weight_named(name) for name in arguments.names]
+    found = [(weight, locate(weight)) for weight in named or WEIGHTS.values()]
+    wrong = 0
+    for weight, path in found:
+        if path is None:
+            if named:
+                wrong += 1
+                print(f"{weight.name}: not found\n  what to do: {remedy(weight)}", file=sys.stderr)
+            continue
+        try:
+            print(f"{weight.name}: {path}: {verify(weight, path)}")
+        except WeightsError as error:
+            wrong += 1
+            print(f"{weight.name}: {error}", file=sys.stderr)
+    if not named and not any(path for _, path in found):
+        print("no weights on this machine")
+    return 1 if wrong else 0

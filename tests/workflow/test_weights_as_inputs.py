@@ -1,0 +1,117 @@
+"""Pretrained weights in the workflow: inputs of the rules that load them; what was planned is what a stage uses."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from nsff.weights import WEIGHTS
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "priors"))
+from raft_by_hand import random_state
+
+
+@pytest.fixture
+def machine(tmp_path) -> dict[str, str]:
+    """The environment of a machine without weights; NSFF_WEIGHTS names an empty folder."""
+    (tmp_path / "weights").mkdir()
+    return {"NSFF_WEIGHTS": str(tmp_path / "weights"), "HOME": str(tmp_path)}
+
+
+def put(machine, *names: str) -> list[str]:
+    """Files of the size that the registry knows (zeros that take no room)."""
+    paths = []
+    for name in names:
+        file = WEIGHTS[name].files[0]
+        paths.append(Path(machine["NSFF_WEIGHTS"], file.name))
+        with paths[-1].open("wb") as stream:
+            stream.truncate(file.size or 100)
+    return [str(path) for path in paths]
+
+
+def jobs(project, machine, *targets: str):
+    ended = project.snakemake(*targets, "--d3dag", "--quiet", environment=machine)
+    assert ended.status == 0, ended.text
+    return {job["rule"]: job for job in json.loads(ended.stdout.strip().splitlines()[-1])}
+
+
+@pytest.fixture
+def clip(project, tiny_clip):
+    project.folder.mkdir(parents=True)
+    (project.folder / "clip.mp4").symlink_to(tiny_clip.video)
+    return {"input": {"path": "clip.mp4"}, "preset": "fast"}
+
+
+def test_weights_are_inputs_of_the_rules_that_load_them(project, clip, machine):
+    project.configure({"clip": clip}, train={"device": "auto"}, features={"components": 8})
+    plain = jobs(project, machine)
+    for rule in ("flow", "features", "depth", "motion"):
+        assert not plain[rule]["input"].get("weights")
+        assert not plain[rule]["resources"].get("gpu")
+    raft, dino = put(machine, "raft-sintel", "dino-vits8")
+    learned = jobs(project, machine)
+    assert learned["flow"]["input"]["weights"] in (raft, [raft])
+    assert learned["features"]["input"]["weights"] in (dino, [dino])
+    assert learned["flow"]["resources"]["gpu"] == learned["features"]["resources"]["gpu"] == 1
+    assert not learned["motion"]["input"].get("weights")
+    assert "train" in json.loads(learned["flow"]["params"]["options"])
+    assert "train" not in json.loads(plain["flow"]["params"]["options"])
+
+
+def test_the_demo_uses_none(project, clip, machine):
+    put(machine, "raft-sintel", "dino-vits8")
+    project.configure({"clip": clip | {"preset": "demo"}})
+    for job in jobs(project, machine).values():
+        assert not job["input"].get("weights")
+
+
+@pytest.mark.parametrize(
+    ("sections", "names", "words"),
+    [
+        ({"flow": {"backend": "raft"}}, [], ["raft-things.pth", "not found", "nsff weights get raft-things"]),
+        ({"features": {"backend": "dino"}}, ["raft-sintel"], ["dino_deitsmall8_pretrain.pth", "features.weights"]),
+        ({"flow": {"weights": "gone.pth"}}, [], ["flow.weights", "no such file", "gone.pth"]),
+    ],
+)
+def test_weights_that_are_asked_for_and_missing_stop_before_any_job(project, clip, machine, sections, names, words):
+    put(machine, *names)
+    project.configure({"clip": clip}, **sections)
+    ended = project.snakemake(environment=machine)
+    assert ended.status != 0
+    for word in words:
+        assert word in ended.text
+    assert "Traceback" not in ended.text
+    assert not (project.folder / "results").exists()
+
+
+def test_a_truncated_file_stops_before_any_job(project, clip, machine):
+    Path(machine["NSFF_WEIGHTS"], "raft-sintel.pth").write_bytes(b"some")
+    project.configure({"clip": clip})
+    ended = project.snakemake(environment=machine)
+    assert ended.status != 0
+    assert "has 4 bytes, expected 21108000 (truncated)" in ended.text
+    assert not (project.folder / "results").exists()
+
+
+@pytest.mark.slow
+def test_the_stage_uses_what_was_planned(project, clip, machine):
+    """First without weights; when a file is named, flow alone becomes stale, and RAFT makes it anew."""
+    target = "results/clip/raw_flow"
+    project.configure({"clip": clip}, flow={"iterations": 1, "long_side": 128})
+    ended = project.snakemake(target, environment=machine)
+    assert ended.status == 0, ended.text
+    summary = project.scene("clip") / "summaries" / "flow.json"
+    assert json.loads(summary.read_text())["backend"] == "dis"
+    own = project.folder / "l'own (1).pth"
+    torch.save(random_state("small"), own)
+    project.configure({"clip": clip}, flow={"iterations": 1, "long_side": 128, "weights": own.name})
+    stale = {rule for rule, job in jobs(project, machine, target).items() if job["runs"]}
+    assert stale == {"flow"}
+    ended = project.snakemake(target, environment=machine)
+    assert ended.status == 0, ended.text
+    found = json.loads(summary.read_text())
+    assert (found["backend"], found["weights"]) == ("raft", own.name)
