@@ -46,7 +46,8 @@ VERSIONS = dict.fromkeys(SECTIONS, 1) | {"report": 1, "collect_scores": 1, "over
 
 def settings_paths(settings):
     """The files and folders of the user's that a scene is made from; none of them is truth."""
-    return [settings.input.path, settings.input.truth_priors, settings.checkpoint]
+    depth = settings.input.depth.path if settings.input.depth else None
+    return [settings.input.path, settings.input.truth_priors, depth, settings.checkpoint]
 
 
 def checked_scenes():
@@ -132,9 +133,10 @@ def all_options(wildcards):
 
 
 def source(wildcards):
-    """The scene's video or folder, and priors from truth where an experiment asks for them."""
+    """The scene's video or folder, depth of the user's own, and priors from truth where an experiment asks for them."""
     settings = SCENES[wildcards.scene].input
-    return [path for path in (settings.path, settings.truth_priors) if path is not None]
+    depth = settings.depth.path if settings.depth else None
+    return [path for path in (settings.path, depth, settings.truth_priors) if path is not None]
 
 
 def truths(wildcards):

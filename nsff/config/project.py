@@ -242,7 +242,8 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def check_files(name: str, scene: SceneConfig, root: Path) -> None:
     """Every path a scene names must exist; raises ConfigError."""
     named = [("input.path", scene.input.path), ("input.truth_priors", scene.input.truth_priors)]
-    named += [("checkpoint", scene.checkpoint)]
+    named += [("input.depth.path", scene.input.depth.path if scene.input.depth else None)]
+    named += [("depth.weights", scene.depth.weights), ("checkpoint", scene.checkpoint)]
     named += [(f"evaluation.{i}.truth", e.truth) for i, e in enumerate(scene.evaluation)]
     for key, value in named:
         if value is not None and not (root / value).exists():
