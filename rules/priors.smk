@@ -49,7 +49,7 @@ rule depth:
     benchmark:
         "results/{scene}/benchmarks/depth.tsv"
     conda:
-        "../envs/video.yaml"
+        "../envs/torch.yaml"
     threads: 4
     resources:
         mem_mb=6000,
@@ -59,7 +59,7 @@ rule depth:
         options=options("depth"),
         version=VERSIONS["depth"],
     message:
-        "{wildcards.scene}: relative depth"
+        "{wildcards.scene}: depth"
     shell:
         "python {params.script:q} --scene results/{wildcards.scene}"
         " --options {params.options:q} --threads {threads} --log {log:q}"

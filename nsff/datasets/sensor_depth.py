@@ -85,7 +85,8 @@ class SensorDepth:
             )
         nearest = distance_transform_edt(~measured, return_distances=False, return_indices=True)
         filled = scale * values[tuple(nearest)]
-        disparity = (1 / filled if self.config.kind == "depth" else filled).astype(np.float32)
+        with np.errstate(over="ignore"):
+            disparity = (1 / filled if self.config.kind == "depth" else filled).astype(np.float32)
         if not np.isfinite(disparity).all():
             raise InputError(path, f"has numbers too small for depth (scale {scale:g})", "check input.depth.scale")
         return disparity, measured.astype(np.float32)

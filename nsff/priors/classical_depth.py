@@ -70,7 +70,13 @@ def classical_depth(scene: Scene, depth: DepthConfig, folder: Path) -> dict[str,
         low, high = plausible_bounds(cameras.near_far[i])
         write_map(folder, i, np.clip(disparity, low, high), confidence)
         static_confidence.append(float(measured[i].confidence[~masks[i]].mean()) if (~masks[i]).any() else 0.0)
-    return _verdict(scene, folder, measured, masks, float(np.mean(static_confidence)))
+    grounded = sum(
+        int((labels[i] == part).sum())
+        for i, frame in enumerate(contacts)
+        for part, contact in frame.items()
+        if contact.weight >= 1
+    )
+    return _verdict(scene, folder, measured, masks, float(np.mean(static_confidence)), grounded)
 
 
 def fill_frame(
@@ -132,8 +138,9 @@ def _typical(measured: list[Triangulation]) -> float:
 
 
 def _verdict(
-    scene: Scene, folder: Path, measured: list[Triangulation], masks: np.ndarray, confidence: float
+    scene: Scene, folder: Path, measured: list[Triangulation], masks: np.ndarray, confidence: float, grounded: int
 ) -> dict[str, Any]:
+    """``grounded`` is the number of moving pixels of all frames whose component touches a floor."""
     static = ~masks
     share = float(np.sum([(one.confidence > 0).sum() for one in measured]) / max(static.sum(), 1))
     ratios = point_ratios(scene, folder)
@@ -143,6 +150,12 @@ def _verdict(
     if share < 0.3 or (error or 0) > 0.2:
         verdict = "poor"
     words = f"{share:.0%} of the static pixels were triangulated; {masks.mean():.1%} of all pixels move."
+    standing = grounded / masks.sum() if masks.any() else None
+    if standing is not None and standing < 0.5:
+        words += (
+            f" Only {standing:.0%} of these stand on a floor: the depth of the rest is filled in from what lies around "
+            "it, too far for things in the air."
+        )
     if error is not None:
         words += f" Sparse points differ by {error:.1%} in depth (median)."
     if verdict != "good":
@@ -153,6 +166,7 @@ def _verdict(
         "mean_static_confidence": confidence,
         "points_depth_error": error,
         "moving_fraction": float(masks.mean()),
+        "grounded_fraction": standing,
         "verdict": verdict,
         "words": words,
     }

@@ -99,7 +99,7 @@ def fit_affine(
     for _ in range(3):
         residual = np.abs(design @ solution - target)
         reach = TRIM * max(1.4826 * _weighted_median(residual, weight), 1e-6)
-        solution = _reweighted(design, target, weight, solution, lambda r, reach=reach: r <= reach, 1)
+        solution = _reweighted(design, target, weight * (residual <= reach), solution, np.ones_like, 1)
     return (float(solution[0]), float(solution[1])) if solution[0] > 0 else None
 
 

@@ -54,7 +54,8 @@ class TransformersDepth:
         if self.processor is not None and self.config.long_side is None:
             return self.processor(images=image, return_tensors="pt")["pixel_values"]
         long_side = self.config.long_side or self.long_side
-        height, width = network_size(image.shape[0], image.shape[1], long_side, "midas", self.multiple)
+        size = (1, 1) if takes_squares(self.model.config) else image.shape[:2]
+        height, width = network_size(size[0], size[1], long_side, "midas", self.multiple)
         colours = cv2.resize(image.astype(np.float32) / 255, (width, height), interpolation=cv2.INTER_CUBIC)
         normalised = ((colours - np.array(self.mean)) / np.array(self.deviation)).astype(np.float32)
         return torch.from_numpy(normalised).permute(2, 0, 1)[None]
@@ -68,6 +69,12 @@ class TransformersDepth:
             return values
         # Depths of nearly 0 would be infinitely near.
         return 1 / np.maximum(values, max(1e-3 * float(np.median(values)), 1e-6))
+
+
+def takes_squares(model_config: Any) -> bool:
+    """Whether a model takes its tokens for a square: DPT with the plain vision transformer or the hybrid of it."""
+    plain = getattr(model_config, "backbone_config", None) is None or getattr(model_config, "is_hybrid", False)
+    return model_config.model_type == "dpt" and bool(plain)
 
 
 def predicted(model_config: Any, asked: str) -> str:
