@@ -410,6 +410,19 @@ def test_models_that_are_not_there(model, revision, kind, message):
         TransformersDepth(DepthConfig(backend="transformers", model=model, revision=revision))
 
 
+def test_a_pinned_commit_is_found_in_the_local_cache(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    commit = "0123456789abcdef" * 2 + "01234567"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    save_dpt(tmp_path / "hub" / "models--someone--dpt" / "snapshots" / commit)
+    estimate = TransformersDepth(DepthConfig(backend="transformers", model="someone/dpt", revision=commit))
+    assert estimate.folder.name == commit
+    assert estimate(picture()).shape == (64, 64)
+    with pytest.raises(StageError, match="local cache at ffff"):
+        TransformersDepth(DepthConfig(backend="transformers", model="someone/dpt", revision="f" * 40))
+
+
 # --- the stage -------------------------------------------------------------------------------------------------
 
 
