@@ -107,8 +107,8 @@ def depth_section(material: Material) -> Section:
         "confidence of the depth, white is sure",
         "depth",
         scene.depth_dir,
-        "White is measured and sure, black is filled in from the surroundings. A network is trusted as far as its error "
-        "at known points allows, and half of that where things move.",
+        "White is measured and sure, black is filled in from the surroundings. A network is trusted as far as its "
+        "error at known points allows, and half of that where things move.",
     )
     if scene.depth_dir.exists():
         parts.add("Depth against what is known", lambda: _against_known(material))
