@@ -42,12 +42,13 @@ SECTIONS = {
 }
 
 # Raised by hand when a stage's code changes its results; results of another version are made again.
-VERSIONS = dict.fromkeys(SECTIONS, 1) | {"report": 1, "collect_scores": 1, "overview": 1, "reproduce": 1}
+VERSIONS = dict.fromkeys(SECTIONS, 1) | {"depth": 2, "report": 1, "collect_scores": 1, "overview": 1, "reproduce": 1}
 
 
 def settings_paths(settings):
     """The files and folders of the user's that a scene is made from; none of them is truth."""
-    return [settings.input.path, settings.input.truth_priors, settings.checkpoint]
+    depth = settings.input.depth.path if settings.input.depth else None
+    return [settings.input.path, settings.input.truth_priors, depth, settings.checkpoint]
 
 
 def checked_scenes():
@@ -144,9 +145,10 @@ def all_options(wildcards):
 
 
 def source(wildcards):
-    """The scene's video or folder, and priors from truth where an experiment asks for them."""
+    """The scene's video or folder, depth of the user's own, and priors from truth where an experiment asks for them."""
     settings = SCENES[wildcards.scene].input
-    return [path for path in (settings.path, settings.truth_priors) if path is not None]
+    depth = settings.depth.path if settings.depth else None
+    return [path for path in (settings.path, depth, settings.truth_priors) if path is not None]
 
 
 def truths(wildcards):

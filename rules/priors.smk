@@ -51,7 +51,7 @@ rule depth:
     benchmark:
         "results/{scene}/benchmarks/depth.tsv"
     conda:
-        "../envs/video.yaml"
+        "../envs/torch.yaml"
     threads: 4
     resources:
         mem_mb=6000,
@@ -61,7 +61,7 @@ rule depth:
         options=options("depth"),
         version=VERSIONS["depth"],
     message:
-        "{wildcards.scene}: relative depth"
+        "{wildcards.scene}: depth"
     shell:
         "python {params.script:q} --scene results/{wildcards.scene}"
         " --options {params.options:q} --weights {input.weights:q} --threads {threads} --log {log:q}"

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from nsff.config import overlays
-from nsff.config.inputs import EvaluationConfig, InputConfig
+from nsff.config.inputs import EvaluationConfig, InputConfig, SensorDepthConfig
 from nsff.config.presets import PRESETS
 from nsff.config.project import SceneConfig, StagesConfig, schema
 from nsff.config.reproduce import ReproduceConfig
@@ -59,6 +59,8 @@ def reference() -> str:
     parts += [
         "## input\n",
         _section(InputConfig),
+        "## input.depth\n",
+        _section(SensorDepthConfig),
         "## evaluation\n",
         "A list; each entry has:\n",
         _section(EvaluationConfig),

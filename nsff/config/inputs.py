@@ -9,6 +9,18 @@ from pydantic import Field, model_validator
 from nsff.config.base import StageConfig
 
 
+class SensorDepthConfig(StageConfig):
+    """Depth that the user measured or made: one map for each source frame."""
+
+    path: str
+    """Folder of .png (16 bits), .npy or .npz (its only array, or `depth` or `disparity`): named as the frames are, or
+    as many as frames, in their order."""
+    kind: Literal["depth", "disparity"] = "depth"
+    """depth: z along the optical axis; disparity: 1/z."""
+    scale: float | None = Field(None, gt=0)
+    """What a stored number is multiplied by; null: 0.001 for depth in .png (millimetres), 1 for all others."""
+
+
 class InputConfig(StageConfig):
     """Where the frames come from, and which of them are used."""
 
@@ -28,6 +40,8 @@ class InputConfig(StageConfig):
     """Frames taller than this (pixels) are reduced when read; null keeps all."""
     cameras: Literal["auto", "estimate", "given"] = "auto"
     """auto: given where the layout has cameras, else estimated by structure from motion."""
+    depth: SensorDepthConfig | None = None
+    """Depth from a sensor or of your own making; it takes the place of depth in the layout."""
     truth_priors: str | None = None
     """Folder with depth/ and flow/ of rendered truth (toss layout), used as given priors. For experiments on priors
     only.
@@ -37,6 +51,8 @@ class InputConfig(StageConfig):
     def _range(self) -> InputConfig:
         if self.end is not None and self.end - self.start < 2:
             raise ValueError(f"start {self.start} to end {self.end} leaves fewer than two frames")
+        if self.depth and self.truth_priors:
+            raise ValueError("depth and truth_priors exclude each other: both bring depth")
         return self
 
 

@@ -27,6 +27,7 @@ _PUBLISHED: dict[str, Any] = {
         "epipolar_threshold": 1.0,
         "dilation_radius": 2,
     },
+    "depth": {"long_side": 640, "input_rule": "nsff", "upsampling": "nearest", "align": False},
     "decompose": {"cleaning": "published", "keep_best": False, "scale_with_height": False},
     "crf": {"scale_with_height": False, "guidance": "rendered"},
 }
@@ -85,6 +86,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "checkpoint_every": 100,
             "log_every": 20,
         },
+        "depth": {"auto_order": ["given", "classical"]},
         "features": {"stride": 4, "backend": "classical"},
         "crf": _PLANES["crf"],
         "render": {"frames": 24, "frame_rate": 12},

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nsff.config.base import StageConfig
 
@@ -106,14 +106,54 @@ class SfmConfig(StageConfig):
 
 
 class DepthConfig(StageConfig):
-    """Relative inverse depth for each canonical frame."""
+    """Inverse depth for each canonical frame.
 
-    backend: Literal["auto", "given", "classical"] = "auto"
-    """auto: given where the source brings depth, else classical (triangulation along flow, densified)."""
+    NSFF's own are backend midas21, long_side 640, input_rule nsff, upsampling nearest, align false.
+    """
+
+    backend: Literal["auto", "given", "midas21", "transformers", "classical"] = "auto"
+    """midas21: MiDaS v2.1, the network of NSFF; transformers: a model of the MiDaS/DPT family or Depth-Anything V2 in
+    the format of transformers; classical: triangulation along flow, densified, no weights; given: from the source or
+    input.depth; auto: the first of auto_order that is there."""
+    auto_order: list[Literal["given", "learned", "classical"]] = Field(["given", "learned", "classical"], min_length=1)
+    """backend auto: tried in this order. learned: the model where one is named, else MiDaS v2.1 where its weights are
+    found on this machine."""
+    weights: str | None = None
+    """midas21: file of the weights; null: midas_v21-f6b98070.pt is looked for on this machine."""
+    model: str | None = None
+    """transformers: folder with config.json and model.safetensors (absolute, relative, or in the folder of the
+    weights), or the name of a repository that lies in the local cache. Nothing is downloaded."""
+    revision: str | None = None
+    """transformers: the commit of a cached repository, 40 hexadecimal digits. A folder needs none."""
+    model_output: Literal["auto", "disparity", "depth"] = "auto"
+    """transformers: what the model predicts; auto knows it for the DPT and Depth-Anything families."""
+    long_side: int | None = Field(None, ge=32)
+    """Pixels of the longer side at the network, rounded to what it can take; null: 384 for midas21 (NSFF: 640), what
+    the model's image processor says for transformers."""
+    input_rule: Literal["midas", "nsff"] = "midas"
+    """midas21: sides become the nearest multiples of 32, cubic (as released); nsff: never above the exact size, area
+    averages."""
+    upsampling: Literal["nearest", "bilinear", "bicubic"] = "bicubic"
+    """Learned: from the network's size to the canonical one (NSFF: nearest)."""
+    align: bool = True
+    """Learned disparity, and given disparity of unknown scale, gets a scale and a shift for each frame that fit the
+    sparse points, or what is triangulated along flow; false: as it comes (NSFF)."""
+    align_min_points: int = Field(20, ge=5)
+    """A frame that sees fewer sparse points than this is fitted to what is triangulated along flow."""
+    align_median: int = Field(5, ge=1)
+    """Frames (odd) of the median that scales and shifts pass over time; 1: none."""
+    align_sigma: float = Field(1.0, ge=0)
+    """Frames; standard deviation of the Gaussian that follows; 0: none."""
     max_interval: int = Field(6, ge=1)
-    """classical: longest chain of flow steps used for triangulation, frames."""
+    """classical, align: longest chain of flow steps used for triangulation, frames."""
     min_parallax: float = Field(0.5, gt=0)
-    """classical: pixels of parallax against infinity below which a triangulated depth is not trusted."""
+    """classical, align: pixels of parallax against infinity below which a triangulated depth is not trusted."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> DepthConfig:
+        if self.align_median % 2 == 0:
+            raise ValueError(f"align_median {self.align_median} is even; a median over frames needs an odd number")
+        return self
 
 
 class FeaturesConfig(StageConfig):

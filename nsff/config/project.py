@@ -245,8 +245,9 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def check_files(name: str, scene: SceneConfig, root: Path) -> None:
     """Every path a scene names must exist; raises ConfigError."""
     named = [("input.path", scene.input.path), ("input.truth_priors", scene.input.truth_priors)]
-    named += [("checkpoint", scene.checkpoint)]
-    named += [("flow.weights", scene.flow.weights), ("features.weights", scene.features.weights)]
+    named += [("input.depth.path", scene.input.depth.path if scene.input.depth else None)]
+    named += [("checkpoint", scene.checkpoint), ("flow.weights", scene.flow.weights)]
+    named += [("depth.weights", scene.depth.weights), ("features.weights", scene.features.weights)]
     named += [(f"evaluation.{i}.truth", e.truth) for i, e in enumerate(scene.evaluation)]
     for key, value in named:
         if value is not None and not (root / value).exists():

@@ -18,6 +18,7 @@ from nsff.datasets.base import FOLDER_FRAME_RATE, Frame, GivenCameras, Source, l
 from nsff.datasets.priors import TruthPriors
 from nsff.datasets.quality import QualityMeter, judge
 from nsff.datasets.registry import open_source
+from nsff.datasets.sensor_depth import SensorDepth
 from nsff.errors import InputError
 from nsff.io import atomic_directory, write_image, write_json, write_npz
 from nsff.scene import Scene, write_flow
@@ -31,12 +32,13 @@ def run_ingest(scene: Scene, config: InputConfig) -> None:
     """
     source = open_source(Path(config.path), config.kind)
     priors = TruthPriors(Path(config.truth_priors).expanduser()) if config.truth_priors else source
+    depth = SensorDepth(config.depth, source) if config.depth else priors
     meter = QualityMeter()
     with atomic_directory(scene.frames_dir) as frames_dir, atomic_directory(scene.given_dir) as given_dir:
         frames, size, source_size = _write_frames(source, config, frames_dir, meter)
         indices = [frame["index"] for frame in frames]
         given = _write_cameras(source, config, indices, size, source_size, given_dir)
-        given |= _write_priors(source, priors, indices, size, given_dir)
+        given |= _write_priors(source, depth, priors, indices, size, given_dir)
         # From here to the new manifest the folders may be of two runs: without a manifest nobody uses them.
         scene.manifest_path.unlink(missing_ok=True)
     height, width = size
@@ -135,15 +137,21 @@ def _selected_points(given: GivenCameras, rows: list[int]) -> Any:
 
 
 def _write_priors(
-    source: Source, priors: Source | TruthPriors, indices: list[int], size: tuple[int, int], folder: Path
+    source: Source,
+    depth: Source | TruthPriors | SensorDepth,
+    priors: Source | TruthPriors,
+    indices: list[int],
+    size: tuple[int, int],
+    folder: Path,
 ) -> dict[str, bool]:
-    given = {"depth": priors.has_depth, "flow": priors.has_flow}
-    if priors.has_depth:
+    given = {"depth": depth.has_depth, "flow": priors.has_flow}
+    if depth.has_depth:
+        where = depth.path if isinstance(depth, Source) else depth.folder
         for i, index in enumerate(tqdm(indices, desc="given depth", leave=False)):
-            disparity = priors.disparity(index)
-            _check_shape(source, f"given depth of source frame {index}", disparity, size)
+            disparity = depth.disparity(index)
+            _check_shape(where, f"given depth of source frame {index}", disparity, size)
             arrays = {"disparity": disparity}
-            trust = priors.confidence(index) if isinstance(priors, Source) else None
+            trust = None if isinstance(depth, TruthPriors) else depth.confidence(index)
             if trust is not None:
                 arrays["confidence"] = trust
             write_npz(folder / "depth" / f"{i:05d}.npz", **arrays)
@@ -155,15 +163,15 @@ def _write_priors(
             for direction, there in (("fwd", i + 1 < len(indices)), ("bwd", i > 0)):
                 if there:
                     flow, mask = priors.flow(index, direction)
-                    _check_shape(source, f"given flow of source frame {index}", mask, size)
+                    _check_shape(source.path, f"given flow of source frame {index}", mask, size)
                     write_flow(folder / "flow" / Scene.flow_name(i, direction), flow, mask)
     return given
 
 
-def _check_shape(source: Source, what: str, array: np.ndarray, size: tuple[int, int]) -> None:
+def _check_shape(where: Path, what: str, array: np.ndarray, size: tuple[int, int]) -> None:
     if not same_aspect(array.shape[:2], size):
         problem = f"{what} is {_size(array.shape)}, the frames are {_size(size)}: another aspect"
-        raise InputError(source.path, problem, "give priors of the same field of view as the frames, or take them away")
+        raise InputError(where, problem, "give priors of the same field of view as the frames, or take them away")
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -80,6 +80,55 @@ def line_chart(
     return _svg(title, said, size, body)
 
 
+def scatter_chart(
+    title: str,
+    x: Float[np.ndarray, " P"],
+    y: Float[np.ndarray, " P"],
+    x_label: str,
+    y_label: str,
+    size: tuple[int, int] = (380, 340),
+) -> Markup:
+    """Points over two axes of one scale, and the diagonal on which they would be equal.
+
+    Both axes end at the 99.5th percentile of all values, with a little beside; what lies beyond is left out. Empty
+    without finite points.
+    """
+    keep = np.isfinite(x) & np.isfinite(y)
+    x, y = np.asarray(x, float)[keep], np.asarray(y, float)[keep]
+    if not len(x):
+        return Markup("")
+    low, high = _extent(np.percentile(np.concatenate([x, y]), [0.5, 99.5]).tolist(), pad=0.08)
+    inside = (np.minimum(x, y) >= low) & (np.maximum(x, y) <= high)
+    count, x, y = len(x), x[inside], y[inside]
+    if len(x) > MOST_POINTS:
+        chosen = np.random.default_rng(0).choice(len(x), MOST_POINTS, replace=False)
+        x, y = x[chosen], y[chosen]
+    top, right, bottom, left = MARGIN
+    side = min(size[0] - left - right, size[1] - top - bottom)
+
+    def place(value_x: float, value_y: float) -> tuple[float, float]:
+        unit = side / (high - low)
+        return left + (value_x - low) * unit, top + side - (value_y - low) * unit
+
+    body = []
+    for tick in nice_ticks(low, high, 5):
+        across, up = place(tick, tick)
+        text = plain_number(tick)
+        body.append(f'<line class="grid" x1="{left:.1f}" x2="{left + side:.1f}" y1="{up:.1f}" y2="{up:.1f}"/>')
+        body.append(f'<text class="tick end" x="{left - 6:.1f}" y="{up + 3.5:.1f}">{text}</text>')
+        body.append(f'<text class="tick middle" x="{across:.1f}" y="{top + side + 15:.1f}">{text}</text>')
+    for one in itertools.starmap(place, zip(x.tolist(), y.tolist(), strict=True)):
+        body.append(f'<circle class="dot c0" cx="{one[0]:.1f}" cy="{one[1]:.1f}" r="1.3"/>')
+    (x1, y1), (x2, y2) = place(low, low), place(high, high)
+    body.append(f'<polyline class="line c1" points="{x1:.1f},{y1:.1f} {x2:.1f},{y2:.1f}"/>')
+    body.append(
+        f'<text class="label middle" x="{left + side / 2:.1f}" y="{top + side + 30:.1f}">{escape(x_label)}</text>'
+        f'<text class="label" x="{left:.1f}" y="{top - 3:.1f}">{escape(y_label)}</text>'
+    )
+    said = f"{count} points, and the line on which {y_label} equals {x_label}"
+    return _svg(title, said, (round(left + side + right), round(top + side + bottom)), body)
+
+
 def _usable(series: Series, logarithmic: bool) -> list[tuple[float, float]]:
     pairs = [(x, y) for x, y in zip(series.x, series.y, strict=True) if math.isfinite(x) and math.isfinite(y)]
     return [(x, math.log10(y)) for x, y in pairs if y > 0] if logarithmic else pairs

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from nsff.cameras.points import SparsePoints
 from nsff.io import read_npz
-from nsff.report.charts import camera_plot, path_length
+from nsff.priors.aligned_depth import RECORD
+from nsff.priors.depth_anchors import of_points
+from nsff.report.charts import Series, camera_plot, line_chart, path_length, scatter_chart
 from nsff.report.content import Absent, Drawing, Drawings, Part, Section, Strip, facts
 from nsff.report.gather import Material, Parts
 from nsff.report.pictures import colour_map, colour_range, embed
@@ -102,9 +107,69 @@ def depth_section(material: Material) -> Section:
         "confidence of the depth, white is sure",
         "depth",
         scene.depth_dir,
-        "White is measured and sure, black is filled in from the surroundings.",
+        "White is measured and sure, black is filled in from the surroundings. A network is trusted as far as its "
+        "error at known points allows, and half of that where things move.",
     )
-    return Section("depth", "Depth", material.of("depth"), "", parts.parts)
+    if scene.depth_dir.exists():
+        parts.add("Depth against what is known", lambda: _against_known(material))
+        parts.add("Facts about the depth", lambda: facts("Depth", _depth_facts(scene)))
+    intro = (
+        "How near things are in each frame, and how far that can be believed. Outlines should follow those of things, "
+        "and colours should not jump from frame to frame."
+    )
+    return Section("depth", "Depth", material.of("depth"), intro, parts.parts)
+
+
+def _against_known(material: Material) -> list[Part]:
+    """Disparity where the depth is known from elsewhere, and the error of each frame that was aligned."""
+    scene, title = material.scene, "Depth against what is known"
+    summary = scene.summary("depth") or {}
+    record = scene.depth_dir / RECORD
+    if record.exists():
+        arrays = read_npz(record, ["inverse_depth", "aligned"])
+        known, found = arrays["inverse_depth"], arrays["aligned"]
+        note = "After alignment, at static points that the alignment was fitted to: the closer to the line the better."
+    elif summary.get("metric"):
+        points = SparsePoints.load(scene.points_path)
+        seen = [of_points(scene, points, i, scene.disparity(i)[0], ~scene.motion_mask(i)) for i in material.frames]
+        known = np.concatenate([one.inverse_depth for one in seen])
+        found = np.concatenate([one.disparity for one in seen])
+        note = "At the static points of structure from motion that these frames see: the closer to the line the better."
+    else:
+        return [Absent(title, "the disparity has no unit, so nothing can be laid beside it")]
+    if not len(known):
+        return [Absent(title, "there are no sparse points, and nothing was aligned")]
+    labels = ("known inverse depth", "inverse depth of the maps")
+    drawings = [Drawing("Inverse depth, 1/scene units", scatter_chart(title, known, found, *labels))]
+    errors = summary.get("frame_error")
+    if errors:
+        line = Series("error", list(range(len(errors))), [math.nan if e is None else 100 * e for e in errors])
+        chart = line_chart("Error of depth", [line], "frame", "median error of depth, %", (420, 260))
+        drawings.append(Drawing("Error of each frame after alignment", chart))
+    return [Drawings(title, drawings, note)]
+
+
+def _depth_facts(scene: Scene) -> list[tuple[str, str]]:
+    """What the stage says of itself, as far as it does."""
+    summary = scene.summary("depth") or {}
+    pairs = [("backend", str(summary.get("backend", "not known")))]
+    pairs.append(("unit", "1/scene units" if summary.get("metric") else "none: relative"))
+    names = {
+        "alignment_error_before": "error with one scale for all frames (median)",
+        "alignment_error": "error of depth at known points (median)",
+        "points_depth_error": "error of depth at sparse points (median)",
+        "frames_fitted_to_points": "frames fitted to sparse points",
+        "frames_fitted_to_triangulation": "frames fitted to triangulation along flow",
+        "frames_interpolated": "frames that take after their neighbours",
+        "triangulated_fraction": "static pixels triangulated",
+        "moving_fraction": "pixels that move",
+        "grounded_fraction": "of these, standing on something",
+    }
+    for key, name in names.items():
+        value = summary.get(key)
+        if value is not None:
+            pairs.append((name, f"{value:.1%}" if "error" in key or "fraction" in key else value_text(key, value)))
+    return pairs
 
 
 def _key(scene: Scene, low: float, high: float) -> Strip:

@@ -75,9 +75,9 @@ STAGES = (
         "depth",
         "Depth",
         "depth",
-        "The camera moves too little for triangulation, or poses and flow disagree.",
-        "Let frames further apart be used (`depth.max_interval`), or bring depth along with the source "
-        "(`depth.backend` given).",
+        "The camera moves too little for triangulation, poses and flow disagree, or a network misreads the scene.",
+        "Let frames further apart be used (`depth.max_interval`), take another `depth.backend`, or bring depth of your "
+        "own (`input.depth`).",
         ("flow", "cameras", "motion"),
     ),
     Stage(

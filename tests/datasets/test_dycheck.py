@@ -17,7 +17,7 @@ from nsff.datasets.truth import open_truth
 from nsff.errors import ConfigError, InputError
 from nsff.io import read_image, read_npz, write_image
 from nsff.metrics.folder import score_folder
-from nsff.priors.depth import given_depth
+from nsff.priors.given_depth import given_depth
 from nsff.scene import Scene
 
 CENTER, SCALE, FPS = np.array([0.5, -1.0, 2.0]), 0.25, 30.0
@@ -115,7 +115,7 @@ def test_the_whole_way_into_a_scene(capture, tmp_path):
     for i in range(4):
         scene.write_image(i, scene.frame(i)[::2, ::2])
     SparsePoints.empty().save(scene.points_path)
-    given_depth(scene, DepthConfig(), scene.depth_dir)
+    given_depth(scene, DepthConfig(align=False), scene.depth_dir)
     _, confidence = scene.disparity(1)
     assert confidence[0, 0] == 0
     assert confidence[20, 20] == 1

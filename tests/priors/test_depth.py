@@ -10,8 +10,9 @@ from nsff.config import DepthConfig
 from nsff.errors import StageError
 from nsff.io import write_image, write_npz
 from nsff.priors.chaining import FlowCache, chain_flows
+from nsff.priors.classical_depth import smoothness
 from nsff.priors.densify import _smooth_rows, densify
-from nsff.priors.depth import run_depth, smoothness
+from nsff.priors.depth import run_depth
 from nsff.priors.grounding import Contact, components, ground_contact, link_objects, smooth_contacts
 from nsff.priors.triangulation import solve_pair, triangulate, weighted_median
 
@@ -241,16 +242,18 @@ def test_given_depth_is_resized_and_its_scale_tested(tmp_path, layered):
     xyz = seen[4::8, 4::8].reshape(-1, 3)
     n = len(xyz)
     points = SparsePoints(xyz, np.zeros((n, 3), np.uint8), np.zeros(n), np.arange(n), np.zeros(n))
-    scene = layered.make_scene(tmp_path / "scene", cameras, layers, points)
-    for scale, metric in ((1.0, True), (3.0, False)):
+    scene = with_masks(layered.make_scene(tmp_path / "scene", cameras, layers, points))
+    for scale, align, metric in ((1.0, False, True), (3.0, False, False), (1.0, True, True), (3.0, True, True)):
         for i in range(2):
             path = scene.given_dir / "depth" / f"{i:05d}.npz"
             write_npz(path, disparity=np.full((96, 128), 0.25 * scale, np.float32))
-        run_depth(scene, DepthConfig())
+        run_depth(scene, DepthConfig(align=align))
         disparity, confidence = scene.disparity(1)
         assert disparity.shape == (48, 64)
-        assert np.allclose(disparity, 0.25 * scale)
-        assert np.allclose(confidence, 1)
+        # Frame 1 sees no points: it takes after frame 0, and is trusted less.
+        aligned = align and scale != 1
+        assert np.allclose(disparity, 0.25 * (1 if aligned else scale))
+        assert np.allclose(confidence, 0.5 if aligned else 1)
         assert scene.summary("depth")["metric"] is metric
 
 

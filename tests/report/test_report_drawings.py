@@ -9,7 +9,7 @@ import pytest
 
 from nsff.cameras import Cameras
 from nsff.config import SceneConfig, resolve_scene
-from nsff.report.charts import Series, camera_plot, line_chart, log_ticks, nice_ticks, path_length
+from nsff.report.charts import Series, camera_plot, line_chart, log_ticks, nice_ticks, path_length, scatter_chart
 from nsff.report.gather import spread
 from nsff.report.pictures import (
     colour_map,
@@ -52,6 +52,27 @@ def test_chart_leaves_out_what_is_not_finite_and_escapes():
 def test_chart_of_constant_values():
     points = polyline(line_chart("t", [Series("a", [0, 1], [7, 7])], "x", "y"))
     assert np.isfinite(points).all() and points[0, 1] == points[1, 1]
+
+
+def test_scatter_lies_on_its_diagonal_where_values_are_equal():
+    values = np.linspace(0.1, 0.6, 50)
+    svg = scatter_chart("t", values, values, "x", "y")
+    dots = np.array([[float(a), float(b)] for a, b in re.findall(r'cx="([^"]*)" cy="([^"]*)"', svg)])
+    (x1, y1), (x2, y2) = polyline(svg)
+    assert len(dots) >= 48
+    assert np.abs((dots[:, 0] - x1) * (y2 - y1) - (dots[:, 1] - y1) * (x2 - x1)).max() < 0.2 * (x2 - x1)
+    twice = scatter_chart("t", values, np.minimum(2 * values, 0.6), "x", "y")
+    above = np.array([[float(a), float(b)] for a, b in re.findall(r'cx="([^"]*)" cy="([^"]*)"', twice)])
+    line = polyline(twice)
+    assert (above[:20, 1] < np.interp(above[:20, 0], line[:, 0], line[:, 1]) - 1).all()
+
+
+def test_scatter_leaves_out_what_is_not_finite_and_thins_out():
+    assert scatter_chart("t", np.array([np.nan]), np.array([1.0]), "x", "y") == ""
+    values = np.random.default_rng(0).random(5000)
+    svg = scatter_chart("a<b", np.append(values, np.inf), np.append(values, 1.0), "x", "y")
+    assert svg.count("<circle") <= 1200
+    assert "a&lt;b" in svg and "nan" not in svg and "5000 points" in svg
 
 
 @pytest.mark.parametrize(

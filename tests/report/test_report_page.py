@@ -8,7 +8,9 @@ import shutil
 import numpy as np
 import pytest
 
+from nsff.cameras.points import SparsePoints
 from nsff.config import resolve_scene
+from nsff.io import write_npz
 from nsff.report import movies
 from nsff.report.page import run_report
 from nsff.report.stages import STAGES
@@ -176,6 +178,42 @@ def test_absent_parts_are_named(scene, config, read_page, gone):
     assert page.faults == []
     for said in gone.values():
         assert said in page.text
+
+
+def test_depth_is_laid_beside_what_is_known(scene, config, read_page):
+    def section(**summary) -> tuple[str, str]:
+        scene.write_summary("depth", {**scene.summary("depth"), **summary})
+        run_report(scene, config)
+        page = read_page(scene.report_path)
+        assert page.faults == []
+        start = page.source.index('<section id="depth"')
+        return page.part('<section id="depth"', "</section>"), page.source[
+            start : page.source.index("</section>", start)
+        ]
+
+    text, _ = section()
+    assert "the disparity has no unit" in text
+    assert "unit none: relative" in text
+    # Metric, not aligned: the sparse points that the frames see.
+    pixels = np.array([[4.5, 4.5, 1], [60.5, 4.5, 1]])
+    depth = 1 / scene.disparity(0)[0][4, [4, 60]]
+    seen = pixels @ np.linalg.inv(scene.cameras.intrinsics[0]).T * depth[:, None]
+    xyz = seen + scene.cameras.camera_to_world[0, :, 3]  # the cameras do not turn
+    SparsePoints(xyz, np.zeros((2, 3)), np.zeros(2), np.arange(2), np.zeros(2)).save(scene.points_path)
+    text, source = section(metric=True, backend="classical")
+    assert "At the static points of structure from motion" in text
+    assert "2 points, and the line" in source
+    # Aligned: what the alignment was fitted to, and the error of each frame.
+    values = np.linspace(0.1, 0.5, 30)
+    write_npz(scene.depth_dir / "alignment.npz", frame=np.zeros(30), inverse_depth=values, aligned=values)
+    text, source = section(
+        backend="midas21", alignment_error=0.031, alignment_error_before=0.4, frame_error=[0.03, None, 0.04, 0.02],
+        frames_fitted_to_points=3, frames_interpolated=1,
+    )  # fmt: skip
+    assert "30 points, and the line" in source
+    assert "error: from 3 at 0 to 2 at 3" in source
+    for words in ("backend midas21", "unit 1/scene units", "known points (median) 3.1%", "all frames (median) 40.0%"):
+        assert words in text
 
 
 def test_empty_folder(tmp_path, config, read_page):

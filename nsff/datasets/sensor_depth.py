@@ -1,0 +1,123 @@
+"""A folder of depth maps of the user's own: of a depth sensor, of a renderer, of another program.
+
+Notation. A stored number v means z = scale · v (kind depth) or 1/z = scale · v (kind disparity). 0, negative and not
+finite values mean that nothing was measured: confidence 0, and the disparity of the nearest pixel that was. Disparity
+is in 1/units of z, whatever these are: the depth stage brings it into the scene's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float32
+from scipy.ndimage import distance_transform_edt
+
+from nsff.config.inputs import SensorDepthConfig
+from nsff.datasets.base import Source
+from nsff.datasets.frames import natural_key
+from nsff.datasets.priors import load_array
+from nsff.errors import InputError
+
+SUFFIXES = (".png", ".npy", ".npz")
+MILLIMETRE = 0.001
+
+
+class SensorDepth:
+    """Depth maps of the frames of ``source``, found by the frames' names, else by their order."""
+
+    has_depth = True
+
+    def __init__(self, config: SensorDepthConfig, source: Source) -> None:
+        self.config, self.folder = config, Path(config.path).expanduser()
+        if not self.folder.is_dir():
+            raise InputError(self.folder, "is no folder", "give the folder of the depth maps as input.depth.path")
+        files = [f for f in self.folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith(".")]
+        files.sort(key=lambda file: (natural_key(file.stem), file.name))
+        if not files:
+            raise InputError(self.folder, "has no depth maps", f"put one in for each frame ({', '.join(SUFFIXES)})")
+        self.files = self._matched(files, source)
+        self._held: tuple[int, np.ndarray, np.ndarray] | None = None
+
+    def _matched(self, files: list[Path], source: Source) -> list[Path]:
+        """One file for each source frame, in the frames' order."""
+        stems: dict[str, Path] = {}
+        for file in files:
+            if file.stem in stems:
+                raise InputError(file, f"has the same name as {stems[file.stem].name}", "keep one map per frame")
+            stems[file.stem] = file
+        names = [file.stem for file in getattr(source, "files", [])]
+        if names and set(names) <= stems.keys():
+            return [stems[name] for name in names]
+        # The count that a video declares may be a little off: then a missing map is named when it is asked for.
+        if names and len(names) != len(files):
+            missing = next(name for name in names if name not in stems)
+            problem = f"has {len(files)} depth maps, but there are {len(names)} frames (none is called {missing})"
+            raise InputError(self.folder, problem, "give one map per frame, best under the frame's name")
+        return files
+
+    def disparity(self, index: int) -> Float32[np.ndarray, "h w"]:
+        """1/z of source frame ``index``, at the map's own size."""
+        return self._read(index)[0]
+
+    def confidence(self, index: int) -> Float32[np.ndarray, "h w"]:
+        """1 where something was measured, else 0."""
+        return self._read(index)[1]
+
+    def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        if self._held is None or self._held[0] != index:
+            if index >= len(self.files):
+                problem = f"has {len(self.files)} depth maps, none for source frame {index}"
+                raise InputError(self.folder, problem, "give one map per frame, or take fewer frames (input.end)")
+            self._held = (index, *self._disparity(self.files[index]))
+        return self._held[1], self._held[2]
+
+    def _disparity(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
+        values = read_values(path, self.config.kind)
+        scale = self.config.scale
+        if scale is None:
+            scale = MILLIMETRE if path.suffix.lower() == ".png" and self.config.kind == "depth" else 1.0
+        measured = np.isfinite(values) & (values > 0)
+        if not measured.any():
+            raise InputError(
+                path, "has no number above 0: nothing was measured", "leave the frame out, or give a map that says more"
+            )
+        nearest = distance_transform_edt(~measured, return_distances=False, return_indices=True)
+        filled = scale * values[tuple(nearest)]
+        with np.errstate(over="ignore"):
+            disparity = (1 / filled if self.config.kind == "depth" else filled).astype(np.float32)
+        if not np.isfinite(disparity).all():
+            raise InputError(path, f"has numbers too small for depth (scale {scale:g})", "check input.depth.scale")
+        return disparity, measured.astype(np.float32)
+
+
+def read_values(path: Path, kind: str) -> Float32[np.ndarray, "h w"]:
+    """The stored numbers of a map. InputError for what is no map: colours, 8 bits, several channels, text."""
+    if path.suffix.lower() == ".png":
+        data = np.fromfile(path, np.uint8)
+        values = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+        if values is None:
+            raise InputError(path, "not readable as an image (corrupt or truncated)", "write it again")
+        if values.ndim != 2 or values.dtype != np.uint16:
+            channels = 1 if values.ndim == 2 else values.shape[2]
+            problem = f"has {channels} channels of {8 * values.itemsize} bits"
+            raise InputError(path, f"{problem}, not 1 of 16", "write depth as 16-bit grey PNG, or as .npy")
+    else:
+        values = np.squeeze(load_array(path, _array_name(path, kind)))
+    if values.ndim != 2 or values.dtype.kind not in "fiu":
+        problem = f"has shape {values.shape} and type {values.dtype}, expected (height, width) of numbers"
+        raise InputError(path, problem, "write one map of numbers per file")
+    return values.astype(np.float32)
+
+
+def _array_name(path: Path, kind: str) -> str | None:
+    """The array of a .npz that is the map: named as the kind, or the only one."""
+    if path.suffix.lower() == ".npy":
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = list(archive.files)
+    except Exception:  # read again by load_array, which says what is wrong
+        return kind
+    return names[0] if len(names) == 1 else kind
