@@ -5,6 +5,8 @@ rule motion:
     input:
         manifest="results/{scene}/manifest.json",
         cameras="results/{scene}/cameras.json",
+        frames="results/{scene}/frames",
+        pixel_map="results/{scene}/pixel_map.npz",
         images="results/{scene}/images",
         flow="results/{scene}/flow",
     output:
@@ -15,7 +17,7 @@ rule motion:
     benchmark:
         "results/{scene}/benchmarks/motion.tsv"
     conda:
-        "../envs/video.yaml"
+        "../envs/torch.yaml"
     threads: 2
     resources:
         mem_mb=4000,
@@ -80,7 +82,7 @@ rule features:
     benchmark:
         "results/{scene}/benchmarks/features.tsv"
     conda:
-        "../envs/video.yaml"
+        "../envs/torch.yaml"
     threads: 4
     resources:
         mem_mb=8000,

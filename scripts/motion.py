@@ -1,4 +1,4 @@
-"""Masks of what moves, from the distance of flow to epipolar lines."""
+"""Masks of what moves, from the distance of flow to epipolar lines, and from what Mask R-CNN finds."""
 
 from _arguments import main
 
@@ -14,6 +14,6 @@ if __name__ == "__main__":
         __doc__,
         run,
         sections=("motion",),
-        reads="cameras.json, images/, flow/",
+        reads="cameras.json, images/, flow/; with instances frames/, pixel_map.npz",
         writes="motion_masks/",
     )

@@ -26,6 +26,7 @@ _PUBLISHED: dict[str, Any] = {
         "refine_radius": 0,
         "epipolar_threshold": 1.0,
         "dilation_radius": 2,
+        "instance_moving": 0.0,
     },
     "decompose": {"cleaning": "published", "keep_best": False, "scale_with_height": False},
     "crf": {"scale_with_height": False},
@@ -60,6 +61,7 @@ _PLANES: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
         "canonical": {"resize_height": 180},
+        "motion": {"instances": "off"},
         "field": {
             **_PLANES["field"],
             "plane_resolutions": [64, 128, 256],
