@@ -69,7 +69,9 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
     summary = summarise(coverage, motion, "Motion masks cover")
     turning = turning_share(cameras, motion)
     if turning > 0.5:
-        summary["words"] = f"{summary['words']} The camera turns without moving in {turning:.0%} of the pairs of frames."
+        summary["words"] = (
+            f"{summary['words']} The camera turns without moving in {turning:.0%} of the pairs of frames."
+        )
     if instances is not None:
         summary |= {"instances_kept": kept, "instances_still": still, "instances_added_fraction": float(np.mean(added))}
         words = f" {kept} instances found by their looks were added ({np.mean(added):.1%} of the pixels)"

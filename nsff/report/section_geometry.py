@@ -73,6 +73,11 @@ def _sfm_facts(scene: Scene) -> list[tuple[str, str]]:
     for key in ("points", "reprojection_error", "triangulation_angle"):
         if summary.get(key) is not None:
             pairs.append((key.replace("_", " "), value_text(key, summary[key])))
+    if summary.get("focal") and summary.get("focal_guess"):
+        ratio = summary["focal"] / summary["focal_guess"]
+        pairs.append(
+            ("focal length by the source's metadata", f"{summary['focal_guess']:.0f} px; found {ratio:.2f} of it")
+        )
     return pairs
 
 

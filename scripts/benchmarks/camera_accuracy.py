@@ -21,7 +21,10 @@ def main() -> None:
     rows = []
     for name in given.only:
         scene = prepared(name, given.scenes, given.work)
-        sfm, cameras = read_json(scene.path("summaries", "sfm.json")), read_json(scene.path("summaries", "cameras.json"))
+        sfm, cameras = (
+            read_json(scene.path("summaries", "sfm.json")),
+            read_json(scene.path("summaries", "cameras.json")),
+        )
         true = true_cameras(name, given.scenes, scene)
         row = [name, f"{sfm['registered']} of {sfm['n_frames']}"]
         if true is None:

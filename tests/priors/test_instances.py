@@ -183,4 +183,6 @@ def test_the_networks_names_are_those_of_torchvisions_file():
     theirs = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None).state_dict()
     shapes = {key: value.shape for key, value in theirs.items() if "num_batches_tracked" not in key}
     assert {key: value.shape for key, value in build().state_dict().items()} == shapes
-    assert "roi_heads.mask_predictor.mask_fcn_logits.weight" in shapes and "backbone.fpn.inner_blocks.0.0.weight" in shapes
+    assert (
+        "roi_heads.mask_predictor.mask_fcn_logits.weight" in shapes and "backbone.fpn.inner_blocks.0.0.weight" in shapes
+    )
