@@ -73,7 +73,7 @@ class MotionConfig(StageConfig):
     instance_moving: float = Field(0.05, ge=0, le=1)
     """An instance of which a smaller share moves by its flow is left out, such as a parked truck (NSFF: 0)."""
     coverage_warning: tuple[float, float] = (0.001, 0.6)
-    """Mean coverage below this range is reported as doubtful, above it as poor; a coarse mask above it is left empty."""
+    """Mean coverage below is reported as doubtful, above as poor; a coarse mask above is left empty."""
 
 
 class SfmConfig(StageConfig):

@@ -59,7 +59,7 @@ class Instances:
         picture = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         found = chosen(self.detect(picture), self.motion.instance_labels, self.motion.instance_score)
         # Pixel centres at +0.5: position x of the frame is x * scale of the picture, and index x * scale - 0.5.
-        where = (self._map * np.float32([size[0] / width, size[1] / height]) - 0.5).astype(np.float32)
+        where = self._map * np.array([size[0] / width, size[1] / height], np.float32) - np.float32(0.5)
         masks = (cv2.remap(mask.astype(np.uint8), where, None, cv2.INTER_NEAREST) > 0 for mask in found)  # type: ignore[call-overload]
         return [morphology(mask, cv2.MORPH_DILATE, self.motion.instance_growth) for mask in masks if mask.any()]
 

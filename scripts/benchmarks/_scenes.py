@@ -18,10 +18,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from nsff.cameras import Cameras
-from nsff.config import CanonicalConfig, FlowConfig, InputConfig, MotionConfig, SfmConfig
-from nsff.io import read_json, read_mask, read_npz, write_json
-from nsff.scene import Scene
+from nsff.cameras import Cameras  # noqa: E402
+from nsff.config import CanonicalConfig, FlowConfig, InputConfig, MotionConfig, SfmConfig  # noqa: E402
+from nsff.io import read_json, read_mask, read_npz, write_json  # noqa: E402
+from nsff.scene import Scene  # noqa: E402
 
 NAMES = ("demo", "toss", "davis-train")
 

@@ -80,7 +80,7 @@ def main() -> None:
         )  # fmt: skip
         for title, measure in measures:
             values = measure(scene)
-            best = max(THRESHOLDS, key=lambda t: scores(values > t, truth)[0])  # noqa: B023
+            best = max(THRESHOLDS, key=lambda t: scores(values > t, truth)[0])
             add(name, f"{title} > 1 px", values > 1, truth)
             add(name, f"{title} > {best:g} px (best for the scene)", values > best, truth)
         rows[-1][0] = name
