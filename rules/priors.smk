@@ -5,6 +5,8 @@ rule motion:
     input:
         manifest="results/{scene}/manifest.json",
         cameras="results/{scene}/cameras.json",
+        frames="results/{scene}/frames",
+        pixel_map="results/{scene}/pixel_map.npz",
         images="results/{scene}/images",
         flow="results/{scene}/flow",
         weights=weights("motion"),
@@ -16,10 +18,11 @@ rule motion:
     benchmark:
         "results/{scene}/benchmarks/motion.tsv"
     conda:
-        "../envs/video.yaml"
+        "../envs/torch.yaml"
     threads: 2
     resources:
         mem_mb=4000,
+        gpu=gpus_for("motion"),
         runtime=60,
     params:
         script=script("motion"),
@@ -55,6 +58,7 @@ rule depth:
     threads: 4
     resources:
         mem_mb=6000,
+        gpu=gpus_for("depth"),
         runtime=120,
     params:
         script=script("depth"),

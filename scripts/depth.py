@@ -1,12 +1,13 @@
 """Relative inverse depth of every frame."""
 
-from _arguments import main
+from _arguments import gpu_for, main
 
 
 def run(scene, config, arguments):
     from nsff.priors.depth import run_depth
 
-    run_depth(scene, config.depth)
+    with gpu_for("depth", config):
+        run_depth(scene, config.depth)
 
 
 if __name__ == "__main__":

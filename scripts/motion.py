@@ -1,12 +1,13 @@
-"""Masks of what moves, from the distance of flow to epipolar lines."""
+"""Masks of what moves, from the distance of flow to epipolar lines, and from what Mask R-CNN finds."""
 
-from _arguments import main
+from _arguments import gpu_for, main
 
 
 def run(scene, config, arguments):
     from nsff.priors.motion import run_motion
 
-    run_motion(scene, config.motion)
+    with gpu_for("motion", config):
+        run_motion(scene, config.motion)
 
 
 if __name__ == "__main__":
@@ -14,6 +15,6 @@ if __name__ == "__main__":
         __doc__,
         run,
         sections=("motion",),
-        reads="cameras.json, images/, flow/",
+        reads="cameras.json, images/, flow/; with instances frames/, pixel_map.npz",
         writes="motion_masks/",
     )

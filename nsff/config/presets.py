@@ -26,6 +26,7 @@ _PUBLISHED: dict[str, Any] = {
         "refine_radius": 0,
         "epipolar_threshold": 1.0,
         "dilation_radius": 2,
+        "instance_moving": 0.0,
     },
     "depth": {"long_side": 640, "input_rule": "nsff", "upsampling": "nearest", "align": False},
     "decompose": {"cleaning": "published", "keep_best": False, "scale_with_height": False},
@@ -65,6 +66,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "canonical": {"resize_height": 180},
         # Whatever weights a machine has, the demo's numbers are the same.
         "flow": {"backend": "given_or_dis"},
+        "motion": {"instances": "off"},
         "field": {
             **_PLANES["field"],
             "plane_resolutions": [64, 128, 256],

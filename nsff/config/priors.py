@@ -47,7 +47,7 @@ class MotionConfig(StageConfig):
     """Masks of what moves: the distance of flow end points to where a static world allows them.
 
     NSFF's own masks are intervals [1], combine max, depth_cue false, refine_radius 0, epipolar_threshold 1,
-    dilation_radius 2.
+    instance_moving 0, dilation_radius 2.
     """
 
     coarse_threshold: float = Field(1.0, gt=0)
@@ -72,8 +72,25 @@ class MotionConfig(StageConfig):
     """Radius of the disk of the morphological opening, pixels (NSFF: 1)."""
     dilation_radius: int = Field(0, ge=0)
     """Radius of the final dilation, pixels (NSFF: 2)."""
+    instances: Literal["auto", "off", "on"] = "auto"
+    """Add people, animals and the like that Mask R-CNN finds (NSFF). auto: where its weights are found; on: a missing
+    file is an error."""
+    instance_weights: str | None = None
+    """File of Mask R-CNN's weights (torchvision's maskrcnn_resnet50_fpn); null: looked for on this machine by
+    torchvision's name."""
+    instance_labels: list[int] = [1, 2, 4, 8, 17, 18, 28, 36, 41]
+    """COCO categories that are added (NSFF: person, bicycle, motorcycle, truck, cat, dog, umbrella, snowboard,
+    skateboard)."""
+    instance_score: float = Field(0.5, ge=0, le=1)
+    """Detections with a higher score count (NSFF: 0.5)."""
+    instance_long_side: int = Field(960, ge=64)
+    """Longer side of the frames that instances are looked for in, pixels (NSFF: 960)."""
+    instance_growth: int = Field(1, ge=0)
+    """Radius by which instances grow before they are added, pixels (NSFF: 1)."""
+    instance_moving: float = Field(0.05, ge=0, le=1)
+    """An instance of which a smaller share moves by its flow is left out, such as a parked truck (NSFF: 0)."""
     coverage_warning: tuple[float, float] = (0.001, 0.6)
-    """Mean coverage outside this range is reported as doubtful; a coarse mask above it is left empty."""
+    """Mean coverage below is reported as doubtful, above as poor; a coarse mask above is left empty."""
 
 
 class SfmConfig(StageConfig):

@@ -54,6 +54,8 @@ class Source:
         """Frames per second on average; None where the source does not say."""
         self.rotation = 0
         """Degrees counterclockwise that frames were turned to stand upright."""
+        self.focal_guess: float | None = None
+        """Focal length over the diagonal of the frames by the camera's own word (nsff.datasets.focal), or None."""
         self.alpha = False
         """Whether transparent pixels were met (they are laid over white)."""
         self.notes: list[str] = []

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from nsff.datasets.base import FOLDER_FRAME_RATE, Frame, Source, check_range, over_white
+from nsff.datasets.focal import focal_of_picture
 from nsff.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
@@ -54,6 +55,7 @@ class FrameFolder(Source):
             others = sorted(file.name for file in self.folder.iterdir())[:3]
             problem = "has no images" + (f"; it holds {', '.join(others)}" if others else "")
             raise InputError(self.folder, problem, f"give a folder of images ({', '.join(SUFFIXES)}), or a video file")
+        self.focal_guess = focal_of_picture(self.files[0])
         stems: dict[str, Path] = {}
         for file in self.files:
             if file.stem in stems:

@@ -47,6 +47,7 @@ def run_ingest(scene: Scene, config: InputConfig) -> None:
         "source": {"path": config.path, "kind": source.kind, "width": source_size[1], "height": source_size[0]},
         "frames": frames,
         "frame_rate": source.frame_rate or FOLDER_FRAME_RATE, "frame_rate_known": source.frame_rate is not None,
+        "focal_guess": None if source.focal_guess is None else source.focal_guess * float(np.hypot(height, width)),
         "given": given, "rotation": source.rotation, "alpha": source.alpha, "notes": source.notes,
     }  # fmt: skip
     write_json(scene.manifest_path, manifest)

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from nsff.datasets.base import Frame, Source, check_range, over_white
+from nsff.datasets.focal import focal_of_video
 from nsff.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class VideoSource(Source):
             self.count = stream.frames or None
             rate = stream.average_rate or stream.guessed_rate
             self.frame_rate = float(rate) if rate else None
+            self.focal_guess = focal_of_video(stream.metadata, container.metadata)
 
     def _open(self) -> av.container.InputContainer:
         import av

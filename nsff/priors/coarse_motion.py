@@ -24,6 +24,8 @@ from nsff.priors.motion_saliency import REFERENCE_ROWS
 from nsff.scene import Scene
 
 GRID_POINTS = 4000
+LEAST_POINTS = 50
+"""Fewer consistent pixels say nothing about a pair."""
 HOMOGRAPHY_SHARE = 0.9
 """A homography that fits this share of the flow is preferred: the fundamental matrix is then poorly determined."""
 FIT_SHARE = 0.35
@@ -93,25 +95,47 @@ def fitted_distance(
     """
     height, width = mask.shape
     x = pixel_centres(height, width)
-    step = max(1, int(np.sqrt(height * width / GRID_POINTS)))
-    chosen = np.zeros_like(mask)
-    chosen[step // 2 :: step, step // 2 :: step] = True
-    chosen &= mask
     nothing = np.zeros((height, width)), "none"
-    if chosen.sum() < 50:
+    first, second = _grid(flow, mask)
+    if len(first) < LEAST_POINTS:
         return nothing
-    first, second = x[chosen], (x + flow)[chosen]
-    # USAC normalises by itself; a tight threshold keeps slow movers from being taken as inliers.
-    parameters = _usac(threshold / 2, seed)
-    H = _model(cv2.findHomography, first, second, parameters)
+    H = dominant_homography(flow, mask, threshold, seed)
     if H is not None:
         share = float((homography_distance(H, first, second) < threshold).mean())
         if share >= HOMOGRAPHY_SHARE:
             return homography_distance(H, x, x + flow), "homography"
+    # USAC normalises by itself; a tight threshold keeps slow movers from being taken as inliers.
+    parameters = _usac(threshold / 2, seed)
     F = _model(cv2.findFundamentalMat, first, second, parameters)
     if F is None or float((line_distance(F, first, second) < threshold).mean()) < FIT_SHARE:
         return nothing
     return line_distance(F, x, x + flow), "fundamental"
+
+
+def dominant_homography(
+    flow: Float32[np.ndarray, "H W 2"], mask: Bool[np.ndarray, "H W"], threshold: float, seed: int
+) -> Float64[np.ndarray, "3 3"] | None:
+    """The homography that takes most pixels along their flow to within ``threshold`` / 2 pixels (MAGSAC, seeded).
+
+    None where too little flow is consistent, or none is found.
+    """
+    first, second = _grid(flow, mask)
+    if len(first) < LEAST_POINTS:
+        return None
+    return _model(cv2.findHomography, first, second, _usac(threshold / 2, seed))
+
+
+def _grid(
+    flow: Float32[np.ndarray, "H W 2"], mask: Bool[np.ndarray, "H W"]
+) -> tuple[Float64[np.ndarray, "P 2"], Float64[np.ndarray, "P 2"]]:
+    """Some GRID_POINTS pixels with consistent flow, and where it takes them."""
+    height, width = mask.shape
+    step = max(1, int(np.sqrt(height * width / GRID_POINTS)))
+    chosen = np.zeros_like(mask)
+    chosen[step // 2 :: step, step // 2 :: step] = True
+    chosen &= mask
+    x = pixel_centres(height, width)
+    return x[chosen], (x + flow)[chosen]
 
 
 def _model(

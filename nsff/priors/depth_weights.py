@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from nsff.config import DepthConfig
-from nsff.priors.local_weights import find
+from nsff.priors.learned import model_path
+from nsff.weights import WEIGHTS, find
 
-MIDAS_FILE = "midas_v21-f6b98070.pt"
+MIDAS_FILE = WEIGHTS["midas-v21"].location
 """MiDaS v2.1 as its authors released it (github.com/isl-org/MiDaS, release v2_1)."""
 
 
@@ -22,10 +23,7 @@ def find_depth_weights(config: DepthConfig, backend: str) -> Path | None:
             return find(MIDAS_FILE)
         path = Path(config.weights).expanduser()
         return path if path.is_file() else None
-    if backend == "transformers" and config.model is not None:
-        path = Path(config.model).expanduser()
-        return path if path.is_dir() else find(config.model)
-    return None
+    return model_path(config) if backend == "transformers" else None
 
 
 def learned_backend(config: DepthConfig) -> str | None:

@@ -83,7 +83,8 @@ def open_network(config: FeaturesConfig) -> DinoNetwork:
     variant, path = VARIANTS[config.dino_model], required_file(config, "dino")
     model = build(variant)
     load_weights(model, path)
-    return DinoNetwork(model, config.dino_stride or variant.patch // 2, variant.heads, config.imagenet_normalisation)
+    stride = config.dino_stride or variant.patch // 2
+    return DinoNetwork(model, stride, variant.heads, config.imagenet_normalisation, variant.exact_positions)
 
 
 def pyramid_levels(size: tuple[int, int], config: FeaturesConfig) -> list[Level]:

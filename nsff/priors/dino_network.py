@@ -30,7 +30,8 @@ class DinoNetwork(nn.Module):
     """A vision transformer up to the keys of its last block.
 
     ``model`` is timm's; ``stride`` in pixels; ``heads`` those of the saliency. Pictures have their colours normalised
-    as in training, unless ``normalise`` is False (as SAFF has them: raw values in [0,1]).
+    as in training, unless ``normalise`` is False (as SAFF has them: raw values in [0,1]). ``exact_positions``: see
+    Variant.
     """
 
     model: Any  # timm's classes share what is used here, but no type
@@ -38,10 +39,16 @@ class DinoNetwork(nn.Module):
     deviation: Tensor
 
     def __init__(
-        self, model: nn.Module, stride: int, heads: tuple[int, ...] | None = None, normalise: bool = True
+        self,
+        model: nn.Module,
+        stride: int,
+        heads: tuple[int, ...] | None = None,
+        normalise: bool = True,
+        exact_positions: bool = False,
     ) -> None:
         super().__init__()
         self.model, self.stride, self.heads, self.normalise = model, stride, heads, normalise
+        self.exact_positions = exact_positions
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(IMAGENET_DEVIATION).view(3, 1, 1), persistent=False)
 
@@ -91,21 +98,27 @@ class DinoNetwork(nn.Module):
         if table is None:
             return torch.cat([*joined, x], 1), model.rope.get_embed(shape=list(grid))
         if model.no_embed_class:
-            return torch.cat([*joined, x + resample_positions(table, grid)], 1), None
+            return torch.cat([*joined, x + resample_positions(table, grid, self.exact_positions)], 1), None
         own = int(model.num_prefix_tokens)
-        table = torch.cat([table[:, :own], resample_positions(table[:, own:], grid)], 1)
+        table = torch.cat([table[:, :own], resample_positions(table[:, own:], grid, self.exact_positions)], 1)
         return torch.cat([*joined, x], 1) + table, None
 
 
-def resample_positions(table: Float[Tensor, "1 n D"], grid: tuple[int, int]) -> Float[Tensor, "1 m D"]:
+def resample_positions(
+    table: Float[Tensor, "1 n D"], grid: tuple[int, int], exact: bool = False
+) -> Float[Tensor, "1 m D"]:
     """Position embedding of a square grid at another one: bicubic, with the scale factors (n' + 0.1)/n of DINO's code.
 
     The 0.1 guards the output size against rounding, and shifts the sampling a little: it is part of the features.
+    ``exact``: to the size itself and antialiased, as DINOv2's networks with registers are published.
     """
     side = round(table.shape[1] ** 0.5)
     if grid == (side, side):
         return table
     square = table.reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    if exact:
+        resized = functional.interpolate(square, size=grid, mode="bicubic", align_corners=False, antialias=True)
+        return resized.flatten(2).transpose(1, 2)
     factors = [(n + 0.1) / side for n in grid]
     resized = functional.interpolate(square, scale_factor=factors, mode="bicubic", align_corners=False)
     assert tuple(resized.shape[2:]) == tuple(grid)
@@ -149,6 +162,10 @@ def load_weights(model: nn.Module, path: Path) -> None:
     kind = eva if isinstance(model, eva.Eva) else vision_transformer
     try:
         state = kind.checkpoint_filter_fn(state, model)
+        if not any(key.endswith("q_bias") for key in state):
+            # timm's files of DINOv3 leave out biases that are zero.
+            biases = [k for k in model.state_dict() if k.endswith(("q_bias", "v_bias"))]
+            state |= {key: torch.zeros_like(model.state_dict()[key]) for key in biases}
         missing, unexpected = model.load_state_dict(state, strict=False)
     except (RuntimeError, KeyError, ValueError) as error:
         raise StageError(path, f"holds another network ({str(error).splitlines()[0]})", "check the variant") from None

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nsff.config import FeaturesConfig, FlowConfig, SceneConfig
+from nsff.config import DepthConfig, FeaturesConfig, FlowConfig, MotionConfig, SceneConfig
 from nsff.errors import WeightsError
-from nsff.weights import WEIGHTS, locate
+from nsff.weights import WEIGHTS, find, locate
 from nsff.weights.check import check_sizes
 from nsff.weights.search import remedy
 
@@ -92,6 +92,46 @@ def features_need(features: FeaturesConfig) -> Need | None:
     )
 
 
+def motion_need(motion: MotionConfig) -> Need | None:
+    """Mask R-CNN's, where instances may be used."""
+    if motion.instances == "off":
+        return None
+    return Need(
+        ("maskrcnn",),
+        motion.instance_weights,
+        "motion.instance_weights",
+        "motion.instances",
+        motion.instances == "on",
+        "motion.instances: off",
+    )
+
+
+def depth_need(depth: DepthConfig) -> Need | None:
+    """MiDaS's, or the folder of a model of transformers, where they may be used.
+
+    A repository in transformers' own cache has no file here: the stage asks that cache for the pinned commit.
+    """
+    if depth.backend in ("given", "classical") or (depth.backend == "auto" and "learned" not in depth.auto_order):
+        return None
+    if depth.backend == "transformers" or (depth.backend == "auto" and depth.model is not None):
+        folder = model_path(depth)
+        if folder is None:
+            return None
+        return Need((), str(folder), "depth.model", "depth.backend", True, "depth.backend: classical")
+    required = depth.backend == "midas21"
+    return Need(
+        ("midas-v21",), depth.weights, "depth.weights", "depth.backend", required, "depth.backend: classical"
+    )  # fmt: skip
+
+
+def model_path(depth: DepthConfig) -> Path | None:
+    """The folder of ``depth.model``: a path, or a folder among the weights; None for a repository's name."""
+    if depth.model is None:
+        return None
+    path = Path(depth.model).expanduser()
+    return path if path.is_dir() else find(depth.model)
+
+
 def _has_features(scene: SceneConfig) -> bool:
     """Whether the stage runs at all: a released checkpoint needs no features to train on."""
     return scene.field.features and (scene.checkpoint is None or scene.decompose.source == "images")
@@ -99,6 +139,8 @@ def _has_features(scene: SceneConfig) -> bool:
 
 NEEDS: dict[str, Callable[[SceneConfig], Need | None]] = {
     "flow": lambda scene: flow_need(scene.flow),
+    "motion": lambda scene: motion_need(scene.motion),
+    "depth": lambda scene: depth_need(scene.depth),
     "features": lambda scene: features_need(scene.features) if _has_features(scene) else None,
 }
 """By the name of the rule."""

@@ -3,6 +3,8 @@
 `run_motion` knows the cameras (NSFF preprocessing, section 1.6, with switches for what goes beyond it);
 `run_coarse_masks` comes before them and fits two-view geometry to each pair (see coarse_motion).
 
+Things that usually move are added by their looks where Mask R-CNN's weights are at hand (see instances).
+
 The distance e of a frame's pixels, in pixels, is taken over several frames before and after: the median over the
 intervals of one side, then the geometric mean (or maximum) of both sides. It becomes evidence e^2 / (e^2 + threshold^2)
 in [0, 1), is fitted to image edges by a colour-guided filter, and cut at 1/2.
@@ -31,6 +33,7 @@ from nsff.priors.epipolar import (
     pixel_centres,
     segment_distance,
 )
+from nsff.priors.instances import Instances, open_instances
 from nsff.priors.masks import Distances, morphology, nan_median, summarise
 from nsff.priors.motion_saliency import REFERENCE_ROWS, guided_filter
 from nsff.scene import Scene
@@ -38,18 +41,50 @@ from nsff.scene import Scene
 __all__ = ["run_coarse_masks", "run_motion"]
 
 
-def run_motion(scene: Scene, motion: MotionConfig) -> None:
-    """Writes motion_masks/ (canonical size) as a whole and summaries/motion.json. Reads cameras, images/ and flow/."""
+def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None = None) -> None:
+    """Writes motion_masks/ (canonical size) as a whole and summaries/motion.json. Reads cameras, images/ and flow/;
+    where instances are added, also frames/ and pixel_map.npz.
+
+    ``instances`` takes the place of what the settings ask for (for tests). Raises StageError where motion.instances is
+    on and weights are missing.
+    """
     cameras = scene.cameras
     link = FlowCache(scene.flow)
-    coverage = []
+    network = ""
+    if instances is None:
+        instances, network = open_instances(scene, motion)
+    coverage, added, kept, still = [], [], 0, 0
     with atomic_directory(scene.motion_dir) as folder:
         for i in tqdm(range(scene.n_frames), desc="motion masks", unit="frame"):
-            sides = frame_distances(cameras, link, i, motion)
-            mask = motion_mask(combine_sides(sides, motion.combine), scene.image(i), motion)
+            distance = combine_sides(frame_distances(cameras, link, i, motion), motion.combine)
+            found = instances(i) if instances is not None else []
+            moves = moving_pixels(distance, scene.image(i), motion)
+            moving = [mask for mask in found if moves[mask].mean() >= motion.instance_moving]
+            kept, still = kept + len(moving), still + len(found) - len(moving)
+            both = np.logical_or.reduce([moves, *moving])
+            added.append(float((both & ~moves).mean()))
+            mask = morphology(both, cv2.MORPH_DILATE, motion.dilation_radius)
             write_image(folder / f"{i:05d}.png", mask.astype(np.uint8) * 255)
             coverage.append(float(mask.mean()))
-    scene.write_summary("motion", summarise(coverage, motion, "Motion masks cover"))
+    summary = summarise(coverage, motion, "Motion masks cover")
+    turning = turning_share(cameras, motion)
+    if turning > 0.5:
+        summary["words"] = (
+            f"{summary['words']} The camera turns without moving in {turning:.0%} of the pairs of frames."
+        )
+    if instances is not None:
+        summary |= {"instances_kept": kept, "instances_still": still, "instances_added_fraction": float(np.mean(added))}
+        words = f" {kept} instances found by their looks were added ({np.mean(added):.1%} of the pixels)"
+        words += f", {still} that stand still were not." if still else "."
+        summary["words"] = f"{summary['words']}{words}"
+    scene.write_summary("motion", {"instances": network or "given", "turning_pairs_fraction": turning, **summary})
+
+
+def turning_share(cameras: Cameras, motion: MotionConfig) -> float:
+    """Fraction of the pairs of neighbouring frames without parallax: only the rotation explains their flow."""
+    pairs = range(len(cameras) - 1)
+    nearest = cameras.near_far[:, 0] * motion.near_margin
+    return float(np.mean([not has_parallax(cameras, i, i + 1, float(nearest[i])) for i in pairs])) if pairs else 0.0
 
 
 def frame_distances(
@@ -98,10 +133,10 @@ def combine_sides(sides: Sequence[Distances], how: str) -> Distances:
     return np.where(np.isnan(past), future, np.where(np.isnan(future), past, both)).astype(np.float32)
 
 
-def motion_mask(
+def moving_pixels(
     distance: Distances, image: UInt8[np.ndarray, "H W 3"], motion: MotionConfig
 ) -> Bool[np.ndarray, "H W"]:
-    """The mask of one frame: evidence, fitted to image edges, opened, closed, dilated."""
+    """What moves in one frame by its flow: evidence, fitted to image edges, opened, closed."""
     known = np.isfinite(distance)
     squared = np.where(known, distance, 0.0) ** 2
     evidence = squared / (squared + motion.epipolar_threshold**2)
@@ -118,4 +153,4 @@ def motion_mask(
     mask = morphology(evidence > 0.5, cv2.MORPH_OPEN, motion.opening_radius)
     if motion.refine_radius:
         mask = morphology(mask, cv2.MORPH_CLOSE, max(1, round(3 * rows)))
-    return morphology(mask, cv2.MORPH_DILATE, motion.dilation_radius)
+    return mask

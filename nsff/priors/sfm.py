@@ -83,7 +83,8 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=WORK, dir=scene.root) as work, quiet():
         known = Known(sfm.focal is not None, sfm.distortion is not None)
-        ladder = Ladder(scene, sfm, Path(work), known)
+        guess = None if sfm.focal is not None else scene.manifest.get("focal_guess")
+        ladder = Ladder(scene, sfm, Path(work), known, guess)
         for name, relaxed, reconstructions in ladder.batches():
             tried.append(name)
             candidates = []
@@ -123,7 +124,8 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
         "source": "estimated", "n_frames": n, "attempt": tried[-1], "tried": tried, **figures(quality),
         "working_height": database.height,
         "reprojection_error_frame": quality.reprojection_error / database.scale,
-        "focal": float(camera.params[0]), "principal_point": [float(v) for v in camera.params[1:3]],
+        "focal": float(camera.params[0]), "focal_guess": guess,
+        "principal_point": [float(v) for v in camera.params[1:3]],
         "unregistered": [i for i in range(n) if f"{i:05d}.png" not in registered],
         "features_per_image": features, "displacement": displacement, "masked": ladder.masked,
         "seconds": round(time.monotonic() - start, 1), "verdict": judgement, "words": words,
@@ -131,10 +133,13 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
 
 
 class Ladder:
-    """The attempts of one scene, each made when it is asked for."""
+    """The attempts of one scene, each made when it is asked for.
 
-    def __init__(self, scene: Scene, sfm: SfmConfig, work: Path, known: Known) -> None:
-        self.scene, self.sfm, self.work, self.known = scene, sfm, work, known
+    ``guess`` (pixels of the ingested frames) is a focal length to begin with, where the source's metadata name one.
+    """
+
+    def __init__(self, scene: Scene, sfm: SfmConfig, work: Path, known: Known, guess: float | None = None) -> None:
+        self.scene, self.sfm, self.work, self.known, self.guess = scene, sfm, work, known, guess
         self.masked = sfm.use_masks and scene.coarse_masks_dir.is_dir()
         self.database = extract(scene, sfm, work / "first")
 
@@ -157,15 +162,20 @@ class Ladder:
             if attempt != "sequential":
                 yield f"{attempt} incremental", relaxed, self._incremental(relaxed)
 
+    def focals(self) -> list[float]:
+        """Focal lengths that mapping starts from, working pixels, the best guess first; the known one alone."""
+        if self.sfm.focal is not None:
+            return [self.sfm.focal * self.database.scale]
+        longer = max(self.database.width, self.database.height)
+        guessed = [self.guess * self.database.scale] if self.guess else []
+        return [*guessed, *(ratio * longer for ratio in START_FOCALS)]
+
     def _start(self) -> FeatureDatabase:
-        if self.sfm.focal is None:
-            self.database.set_focal(START_FOCALS[0] * max(self.database.width, self.database.height))
+        self.database.set_focal(self.focals()[0])
         return self.database
 
     def _incremental(self, relaxed: bool) -> list[Any]:
-        longer = max(self.database.width, self.database.height)
-        focals = [self.sfm.focal * self.database.scale] if self.sfm.focal else [f * longer for f in START_FOCALS]
-        return [model for focal in focals for model in map_incrementally(self.database, focal, relaxed)]
+        return [model for focal in self.focals() for model in map_incrementally(self.database, focal, relaxed)]
 
 
 def to_frame_size(reconstruction: Any, height: int, width: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 
 from nsff.cameras.points import SparsePoints
@@ -26,6 +27,7 @@ def cameras_section(material: Material) -> Section:
     else:
         parts.add("Camera path", lambda: _plots(scene))
         parts.add("Facts about the cameras", lambda: facts("Cameras", _camera_facts(scene)))
+        parts.add("Points in the frames", lambda: _points_in_frames(material))
     intro = (
         "The path of the camera with what it looks at in some frames, and the points that structure from motion found, "
         "in their colours. A smooth path with points in the shape of the scene is what to look for."
@@ -54,6 +56,32 @@ def _plots(scene: Scene) -> list[Part]:
     return parts
 
 
+def _points_in_frames(material: Material) -> list[Part]:
+    """Frames with the points that structure from motion saw in each, near ones red, far ones blue."""
+    scene = material.scene
+    if not scene.points_path.exists():
+        return []
+    points = SparsePoints.load(scene.points_path)
+    if not len(points):
+        return []
+    low, high = 1 / scene.cameras.near_far[:, 1].max(), 1 / scene.cameras.near_far[:, 0].min()
+    pictures = []
+    for i in material.frames:
+        image = scene.image(i)
+        seen = points.xyz[points.track_point[points.track_frame == i]]
+        uv, depth = scene.cameras[[i]].project(seen)
+        at, colours = uv[0], colour_map(1 / np.maximum(depth[0], 1e-9)[None], low, high)[0]
+        radius = max(1, round(scene.size[0] / 150))
+        for (u, v), z, colour in zip(at, depth[0], colours, strict=True):
+            if z > 0 and abs(u) < 1e5 and abs(v) < 1e5:
+                # Pixel centres at +0.5; OpenCV draws at whole numbers.
+                cv2.circle(image, (round(u - 0.5), round(v - 0.5)), radius, colour.tolist(), -1, cv2.LINE_AA)
+        alt = f"frame with {len(seen)} points, red near, blue far, frame {i}"
+        pictures.append(material.embed(image, alt, f"frame {i}: {len(seen)} points"))
+    note = "Near points are red, far ones blue. They should lie on all that stands still, on nothing that moves."
+    return [Strip("Points in the frames", pictures, note)]
+
+
 def _camera_facts(scene: Scene) -> list[tuple[str, str]]:
     cameras = scene.cameras
     fov = np.degrees(2 * np.arctan(cameras.width / (2 * cameras.intrinsics[:, 0, 0].mean())))
@@ -78,6 +106,11 @@ def _sfm_facts(scene: Scene) -> list[tuple[str, str]]:
     for key in ("points", "reprojection_error", "triangulation_angle"):
         if summary.get(key) is not None:
             pairs.append((key.replace("_", " "), value_text(key, summary[key])))
+    if summary.get("focal") and summary.get("focal_guess"):
+        ratio = summary["focal"] / summary["focal_guess"]
+        pairs.append(
+            ("focal length by the source's metadata", f"{summary['focal_guess']:.0f} px; found {ratio:.2f} of it")
+        )
     return pairs
 
 

@@ -94,6 +94,11 @@ def test_starts_hold_for_any_length(length, window):
         assert covering[-1] + window == length
 
 
+@pytest.mark.parametrize("size", [(288, 546), (288, 512), (400, 306)])
+def test_offline_windows_count_16_4_and_1(size):
+    assert [len(level.windows) for level in offline_levels(*size)] == [1, 4, 16]
+
+
 def test_networks_have_the_published_shape():
     small = build(VARIANTS["dino_vits8"])
     assert len(small.blocks) == 12
@@ -111,7 +116,7 @@ SMALL = {
     "dino": {"name": "vit_small_patch8_224", "depth": 3, "img_size": 56},
     "dino base": {"name": "vit_base_patch8_224", "depth": 2, "img_size": 56},
     "dinov2 registers": {"name": "vit_small_patch14_reg4_dinov2", "depth": 3, "img_size": 70},
-    "dinov3": {"name": "vit_small_patch16_dinov3", "depth": 3},
+    "dinov3": {"name": "vit_small_patch16_dinov3_qkvb", "depth": 3},
 }
 
 
@@ -126,18 +131,19 @@ def random_model(kind: str, **more) -> torch.nn.Module:
     return model
 
 
+@pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("kind", SMALL)
-def test_keys_and_attention_agree_with_hooks_in_timms_forward(kind):
+def test_keys_and_attention_agree_with_hooks_in_timms_forward(kind, exact):
     """timm's forward in float64, its patches made to overlap, its position table replaced; keys and attention hooked
     out of the last block."""
     generator = torch.Generator().manual_seed(2)
     picture = torch.rand((2, 3, 61, 83), generator=generator)
     heads = (0, 2, 4, 5)
-    network = DinoNetwork(random_model(kind), random_model(kind).patch_embed.patch_size[0] // 2, heads)
+    patch = random_model(kind).patch_embed.patch_size[0]
+    network = DinoNetwork(random_model(kind), patch // 2, heads, exact_positions=exact)
     keys, attention = network(picture)
 
     model = random_model(kind, dynamic_img_size=True, dynamic_img_pad=False).double()
-    patch = model.patch_embed.patch_size[0]
     stride, grid = patch // 2, tuple(1 + (n - patch) // (patch // 2) for n in (61, 83))
     model.patch_embed.proj.stride = (stride, stride)
     model.patch_embed.dynamic_img_pad = True
@@ -147,15 +153,18 @@ def test_keys_and_attention_agree_with_hooks_in_timms_forward(kind):
         table = model.pos_embed.data
         side = int((table.shape[1] - prefix) ** 0.5)
         square = table[:, prefix:].unflatten(1, (side, side)).permute(0, 3, 1, 2)
-        scale = tuple((n + 0.1) / side for n in grid)
-        square = functional.interpolate(square, scale_factor=scale, mode="bicubic")
+        if exact:
+            square = functional.interpolate(square, size=grid, mode="bicubic", antialias=True)
+        else:
+            scale = tuple((n + 0.1) / side for n in grid)
+            square = functional.interpolate(square, scale_factor=scale, mode="bicubic")
         rows = square.permute(0, 2, 3, 1).flatten(1, 2)
         model.pos_embed.data = torch.cat([table[:, :prefix], rows], 1)
         model.patch_embed.grid_size = grid
     last = model.blocks[-1].attn
     last.fused_attn = False
     seen = {}
-    last.qkv.register_forward_hook(lambda module, args, out: seen.update(qkv=out))
+    last.k_norm.register_forward_hook(lambda module, args, out: seen.update(keys=out))
     last.attn_drop.register_forward_hook(lambda module, args, out: seen.update(attention=out))
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     with torch.no_grad():
@@ -163,9 +172,8 @@ def test_keys_and_attention_agree_with_hooks_in_timms_forward(kind):
     count = model.num_prefix_tokens
     expected = seen["attention"][:, list(heads), 0, count:].mean(1).unflatten(1, grid)
     assert (attention - expected).abs().max() < 1e-5 * expected.abs().max()
-    dimension = last.head_dim
-    expected_keys = seen["qkv"].unflatten(2, (3, last.num_heads, dimension))[:, count:, 1]
-    expected_keys = expected_keys.transpose(2, 3).flatten(2).unflatten(1, grid)  # head fastest
+    # (B,heads,T,d), before positions turn them; the head runs fastest in ours.
+    expected_keys = seen["keys"][:, :, count:].permute(0, 2, 3, 1).flatten(2).unflatten(1, grid)
     assert keys.shape == expected_keys.shape
     assert (keys - expected_keys).abs().max() < 1e-5 * expected_keys.abs().max()
 
@@ -369,34 +377,6 @@ def test_authors_and_timms_files_load(tmp_path, form):
     load_weights(target, path)
     for name, value in source.state_dict().items():
         assert torch.equal(target.state_dict()[name], value)
-
-
-def test_dinov2_and_dinov3_files_have_names_of_their_own(tmp_path):
-    # DINOv2 stores mask_token and register_tokens; DINOv3 storage_tokens, ls1.gamma and a bias of q, k and v.
-    source, target = random_model("dinov2 registers"), random_model("dinov2 registers")
-    state = {k.replace("reg_token", "register_tokens"): v for k, v in source.state_dict().items()}
-    # DINOv2 keeps the class token's position in the table, which timm adds to the token itself.
-    state["pos_embed"] = torch.cat([torch.zeros(1, 1, 384), state["pos_embed"]], 1)
-    torch.save(state | {"mask_token": torch.zeros(1, 384)}, tmp_path / "two.pth")
-    target.reg_token.data.zero_()
-    load_weights(target, tmp_path / "two.pth")
-    assert torch.equal(target.reg_token, source.reg_token)
-    assert torch.equal(target.pos_embed, source.pos_embed)
-
-    source, target = random_model("dinov3"), random_model("dinov3")
-    names = {"reg_token": "storage_tokens", "gamma_1": "ls1.gamma", "gamma_2": "ls2.gamma"}
-    state = {}
-    for key, value in source.state_dict().items():
-        for ours, theirs in names.items():
-            key = key.replace(ours, theirs)
-        state[key] = value
-    state |= {"mask_token": torch.zeros(1, 384), "rope_embed.periods": torch.ones(16)}
-    torch.save(state, tmp_path / "three.pth")
-    for parameter in target.parameters():
-        parameter.data.zero_()
-    load_weights(target, tmp_path / "three.pth")
-    for name, value in source.state_dict().items():
-        assert torch.equal(target.state_dict()[name], value), name
 
 
 def test_missing_wrong_and_dangerous_weights_are_named(tmp_path, monkeypatch):

@@ -136,3 +136,59 @@ def test_morphology_uses_the_digital_disk():
     assert morphology(mask, cv2.MORPH_DILATE, 2).sum() == 13  # x^2 + y^2 <= 4
     assert not morphology(mask, cv2.MORPH_OPEN, 1).any()
     assert np.array_equal(morphology(mask, cv2.MORPH_OPEN, 0), mask)
+
+
+# --- pairs without parallax ---------------------------------------------------------------------------------------
+
+
+def turning(layered, scale: float, seed: int = 0):
+    """A camera that turns, and the same with positions as structure from motion might find them: a little off."""
+    from dataclasses import replace
+
+    cameras = layered.make_cameras(6, (0.0, 0.0, 0.0), angle=0.02)
+    poses = cameras.world_to_camera.copy()
+    poses[:, :, 3] += scale * np.random.default_rng(seed).normal(size=(6, 3))
+    return cameras, replace(cameras, world_to_camera=poses)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-4, 2e-3])
+@pytest.mark.parametrize("config", [PUBLISHED, MotionConfig()], ids=["published", "default"])
+def test_a_camera_that_only_turns_shows_what_moves_and_nothing_else(tmp_path, layered, scale, config):
+    """Epipolar lines of a baseline that is noise point anywhere; what the rotation explains must not move."""
+    cameras, found = turning(layered, scale)
+    layers = world(layered, (0.03, 0.07))
+    scene = layered.make_scene(tmp_path / "scene", cameras, layers)
+    found.save(scene.cameras_path)
+    run_motion(scene, config)
+    assert jaccard(scene.motion_masks(), truth(layered, cameras, layers)) > (0.55 if config is PUBLISHED else 0.9)
+    summary = scene.summary("motion")
+    if scale < 1e-3:  # less than a quarter of a pixel of parallax
+        assert summary["turning_pairs_fraction"] == 1
+        assert "turns without moving in 100% of the pairs" in summary["words"]
+
+
+def test_a_moving_camera_is_not_said_to_turn(tmp_path, layered):
+    scene = layered.make_scene(tmp_path / "scene", layered.make_cameras(4, (0.05, 0, 0)), world(layered, (0.0, 0.07)))
+    run_motion(scene, MotionConfig())
+    assert scene.summary("motion")["turning_pairs_fraction"] == 0
+    assert "turns" not in scene.summary("motion")["words"]
+
+
+# --- coverage -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("coverage", "verdict", "said"),
+    [
+        ([0.1, 0.2, 0.15], "good", "15.0% of the pixels"),
+        ([0.0, 0.0005, 0.001], "doubtful", "Hardly anything moves"),
+        ([0.1, 0.2, 0.7], "doubtful", "Frame 2 is nearly covered"),
+        ([0.7, 0.8, 0.9], "poor", "Nearly everything moves"),
+    ],
+)
+def test_coverage_outside_its_bounds_warns(coverage, verdict, said):
+    from nsff.priors.masks import summarise
+
+    summary = summarise(coverage, MotionConfig(coverage_warning=(0.001, 0.6)), "Masks cover")
+    assert summary["verdict"] == verdict
+    assert said in summary["words"]

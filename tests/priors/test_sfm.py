@@ -202,3 +202,21 @@ def test_pairs():
 )
 def test_working_size(size: tuple, height: int | None, enlarge: float, expected: tuple):
     assert working_size(size, height, enlarge) == expected
+
+
+def test_the_sources_own_focal_length_is_tried_first(travelling: Any, tmp_path: Path):
+    from nsff.io import write_json
+    from nsff.priors.sfm import Ladder
+    from nsff.priors.sfm_mapping import START_FOCALS, Known
+
+    scene = travelling.save(tmp_path / "guess")
+    write_json(scene.manifest_path, {**scene.manifest, "focal_guess": 300.0})
+    ladder = Ladder(scene, SfmConfig(image_height=480), tmp_path / "work", Known(), 300.0)
+    assert ladder.focals() == [600.0, *(640 * ratio for ratio in START_FOCALS)]
+    assert Ladder(scene, SfmConfig(image_height=480), tmp_path / "none", Known()).focals() == ladder.focals()[1:]
+    given = SfmConfig(image_height=480, focal=288.0)
+    assert Ladder(scene, given, tmp_path / "known", Known(focal=True), 300.0).focals() == [576.0]
+    scene = Scene(scene.root)
+    run_sfm(scene, FAST)
+    summary = scene.summary("sfm")
+    assert summary["focal_guess"] == 300 and summary["focal"] == pytest.approx(288, rel=0.04)
