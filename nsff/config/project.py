@@ -248,6 +248,7 @@ def check_files(name: str, scene: SceneConfig, root: Path) -> None:
     named += [("input.depth.path", scene.input.depth.path if scene.input.depth else None)]
     named += [("checkpoint", scene.checkpoint), ("flow.weights", scene.flow.weights)]
     named += [("depth.weights", scene.depth.weights), ("features.weights", scene.features.weights)]
+    named += [("motion.instance_weights", scene.motion.instance_weights)]
     named += [(f"evaluation.{i}.truth", e.truth) for i, e in enumerate(scene.evaluation)]
     for key, value in named:
         if value is not None and not (root / value).exists():

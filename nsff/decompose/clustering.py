@@ -32,6 +32,8 @@ from nsff.errors import StageError
 from nsff.io import atomic_directory, write_image
 from nsff.scene import Scene
 
+DILUTED = 0.4
+"""Mean saliency of an object below which most of it is not salient."""
 Table = Float[np.ndarray, "V K"]
 
 
@@ -76,6 +78,8 @@ def run_cluster(scene: Scene, decompose: DecomposeConfig) -> None:
     masks = [objects_of(labels[v.index], clusters.salient) for v in training]
     summary = describe_masks(scene, masks, [v.camera for v in training]) | numbers
     summary |= {"labels_after_merging": len(np.unique(clusters.merge)), "salient_labels": len(clusters.salient)}
+    if decompose.source != "points" and clusters.salient:
+        summary["object_saliency"] = float(min(overall_saliency(saliency)[k] for k in clusters.salient))
     scene.write_summary("cluster", summary | verdict(summary))
 
 
@@ -185,5 +189,11 @@ def verdict(numbers: dict[str, object]) -> dict[str, str]:
         words += (
             f" No cluster had the {numbers['needed_votes']} votes needed; the most salient one was kept. Train longer, "
             "lower decompose.saliency_threshold, or see the motion masks."
+        )
+    elif isinstance(saliency := numbers.get("object_saliency"), float) and saliency < DILUTED:
+        level = "poor" if level == "poor" else "doubtful"
+        words += (
+            f" An object has a mean saliency of {saliency:.2f} only: most of it is not salient, and was probably merged "
+            "into it. Raise decompose.merge_similarity, or train longer."
         )
     return {"verdict": level, "words": words}

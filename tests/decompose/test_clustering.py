@@ -37,6 +37,20 @@ def test_planted_object_is_found_in_all_views(fake_scene, moving_square):
     assert summary["warped_overlap"] > 0.9
 
 
+def test_an_object_that_swallowed_what_is_not_salient_is_doubtful(fake_scene):
+    """The square fills a sixteenth of the picture with a saliency of 0.9; merged with all the rest, 0.06 are left."""
+    scene = fake_scene(salient=0.9)
+    run_cluster(scene, DecomposeConfig(restarts=3, merge_similarity=-1.0, saliency_threshold=0.03))
+    summary = scene.summary("cluster")
+    assert summary["passed_vote"]
+    assert summary["object_saliency"] < 0.2
+    assert summary["verdict"] == "doubtful"
+    assert "Raise decompose.merge_similarity" in summary["words"]
+    run_cluster(scene, DecomposeConfig(restarts=3))
+    assert scene.summary("cluster")["object_saliency"] > 0.8
+    assert scene.summary("cluster")["verdict"] == "good"
+
+
 def test_nothing_salient_keeps_the_best_or_nothing(fake_scene, moving_square):
     scene = fake_scene(salient=0.04)  # below the threshold of 0.07
     run_cluster(scene, DecomposeConfig(restarts=2))

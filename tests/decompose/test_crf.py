@@ -162,7 +162,7 @@ def test_stage(fake_scene, moving_square, backend: str):
 
 
 def test_frames_guide_their_own_views(fake_scene, moving_square):
-    """Where renderings show nothing, the input frame's edges still pull the mask to the object; elsewhere they do not."""
+    """Where renderings show nothing, the input frame's edges pull the mask to the object; elsewhere they do not."""
     scene = fake_scene(n=3, extra=1)
     wide = np.zeros(scene.size, np.uint8)
     wide[12:34, 6:30] = 1  # the square of rows 16 to 30 and its surroundings

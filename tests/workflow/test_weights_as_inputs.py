@@ -52,12 +52,14 @@ def test_weights_are_inputs_of_the_rules_that_load_them(project, clip, machine):
     for rule in ("flow", "features", "depth", "motion"):
         assert not plain[rule]["input"].get("weights")
         assert not plain[rule]["resources"].get("gpu")
-    raft, dino = put(machine, "raft-sintel", "dino-vits8")
+    raft, dino, midas, instances = put(machine, "raft-sintel", "dino-vits8", "midas-v21", "maskrcnn")
     learned = jobs(project, machine)
+    assert learned["depth"]["input"]["weights"] in (midas, [midas])
+    assert learned["motion"]["input"]["weights"] in (instances, [instances])
+    assert learned["motion"]["resources"]["gpu"] == learned["depth"]["resources"]["gpu"] == 1
     assert learned["flow"]["input"]["weights"] in (raft, [raft])
     assert learned["features"]["input"]["weights"] in (dino, [dino])
     assert learned["flow"]["resources"]["gpu"] == learned["features"]["resources"]["gpu"] == 1
-    assert not learned["motion"]["input"].get("weights")
     assert "train" in json.loads(learned["flow"]["params"]["options"])
     assert "train" not in json.loads(plain["flow"]["params"]["options"])
 
