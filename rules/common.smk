@@ -16,7 +16,9 @@ os.environ |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.get
 
 from nsff.config import load_config, reproduced
 from nsff.errors import ConfigError, NsffError
+from nsff.metrics.protocols import get_protocol
 from nsff.priors.learned import NEEDS, weight_files
+from nsff.weights import locate
 
 PATHS = ["view", "time", "spacetime"]
 
@@ -123,6 +125,15 @@ def script(name):
 def weights(stage):
     """An input function: pretrained weights of the stage's learned backend; none where the classical one does the work."""
     return lambda wildcards: [str(path) for path in weight_files(stage, SCENES[wildcards.scene])]
+
+
+def lpips_weights(wildcards):
+    """Both files of LPIPS where they are on this machine and pictures are scored; without them scores have no lpips."""
+    settings = SCENES[wildcards.scene]
+    if not (settings.score.lpips and any(get_protocol(e.protocol).images for e in settings.evaluation)):
+        return []
+    files = [locate("alexnet-features"), locate("lpips-alexnet")]
+    return [str(path) for path in files] if all(files) else []
 
 
 def options(stage):

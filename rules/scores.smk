@@ -12,6 +12,7 @@ rule score:
         maps="results/{scene}/maps",
         objects=object_masks,
         truth=truths,
+        weights=lpips_weights,
     output:
         scores=report(
             "results/{scene}/scores.csv",
@@ -41,7 +42,7 @@ rule score:
         "{wildcards.scene}: scoring"
     shell:
         "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --threads {threads} --log {log:q}"
+        " --options {params.options:q} --weights {input.weights:q} --threads {threads} --log {log:q}"
 
 
 rule collect_scores:

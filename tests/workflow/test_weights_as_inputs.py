@@ -64,6 +64,18 @@ def test_weights_are_inputs_of_the_rules_that_load_them(project, clip, machine):
     assert "train" not in json.loads(plain["flow"]["params"]["options"])
 
 
+def test_scores_take_both_files_of_lpips_or_none(project, clip, machine):
+    scored = clip | {"evaluation": [{"protocol": "self"}]}
+    project.configure({"clip": scored}, train={"hold_out": 4}, score={"lpips": True})
+    assert not jobs(project, machine)["score"]["input"].get("weights")
+    (network,) = put(machine, "alexnet-features")
+    assert not jobs(project, machine)["score"]["input"].get("weights")
+    (layers,) = put(machine, "lpips-alexnet")
+    assert jobs(project, machine)["score"]["input"]["weights"] == [network, layers]
+    project.configure({"clip": scored}, train={"hold_out": 4}, score={"lpips": False})
+    assert not jobs(project, machine)["score"]["input"].get("weights")
+
+
 def test_the_demo_uses_none(project, clip, machine):
     put(machine, "raft-sintel", "dino-vits8")
     project.configure({"clip": clip | {"preset": "demo"}})
