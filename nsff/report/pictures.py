@@ -77,7 +77,8 @@ def colour_map(values: Float[np.ndarray, "H W"], low: float, high: float, name: 
     """Values between ``low`` and ``high`` in OpenCV's colour map of that name (turbo, viridis, gray)."""
     level = np.clip((np.nan_to_num(values) - low) / max(high - low, 1e-12), 0, 1)
     grey = np.round(level * 255).astype(np.uint8)
-    if name == "gray":
+    # OpenCV 5 dies of an empty picture (SIGFPE).
+    if name == "gray" or not grey.size:
         return np.repeat(grey[..., None], 3, axis=2)
     table = {"turbo": cv2.COLORMAP_TURBO, "viridis": cv2.COLORMAP_VIRIDIS}[name]
     return cv2.cvtColor(cv2.applyColorMap(grey, table), cv2.COLOR_BGR2RGB)

@@ -128,6 +128,7 @@ def test_colour_range_and_map():
     assert colour_range(np.full(9, 3.0)) == (3.0, 4.0)
     assert colour_range(np.array([np.nan, np.inf])) == (0.0, 1.0)
     assert colour_map(np.array([[0, 0.5, 1, 7, np.nan]]), 0, 1, "gray")[0, :, 0].tolist() == [0, 128, 255, 255, 0]
+    assert colour_map(np.zeros((1, 0)), 0, 1).shape == (1, 0, 3)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 64])
