@@ -105,7 +105,7 @@ def not_finite(path):
         ("postprocess", "clusters/merged/3.png", truncated),
         ("postprocess", "clusters/clusters.json", truncated),
         ("crf", "masks/3.png", truncated),
-        ("crf", "maps/3_rgb.png", truncated),
+        ("crf", "images/00003.png", truncated),
         ("score", "pixel_map.npz", truncated),
         ("score", "masks_crf/3.png", emptied),
     ],
