@@ -193,7 +193,7 @@ def verdict(numbers: dict[str, object]) -> dict[str, str]:
     elif isinstance(saliency := numbers.get("object_saliency"), float) and saliency < DILUTED:
         level = "poor" if level == "poor" else "doubtful"
         words += (
-            f" An object has a mean saliency of {saliency:.2f} only: most of it is not salient, and was probably merged "
-            "into it. Raise decompose.merge_similarity, or train longer."
+            f" An object has a mean saliency of {saliency:.2f} only: most of it is not salient, and was probably "
+            "merged into it. Raise decompose.merge_similarity, or train longer."
         )
     return {"verdict": level, "words": words}
