@@ -239,11 +239,16 @@ class Film:
 def film(count: int = 7, height: int = 48, width: int = 64) -> Film:
     focal = 0.9 * max(width, height)
     K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
-    poses = np.array([pose_at(0.12 * (i - (count - 1) / 2)) for i in range(count)])
-    shots = [photograph(pose, K, height, width, i) for i, pose in enumerate(poses)]
+    poses = np.array([pose_at(0.12 * moment(i - (count - 1) / 2, count)) for i in range(count)])
+    shots = [photograph(pose, K, height, width, moment(i, count)) for i, pose in enumerate(poses)]
     images, depth, moving = (np.stack(parts) for parts in zip(*shots, strict=True))
     cameras = Cameras(np.tile(K, (count, 1, 1)), poses, np.tile([2.0, 6.0], (count, 1)), width, height)
     return Film(images, depth, moving, cameras)
+
+
+def moment(i: float, count: int) -> float:
+    """When frame i is taken: longer clips are shot faster, so that the camera stays in the room."""
+    return i * min(1.0, 24 / (count - 1))
 
 
 def pose_at(along: float, up: float = 0.0) -> np.ndarray:
@@ -288,7 +293,7 @@ def write_truth(folder: Path, clip: Film, picture_writer: Callable[..., None]) -
     K = clip.cameras.intrinsics[0]
     heldout = [(pose_at(0.1, 0.1), count // 2), (pose_at(-0.1, -0.1), count - 1)]
     for index, (pose, time) in enumerate(heldout):
-        image, _, moving = photograph(pose, K, height, width, time)
+        image, _, moving = photograph(pose, K, height, width, moment(time, count))
         picture_writer(folder / "heldout" / "images" / f"{index:02d}.png", image)
         picture_writer(folder / "heldout" / "labels" / f"{index:02d}.png", moving.astype(np.uint8))
     for i, moving in enumerate(clip.moving):
