@@ -88,11 +88,9 @@ def fill_frame(
     fallback: float,
 ) -> tuple[Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
     """Disparity and confidence everywhere: what was measured, moving components on the floor, the rest interpolated."""
-    rows = moving.shape[0] / REFERENCE_ROWS
     values = measured.inverse_depth.copy()
     weight = measured.confidence * smoothness(measured.inverse_depth)
-    # Next to a mask flow is a mixture of both sides.
-    weight[morphology(moving, cv2.MORPH_DILATE, max(1, round(3 * rows)))] *= 0.1
+    weight[near_motion(moving)] *= 0.1
     weight[moving] = 0
     confidence = weight.copy()
     grounded = [(labels == part, contact) for part, contact in contacts.items() if contact.weight > 0]
@@ -106,6 +104,11 @@ def fill_frame(
     for region, contact in grounded:
         dense[region] = contact.disparity
     return dense, np.clip(confidence, 0.02, 1.0).astype(np.float32)
+
+
+def near_motion(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    """The motion mask grown by 3 pixels at 288 rows: beside it flow and maps are mixtures of both sides."""
+    return morphology(mask, cv2.MORPH_DILATE, max(1, round(3 * mask.shape[0] / REFERENCE_ROWS)))
 
 
 def smoothness(

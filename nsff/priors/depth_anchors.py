@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 from tqdm import tqdm
 
 from nsff.cameras.points import SparsePoints
 from nsff.config import DepthConfig
-from nsff.priors.classical_depth import SceneTriangulation, smoothness
+from nsff.priors.classical_depth import SceneTriangulation, near_motion, smoothness
 from nsff.priors.depth_alignment import Anchors
 from nsff.priors.depth_maps import read_map
-from nsff.priors.masks import morphology
-from nsff.priors.motion_saliency import REFERENCE_ROWS
 from nsff.priors.triangulation import Triangulation
 from nsff.scene import Scene
 
@@ -50,11 +47,6 @@ def find_anchors(scene: Scene, depth: DepthConfig, folder: Path) -> list[Anchors
             anchors = dense if len(dense) > len(anchors) else anchors
         found.append(anchors)
     return found
-
-
-def near_motion(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
-    """The motion mask grown by 3 pixels at 288 rows: beside it maps are mixtures of both sides."""
-    return morphology(mask, cv2.MORPH_DILATE, max(1, round(3 * mask.shape[0] / REFERENCE_ROWS)))
 
 
 def of_points(

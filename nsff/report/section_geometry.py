@@ -68,7 +68,7 @@ def _points_in_frames(material: Material) -> list[Part]:
     pictures = []
     for i in material.frames:
         image = scene.image(i)
-        seen = points.xyz[points.track_point[points.track_frame == i]]
+        seen = points.xyz[points.seen_in(i)]
         uv, depth = scene.cameras[[i]].project(seen)
         at, colours = uv[0], colour_map(1 / np.maximum(depth[0], 1e-9)[None], low, high)[0]
         radius = max(1, round(scene.size[0] / 150))

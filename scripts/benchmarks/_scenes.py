@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
 import cv2
 import numpy as np
+from _root import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from nsff.cameras import Cameras  # noqa: E402
-from nsff.config import CanonicalConfig, FlowConfig, InputConfig, MotionConfig, SfmConfig  # noqa: E402
-from nsff.io import read_json, read_mask, read_npz, write_json  # noqa: E402
-from nsff.scene import Scene  # noqa: E402
+from nsff.cameras import Cameras
+from nsff.config import CanonicalConfig, FlowConfig, InputConfig, MotionConfig, SfmConfig
+from nsff.io import read_json, read_mask, read_npz, write_json
+from nsff.scene import Scene
 
 NAMES = ("demo", "toss", "davis-train")
 

@@ -11,10 +11,9 @@ import pytest
 from nsff.config import CanonicalConfig, DepthConfig, FlowConfig, InputConfig, MotionConfig, SfmConfig
 from nsff.datasets.ingest import run_ingest
 from nsff.priors.canonical import run_canonical
-from nsff.priors.classical_depth import SceneTriangulation
+from nsff.priors.classical_depth import SceneTriangulation, near_motion
 from nsff.priors.depth import run_depth
 from nsff.priors.depth_alignment import Anchors, common_scale, depth_errors
-from nsff.priors.depth_anchors import near_motion
 from nsff.priors.flow import run_flow
 from nsff.priors.motion import run_coarse_masks, run_motion
 from nsff.priors.sfm import run_sfm
