@@ -106,7 +106,8 @@ def test_learning_rate(step, rate, monkeypatch):
     def drawn(*_):
         raise AskedError
 
-    trainer.data, trainer.generator = SimpleNamespace(draw=drawn), None
+    trainer.data, trainer.generator = SimpleNamespace(choose=drawn), None
+    trainer.objective = SimpleNamespace(progress=None)
     with pytest.raises(AskedError):
         trainer.one_step()
     assert trainer.optimiser.param_groups[0]["lr"] == pytest.approx(rate, rel=1e-3)

@@ -28,6 +28,14 @@ class Space:
         self.scale = float(scale)
         self.R, self.t = torch.as_tensor(np.asarray(R, np.float64)), torch.as_tensor(np.asarray(t, np.float64))
         self.box = torch.as_tensor(np.asarray(box, np.float64))
+        self._placed: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
+
+    def _similarity(self, like: Tensor) -> tuple[Float[Tensor, "3 3"], Float[Tensor, "3"]]:
+        """R and t on the device and in the type of a tensor; copied there once, as every copy waits for the device."""
+        key = (like.device, like.dtype)
+        if key not in self._placed:
+            self._placed[key] = (self.R.to(like), self.t.to(like))
+        return self._placed[key]
 
     def bounds(self) -> Float[Tensor, "2 3"]:
         """Lower and upper corner of a box around the samples of all training rays."""
@@ -53,14 +61,15 @@ class Space:
         return {}
 
     def _similar(self, points: Float[Tensor, "... 3"]) -> Float[Tensor, "... 3"]:
-        return ((points[..., None, :] * self.R.to(points)).sum(-1) + self.t.to(points)) * self.scale
+        R, t = self._similarity(points)
+        return ((points[..., None, :] * R).sum(-1) + t) * self.scale
 
     def _turn(self, directions: Float[Tensor, "... 3"]) -> Float[Tensor, "... 3"]:
-        return (directions[..., None, :] * self.R.to(directions)).sum(-1) * self.scale
+        return (directions[..., None, :] * self._similarity(directions)[0]).sum(-1) * self.scale
 
     def _back(self, points: Float[Tensor, "... 3"]) -> Float[Tensor, "... 3"]:
-        moved = points / self.scale - self.t.to(points)
-        return (moved[..., :, None] * self.R.to(points)).sum(-2)
+        R, t = self._similarity(points)
+        return ((points / self.scale - t)[..., :, None] * R).sum(-2)
 
     def unit_directions(self, directions: Float[Tensor, "... 3"]) -> Float[Tensor, "... 3"]:
         """World directions in the axes of the space (the average camera's for NDC), with unit length."""

@@ -43,7 +43,10 @@ class FieldSamples:
 
 
 class Field(nn.Module):
-    """Base class. A static field ignores time; a dynamic one also fills flow and disocclusion."""
+    """Base class. A static field ignores time; a dynamic one also fills flow and disocclusion.
+
+    Directions may have one entry a ray, (R,1,3) for positions (R,K,3).
+    """
 
     dynamic: bool
 

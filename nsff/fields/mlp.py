@@ -8,12 +8,16 @@ nsff.fields.published).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from nsff.config import FieldConfig
+from nsff.fields import fused_mlp
 from nsff.fields.base import Field, FieldSamples
 from nsff.fields.encodings import encoded_size, positional_encoding, time_code
 
@@ -54,27 +58,49 @@ class MlpField(Field):
     def raw_density(self, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         return self.alpha_linear(self.trunk(positions, time))[..., 0]
 
-    def heads(self, h: Float[Tensor, "... W"]) -> dict[str, Tensor]:
-        """The heads that only this network has, by name in published order, after their activation."""
-        raise NotImplementedError
+    def branches(self) -> list[tuple[str, nn.Linear]]:
+        """The layers that branch off the trunk after density, by what they give, in published order."""
+        result = []
+        if self.config.features:
+            result.append(("features", cast(nn.Linear, self.dino_linears[0])))
+        if self.config.saliency:
+            result.append(("saliency", self.sal_linear))
+        return result
+
+    def activations(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        """What follows the layers of ``branches``; nothing where a name is missing."""
+        return {"features": self._finish_features, "saliency": torch.sigmoid}
+
+    def _finish_features(self, features: Float[Tensor, "... F"]) -> Float[Tensor, "... C"]:
+        for layer in self.dino_linears[1:]:
+            features = layer(functional.relu(features))
+        return torch.tanh(features) if self.config.feature_tanh else features
 
     def outputs(
         self, positions: Float[Tensor, "... 3"], directions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]
     ) -> dict[str, Tensor]:
-        """All outputs by name, in published order; rgb and density before their activation, the others after it."""
+        """All outputs by name, in published order; rgb and density before their activation, the others after it.
+
+        ``directions`` may have one entry a ray, (R,1,3) for positions (R,K,3). On a GPU nsff.fields.fused_mlp does the
+        same with fewer passes over memory.
+        """
+        if positions.is_cuda and positions.dtype == torch.float32 and self.config.depth > SKIP:
+            reduced = torch.is_autocast_enabled("cuda")
+            return fused_mlp.outputs(self, positions, directions, time, torch.bfloat16 if reduced else torch.float32)
+        return self.plain_outputs(positions, directions, time)
+
+    def plain_outputs(
+        self, positions: Float[Tensor, "... 3"], directions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]
+    ) -> dict[str, Tensor]:
+        """``outputs``, layer by layer."""
         h = self.trunk(positions, time)
-        view = positional_encoding(directions, self.config.direction_frequencies)
+        view = positional_encoding(directions, self.config.direction_frequencies).expand(*h.shape[:-1], -1)
         seen = functional.relu(self.views_linears[0](torch.cat([self.feature_linear(h), view], dim=-1)))
         result = {"rgb": self.rgb_linear(seen), "density": self.alpha_linear(h)}
-        if self.config.features:
-            features = h
-            for layer in self.dino_linears[:-1]:
-                features = functional.relu(layer(features))
-            features = self.dino_linears[-1](features)
-            result["features"] = torch.tanh(features) if self.config.feature_tanh else features
-        if self.config.saliency:
-            result["saliency"] = torch.sigmoid(self.sal_linear(h))
-        return result | self.heads(h)
+        finish = self.activations()
+        for name, layer in self.branches():
+            result[name] = finish[name](layer(h))
+        return result
 
     def packed(
         self, positions: Float[Tensor, "... 3"], directions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]
@@ -112,8 +138,11 @@ class MlpStaticField(MlpField):
         if self.blends:
             self.w_linear = nn.Linear(config.width, 1)
 
-    def heads(self, h: Float[Tensor, "... W"]) -> dict[str, Tensor]:
-        return {"blending": torch.sigmoid(self.w_linear(h))} if self.blends else {}
+    def branches(self) -> list[tuple[str, nn.Linear]]:
+        return super().branches() + ([("blending", self.w_linear)] if self.blends else [])
+
+    def activations(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        return super().activations() | {"blending": torch.sigmoid}
 
 
 class MlpDynamicField(MlpField):
@@ -130,5 +159,8 @@ class MlpDynamicField(MlpField):
     def inputs(self, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]) -> Float[Tensor, "... D"]:
         return torch.cat([positions, time_code(time, self.n_frames)[..., None]], dim=-1)
 
-    def heads(self, h: Float[Tensor, "... W"]) -> dict[str, Tensor]:
-        return {"flow": torch.tanh(self.sf_linear(h)), "disocclusion": torch.sigmoid(self.prob_linear(h))}
+    def branches(self) -> list[tuple[str, nn.Linear]]:
+        return [*super().branches(), ("flow", self.sf_linear), ("disocclusion", self.prob_linear)]
+
+    def activations(self) -> dict[str, Callable[[Tensor], Tensor]]:
+        return super().activations() | {"flow": torch.tanh, "disocclusion": torch.sigmoid}

@@ -99,7 +99,7 @@ class PlaneField(Field):
         shape = positions.shape[:-1]
         out = self.trunk(self.encode(positions.reshape(-1, 3), time.reshape(-1)))
         code = out[:, 1:]
-        flat = directions.reshape(-1, 3)
+        flat = directions.expand(*shape, 3).reshape(-1, 3)
         view = torch.cat([flat, *(f(2.0**i * flat) for i in range(2) for f in (torch.sin, torch.cos))], dim=-1)
         rgb = torch.sigmoid(self.colour(torch.cat([code, view], dim=-1)))
         samples = FieldSamples(raw_density=out[:, 0].reshape(shape), rgb=rgb.reshape(*shape, 3))

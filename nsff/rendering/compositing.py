@@ -6,6 +6,8 @@ delta_k), transmittance T_k = prod_{l<k} (1 - a_l), weights w_k = T_k a_k. Shape
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -21,10 +23,37 @@ def opacities(densities: Float[Tensor, "R K"], deltas: Float[Tensor, "R K"]) -> 
     return 1 - torch.exp(-densities * deltas)
 
 
+class _Survival(torch.autograd.Function):
+    """Products over all samples up to each, of factors above zero; torch.cumprod asks the device whether one is zero
+    and waits for the answer, which a recorded step cannot."""
+
+    @staticmethod
+    def forward(ctx: Any, factors: Tensor) -> Tensor:
+        products = torch.cumprod(factors, dim=1)
+        ctx.save_for_backward(factors, products)
+        return products
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        factors, products = ctx.saved_tensors
+        # d products_m / d factor_k = products_m / factor_k for m >= k: a sum from the far end.
+        weighted = gradients[0] * products
+        return (weighted.flip(1).cumsum(1).flip(1)) / factors
+
+
+def survival(factors: Float[Tensor, "R K"]) -> Float[Tensor, "R K"]:
+    """prod_{l<=k} of factors, which must be positive (compositing adds 1e-10 to each)."""
+    return _Survival.apply(factors) if factors.is_cuda else torch.cumprod(factors, dim=1)
+
+
 def transmittance(opaque: Float[Tensor, "R K"]) -> Float[Tensor, "R K"]:
     """T_k, the light that reaches sample k; 1e-10 keeps the product's gradient alive behind opaque samples (NSFF)."""
-    survival = torch.cumprod(1 - opaque + 1e-10, dim=1)
-    return torch.cat([torch.ones_like(survival[:, :1]), survival[:, :-1]], dim=1)
+    return _before(survival(1 - opaque + 1e-10))
+
+
+def _before(products: Float[Tensor, "R K"]) -> Float[Tensor, "R K"]:
+    """Moved by one sample: what is left before each."""
+    return torch.cat([torch.ones_like(products[:, :1]), products[:, :-1]], dim=1)
 
 
 def single_weights(densities: Float[Tensor, "R K"], deltas: Float[Tensor, "R K"]) -> Float[Tensor, "R K"]:
@@ -45,8 +74,7 @@ def blended_weights(
     """
     alpha_dynamic = blending * opacities(dynamic, deltas)
     alpha_static = (1 - blending) * opacities(static, deltas)
-    survival = torch.cumprod((1 - alpha_dynamic) * (1 - alpha_static) + 1e-10, dim=1)
-    T = torch.cat([torch.ones_like(survival[:, :1]), survival[:, :-1]], dim=1)
+    T = _before(survival((1 - alpha_dynamic) * (1 - alpha_static) + 1e-10))
     return T * alpha_static, T * alpha_dynamic
 
 

@@ -42,7 +42,7 @@ class Samples:
     s: Float[Tensor, "R K"]
     positions: Float[Tensor, "R K 3"]
     deltas: Float[Tensor, "R K"]
-    views: Float[Tensor, "R K 3"]
+    views: Float[Tensor, "R 1 3"]
     time: Float[Tensor, "R K"]
 
     def __getitem__(self, index: slice | Tensor) -> Samples:
@@ -117,7 +117,7 @@ class SceneModel(nn.Module):
             s,
             positions,
             compositing.distances(positions),
-            views[:, None].expand(-1, K, -1),
+            views[:, None],
             time[:, None].expand(-1, K),
         )
 

@@ -67,7 +67,8 @@ class TrainingData:
             if field.saliency:
                 self.saliency = torch.from_numpy(np.array(saliency)).to(device)
         held = range(train.hold_out - 1, self.n_frames, train.hold_out) if train.hold_out else range(0)
-        self.train_frames = torch.tensor([i for i in range(self.n_frames) if i not in held], device=device)
+        self.frames = [i for i in range(self.n_frames) if i not in held]
+        self.train_frames = torch.tensor(self.frames, device=device)
         moving = self.moving.clone()
         moving[list(held)] = False
         self.moving_pixels = moving.flatten().nonzero()[:, 0]
@@ -83,13 +84,21 @@ class TrainingData:
                 flow[i], valid[i] = torch.from_numpy(f), torch.from_numpy(m)
         return flow.to(self.device), valid.to(self.device)
 
-    def draw(self, train: TrainConfig, with_motion: bool, generator: torch.Generator) -> Batch:
+    def draw(self, train: TrainConfig, with_motion: bool, generator: torch.Generator, step: int = 0) -> Batch:
         """A random batch: train.rays from whole images, then up to train.motion_rays from the motion masks."""
+        return self.gather(*self.choose(train, with_motion, generator, step))
+
+    def choose(
+        self, train: TrainConfig, with_motion: bool, generator: torch.Generator, step: int
+    ) -> tuple[Int[Tensor, "R"], int]:
+        """The pixels of a batch as flat indices over (N, H, W), and how many of them come from whole images.
+
+        Where a batch has one frame, seed and step decide which: the host knows it without waiting for the device.
+        """
         area = self.height * self.width
         if train.frames_per_batch == 1:
-            frame = int(
-                self.train_frames[torch.randint(len(self.train_frames), (1,), generator=generator, device=self.device)]
-            )
+            chooser = np.random.default_rng((train.seed, step))
+            frame = self.frames[int(chooser.integers(len(self.frames)))]
             main = frame * area + torch.randperm(area, generator=generator, device=self.device)[: train.rays]
             pool = self.moving_pixels[self.moving_start[frame] : self.moving_start[frame + 1]]
         else:
@@ -107,8 +116,8 @@ class TrainingData:
                 extra = pool[torch.randperm(len(pool), generator=generator, device=self.device)[:count]]
             else:
                 extra = pool[torch.randint(len(pool), (count,), generator=generator, device=self.device)]
-            return self.gather(torch.cat([main, extra]), len(main))
-        return self.gather(main, len(main))
+            return torch.cat([main, extra]), len(main)
+        return main, len(main)
 
     def gather(self, index: Int[Tensor, "R"], main: int) -> Batch:
         """Rays and targets of flat pixel indices over (N, H, W)."""

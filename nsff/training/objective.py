@@ -34,6 +34,17 @@ class Objective:
     config: LossConfig
     train: TrainConfig
 
+    progress: Tensor | None = None
+    """How much of the training is done, 0..1, for weights that fade: on the device, where it is changed between replays
+    of a recorded step. None: by the step."""
+
+    def stage(self, step: int) -> tuple[Any, ...]:
+        """All that decides which terms a step has, and their weights, other than ``progress`` and ``step % 2``."""
+        config = self.config
+        decays = config.decay_depth or config.decay_flow or config.decay_extra
+        chained = config.chain and step > 2 * config.decay_steps
+        return self._masked(step), chained, step // config.decay_steps if decays else 0
+
     def __call__(self, batch: Batch, step: int, generator: torch.Generator) -> tuple[Terms, Terms]:
         """Weighted loss terms by name (their sum is minimised), and unweighted monitors (psnr, dynamic weight)."""
         model, config = self.model, self.config
@@ -82,7 +93,7 @@ class Objective:
             per_ray = accumulate(weights, miss)
             if self.model.dynamic is not None:
                 per_ray = per_ray + ~batch.moving * accumulate(evaluation.static_alone(), miss)
-            fade = max(config.surface_floor, 1 - step / (config.surface_fade * self.train.steps))
+            fade = self._fading(config.surface_fade, config.surface_floor, step)
             terms["surface"] = config.w_surface * fade * (batch.confidence * per_ray).mean()
         if config.w_distortion:
             terms["distortion"] = config.w_distortion * losses.loss_distortion(samples.s, weights)
@@ -132,7 +143,7 @@ class Objective:
             terms["static_rgb"] = config.w_static_rgb * losses.masked_mse(static, batch.rgb, (~batch.moving).float())
         if config.w_dynamic_mask:
             assert evaluation.dynamic_weights is not None
-            fade = max(config.mask_floor, 1 - step / (config.mask_fade * self.train.steps))
+            fade = self._fading(config.mask_fade, config.mask_floor, step)
             opacity = evaluation.dynamic_weights.sum(1)
             terms["dynamic_mask"] = config.w_dynamic_mask * fade * losses.loss_mask(opacity, batch.moving.float())
 
@@ -261,6 +272,12 @@ class Objective:
         uv, _ = project(world, self.data.intrinsics[neighbour], self.data.world_to_camera[neighbour])
         mask = valid.float() if M is None else valid.float() * M
         return losses.loss_flow(uv, target, mask)
+
+    def _fading(self, end: float, floor: float, step: int) -> float | Tensor:
+        """1 at the start, falling to ``floor`` at the fraction ``end`` of the training."""
+        if self.progress is not None:
+            return (1 - self.progress / end).clamp(min=floor)
+        return max(floor, 1 - step / (end * self.train.steps))
 
     def _decayed(self, weight: float, decays: bool, step: int) -> float:
         return weight * losses.decay_factor(step, self.config.decay_steps) if decays else weight

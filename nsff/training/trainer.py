@@ -22,6 +22,7 @@ from nsff.rendering.model import SceneModel
 from nsff.training.checkpoints import CheckpointStore
 from nsff.training.data import TrainingData
 from nsff.training.objective import Objective
+from nsff.training.recording import Recorder
 
 INTERRUPTED = 75
 """Exit status after a signal: the state is saved, run again to continue (EX_TEMPFAIL)."""
@@ -37,8 +38,11 @@ class Trainer:
         model.reduced_precision = config.train.precision == "bf16" and self.device.type == "cuda"
         self.objective = Objective(model, data, config.losses, config.train)
         self.optimiser = make_optimiser(model, config)
-        self.base_rates = [group["lr"] for group in self.optimiser.param_groups]
+        self.base_rates = [float(group["lr"]) for group in self.optimiser.param_groups]
         self.generator = torch.Generator(self.device).manual_seed(config.train.seed)
+        self.recorder = Recorder(self.device, self.generator, config.train.cuda_graphs)
+        self._chosen: dict[tuple[int, int], torch.Tensor] = {}
+        self._ready_for_recording()
         self.step = 0
         self.seconds = 0.0
         self.history: list[tuple[int, str, float]] = []
@@ -64,6 +68,7 @@ class Trainer:
             return False
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
+        self._ready_for_recording()
         self.generator.set_state(state["generator"].cpu())
         self.step, self.seconds = state["step"], state["seconds"]
         self.history = list(zip(state["history_steps"], state["history_names"], state["history_values"], strict=True))
@@ -115,29 +120,65 @@ class Trainer:
 
     def one_step(self, log: bool = False) -> dict[str, float] | None:
         """One optimisation step; returns all terms as numbers if asked (which waits for the device)."""
-        train = self.config.train
-        rate = 0.1 ** (self.step / train.learning_rate_decay_steps)
-        for group, base in zip(self.optimiser.param_groups, self.base_rates, strict=True):
-            group["lr"] = base * rate
-        mining = train.motion_rays > 0 and (train.motion_rays_always or self.step < self.config.losses.decay_steps)
-        batch = self.data.draw(train, mining, self.generator)
-        terms, monitors = self.objective(batch, self.step, self.generator)
+        train, losses = self.config.train, self.config.losses
+        self._schedule()
+        mining = train.motion_rays > 0 and (train.motion_rays_always or self.step < losses.decay_steps)
+        chosen, main = self.data.choose(train, mining, self.generator, self.step)
+        # In place, for a recorded step.
+        shape = (len(chosen), main)
+        index = self._chosen.setdefault(shape, torch.empty_like(chosen)).copy_(chosen)
+        step = self.step
+        done = self.recorder.run(
+            (self.objective.stage(step), mining), (*shape, step % 2), lambda: self._work(index, main, step)
+        )
+        # Looked at only where the device is waited for anyway, or often enough that a broken run cannot go far.
+        if (log or step % 50 == 0) and not bool(torch.isfinite(done["total"])):
+            self._fail(done["terms"])
+        self.step += 1
+        if not log:
+            return None
+        monitors = done["monitors"]
+        numbers = {f"loss/{name}": float(value) for name, value in done["terms"].items()}
+        numbers |= {"loss/total": float(done["total"]), "dynamic_weight": float(monitors.get("dynamic_weight", 0.0))}
+        numbers["psnr"] = -10 * math.log10(max(float(monitors["mse"]), 1e-10))
+        return numbers
+
+    def _work(self, index: torch.Tensor, main: int, step: int) -> dict[str, Any]:
+        """What a step does on the device: terms of the batch, gradients, new parameters."""
+        terms, monitors = self.objective(self.data.gather(index, main), step, self.generator)
         total = torch.stack(list(terms.values())).sum()
-        # On a GPU looked at only where it is waited for anyway, or often enough that a broken run cannot go far. On the
-        # CPU always, and before the backward pass: that of grid_sample crashes on coordinates that are NaN.
-        looked = log or self.step % 50 == 0 or self.device.type == "cpu"
-        if looked and not bool(torch.isfinite(total)):
+        # On the CPU always before the backward pass: that of grid_sample crashes on coordinates that are NaN.
+        if self.device.type == "cpu" and not bool(torch.isfinite(total)):
             self._fail(terms)
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         self.optimiser.step()
-        self.step += 1
-        if not log:
-            return None
-        numbers = {f"loss/{name}": float(value.detach()) for name, value in terms.items()}
-        numbers |= {"loss/total": float(total.detach()), "dynamic_weight": float(monitors.get("dynamic_weight", 0.0))}
-        numbers["psnr"] = -10 * math.log10(max(float(monitors["mse"]), 1e-10))
-        return numbers
+        return {
+            "terms": {name: value.detach() for name, value in terms.items()},
+            "monitors": monitors,
+            "total": total.detach(),
+        }
+
+    def _schedule(self) -> None:
+        """Learning rates, and what fades, of this step."""
+        train = self.config.train
+        rate = 0.1 ** (self.step / train.learning_rate_decay_steps)
+        for group, base in zip(self.optimiser.param_groups, self.base_rates, strict=True):
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(base * rate)
+            else:
+                group["lr"] = base * rate
+        if self.objective.progress is not None:
+            self.objective.progress.fill_(self.step / train.steps)
+
+    def _ready_for_recording(self) -> None:
+        """Numbers that change from step to step live on the device where steps are recorded."""
+        if not self.recorder.enabled:
+            return
+        for group in self.optimiser.param_groups:
+            group["lr"] = torch.as_tensor(float(group["lr"]), dtype=torch.float32, device=self.device)
+            group["capturable"] = True
+        self.objective.progress = torch.zeros((), device=self.device)
 
     def _fail(self, terms: dict[str, torch.Tensor]) -> None:
         broken = [name for name, value in terms.items() if not bool(torch.isfinite(value))]
