@@ -69,7 +69,9 @@ def _kernels(x: Tensor) -> Any:
 
 
 class _Plain:
-    encode, encode_backward, relu_backward = map(staticmethod, (encode, encode_backward, relu_backward))
+    encode = staticmethod(encode)
+    encode_backward = staticmethod(encode_backward)
+    relu_backward = staticmethod(relu_backward)
 
 
 # --- trunk -----------------------------------------------------------------------------------------------------------
@@ -128,8 +130,9 @@ def trunk(
     octaves = field.config.position_frequencies
     size = x.shape[1] * (2 * octaves + 1)
     more = padded(size) - size
-    parameters = []
-    for index, layer in enumerate(field.pts_linears):
+    parameters: list[Tensor] = []
+    layers: Any = field.pts_linears
+    for index, layer in enumerate(layers):
         weight = layer.weight
         if index == 0:
             weight = functional.pad(weight, (0, more))
@@ -150,7 +153,7 @@ def outputs(
     """What MlpField.outputs gives, by name. Colours, densities, motion and probabilities are float32."""
     shape = positions.shape[:-1]
     h = trunk(field, positions, time, dtype)
-    view = field.views_linears[0]
+    view: Any = field.views_linears[0]
     width = field.feature_linear.out_features
     colour = view.weight[:, :width]
     layers: list[tuple[str, Tensor, Tensor]] = [
@@ -180,7 +183,8 @@ def _colour(
     field: MlpField, hidden: Float[Tensor, "M V"], directions: Tensor, shape: torch.Size, dtype: torch.dtype
 ) -> Float[Tensor, "M 3"]:
     """Colour before the sigmoid, from what the trunk and the view direction give to its hidden units."""
-    weight = field.views_linears[0].weight[:, field.feature_linear.out_features :]
+    last: Any = field.views_linears[0]
+    weight = last.weight[:, field.feature_linear.out_features :]
     view = positional_encoding(directions, field.config.direction_frequencies)
     given = functional.linear(view.to(dtype), weight.to(dtype))
     seen = functional.relu(hidden.reshape(*shape, -1) + given)

@@ -51,6 +51,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--views", type=int, default=0, metavar="N", help="score N views spread over all (default: all)"
     )
+    parser.add_argument("--pictures", action="store_true", help="write every view that is scored, for LPIPS elsewhere")
     parser.add_argument("--features", action="store_true", help="also compare rendered features with their targets")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where figures and pictures go")
     return parser.parse_args()
@@ -117,6 +118,8 @@ def train(scene: Scene, config: Any, targets: list[Target], arguments: argparse.
         result["features_cosine"] = round(cosine(renderer, scene), 4)
     if targets:
         sheet(arguments.out / f"{name}.png", renderer, targets)
+        for target in targets if arguments.pictures else []:
+            write_image(arguments.out / "views" / f"{name}_{target.index}.png", to_8bit(render(renderer, target)))
         write_csv(arguments.out / f"{name}_curve.csv", list(curve[0]), curve)
     write_json(arguments.out / f"{name}.json", result)
     return result
