@@ -117,6 +117,7 @@ def _describe(sections: Sequence[str]) -> str:
 def settings(arguments: argparse.Namespace) -> SceneConfig:
     """The scene's settings: preset, then --config, --options and --set, later wins. Raises ConfigError."""
     from nsff.config import merge, resolve_scene
+    from nsff.config.changes import with_changes
     from nsff.config.project import StagesConfig
 
     name, own, preset, sections, overlays = arguments.scene.resolve().name, {}, "fast", {}, []
@@ -129,13 +130,7 @@ def settings(arguments: argparse.Namespace) -> SceneConfig:
             raise ConfigError(arguments.config, f"has no scene {name}", f"it has: {', '.join(map(str, scenes))}")
         own = scenes[name] or {}
     own = merge(own, _options(arguments.options))
-    for setting in arguments.set:
-        key, equals, value = setting.partition("=")
-        section, _, field = key.partition(".")
-        if not equals:
-            raise ConfigError("--set", f"not understood: {setting!r}", "write SECTION.KEY=VALUE")
-        parsed = _yaml(value, "--set")
-        own = merge(own, {section: {field: parsed} if field else parsed})
+    own = with_changes(own, arguments.set)
     if arguments.preset:
         own["preset"] = arguments.preset
     if "path" not in (own.get("input") or {}):

@@ -17,6 +17,8 @@ _PUBLISHED: dict[str, Any] = {
         "learning_rate": 5e-4,
         "learning_rate_decay_steps": 300_000,
         "checkpoint_every": 10_000,
+        # On a GPU as good as fp32 and TF32, and faster (docs/benchmarks.md, The published presets).
+        "precision": "bf16",
     },
     "render": {"interpolation": "depth_planes"},
     "motion": {

@@ -7,7 +7,7 @@ a warped rendering; p are disocclusion probabilities; "prev" and "post" are fram
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from nsff.config import LossConfig, TrainConfig
 from nsff.rendering.compositing import accumulate
 from nsff.rendering.model import Evaluation, Samples, SceneModel
 from nsff.rendering.warping import Warped, warp
+from nsff.training.clock import Clock
 from nsff.training.data import Batch, TrainingData
 
 Terms = dict[str, Tensor]
@@ -38,6 +39,8 @@ class Objective:
     """How much of the training is done, 0..1, for weights that fade: on the device, where it is changed between replays
     of a recorded step. None: by the step."""
 
+    clock: Clock = field(default_factory=Clock)
+
     def stage(self, step: int) -> tuple[Any, ...]:
         """All that decides which terms a step has, and their weights, other than ``progress`` and ``step % 2``."""
         config = self.config
@@ -48,8 +51,10 @@ class Objective:
     def __call__(self, batch: Batch, step: int, generator: torch.Generator) -> tuple[Terms, Terms]:
         """Weighted loss terms by name (their sum is minimised), and unweighted monitors (psnr, dynamic weight)."""
         model, config = self.model, self.config
-        samples = model.sample(batch.rays, generator)
-        evaluation = model.evaluate(samples, generator)
+        with self.clock("samples"):
+            samples = model.sample(batch.rays, generator)
+        with self.clock("fields"):
+            evaluation = model.evaluate(samples, generator)
         rgb = model.composited(evaluation, "rgb")
         terms: Terms = {"rgb": config.w_rgb * (rgb[: batch.main] - batch.rgb[: batch.main]).square().mean()}
         if self.always_masked and len(batch.rgb) > batch.main:
@@ -120,11 +125,12 @@ class Objective:
         M = evaluation.dynamic_weights[last].sum(1).detach() if self._masked(step) else None
         batch_part = _part(batch, last)
         has = {"prev": batch_part.frame > 0, "post": batch_part.frame < self.data.n_frames - 1}
-        warped = {
-            name: warp(self.model, samples, samples.positions + flow, sign, generator)
-            for name, flow, sign in (("prev", dynamic.flow_prev, -1), ("post", dynamic.flow_post, 1))
-        }
-        chained, chain_positions = self._chain(samples, warped, step, generator)
+        with self.clock("warped fields"):
+            warped = {
+                name: warp(self.model, samples, samples.positions + flow, sign, generator)
+                for name, flow, sign in (("prev", dynamic.flow_prev, -1), ("post", dynamic.flow_post, 1))
+            }
+            chained, chain_positions = self._chain(samples, warped, step, generator)
         self._appearance(terms, dynamic, weights, warped, chained, batch_part, M, has, step)
         self._motion(
             terms, dynamic, weights, samples.positions, samples.s, warped, chain_positions, batch_part, M, step

@@ -20,6 +20,7 @@ from nsff.errors import StageError
 from nsff.io import write_image
 from nsff.rendering.model import SceneModel
 from nsff.training.checkpoints import CheckpointStore
+from nsff.training.clock import Clock
 from nsff.training.data import TrainingData
 from nsff.training.objective import Objective
 from nsff.training.recording import Recorder
@@ -47,6 +48,10 @@ class Trainer:
         self.seconds = 0.0
         self.history: list[tuple[int, str, float]] = []
         self._stop: int | None = None
+
+    @property
+    def clock(self) -> Clock:
+        return self.objective.clock
 
     # --- state ---------------------------------------------------------------------------------------------------
     def state(self) -> dict[str, Any]:
@@ -123,7 +128,8 @@ class Trainer:
         train, losses = self.config.train, self.config.losses
         self._schedule()
         mining = train.motion_rays > 0 and (train.motion_rays_always or self.step < losses.decay_steps)
-        chosen, main = self.data.choose(train, mining, self.generator, self.step)
+        with self.clock("batch"):
+            chosen, main = self.data.choose(train, mining, self.generator, self.step)
         # In place, for a recorded step.
         shape = (len(chosen), main)
         index = self._chosen.setdefault(shape, torch.empty_like(chosen)).copy_(chosen)
@@ -145,14 +151,19 @@ class Trainer:
 
     def _work(self, index: torch.Tensor, main: int, step: int) -> dict[str, Any]:
         """What a step does on the device: terms of the batch, gradients, new parameters."""
-        terms, monitors = self.objective(self.data.gather(index, main), step, self.generator)
-        total = torch.stack(list(terms.values())).sum()
+        with self.clock("batch"):
+            batch = self.data.gather(index, main)
+        with self.clock("forward"):
+            terms, monitors = self.objective(batch, step, self.generator)
+            total = torch.stack(list(terms.values())).sum()
         # On the CPU always before the backward pass: that of grid_sample crashes on coordinates that are NaN.
         if self.device.type == "cpu" and not bool(torch.isfinite(total)):
             self._fail(terms)
         self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        self.optimiser.step()
+        with self.clock("backward"):
+            total.backward()
+        with self.clock("optimiser"):
+            self.optimiser.step()
         return {
             "terms": {name: value.detach() for name, value in terms.items()},
             "monitors": monitors,

@@ -11,7 +11,6 @@ into --out. Held-out pictures are rendered outside of the time that is counted.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -21,7 +20,8 @@ import _root  # noqa: F401
 import numpy as np
 import torch
 
-from nsff.config import merge, resolve_scene
+from nsff.config import resolve_scene
+from nsff.config.changes import with_changes
 from nsff.datasets.truth import open_truth
 from nsff.io import write_csv, write_image, write_json
 from nsff.metrics.measure import image_scores, to_8bit
@@ -60,15 +60,7 @@ def parsed() -> argparse.Namespace:
 def settings(run: str, scene: Path, steps: int) -> tuple[str, Any]:
     """A name for the run and the scene's settings for it."""
     preset, _, changes = run.partition(":")
-    own: dict[str, Any] = {"preset": preset, "input": {"path": str(scene)}}
-    for change in filter(None, changes.split(",")):
-        key, _, value = change.partition("=")
-        section, _, field = key.partition(".")
-        try:
-            parsed_value = json.loads(value)
-        except ValueError:
-            parsed_value = value
-        own = merge(own, {section: {field: parsed_value}})
+    own = with_changes({"preset": preset, "input": {"path": str(scene)}}, filter(None, changes.split(",")))
     # The schedule stays the preset's: these are the first steps of a long run.
     config = resolve_scene(scene.name, own, preset, {}, [])
     config = config.model_copy(update={"train": config.train.model_copy(update={"steps": steps})})

@@ -1,0 +1,100 @@
+"""Measures training and rendering of presets on this machine: milliseconds a step, rays a second, where the time of a
+step goes, memory, and pictures a second.
+
+Needs a scene whose priors are made, such as the demo's: snakemake results/demo/depth results/demo/motion_masks
+results/demo/features. Nothing is written into its folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+HELP = "measure speed and memory of presets on this machine"
+EXAMPLES = (
+    "bench",
+    "bench --preset fast nsff saff",
+    "bench --scene results/holiday --preset fast --set train.rays=2048",
+    "bench --json bench.json",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--scene", type=Path, default=Path("results/demo"), metavar="DIR", help="prepared scene (default: results/demo)"
+    )
+    parser.add_argument(
+        "--preset", nargs="+", metavar="NAME", help="what to measure (default: fast and nsff on a GPU, demo without)"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting over the presets'")
+    parser.add_argument("--steps", type=int, metavar="N", help="steps that are timed (default: 100, 10 without a GPU)")
+    parser.add_argument("--views", type=int, metavar="N", help="pictures that are timed (default: 10, 1 without a GPU)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file as well")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    import torch
+
+    from nsff.io import write_json
+    from nsff.training.bench import bench
+
+    gpu = torch.cuda.is_available()
+    scene = _scene(arguments.scene)
+    presets = arguments.preset or (["fast", "nsff"] if gpu else ["demo"])
+    settings = [_settings(scene.name, preset, arguments.set) for preset in presets]
+    rows = []
+    for config in settings:
+        rows.append(
+            bench(scene, config, arguments.steps or (100 if gpu else 10), arguments.views or (10 if gpu else 1))
+        )
+        if gpu:
+            torch.cuda.empty_cache()
+    print(_table(rows, scene))
+    if arguments.json:
+        write_json(arguments.json, rows)
+
+
+def _scene(folder: Path) -> Any:
+    from nsff.errors import ConfigError
+    from nsff.scene import Scene
+
+    scene = Scene(folder)
+    for path in (scene.cameras_path, scene.flow_dir, scene.depth_dir, scene.motion_dir, scene.features_dir):
+        if not path.exists():
+            raise ConfigError(
+                f"--scene {folder}",
+                f"has no {path.name}",
+                f"make it first: snakemake --cores all {folder}/depth {folder}/motion_masks {folder}/features"
+                f" (with scene {scene.name} in config.yaml)",
+            )
+    return scene
+
+
+def _settings(name: str, preset: str, changes: list[str]) -> Any:
+    from nsff.config import resolve_scene
+    from nsff.config.changes import with_changes
+
+    own = with_changes({"preset": preset, "input": {"path": name}}, changes)
+    return resolve_scene(name, own, preset, {})
+
+
+def _table(rows: list[dict[str, Any]], scene: Any) -> str:
+    height, width = scene.size
+    lines = [f"{scene.n_frames} frames of {width}x{height}, {rows[0]['device']}", ""]
+    head = ["preset", "precision", "rays", "ms/step", "rays/s", "peak GB", *rows[0]["frames_a_second"]]
+    table = [[*head[:6], *(f"fps {name}" for name in head[6:])]]
+    for row in rows:
+        peak = row["peak_gb"]
+        cells = [row["preset"], row["precision"], str(row["rays"]), f"{row['milliseconds_a_step']:.1f}"]
+        cells += [f"{row['rays_a_second']:,.0f}", "-" if peak is None else f"{peak:.2f}"]
+        table.append([*cells, *(f"{value:.2f}" for value in row["frames_a_second"].values())])
+    columns = max(map(len, table))
+    table = [cells + ["-"] * (columns - len(cells)) for cells in table]
+    widths = [max(len(cells[i]) for cells in table) for i in range(columns)]
+    lines += ["  ".join(cell.rjust(w) for cell, w in zip(cells, widths, strict=True)) for cells in table]
+    lines += ["", "share of a step:"]
+    for row in rows:
+        shares = ", ".join(f"{name} {value:.0%}" for name, value in row["parts"].items())
+        lines.append(f"  {row['preset']}: {shares}")
+    return "\n".join(lines)

@@ -1,0 +1,27 @@
+"""Single settings as people type them: SECTION.KEY=VALUE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+
+from nsff.config.project import merge
+from nsff.errors import ConfigError
+
+
+def with_changes(own: Mapping[str, Any], changes: Iterable[str]) -> dict[str, Any]:
+    """Sections with settings like ``train.steps=99`` laid over them; values are YAML. Raises ConfigError."""
+    result = dict(own)
+    for change in changes:
+        key, equals, text = change.partition("=")
+        section, _, field = key.partition(".")
+        if not equals:
+            raise ConfigError("--set", f"not understood: {change!r}", "write SECTION.KEY=VALUE")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError("--set", f"is neither JSON nor YAML: {error}", "write SECTION.KEY=VALUE") from None
+        result = merge(result, {section: {field: value} if field else value})
+    return result

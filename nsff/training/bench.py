@@ -1,0 +1,112 @@
+"""Speed and memory of presets on this machine: training steps, where their time goes, and rendering."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from nsff.config import SceneConfig
+from nsff.rendering.renderer import Renderer
+from nsff.scene import Scene
+from nsff.training.checkpoints import CheckpointStore
+from nsff.training.clock import Clock, Stopwatch
+from nsff.training.data import TrainingData
+from nsff.training.recording import WARM_UP
+from nsff.training.run import build_model, pick_device
+from nsff.training.trainer import Trainer
+
+WINDOW = 5
+"""Steps that are timed together, so that waiting for the device does not count."""
+MEMORY = 1e9
+VIEWS = {"colour": ("rgb",), "all maps": ("rgb", "depth", "features")}
+
+
+def bench(scene: Scene, config: SceneConfig, steps: int, views: int) -> dict[str, Any]:
+    """A row of the table: milliseconds a step and rays a second over ``steps`` steps (of the first stage), peak memory
+    in GB of them, shares of the parts of a step, and pictures a second over ``views`` views at the scene's size.
+
+    The model is new: its densities are thin, which costs the same as trained ones do.
+    """
+    device = pick_device(config.train.device)
+    data = TrainingData(scene, config.field, config.train, config.sampling.pixel_centre, device)
+    model = build_model(scene, config, data).to(device)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(model, data, config, CheckpointStore(Path(folder), "bench"))
+        parts = _parts(trainer, min(steps, 2 * WINDOW))
+        # Both kinds of step (even and odd) are recorded before the clock starts.
+        for _ in range(2 * (WARM_UP + 2) if trainer.recorder.enabled else 1):
+            trainer.one_step()
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        seconds = median(_windows(trainer, steps))
+    row: dict[str, Any] = {
+        "device": _device_name(device),
+        "preset": config.preset,
+        "precision": config.train.precision if device.type == "cuda" else "fp32",
+        "rays": config.train.rays + config.train.motion_rays,
+        "milliseconds_a_step": 1000 * seconds,
+        "rays_a_second": (config.train.rays + config.train.motion_rays) / seconds,
+        "peak_gb": torch.cuda.max_memory_allocated(device) / MEMORY if device.type == "cuda" else None,
+        "parts": parts,
+    }  # fmt: skip
+    renderer = Renderer(model)
+    outputs = {name: kinds for name, kinds in VIEWS.items() if name == "colour" or config.field.features}
+    return row | {"frames_a_second": {name: _rendered(renderer, scene, views, o) for name, o in outputs.items()}}
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads"
+
+
+def _windows(trainer: Trainer, steps: int) -> list[float]:
+    """Seconds a step, of each window."""
+    found = []
+    for _ in range(max(1, steps // WINDOW)):
+        found.append(_timed(trainer.device, lambda: [trainer.one_step() for _ in range(WINDOW)]) / WINDOW)
+    return found
+
+
+def _parts(trainer: Trainer, steps: int) -> dict[str, float]:
+    """Share of a step spent in each part, run part by part (not recorded), so that they add up to 1."""
+    enabled, trainer.recorder.enabled = trainer.recorder.enabled, False
+    trainer.one_step()
+    watch = trainer.objective.clock = Stopwatch(trainer.device)
+    for _ in range(steps):
+        trainer.one_step()
+    trainer.objective.clock = Clock()
+    trainer.recorder.enabled = enabled
+    parts = watch.parts
+    inner = [name for name in ("samples", "fields", "warped fields") if name in parts]
+    parts["compositing and losses"] = parts.pop("forward") - sum(parts[name] for name in inner)
+    return {name: value / sum(parts.values()) for name, value in parts.items()}
+
+
+def _rendered(renderer: Renderer, scene: Scene, views: int, outputs: tuple[str, ...]) -> float:
+    cameras, (height, width) = scene.cameras, scene.size
+
+    def picture(i: int) -> None:
+        renderer.render(cameras.intrinsics[i], cameras.world_to_camera[i], height, width, float(i), outputs)
+
+    picture(0)
+
+    def all_views() -> None:
+        for i in range(views):
+            picture(i % scene.n_frames)
+
+    return views / _timed(renderer.device, all_views)
+
+
+def _timed(device: torch.device, work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started

@@ -1,0 +1,37 @@
+"""Where a step's time goes: named parts, timed only when someone asks (nsff.training.bench)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+class Clock:
+    """Times nothing. Parts of a step are written ``with clock("name"):``."""
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        yield
+
+
+class Stopwatch(Clock):
+    """Seconds by part, summed in ``parts``; waits for the device before and after each, so that parts do not overlap.
+    Not within a recorded step."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.parts: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        started = self._now()
+        yield
+        self.parts[name] = self.parts.get(name, 0.0) + self._now() - started
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
