@@ -3,7 +3,8 @@
 Notation. A position x in the box [lower, upper] of normalised space becomes g in [-1, 1]^3. For every resolution r
 there are three planes, (x,y), (x,z), (y,z), of r×r cells with C channels; their bilinear look-ups are multiplied
 (K-planes, Fridovich-Keil et al. 2023, equation 1) and the products of all resolutions concatenated. The dynamic field
-has such planes for each of T frames; the look-up is linear in time, so that at whole frames one slice is read.
+has such planes for each of T frames; the look-up is linear in time, so that at whole frames one slice is read. How
+planes are stored and read: nsff.fields.plane_lookup.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from torch.nn import functional
 
 from nsff.config import FieldConfig
 from nsff.fields.base import Field, FieldSamples
+from nsff.fields.plane_lookup import look_up_planes
 
-PLANES = ((0, 1), (0, 2), (1, 2))
 CODE = 16
 
 
@@ -31,11 +32,9 @@ class PlaneField(Field):
         super().__init__()
         self.register_buffer("bounds", bounds.clone().float())
         self.bounds: Tensor
-        self.resolutions = resolutions
         self.slices = slices
-        # Rows of all slices lie under one another, so that one 2-D look-up reads any slice.
         self.planes = nn.ParameterList(
-            nn.Parameter(torch.rand(3, config.plane_channels, slices * r, r) * 0.4 + 0.1) for r in resolutions
+            nn.Parameter(torch.rand(3, slices, r, r, config.plane_channels) * 0.4 + 0.1) for r in resolutions
         )
         self.trunk = nn.Sequential(
             nn.Linear(len(resolutions) * config.plane_channels, config.hidden),
@@ -48,34 +47,13 @@ class PlaneField(Field):
         self.saliency = nn.Linear(CODE, 1) if config.saliency else None
 
     def grid(self, positions: Float[Tensor, "M 3"]) -> Float[Tensor, "M 3"]:
+        """Positions in the box as -1..1; the look-up reads the border for those outside."""
         lower, upper = self.bounds.unbind()
-        return ((positions - lower) / (upper - lower) * 2 - 1).clamp(-1, 1)
+        return (positions - lower) / (upper - lower) * 2 - 1
 
     def encode(self, positions: Float[Tensor, "M 3"], time: Float[Tensor, "M"]) -> Float[Tensor, "M F"]:
         """Multiplied plane features of all resolutions, at the given frame times."""
-        g = self.grid(positions)
-        if self.slices == 1:
-            return self._slice(g, None)
-        time = time.clamp(0, self.slices - 1)
-        floor = time.floor()
-        features = self._slice(g, floor)
-        fraction = time - floor
-        if not bool((fraction > 0).any()):
-            return features
-        return torch.lerp(features, self._slice(g, (floor + 1).clamp(max=self.slices - 1)), fraction[:, None])
-
-    def _slice(self, g: Float[Tensor, "M 3"], index: Float[Tensor, "M"] | None) -> Float[Tensor, "M F"]:
-        coordinates = torch.stack([g[:, pair] for pair in PLANES])
-        result = []
-        for r, planes in zip(self.resolutions, self.planes, strict=True):
-            at = coordinates
-            if index is not None:
-                rows = self.slices * r
-                row = (coordinates[..., 1] + 1) * 0.5 * (r - 1) + index * r
-                at = torch.stack([coordinates[..., 0], row / (rows - 1) * 2 - 1], dim=-1)
-            found = functional.grid_sample(planes, at[:, :, None], align_corners=True, padding_mode="border")
-            result.append(found[0, ..., 0] * found[1, ..., 0] * found[2, ..., 0])
-        return torch.cat(result).T
+        return look_up_planes(list(self.planes), self.grid(positions), time)
 
     def raw_density(self, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         flat = self.encode(positions.reshape(-1, 3), time.reshape(-1))
@@ -112,10 +90,11 @@ class PlaneField(Field):
     def total_variation(self) -> Float[Tensor, ""]:
         """Mean squared difference of neighbouring cells, summed over resolutions; not across the seams of slices."""
         total = self.bounds.new_zeros(())
-        for r, planes in zip(self.resolutions, self.planes, strict=True):
-            p = planes.reshape(3, -1, self.slices, r, r)
+        for p in self.planes:
             total = (
-                total + (p[..., 1:, :] - p[..., :-1, :]).square().mean() + (p[..., 1:] - p[..., :-1]).square().mean()
+                total
+                + (p[:, :, 1:] - p[:, :, :-1]).square().mean()
+                + (p[:, :, :, 1:] - p[:, :, :, :-1]).square().mean()
             )
         return total
 

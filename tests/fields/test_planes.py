@@ -13,7 +13,7 @@ CONFIG = FieldConfig(plane_resolutions=[3], dynamic_resolutions=[3], plane_chann
 def test_static_lookup_is_the_product_of_three_bilinear_reads():
     field = PlaneStaticField(CONFIG, BOUNDS, 4, 5)
     with torch.no_grad():
-        field.planes[0].copy_(torch.arange(3 * 2 * 3 * 3).reshape(3, 2, 3, 3).float())
+        field.planes[0].copy_(torch.arange(3 * 2 * 3 * 3).reshape(3, 2, 1, 3, 3).movedim(1, -1).float())
     # The middle of the box reads the middle cell (index 4) of each plane.
     found = field.encode(torch.zeros(1, 3), torch.zeros(1))
     torch.testing.assert_close(found[0], torch.tensor([4.0 * 22 * 40, 13.0 * 31 * 49]))
@@ -31,9 +31,8 @@ def test_outside_the_box_reads_the_border():
 def test_time_slices_do_not_bleed_and_interpolate_linearly():
     field = PlaneDynamicField(CONFIG, BOUNDS, 4, n_frames=4)
     with torch.no_grad():
-        planes = field.planes[0].view(3, 2, 4, 3, 3)
         for t in range(4):
-            planes[:, :, t] = float(t + 1)
+            field.planes[0][:, t] = float(t + 1)
     corners = torch.tensor([[-1.0, -1, -1], [1, 1, 1], [-1, 1, 0.3]])
     for t in range(4):
         torch.testing.assert_close(

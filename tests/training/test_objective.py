@@ -238,7 +238,7 @@ def test_total_variation_by_hand():
     start = planes.detach().clone().requires_grad_()
 
     def variation(values: torch.Tensor) -> torch.Tensor:
-        own = SimpleNamespace(bounds=field.bounds, resolutions=[2], planes=[values], slices=field.slices)
+        own = SimpleNamespace(bounds=field.bounds, planes=[values])
         return PlaneStaticField.total_variation(own)
 
     assert torch.autograd.gradcheck(variation, start)
