@@ -161,7 +161,7 @@ def outputs(
         ("density", field.alpha_linear.weight, field.alpha_linear.bias),
     ]
     layers += [(name, layer.weight, layer.bias) for name, layer in field.branches()]
-    found = dict(zip([name for name, *_ in layers], _one_product(h, layers, dtype), strict=True))
+    found = dict(zip([name for name, *_ in layers], one_product(h, layers, dtype), strict=True))
     result = {"rgb": _colour(field, found.pop("rgb"), directions, shape, dtype), **found}
     finish = field.activations()
     exact = torch.promote_types(dtype, torch.float32)
@@ -169,9 +169,10 @@ def outputs(
     return {name: value.reshape(*shape, -1) for name, value in result.items()}
 
 
-def _one_product(
+def one_product(
     h: Float[Tensor, "M W"], layers: list[tuple[str, Tensor, Tensor]], dtype: torch.dtype
 ) -> tuple[Tensor, ...]:
+    """What layers (name, weight, bias) make of the same hidden units, as one matrix product in ``dtype``."""
     sizes = [len(weight) for _, weight, _ in layers]
     more = padded(sum(sizes)) - sum(sizes)
     weight = functional.pad(torch.cat([weight for _, weight, _ in layers]), (0, 0, 0, more))

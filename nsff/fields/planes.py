@@ -9,7 +9,7 @@ planes are stored and read: nsff.fields.plane_lookup.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from nsff.config import FieldConfig
 from nsff.fields.base import Field, FieldSamples
+from nsff.fields.fused_mlp import one_product
 from nsff.fields.plane_lookup import look_up_planes
 
 CODE = 16
@@ -56,9 +57,8 @@ class PlaneField(Field):
         return look_up_planes(list(self.planes), self.grid(positions), time)
 
     def raw_density(self, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        flat = self.encode(positions.reshape(-1, 3), time.reshape(-1))
-        hidden = self.trunk[1](self.trunk[0](flat))
-        last: Any = self.trunk[2]
+        last = cast(nn.Linear, self.trunk[2])
+        hidden = self._hidden(positions, time)
         return functional.linear(hidden, last.weight[:1], last.bias[:1]).reshape(positions.shape[:-1])
 
     @staticmethod
@@ -71,21 +71,47 @@ class PlaneField(Field):
         assert self.semantic_decoder is not None
         return self.semantic_decoder(codes)
 
+    def branches(self) -> list[tuple[str, nn.Linear]]:
+        """What is read off the code, by name, with the layer that does."""
+        found = [("features", self.semantic), ("saliency", self.saliency)]
+        return [(name, layer) for name, layer in found if layer is not None]
+
     def decode(
         self, positions: Float[Tensor, "... 3"], directions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]
-    ) -> tuple[FieldSamples, Float[Tensor, "M code"]]:
+    ) -> tuple[FieldSamples, dict[str, Tensor]]:
+        """Density, colour, features and saliency; and what each layer of ``branches`` gives, before its activation.
+
+        The code has no activation behind it: all that is read off it is one matrix product with the hidden units, and
+        the view direction, the same for all samples of a ray, is added to the hidden units of colour ray by ray.
+        """
         shape = positions.shape[:-1]
-        out = self.trunk(self.encode(positions.reshape(-1, 3), time.reshape(-1)))
-        code = out[:, 1:]
-        flat = directions.expand(*shape, 3).reshape(-1, 3)
-        view = torch.cat([flat, *(f(2.0**i * flat) for i in range(2) for f in (torch.sin, torch.cos))], dim=-1)
-        rgb = torch.sigmoid(self.colour(torch.cat([code, view], dim=-1)))
-        samples = FieldSamples(raw_density=out[:, 0].reshape(shape), rgb=rgb.reshape(*shape, 3))
-        if self.semantic is not None:
-            samples.features = self.semantic(code).reshape(*shape, CODE)
-        if self.saliency is not None:
-            samples.saliency = torch.sigmoid(self.saliency(code)).reshape(shape)
-        return samples, code
+        h = self._hidden(positions, time)
+        last, colour = cast(nn.Linear, self.trunk[2]), cast(nn.Linear, self.colour[0])
+        to_code, offset = last.weight[1:], last.bias[1:]
+        layers = [("density", last.weight[:1], last.bias[:1])]
+        of_code = [("colour", colour.weight[:, :CODE], colour.bias)]
+        of_code += [(name, layer.weight, layer.bias) for name, layer in self.branches()]
+        layers += [(name, weight @ to_code, torch.addmv(bias, weight, offset)) for name, weight, bias in of_code]
+        products = one_product(h, layers, h.dtype)
+        found = {name: value.reshape(*shape, -1) for (name, *_), value in zip(layers, products, strict=True)}
+        view = torch.cat(
+            [directions, *(f(2.0**i * directions) for i in range(2) for f in (torch.sin, torch.cos))], dim=-1
+        )
+        seen = torch.relu(found["colour"] + functional.linear(view, colour.weight[:, CODE:]))
+        samples = FieldSamples(raw_density=found["density"][..., 0], rgb=torch.sigmoid(self.colour[2](seen)))
+        samples.features = found.get("features")
+        if "saliency" in found:
+            samples.saliency = torch.sigmoid(found["saliency"])[..., 0]
+        return samples, found
+
+    def _hidden(self, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]) -> Float[Tensor, "M H"]:
+        encoded = self.encode(positions.reshape(-1, 3), time.reshape(-1))
+        first = cast(nn.Linear, self.trunk[0])
+        if encoded.is_cuda and not torch.is_grad_enabled():
+            # Bias and ReLU within the product; torch has no gradient of it.
+            dtype = torch.bfloat16 if torch.is_autocast_enabled("cuda") else encoded.dtype
+            return torch._addmm_activation(first.bias.to(dtype), encoded.to(dtype), first.weight.to(dtype).t())
+        return torch.relu(first(encoded))
 
     def total_variation(self) -> Float[Tensor, ""]:
         """Mean squared difference of neighbouring cells, summed over resolutions; not across the seams of slices."""
@@ -109,10 +135,13 @@ class PlaneStaticField(PlaneField):
         self.blending = nn.Linear(CODE, 1) if config.composition == "blending" else None
 
     def forward(self, positions: Tensor, directions: Tensor, time: Tensor) -> FieldSamples:
-        samples, code = self.decode(positions, directions, time)
-        if self.blending is not None:
-            samples.blending = torch.sigmoid(self.blending(code)).reshape(positions.shape[:-1])
+        samples, found = self.decode(positions, directions, time)
+        if "blending" in found:
+            samples.blending = torch.sigmoid(found["blending"])[..., 0]
         return samples
+
+    def branches(self) -> list[tuple[str, nn.Linear]]:
+        return super().branches() + ([] if self.blending is None else [("blending", self.blending)])
 
 
 class PlaneDynamicField(PlaneField):
@@ -130,14 +159,17 @@ class PlaneDynamicField(PlaneField):
             self.motion.bias.copy_(torch.tensor([0.0] * 6 + [-2.0] * 2))
             cast(nn.Linear, self.trunk[2]).bias[0] -= 2.0
 
+    def branches(self) -> list[tuple[str, nn.Linear]]:
+        return [*super().branches(), ("motion", self.motion)]
+
     def encode(self, positions: Tensor, time: Tensor) -> Tensor:
         if self.slices != self.n_frames:
             time = time * ((self.slices - 1) / max(1, self.n_frames - 1))
         return super().encode(positions, time)
 
     def forward(self, positions: Tensor, directions: Tensor, time: Tensor) -> FieldSamples:
-        samples, code = self.decode(positions, directions, time)
-        motion = self.motion(code).reshape(*positions.shape[:-1], 8)
+        samples, found = self.decode(positions, directions, time)
+        motion = found["motion"]
         samples.flow_prev, samples.flow_post = torch.tanh(motion[..., :3]), torch.tanh(motion[..., 3:6])
         samples.disocclusion_prev, samples.disocclusion_post = torch.sigmoid(motion[..., 6:]).unbind(-1)
         return samples

@@ -60,6 +60,11 @@ class Renderer:
             raise StageError(
                 folder, f"the model is not readable ({error})", "delete the folder and train again"
             ) from None
+        # On a GPU at the precision it was trained in; models from elsewhere in full.
+        precision = content.get("precision", "fp32")
+        if place.type == "cuda":
+            torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
+        model.reduced_precision = precision == "bf16" and place.type == "cuda"
         return Renderer(model.to(place), chunk)
 
     def _chunk_from_memory(self) -> int:

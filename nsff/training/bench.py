@@ -34,6 +34,8 @@ def bench(scene: Scene, config: SceneConfig, steps: int, views: int) -> dict[str
     The model is new: its densities are thin, which costs the same as trained ones do.
     """
     device = pick_device(config.train.device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     data = TrainingData(scene, config.field, config.train, config.sampling.pixel_centre, device)
     model = build_model(scene, config, data).to(device)
     with tempfile.TemporaryDirectory() as folder:
@@ -42,8 +44,6 @@ def bench(scene: Scene, config: SceneConfig, steps: int, views: int) -> dict[str
         # Both kinds of step (even and odd) are recorded before the clock starts.
         for _ in range(2 * (WARM_UP + 2) if trainer.recorder.enabled else 1):
             trainer.one_step()
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
         seconds = median(_windows(trainer, steps))
     row: dict[str, Any] = {
         "device": _device_name(device),

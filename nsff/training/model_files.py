@@ -37,6 +37,7 @@ def write_model(
             "field": model.field_config.model_dump(),
             "sampling": model.sampling.model_dump(),
             "preset": config.preset,
+            "precision": config.train.precision,
             "height": scene.cameras.height,
             "width": scene.cameras.width,
             "steps": steps,

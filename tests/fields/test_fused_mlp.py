@@ -125,7 +125,7 @@ def test_on_a_gpu_as_in_float64(kind, changes):
     field = field.float().cuda()
     x, d, time = inputs(300, 20, torch.float32, "cuda")
     # Gradients differ more than values: rounding turns some units off that float64 leaves on.
-    for dtype, bound, loose in ((torch.float32, 1e-4, 2e-2), (torch.bfloat16, 0.05, 0.3)):
+    for dtype, bound, loose in ((torch.float32, 1e-4, 2e-2), (torch.bfloat16, 0.15, 0.3)):
         fused = lambda *a, t=dtype: fused_mlp.outputs(field, *a, t)  # noqa: E731
         found, found_gradients = gradients(field, fused, x, d, time)
         for name, value in expected.items():
