@@ -187,13 +187,16 @@ def contract(points: Float[Tensor, "... 3"]) -> Float[Tensor, "... 3"]:
 
 
 # --- building a space from cameras -----------------------------------------------------------------------------------
-def make_space(kind: Literal["auto", "ndc", "contraction"], cameras: Cameras) -> Space:
-    """The space for a set of cameras; ``auto`` takes NDC when they all look forward."""
+def make_space(kind: Literal["auto", "ndc", "contraction"], cameras: Cameras, near: float = 0.9) -> Space:
+    """The space for a set of cameras; ``auto`` takes NDC when they all look forward.
+
+    ``near`` is NDC's near plane as a fraction of the nearest static content (NSFF: 0.9). What moves may be nearer.
+    """
     if kind == "auto":
         kind = "ndc" if is_forward_facing(cameras) else "contraction"
     if kind == "ndc":
         R, centre = average_pose(cameras)
-        scale = 1 / (0.9 * np.percentile(cameras.near_far[:, 0], 5))
+        scale = 1 / (near * np.percentile(cameras.near_far[:, 0], 5))
         size = 2 * cameras.focal
         space: Space = NdcSpace(scale, R, -R @ centre, np.zeros((2, 3)), size / cameras.width, size / cameras.height)
     else:

@@ -16,6 +16,9 @@ class FieldConfig(StageConfig):
     """mlp: the networks of NSFF and SAFF. planes: factorised space-time feature planes with small networks."""
     space: Literal["auto", "ndc", "contraction"] = "auto"
     """auto: NDC when all cameras look forward, else contraction of unbounded space."""
+    near: float = Field(0.9, gt=0, le=1)
+    """NDC: the near plane, as a fraction of the depth of the nearest static content (NSFF: 0.9). Nothing in front of it
+    can be shown, and what moves may be nearer than what does not."""
     composition: Literal["blending", "additive"] = "blending"
     """blending: NSFF's weight v; additive: densities add up (nsff_pl)."""
     features: bool = True

@@ -45,7 +45,7 @@ def build_model(scene: Scene, config: SceneConfig, data: TrainingData) -> SceneM
     """A freshly initialised, seeded model for the scene's cameras and frame count."""
     seed_everything(config.train.seed)
     channels = data.features.shape[-1] if data.features is not None else 0
-    space = make_space(config.field.space, scene.cameras)
+    space = make_space(config.field.space, scene.cameras, config.field.near)
     return SceneModel(space, config.field, config.sampling, channels, data.n_frames)
 
 
