@@ -84,9 +84,10 @@ def crossing(count: int, gathered: bool) -> Tensor:
 
     Moved to odd multiples of 2^-13: on an edge between two cells, where derivatives jump, float32 and float64 differ.
     """
-    rays, axis = count // 64, torch.randint(3, (count // 64,), device="cuda")
+    rays = count // 64
+    each, axis = torch.arange(rays, device="cuda"), torch.randint(3, (rays,), device="cuda")
     ends = torch.rand(2, rays, 3, device="cuda") * 2 - 1
-    ends[0, torch.arange(rays), axis], ends[1, torch.arange(rays), axis] = -1, 1
+    ends[0, each, axis], ends[1, each, axis] = -1, 1
     s = torch.rand(rays, 64, 1, device="cuda").sort(dim=1).values
     if gathered:
         s = 0.02 * s + 0.98 * torch.rand(rays, 1, 1, device="cuda")

@@ -13,7 +13,7 @@ from nsff.fields.plane_lookup import look_up_plainly, look_up_planes
 pytest.importorskip("triton", reason="Triton is not installed")
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
-MORE = 1 if INTERPRETED else 400
+MORE = 1 if INTERPRETED else 40  # not more, or sums in float32 of a small plane's cells err by 1e-5
 ROOT = Path(__file__).resolve().parents[2]
 # (slices, resolutions, channels, samples)
 CASES = [
