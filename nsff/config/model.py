@@ -29,6 +29,9 @@ class FieldConfig(StageConfig):
     """tanh on the feature head (published: on)."""
     view_axes: Literal["world", "average"] = "world"
     """Axes that view directions are given in: the world's, or those of the average camera (NSFF)."""
+    dynamic_views: bool = True
+    """planes: colour of the dynamic field depends on the view direction. One camera sees each moment: what the field
+    learns of other directions is chance."""
     static_only: bool = False
     """Train the static field alone (a baseline)."""
     dynamic_only: bool = False
@@ -77,6 +80,9 @@ class LossConfig(StageConfig):
     """Photometric loss on the composited colour, the dynamic colour and the warped colours."""
     w_warp: float = Field(1.0, ge=0)
     """Factor on all renderings of the dynamic field alone, at its own time and warped from the neighbours (NSFF: 1)."""
+    warp_trains: Literal["field", "flow"] = "field"
+    """field: what is warped from the neighbours teaches scene flow and their field (NSFF); flow: scene flow alone, so
+    that a wrong flow or depth cannot break up the neighbours' geometry."""
     w_features: float = Field(0.04, ge=0)
     """Features (SAFF dino_coe)."""
     w_saliency: float = Field(0.04, ge=0)

@@ -43,6 +43,7 @@ class PlaneField(Field):
             nn.Linear(config.hidden, 1 + CODE),
         )
         self.colour = nn.Sequential(nn.Linear(CODE + 15, config.hidden), nn.ReLU(), nn.Linear(config.hidden, 3))
+        self.sees_views = True
         self.semantic = nn.Linear(CODE, CODE) if config.features else None
         self.semantic_decoder = nn.Linear(CODE, channels, bias=False) if config.features else None
         self.saliency = nn.Linear(CODE, 1) if config.saliency else None
@@ -94,10 +95,13 @@ class PlaneField(Field):
         layers += [(name, weight @ to_code, torch.addmv(bias, weight, offset)) for name, weight, bias in of_code]
         products = one_product(h, layers, h.dtype)
         found = {name: value.reshape(*shape, -1) for (name, *_), value in zip(layers, products, strict=True)}
-        view = torch.cat(
-            [directions, *(f(2.0**i * directions) for i in range(2) for f in (torch.sin, torch.cos))], dim=-1
-        )
-        seen = torch.relu(found["colour"] + functional.linear(view, colour.weight[:, CODE:]))
+        hidden = found["colour"]
+        if self.sees_views:
+            view = torch.cat(
+                [directions, *(f(2.0**i * directions) for i in range(2) for f in (torch.sin, torch.cos))], dim=-1
+            )
+            hidden = hidden + functional.linear(view, colour.weight[:, CODE:])
+        seen = torch.relu(hidden)
         samples = FieldSamples(raw_density=found["density"][..., 0], rgb=torch.sigmoid(self.colour[2](seen)))
         samples.features = found.get("features")
         if "saliency" in found:
@@ -152,6 +156,7 @@ class PlaneDynamicField(PlaneField):
     def __init__(self, config: FieldConfig, bounds: Float[Tensor, "2 3"], channels: int, n_frames: int) -> None:
         super().__init__(config, bounds, channels, config.dynamic_resolutions, slices=config.plane_time or n_frames)
         self.n_frames = n_frames
+        self.sees_views = config.dynamic_views
         self.motion = nn.Linear(CODE, 8)
         nn.init.normal_(self.motion.weight, std=1e-3)
         # Nothing is disoccluded at first (sigmoid(-2) = 0.12), nothing moves, and the dynamic field starts thin.

@@ -157,21 +157,26 @@ class SceneModel(nn.Module):
         positions: Float[Tensor, "R K 3"],
         time: Float[Tensor, "R K"],
         generator: torch.Generator | None,
+        frozen: bool = False,
     ) -> tuple[FieldSamples, Float[Tensor, "R K"]]:
         """The dynamic field at displaced positions and another time, and its weights along the original samples
-        (warping).
+        (warping). ``frozen``: gradients reach the positions, not the field's parameters.
         """
         assert self.dynamic is not None
-        found = self._ask(self.dynamic, positions, samples.views, time)
+        found = self._ask(self.dynamic, positions, samples.views, time, frozen)
         density = self.dynamic.activate(found.raw_density + self._noise(samples.s, generator))
         return found, compositing.single_weights(density, samples.deltas)
 
-    def _ask(self, field: Field, positions: Tensor, views: Tensor, time: Tensor) -> FieldSamples:
+    def _ask(self, field: Field, positions: Tensor, views: Tensor, time: Tensor, frozen: bool = False) -> FieldSamples:
+        if frozen:
+            constants = {name: value.detach() for name, value in field.named_parameters()}
+            ask = lambda *inputs: torch.func.functional_call(field, constants, inputs)  # noqa: E731
+        else:
+            ask = field
         if not self.reduced_precision:
-            return field(positions, views, time)
+            return ask(positions, views, time)
         with torch.autocast(positions.device.type, torch.bfloat16):
-            found = field(positions, views, time)
-        return found.map(Tensor.float)
+            return ask(positions, views, time).map(Tensor.float)
 
     def _noise(self, like: Tensor, generator: torch.Generator | None) -> Tensor | float:
         if generator is None or self.sampling.noise == 0:

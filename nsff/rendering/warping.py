@@ -41,7 +41,11 @@ def warp(
     positions: Float[Tensor, "R K 3"],
     steps: int,
     generator: torch.Generator | None,
+    frozen: bool = False,
 ) -> Warped:
-    """Asks the dynamic field ``steps`` frames away (-2..2) at already displaced positions."""
-    field, weights = model.dynamic_at(samples, positions, samples.time + steps, generator)
+    """Asks the dynamic field ``steps`` frames away (-2..2) at already displaced positions.
+
+    ``frozen``: only the displacement learns from what is found there, not the field.
+    """
+    field, weights = model.dynamic_at(samples, positions, samples.time + steps, generator, frozen)
     return Warped(positions, field, weights)

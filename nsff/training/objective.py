@@ -69,6 +69,11 @@ class Objective:
         return terms, monitors
 
     @property
+    def frozen(self) -> bool:
+        """Whether the field of a neighbouring frame learns nothing from being rendered in this one."""
+        return self.config.warp_trains == "flow"
+
+    @property
     def always_masked(self) -> bool:
         """Presets that are not NSFF's mask the dynamic terms from the first step."""
         return self.config.mask_dynamic_always
@@ -127,7 +132,7 @@ class Objective:
         has = {"prev": batch_part.frame > 0, "post": batch_part.frame < self.data.n_frames - 1}
         with self.clock("warped fields"):
             warped = {
-                name: warp(self.model, samples, samples.positions + flow, sign, generator)
+                name: warp(self.model, samples, samples.positions + flow, sign, generator, self.frozen)
                 for name, flow, sign in (("prev", dynamic.flow_prev, -1), ("post", dynamic.flow_post, 1))
             }
             chained, chain_positions = self._chain(samples, warped, step, generator)
@@ -167,7 +172,7 @@ class Objective:
         positions = one.positions + flow
         chained = None
         if self.config.chain and step > 2 * self.config.decay_steps:
-            chained = warp(self.model, samples, positions, sign, generator)
+            chained = warp(self.model, samples, positions, sign, generator, self.frozen)
         return chained, (name, positions)
 
     def _appearance(

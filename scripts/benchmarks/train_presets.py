@@ -51,6 +51,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--views", type=int, default=0, metavar="N", help="score N views spread over all (default: all)"
     )
+    parser.add_argument("--all-at-the-end", action="store_true", help="score all views, not N, after the last step")
     parser.add_argument("--pictures", action="store_true", help="write every view that is scored, for LPIPS elsewhere")
     parser.add_argument("--features", action="store_true", help="also compare rendered features with their targets")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where figures and pictures go")
@@ -89,8 +90,9 @@ def train(scene: Scene, config: Any, targets: list[Target], arguments: argparse.
                 torch.cuda.synchronize()
             windows.append((time.perf_counter() - started) / count * 1000)
             seconds += time.perf_counter() - started
-            if targets and (trainer.step % arguments.every == 0 or trainer.step >= config.train.steps):
-                scores = scored(model, targets, get_protocol(arguments.protocol))
+            last = trainer.step >= config.train.steps
+            if targets and (trainer.step % arguments.every == 0 or last):
+                scores = scored(model, targets if last else some(targets, arguments.views), arguments.protocol)
                 assert monitors is not None
                 row: dict[str, Any] = {"step": trainer.step, "seconds": round(seconds, 2)}
                 row["train_psnr"] = round(monitors["psnr"], 3)
@@ -117,9 +119,16 @@ def train(scene: Scene, config: Any, targets: list[Target], arguments: argparse.
     return result
 
 
-def scored(model: Any, targets: list[Target], protocol: Any) -> dict[str, float]:
+def some(targets: list[Target], count: int) -> list[Target]:
+    """``count`` of the views, spread over all; all for 0."""
+    if not count:
+        return targets
+    return [targets[i] for i in np.linspace(0, len(targets) - 1, min(count, len(targets))).round().astype(int)]
+
+
+def scored(model: Any, targets: list[Target], name: str) -> dict[str, float]:
     """Mean PSNR and SSIM over the views, whole and where it moves, and PSNR of each."""
-    renderer = Renderer(model)
+    protocol, renderer = get_protocol(name), Renderer(model)
     found: dict[str, list[float]] = {}
     single = []
     for target in targets:
@@ -181,9 +190,8 @@ def main() -> None:
             protocol = get_protocol(arguments.protocol)
             truth = open_truth(protocol.name, arguments.truth, frame_numbers(scene))
             targets = [t for t in truth_targets(scene, config, protocol, truth).views if t.split != "training"]
-            if arguments.views:
-                chosen = np.linspace(0, len(targets) - 1, min(arguments.views, len(targets))).round().astype(int)
-                targets = [targets[i] for i in chosen]
+            if not arguments.all_at_the_end:
+                targets = some(targets, arguments.views)
         results.append(train(scene, config, targets, arguments, name))
     head = [
         f"{'run':40s}",
