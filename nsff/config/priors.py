@@ -172,7 +172,7 @@ class DepthConfig(StageConfig):
     """classical, align: the depth of what moves. surroundings: from the floor it stands on, what lies around it, or the
     network; least_motion: that with which it moves most evenly; auto: least_motion where the camera's motion
     determines it to moving_deviation, else surroundings. Given depth in scene units stays as it is."""
-    moving_deviation: float = Field(0.15, gt=0)
+    moving_deviation: float = Field(0.14, gt=0)
     """moving auto: largest relative standard deviation of a depth by least motion that is used."""
 
     @model_validator(mode="after")

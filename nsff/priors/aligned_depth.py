@@ -156,7 +156,9 @@ def _numbers(
     if verdict == "good" and not metric:
         verdict = "doubtful"
     factor = ", and a factor that changes over the picture," if affine is not None else ""
-    words = f"{subject} {'has' if metric else 'would have'} a scale and a shift for each frame{factor} that bring it to "
+    words = (
+        f"{subject} {'has' if metric else 'would have'} a scale and a shift for each frame{factor} that bring it to "
+    )
     words += f"{_sources(anchors)} within {error:.1%} in depth (median); "
     if affine is not None:
         words += f"without the factor {affine:.1%} are left; "

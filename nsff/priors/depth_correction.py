@@ -1,13 +1,13 @@
 """A smooth factor on aligned disparity, where a network misreads a part of a scene: a coarse grid of its logarithm.
 
 Notation. w (K,) is the inverse depth of the anchors of one frame, p (K,) the aligned disparity there; the field g is
-trilinear on a grid over column, row and log p, and exp(g) p follows w. The third axis lets the field differ between what
-is near and what lies behind it at the same place. g minimises
+trilinear on a grid over column, row and log p, and exp(g) p follows w. The third axis lets the field differ between
+what is near and what lies behind it at the same place. g minimises
 
     sum c rho((log(w / p) - g) / ANCHOR) + sum over neighbouring grid points of (dg / STEP)^2 + sum (g / FAR)^2,
 
-so that it continues as a constant into what has no anchors, such as moving things, from what is near them in the picture
-and in depth. Sources: bilateral grids, Chen et al. 2007; solved as one linear system, reweighted (Charbonnier).
+so that it continues as a constant into what has no anchors, such as moving things, from what is near them in the
+picture and in depth. Sources: bilateral grids, Chen et al. 2007; solved as one linear system, reweighted (Charbonnier).
 """
 
 from __future__ import annotations

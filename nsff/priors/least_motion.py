@@ -10,10 +10,10 @@ each split along the ray, where errors of the maps' shape show, and across it. W
 
     sum over residuals of rho(r / s) + sum (x / sigma)^2 + sum over neighbouring frames of (dx / sigma)^2 + hinges,
 
-rho soft (Charbonnier), s the median size of a residual of its kind, so that each counts by how well the depths can
-explain it. In pixels the residuals are linear in the inverse depth of a thing as a whole, which therefore is not drawn
-towards the camera. A camera that stands still or only turns, or one that keeps a straight and even pace with a thing that
-does too, leaves the factor open: then the deviation is large.
+rho soft (Charbonnier, then Cauchy), s the median size of a residual of its kind, so that each counts by how well the
+depths can explain it. In pixels the residuals are linear in the inverse depth of a thing as a whole, which therefore is
+not drawn towards the camera. A camera that stands still or only turns leaves the factor open, and so does one that
+keeps a straight and even pace while the thing does too: then the deviation is large.
 
 Source: bundle adjustment with priors of motion, Vo et al., Spatiotemporal Bundle Adjustment for Dynamic 3D
 Reconstruction, 2016 (least kinetic energy, least force); trajectory triangulation, Avidan, Shashua 2000.
@@ -34,6 +34,8 @@ SMALLEST_SCALE = 1.0
 """Pixels; no residual counts as better known than that."""
 LONGEST_STEP = 0.2
 """Of x in one round."""
+CONVEX_ROUNDS = 12
+"""In which far residuals still pull, so that a wrong start is left; afterwards they hardly count."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +87,14 @@ def least_motion(
     n = len(prior.deviation)
     x = np.zeros(n)
     kinds = _kinds(tracks, velocity_weight)
-    for _ in range(rounds):
+    for k in range(rounds):
         curvature, slope = _of_priors(x, prior)
         for kind in kinds:
-            of_motion, pull = _of_motion(x, tracks, focal, kind)
+            of_motion, pull = _of_motion(x, tracks, focal, kind, power=0.5 if k < CONVEX_ROUNDS else 1.0)
             curvature, slope = curvature + of_motion, slope + pull
         step = np.clip(-linalg.spsolve(curvature.tocsc(), slope), -LONGEST_STEP, LONGEST_STEP)
         x = x + step
-        if np.abs(step).max() < 1e-4:
+        if k > CONVEX_ROUNDS and np.abs(step).max(initial=0) < 1e-4:
             break
     return Solution(x, np.sqrt(np.diag(np.linalg.inv(curvature.toarray()))))
 
@@ -135,8 +137,10 @@ def _distinct(key: np.ndarray, value: np.ndarray) -> np.ndarray:
     return np.bincount(pairs[:, 0])[key]
 
 
-def _of_motion(x: np.ndarray, tracks: Tracks, focal: float, kind: _Kind) -> tuple[sparse.csr_matrix, np.ndarray]:
-    """Curvature (Gauss-Newton) and slope of one kind of residual at x."""
+def _of_motion(
+    x: np.ndarray, tracks: Tracks, focal: float, kind: _Kind, power: float
+) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """Curvature (Gauss-Newton) and slope of one kind of residual at x; ``power`` as in _soft."""
     lifted = np.exp(-x)[tracks.node][..., None] * tracks.offsets
     distance = np.linalg.norm(lifted[:, 1], axis=1)
     ray = lifted[:, 1] / distance[:, None]
@@ -151,7 +155,7 @@ def _of_motion(x: np.ndarray, tracks: Tracks, focal: float, kind: _Kind) -> tupl
     n, total = len(x), np.zeros(len(x))
     curvature = sparse.csr_matrix((n, n))
     for r, J in ((along[:, None], derivative_along[..., None]), (across, derivative_across)):
-        weight = kind.weight * _soft(np.linalg.norm(r, axis=1), kind.family)
+        weight = kind.weight * _soft(np.linalg.norm(r, axis=1), kind.family, power)
         for c in range(r.shape[1]):
             rows = np.repeat(np.arange(len(r)), 3)
             matrix = sparse.csr_matrix((J[..., c].ravel(), (rows, tracks.node.ravel())), shape=(len(r), n))
@@ -160,13 +164,15 @@ def _of_motion(x: np.ndarray, tracks: Tracks, focal: float, kind: _Kind) -> tupl
     return curvature, total
 
 
-def _soft(size: np.ndarray, family: np.ndarray) -> np.ndarray:
-    """Weights of residuals by their size: 1/s^2 for those below the median s of their family, then falling."""
+def _soft(size: np.ndarray, family: np.ndarray, power: float) -> np.ndarray:
+    """Weights of residuals by their size: 1/s^2 for those below the median s of their family, then falling with twice
+    the ``power`` of size / s: 1/2 Charbonnier, 1 Cauchy.
+    """
     scale = np.empty_like(size)
     for one in np.unique(family):
         own = family == one
         scale[own] = max(float(np.median(size[own])), SMALLEST_SCALE)
-    return 1 / (scale**2 * np.sqrt(1 + (size / scale) ** 2))
+    return 1 / (scale**2 * (1 + (size / scale) ** 2) ** power)
 
 
 def _of_priors(x: np.ndarray, prior: Prior) -> tuple[sparse.csr_matrix, np.ndarray]:

@@ -1,7 +1,7 @@
 """What least motion is sought for: the components of moving things, and tracks of their pixels along chained flow.
 
-Notation. A thing is an object of nsff.priors.grounding, a chain of components of motion masks; a node is its component in
-one frame. Node maps (H,W) hold the number of the node, -1 where there is none.
+Notation. A thing is an object of nsff.priors.grounding, a chain of components of motion masks; a node is its component
+in one frame. Node maps (H,W) hold the number of the node, -1 where there is none.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ class Nodes:
 
 def number(labels: Sequence[Int32[np.ndarray, "H W"]], objects: Sequence[dict[int, int]]) -> Nodes:
     """One node for every labelled component; ``objects`` gives the thing of every label of a frame."""
-    maps, frames, things = [], [], []
+    maps: list[np.ndarray] = []
+    frames: list[int] = []
+    things: list[int] = []
     for t, (label, object_of) in enumerate(zip(labels, objects, strict=True)):
         lookup = np.full(int(label.max(initial=0)) + 1, -1, np.int32)
         for part in range(1, len(lookup)):

@@ -1,8 +1,8 @@
 """The last step of depth: moving things get the depth with which they move least, where the camera's motion tells it.
 
-Notation. x is the logarithm of the factor on the inverse depth of a thing in one frame (least_motion), its deviation the
-relative standard deviation of the depth. The maps are rewritten in place: the inside of a thing keeps its relief where a
-network or a sensor gave it one, and is flat where it was filled in from the surroundings (classical depth).
+Notation. x is the logarithm of the factor on the inverse depth of a thing in one frame (least_motion), its deviation
+the relative standard deviation of the depth. The maps are rewritten in place: the inside of a thing keeps its relief
+where a network or a sensor gave it one, and is flat where it was filled in from the surroundings (classical depth).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from nsff.scene import Scene
 
 SPANS = (1, 2, 3)
 """Frames from the middle of a track to its ends."""
-PRIOR_RANGE = (0.1, 0.5)
+PRIOR_RANGE = (0.25, 0.5)
 """Relative deviation of the depth that was there: three times what its confidence says, within these bounds."""
 FRAME_TO_FRAME = 0.1
 """Standard deviation of the change of x from one frame to the next."""
@@ -37,8 +37,8 @@ CAUTION = 2.0
 TRUST, TYPICAL_ERROR = 0.5, 0.05
 """Confidence of what is determined: TRUST / (1 + (deviation / TYPICAL_ERROR)^2)."""
 AIR = (
-    " Only {:.0%} of what moves stands on a floor: the depth of the rest is filled in from what lies around it, too far "
-    "for things in the air."
+    " Only {:.0%} of what moves stands on a floor: the depth of the rest is filled in from what lies around it, too "
+    "far for things in the air."
 )
 
 
@@ -98,9 +98,7 @@ def find_depths(scene: Scene, depth: DepthConfig, folder: Path, flat: bool) -> P
     return Placed(nodes, solution, deviation, used, np.asarray(pixels, float))
 
 
-def flattened(
-    disparity: Float32[np.ndarray, "H W"], node: np.ndarray
-) -> Float32[np.ndarray, "H W"]:
+def flattened(disparity: Float32[np.ndarray, "H W"], node: np.ndarray) -> Float32[np.ndarray, "H W"]:
     """Every node at the median of its disparity."""
     result = disparity.copy()
     for one in np.unique(node[node >= 0]):
@@ -167,8 +165,8 @@ def _told(numbers: dict[str, Any], placed: Placed | None) -> dict[str, Any]:
         if used.any():
             low, high = np.quantile(1 / factors, [0.1, 0.9])
             words += (
-                f" {share:.0%} of what moves is placed where it moves most evenly, at {low:.2f} to {high:.2f} times the "
-                f"depth it had before, uncertain by {spread:.0%}."
+                f" {share:.0%} of what moves is placed where it moves most evenly, at {low:.2f} to {high:.2f} times "
+                f"the depth it had before, uncertain by {spread:.0%}."
             )
         if share < 0.95:
             words += (
