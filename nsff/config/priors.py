@@ -125,7 +125,8 @@ class SfmConfig(StageConfig):
 class DepthConfig(StageConfig):
     """Inverse depth for each canonical frame.
 
-    NSFF's own are backend midas21, long_side 640, input_rule nsff, upsampling nearest, align false.
+    NSFF's own are backend midas21, long_side 640, input_rule nsff, upsampling nearest, align false, moving
+    surroundings.
     """
 
     backend: Literal["auto", "given", "midas21", "transformers", "classical"] = "auto"
