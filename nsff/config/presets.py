@@ -30,7 +30,13 @@ _PUBLISHED: dict[str, Any] = {
         "dilation_radius": 2,
         "instance_moving": 0.0,
     },
-    "depth": {"long_side": 640, "input_rule": "nsff", "upsampling": "nearest", "align": False},
+    "depth": {
+        "long_side": 640,
+        "input_rule": "nsff",
+        "upsampling": "nearest",
+        "align": False,
+        "moving": "surroundings",
+    },
     "decompose": {"cleaning": "published", "keep_best": False, "scale_with_height": False},
     "crf": {"scale_with_height": False, "guidance": "rendered"},
 }

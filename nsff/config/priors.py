@@ -125,7 +125,8 @@ class SfmConfig(StageConfig):
 class DepthConfig(StageConfig):
     """Inverse depth for each canonical frame.
 
-    NSFF's own are backend midas21, long_side 640, input_rule nsff, upsampling nearest, align false.
+    NSFF's own are backend midas21, long_side 640, input_rule nsff, upsampling nearest, align false, moving
+    surroundings.
     """
 
     backend: Literal["auto", "given", "midas21", "transformers", "classical"] = "auto"
@@ -155,6 +156,9 @@ class DepthConfig(StageConfig):
     align: bool = True
     """Learned disparity, and given disparity of unknown scale, gets a scale and a shift for each frame that fit the
     sparse points, or what is triangulated along flow; false: as it comes (NSFF)."""
+    align_local: bool = True
+    """align: beyond scale and shift, disparity is multiplied by a smooth factor over the picture and its depths that
+    follows the same anchors; a network that misreads a wall is put right there."""
     align_min_points: int = Field(20, ge=5)
     """A frame that sees fewer sparse points than this is fitted to what is triangulated along flow."""
     align_median: int = Field(5, ge=1)
@@ -165,6 +169,12 @@ class DepthConfig(StageConfig):
     """classical, align: longest chain of flow steps used for triangulation, frames."""
     min_parallax: float = Field(0.5, gt=0)
     """classical, align: pixels of parallax against infinity below which a triangulated depth is not trusted."""
+    moving: Literal["auto", "surroundings", "least_motion"] = "auto"
+    """classical, align: the depth of what moves. surroundings: from the floor it stands on, what lies around it, or the
+    network; least_motion: that with which it moves most evenly; auto: least_motion where the camera's motion
+    determines it to moving_deviation, else surroundings. Given depth in scene units stays as it is."""
+    moving_deviation: float = Field(0.14, gt=0)
+    """moving auto: largest relative standard deviation of a depth by least motion that is used."""
 
     @model_validator(mode="after")
     def _whole(self) -> DepthConfig:

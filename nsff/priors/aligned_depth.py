@@ -1,13 +1,18 @@
 """Maps of relative disparity, aligned in place, with the verdict on how well that went.
 
+A scale and a shift for each frame come first, then, with ``depth.align_local``, a smooth factor over the picture
+(depth_correction), whose error is that of anchors held out of its fit.
+
 Thresholds. The error is the median over all anchors of |depth / true depth - 1|. Up to 5 % the alignment is good, up
 to 15 % doubtful, beyond that poor; up to 10 %, and with a fit of its own for half of the frames, the maps count as
-metric, else they stay relative. Confidence is 1 / (1 + (e / 0.05)^2) for a frame of error e, as for triangulated depth,
+metric, else they stay relative. Where scale and shift alone leave more than 15 % no factor is tried: it would make up
+a smooth map of its own. Confidence is 1 / (1 + (e / 0.05)^2) for a frame of error e, as for triangulated depth,
 and half of that where things move: nothing tests what the network says there.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +23,7 @@ from nsff.config import DepthConfig
 from nsff.io import write_npz
 from nsff.priors.depth_alignment import Alignment, Anchors, align, common_scale, depth_errors
 from nsff.priors.depth_anchors import find_anchors
+from nsff.priors.depth_correction import Correction, correct
 from nsff.priors.depth_maps import plausible_bounds, read_map, write_map
 from nsff.scene import Scene
 
@@ -48,11 +54,40 @@ def align_maps(scene: Scene, depth: DepthConfig, folder: Path, subject: str, giv
     if alignment is None:
         words = "stays without unit: too few static points, and nothing could be triangulated along flow, to fit it to."
         return _relative(subject, words, "good" if given else "doubtful")
+    affine = alignment.error_after
+    corrections: list[Correction | None] = [None] * scene.n_frames
+    if depth.align_local and affine <= DOUBTFUL:
+        alignment, corrections = _correct(anchors, alignment, floor, scene.size)
     metric = alignment.error_after <= METRIC and float(np.mean(alignment.fitted)) >= 0.5
     if metric:
-        _rewrite(scene, folder, alignment, floor, given)
-        _record(folder, anchors, alignment)
-    return _numbers(subject, alignment, anchors, metric)
+        _rewrite(scene, folder, alignment, corrections, floor, given)
+        _record(folder, anchors, alignment, corrections, floor)
+    numbers = _numbers(subject, alignment, anchors, metric, affine if any(corrections) else None)
+    return numbers | {"frames_corrected": sum(one is not None for one in corrections)}
+
+
+def _aligned(one: Anchors, scale: float, shift: float, floor: float, correction: Correction | None) -> np.ndarray:
+    """Aligned disparity of the anchors of a frame."""
+    values = np.maximum(scale * one.disparity + shift, floor)
+    return values if correction is None or one.at is None else values * correction(one.at, values)
+
+
+def _correct(
+    anchors: list[Anchors], alignment: Alignment, floor: np.ndarray, size: tuple[int, int]
+) -> tuple[Alignment, list[Correction | None]]:
+    """The local factor of every frame that it betters, and the alignment with the errors that it leaves."""
+    corrections: list[Correction | None] = []
+    error, every = alignment.error.copy(), []
+    for i, one in enumerate(anchors):
+        values = _aligned(one, alignment.scale[i], alignment.shift[i], floor[i], None)
+        errors = np.abs(one.inverse_depth / values - 1)
+        found = correct(one.at, values, one.inverse_depth, one.weight, size) if one.at is not None else None
+        if found is not None:
+            errors = found[1]
+            error[i] = np.median(errors)
+        corrections.append(found[0] if found is not None else None)
+        every.append(errors)
+    return replace(alignment, error=error, error_after=float(np.median(np.concatenate(every)))), corrections
 
 
 def _fits_already(anchors: list[Anchors]) -> bool:
@@ -64,24 +99,39 @@ def _fits_already(anchors: list[Anchors]) -> bool:
     return float(np.median(np.concatenate(errors))) < METRIC
 
 
-def _rewrite(scene: Scene, folder: Path, alignment: Alignment, floor: np.ndarray, given: bool) -> None:
-    """Writes a d + b, not below the floor, and the confidence that the frame's error allows."""
+def _rewrite(
+    scene: Scene,
+    folder: Path,
+    alignment: Alignment,
+    corrections: list[Correction | None],
+    floor: np.ndarray,
+    given: bool,
+) -> None:
+    """Writes a d + b, not below the floor, times the local factor, and the confidence that the frame's error allows."""
     error = np.where(np.isfinite(alignment.error), alignment.error, alignment.error_after)
     # A frame without a fit of its own is no better than the worst of the others.
     error[~np.array(alignment.fitted)] = max(float(error.max()), TYPICAL_ERROR)
     for i in tqdm(range(scene.n_frames), desc="alignment", unit="frame"):
         disparity, confidence = read_map(folder, i)
         aligned = np.maximum(alignment.scale[i] * disparity + alignment.shift[i], floor[i])
+        correction = corrections[i]
+        if correction is not None:
+            aligned = np.maximum(aligned * correction.whole(aligned), floor[i])
         trust = 1 / (1 + (error[i] / TYPICAL_ERROR) ** 2)
         trusted = np.full(disparity.shape, trust, np.float32) * (confidence if given else 1)
         trusted[scene.motion_mask(i)] *= MOVING_TRUST
         write_map(folder, i, aligned, trusted)
 
 
-def _record(folder: Path, anchors: list[Anchors], alignment: Alignment) -> None:
+def _record(
+    folder: Path, anchors: list[Anchors], alignment: Alignment, corrections: list[Correction | None], floor: np.ndarray
+) -> None:
     frame = np.concatenate([np.full(len(one), i) for i, one in enumerate(anchors)])
     known = np.concatenate([one.inverse_depth for one in anchors])
-    aligned = np.concatenate([alignment.scale[i] * one.disparity + alignment.shift[i] for i, one in enumerate(anchors)])
+    scale, shift = alignment.scale, alignment.shift
+    aligned = np.concatenate(
+        [_aligned(one, scale[i], shift[i], floor[i], corrections[i]) for i, one in enumerate(anchors)]
+    )
     kept = np.unique(np.linspace(0, len(frame) - 1, min(SHOWN, len(frame))).round().astype(int))
     write_npz(
         folder / RECORD,
@@ -97,13 +147,21 @@ def _sources(anchors: list[Anchors]) -> str:
     return " and ".join(named[kind] for kind in ("points", "triangulation") if kind in kinds)
 
 
-def _numbers(subject: str, alignment: Alignment, anchors: list[Anchors], metric: bool) -> dict[str, Any]:
+def _numbers(
+    subject: str, alignment: Alignment, anchors: list[Anchors], metric: bool, affine: float | None
+) -> dict[str, Any]:
+    """``affine`` is the error that scale and shift alone leave, where a local factor betters it."""
     error, fitted = alignment.error_after, alignment.fitted
     verdict = "good" if error <= GOOD else "doubtful" if error <= DOUBTFUL else "poor"
     if verdict == "good" and not metric:
         verdict = "doubtful"
-    words = f"{subject} {'has' if metric else 'would have'} a scale and a shift for each frame that bring it to "
+    factor = ", and a factor that changes over the picture," if affine is not None else ""
+    words = (
+        f"{subject} {'has' if metric else 'would have'} a scale and a shift for each frame{factor} that bring it to "
+    )
     words += f"{_sources(anchors)} within {error:.1%} in depth (median); "
+    if affine is not None:
+        words += f"without the factor {affine:.1%} are left; "
     words += f"one scale for all frames, without a shift, leaves {alignment.error_before:.1%}."
     alone = len(fitted) - sum(fitted)
     if alone:
@@ -119,6 +177,7 @@ def _numbers(subject: str, alignment: Alignment, anchors: list[Anchors], metric:
         "aligned": metric,
         "alignment_error_before": alignment.error_before,
         "alignment_error": error,
+        "alignment_error_affine": affine if affine is not None else error,
         "anchors": sum(len(one) for one in anchors),
         "frames_fitted_to_points": sum(1 for k, one in enumerate(anchors) if fitted[k] and one.source == "points"),
         "frames_fitted_to_triangulation": sum(

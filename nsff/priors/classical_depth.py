@@ -154,11 +154,6 @@ def _verdict(
         verdict = "poor"
     words = f"{share:.0%} of the static pixels were triangulated; {masks.mean():.1%} of all pixels move."
     standing = grounded / masks.sum() if masks.any() else None
-    if standing is not None and standing < 0.5:
-        words += (
-            f" Only {standing:.0%} of these stand on a floor: the depth of the rest is filled in from what lies around "
-            "it, too far for things in the air."
-        )
     if error is not None:
         words += f" Sparse points differ by {error:.1%} in depth (median)."
     if verdict != "good":

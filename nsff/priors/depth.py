@@ -18,6 +18,7 @@ from nsff.io import atomic_directory
 from nsff.priors.classical_depth import classical_depth
 from nsff.priors.depth_weights import learned_backend
 from nsff.priors.given_depth import given_depth
+from nsff.priors.moving_depth import place_moving
 from nsff.scene import Scene
 
 
@@ -29,7 +30,7 @@ def run_depth(scene: Scene, depth: DepthConfig) -> None:
     """
     backend = choose_backend(scene, depth)
     with atomic_directory(scene.depth_dir) as folder:
-        numbers = BACKENDS[backend](scene, depth, folder)
+        numbers = place_moving(scene, depth, folder, BACKENDS[backend](scene, depth, folder))
     scene.write_summary("depth", {"backend": backend, **numbers})
 
 

@@ -38,6 +38,8 @@ class Anchors:
     """> 0."""
     source: str = "points"
     """points: of structure from motion; triangulation: along flow."""
+    at: Float[np.ndarray, "K 2"] | None = None
+    """Where they are in the picture, (u, v) in pixels; None: not known, and not corrected locally."""
 
     def __len__(self) -> int:
         return len(self.disparity)
@@ -157,7 +159,8 @@ def align(
     a fit of its own; ``median`` and ``sigma`` (frames) smooth log-scales and shifts over time.
 
     Smoothing helps frames whose anchors say little. Where a network's scale really jumps between frames it would spoil
-    a good fit: a frame keeps its own where that is good (5 %) and smoothing would add more than a quarter and 1 %.
+    a good fit: a frame keeps its own where that is good (5 %) and smoothing would add more than a quarter and 1 %, and
+    where smoothing would double its error.
     """
     own: list[tuple[float, float] | None] = [
         fit_affine(one.disparity, one.inverse_depth, one.weight, seed=i) if len(one) >= min_points else None
@@ -172,7 +175,7 @@ def align(
     for i in np.flatnonzero(known).tolist():
         alone = _median_error(anchors[i], values[i, 0], values[i, 1], floor[i])
         smoothed = _median_error(anchors[i], scale[i], shift[i], floor[i])
-        if alone < 0.05 and smoothed > 1.25 * alone + 0.01:
+        if (alone < 0.05 and smoothed > 1.25 * alone + 0.01) or smoothed > 2 * alone + 0.01:
             scale[i], shift[i] = values[i]
     errors = [depth_errors(one, scale[i], shift[i], floor[i]) for i, one in enumerate(anchors)]
     common = common_scale(anchors)

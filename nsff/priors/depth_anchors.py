@@ -61,7 +61,8 @@ def of_points(
     height, width = disparity.shape
     kept = (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
     kept[kept] = usable[row[kept], column[kept]]
-    return Anchors(disparity[row[kept], column[kept]].astype(float), 1 / z[kept], np.ones(int(kept.sum())))
+    found = disparity[row[kept], column[kept]].astype(float)
+    return Anchors(found, 1 / z[kept], np.ones(int(kept.sum())), at=uv[kept])
 
 
 def of_triangulation(
@@ -73,6 +74,7 @@ def of_triangulation(
     if len(places) > MOST:
         places = np.sort(np.random.default_rng(seed).choice(places, MOST, replace=False))
     inverse, weight = measured.inverse_depth.ravel()[places], measured.confidence.ravel()[places]
+    at = np.stack(np.unravel_index(places, disparity.shape)[::-1], axis=1) + 0.5
     return Anchors(
-        disparity.ravel()[places].astype(float), inverse.astype(float), weight.astype(float), "triangulation"
+        disparity.ravel()[places].astype(float), inverse.astype(float), weight.astype(float), "triangulation", at
     )

@@ -189,6 +189,7 @@ def _depth_facts(scene: Scene) -> list[tuple[str, str]]:
     pairs.append(("unit", "1/scene units" if summary.get("metric") else "none: relative"))
     names = {
         "alignment_error_before": "error with one scale for all frames (median)",
+        "alignment_error_affine": "error with a scale and a shift for each frame (median)",
         "alignment_error": "error of depth at known points (median)",
         "points_depth_error": "error of depth at sparse points (median)",
         "frames_fitted_to_points": "frames fitted to sparse points",
@@ -197,6 +198,7 @@ def _depth_facts(scene: Scene) -> list[tuple[str, str]]:
         "triangulated_fraction": "static pixels triangulated",
         "moving_fraction": "pixels that move",
         "grounded_fraction": "of these, standing on something",
+        "least_motion_fraction": "of these, placed where they move most evenly",
     }
     for key, name in names.items():
         value = summary.get(key)

@@ -37,22 +37,32 @@ def balloon(shared, tmp_path_factory) -> Scene:
     return scene
 
 
-def test_real_midas_output_is_brought_towards_what_is_triangulated(balloon):
+def test_real_midas_output_is_brought_to_what_is_triangulated(balloon):
     """The wall behind the man is slanted, and MiDaS takes it for an upright one: no scale and shift can mend that.
 
-    Of frames whose wall it sees rightly 4 to 5 % are left, of the others up to a sixth.
+    Of frames whose wall it sees rightly 4 to 5 % are left, of the others up to a sixth. A local factor mends it, by
+    anchors that had no part in its fit. What moves does so as fast as the camera: its depth is not determined.
     """
-    run_depth(balloon, DepthConfig())
+    run_depth(balloon, DepthConfig(align_local=False))
     summary = balloon.summary("depth")
     assert summary["frames_fitted_to_triangulation"] == 12
     assert summary["alignment_error_before"] > 0.12
-    assert summary["alignment_error"] < 0.12
-    assert summary["alignment_error"] < 0.85 * summary["alignment_error_before"]
+    assert 0.09 < summary["alignment_error"] < 0.12
     assert min(summary["frame_error"]) < 0.05
     assert max(summary["frame_error"]) < 0.2
     assert summary["verdict"] == "doubtful"
     # Beyond a tenth it is not called metric, and left as it came.
     assert summary["metric"] is (summary["alignment_error"] <= 0.1)
+
+    run_depth(balloon, DepthConfig())
+    summary = balloon.summary("depth")
+    assert summary["alignment_error_affine"] > 0.09
+    assert summary["alignment_error"] < 0.015
+    assert max(summary["frame_error"]) < 0.03
+    assert summary["frames_corrected"] == 12
+    assert summary["metric"] is True
+    assert summary["least_motion_fraction"] < 0.2
+    assert "do not tell the depth" in summary["words"]
 
 
 def test_the_man_stands_before_the_wall_in_the_real_output(balloon):
@@ -83,8 +93,10 @@ def test_the_plane_of_the_benchmark_is_the_best_plane(benchmark):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("flow", "bound"), [("given", 0.01), ("dis", 0.02)])
-def test_classical_depth_of_toss_has_less_than_half_the_error_of_a_plane(shared, tmp_path, benchmark, flow, bound):
+@pytest.mark.parametrize(("flow", "bound", "moving"), [("given", 0.01, 0.1), ("dis", 0.02, 0.45)])
+def test_classical_depth_of_toss_has_less_than_half_the_error_of_a_plane(
+    shared, tmp_path, benchmark, flow, bound, moving
+):
     toss = shared / "scenes" / "toss"
     if not (toss / "truth" / "depth").is_dir():
         pytest.skip("no truth of toss in ../shared/scenes")
@@ -93,11 +105,11 @@ def test_classical_depth_of_toss_has_less_than_half_the_error_of_a_plane(shared,
     assert found["plane"] > 0.1
     assert found["static"] <= 0.5 * found["plane"]
     assert found["static"] < bound
-    # What moves is filled in and reported, not left out; a thing in the air is put too far, and the words say so.
+    # What moves is placed by least motion; where wrong flow forbids that it is put too far, and the words say so.
     summary = scene.summary("depth")
     assert 0.03 < summary["moving_fraction"] < 0.1
-    assert found["moving"] < 0.7
-    assert "in the air" in summary["words"]
+    assert found["moving"] < moving
+    assert ("in the air" in summary["words"]) is (flow == "dis")
     assert all((scene.disparity(i)[0] > 0).all() for i in (0, 12, 23))
 
 

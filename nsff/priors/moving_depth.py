@@ -1,0 +1,178 @@
+"""The last step of depth: moving things get the depth with which they move least, where the camera's motion tells it.
+
+Notation. x is the logarithm of the factor on the inverse depth of a thing in one frame (least_motion), its deviation
+the relative standard deviation of the depth. The maps are rewritten in place: the inside of a thing keeps its relief
+where a network or a sensor gave it one, and is flat where it was filled in from the surroundings (classical depth).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Float32
+
+from nsff.config import DepthConfig
+from nsff.priors.chaining import FlowCache
+from nsff.priors.classical_depth import near_motion
+from nsff.priors.depth_maps import plausible_bounds, read_map, write_map
+from nsff.priors.grounding import components, link_objects
+from nsff.priors.least_motion import Prior, Solution, least_motion
+from nsff.priors.masks import morphology
+from nsff.priors.motion_saliency import REFERENCE_ROWS
+from nsff.priors.motion_tracks import Nodes, follow, number, successive
+from nsff.scene import Scene
+
+SPANS = (1, 2, 3)
+"""Frames from the middle of a track to its ends."""
+PRIOR_RANGE = (0.25, 0.5)
+"""Relative deviation of the depth that was there: three times what its confidence says, within these bounds."""
+FRAME_TO_FRAME = 0.1
+"""Standard deviation of the change of x from one frame to the next."""
+CAUTION = 2.0
+"""Tracks and spans share errors, so that true deviations are about twice those of the curvature (measured on toss)."""
+TRUST, TYPICAL_ERROR = 0.5, 0.05
+"""Confidence of what is determined: TRUST / (1 + (deviation / TYPICAL_ERROR)^2)."""
+AIR = (
+    " Only {:.0%} of what moves stands on a floor: the depth of the rest is filled in from what lies around it, too "
+    "far for things in the air."
+)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What least motion found for the nodes of a scene."""
+
+    nodes: Nodes
+    solution: Solution
+    deviation: Float[np.ndarray, " n"]
+    """Relative, cautious; of the depth of every node."""
+    used: Bool[np.ndarray, " n"]
+    pixels: Float[np.ndarray, " n"]
+
+
+def place_moving(scene: Scene, depth: DepthConfig, folder: Path, numbers: dict[str, Any]) -> dict[str, Any]:
+    """Rewrites moving pixels of the maps in ``folder`` and returns ``numbers`` of the summary with words about them.
+
+    Maps that came in scene units, or have none, stay as they are. Raises StageError where flow, masks or maps are
+    missing or corrupt.
+    """
+    classical = "grounded_fraction" in numbers
+    if not (classical or numbers.get("aligned")):
+        return numbers
+    placed = None
+    if depth.moving != "surroundings":
+        placed = find_depths(scene, depth, folder, flat=classical)
+        if placed is not None and placed.used.any():
+            for i in range(scene.n_frames):
+                _rewrite(scene, folder, i, placed, classical)
+    return _told(numbers, placed)
+
+
+def find_depths(scene: Scene, depth: DepthConfig, folder: Path, flat: bool) -> Placed | None:
+    """Least motion of everything on the motion masks; None where nothing moves or no frame has a neighbour each side.
+
+    ``flat``: things have one inverse depth in each frame, the median of what the maps have there.
+    """
+    masks = scene.motion_masks()
+    if scene.n_frames < 3 or not masks.any():
+        return None
+    labels = [components(mask) for mask in masks]
+    link = FlowCache(scene.flow, keep=4 * max(SPANS) + 8)
+    nodes = number(labels, link_objects(labels, link))
+    if not len(nodes):
+        return None
+    maps, confidences = zip(*(read_map(folder, i) for i in range(scene.n_frames)), strict=True)
+    start = [flattened(one, nodes.maps[i]) if flat else one for i, one in enumerate(maps)]
+    tracks = follow(nodes, scene.cameras, start, link, SPANS, step=max(2, round(4 * scene.size[0] / REFERENCE_ROWS)))
+    prior = _prior(nodes, start, confidences, masks)
+    solution = least_motion(tracks, prior, scene.cameras.focal)
+    deviation = CAUTION * solution.deviation
+    used = np.isin(np.arange(len(nodes)), tracks.node)
+    if depth.moving == "auto":
+        used &= deviation < depth.moving_deviation
+    pixels = sum(np.bincount(one[one >= 0], minlength=len(nodes)) for one in nodes.maps)
+    return Placed(nodes, solution, deviation, used, np.asarray(pixels, float))
+
+
+def flattened(disparity: Float32[np.ndarray, "H W"], node: np.ndarray) -> Float32[np.ndarray, "H W"]:
+    """Every node at the median of its disparity."""
+    result = disparity.copy()
+    for one in np.unique(node[node >= 0]):
+        result[node == one] = np.median(disparity[node == one])
+    return result
+
+
+def _prior(nodes: Nodes, disparity: list[np.ndarray], confidences: tuple[np.ndarray, ...], masks: np.ndarray) -> Prior:
+    deviation, least = np.empty(len(nodes)), np.full(len(nodes), -np.inf)
+    for k, i in enumerate(nodes.frame):
+        part = nodes.maps[i] == k
+        confidence = float(np.clip(np.median(confidences[i][part]), 1e-3, 1))
+        deviation[k] = np.clip(3 * TYPICAL_ERROR * np.sqrt(1 / confidence - 1), *PRIOR_RANGE)
+        behind = far_surface(part, masks[i], disparity[i], confidences[i])
+        if behind is not None:
+            least[k] = np.log(behind / np.median(disparity[i][part])) - TYPICAL_ERROR
+    return Prior(deviation, nodes.thing, least, successive(nodes), FRAME_TO_FRAME)
+
+
+def far_surface(
+    part: Bool[np.ndarray, "H W"],
+    moving: Bool[np.ndarray, "H W"],
+    disparity: Float32[np.ndarray, "H W"],
+    confidence: Float32[np.ndarray, "H W"],
+) -> float | None:
+    """Disparity of the static surface behind a part: the lower quartile of what is known around it; None if little is.
+
+    What moves hides what is there, so it is not farther than that.
+    """
+    reach = max(5, round(14 * part.shape[0] / REFERENCE_ROWS))
+    ring = morphology(part, cv2.MORPH_DILATE, reach) & ~near_motion(moving) & (confidence > 0.1)
+    return float(np.quantile(disparity[ring], 0.25)) if ring.sum() >= 12 else None
+
+
+def _rewrite(scene: Scene, folder: Path, i: int, placed: Placed, flat: bool) -> None:
+    node = placed.nodes.maps[i]
+    moved = (node >= 0) & np.append(placed.used, False)[node]
+    if not moved.any():
+        return
+    disparity, confidence = read_map(folder, i)
+    base = flattened(disparity, node) if flat else disparity
+    factor = np.exp(placed.solution.log_factor)[node[moved]]
+    trust = TRUST / (1 + (placed.deviation / TYPICAL_ERROR) ** 2)
+    disparity[moved] = np.clip(base[moved] * factor, *plausible_bounds(scene.cameras.near_far[i]))
+    confidence[moved] = trust[node[moved]]
+    write_map(folder, i, disparity, confidence)
+
+
+def _told(numbers: dict[str, Any], placed: Placed | None) -> dict[str, Any]:
+    """The summary with what was found of moving things, in numbers and words."""
+    words, standing = numbers["words"], numbers.get("grounded_fraction")
+    share, result = 0.0, dict(numbers)
+    if placed is not None:
+        used, pixels = placed.used, placed.pixels
+        share = float(pixels[used].sum() / pixels.sum())
+        factors = np.exp(placed.solution.log_factor[used])
+        spread = float(np.median(placed.deviation[used])) if used.any() else None
+        result |= {
+            "least_motion_fraction": share,
+            "least_motion_deviation": spread,
+            "least_motion_factors": [float(f) for f in np.quantile(factors, [0.1, 0.5, 0.9])] if used.any() else None,
+            "moving_deviation": float(np.average(np.minimum(placed.deviation, 10), weights=pixels)),
+        }
+        if used.any():
+            low, high = np.quantile(1 / factors, [0.1, 0.9])
+            words += (
+                f" {share:.0%} of what moves is placed where it moves most evenly, at {low:.2f} to {high:.2f} times "
+                f"the depth it had before, uncertain by {spread:.0%}."
+            )
+        if share < 0.95:
+            words += (
+                f" For {'the rest' if used.any() else 'what moves'} the camera's motion and the flow do not tell the "
+                "depth: it keeps what it had."
+            )
+    if standing is not None and standing < 0.5 and share + standing < 0.8:
+        words += AIR.format(standing)
+    return result | {"words": words}
