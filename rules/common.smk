@@ -250,6 +250,25 @@ def gpus(wildcards):
     return 0 if SCENES[wildcards.scene].train.device == "cpu" else 1
 
 
+def training_processes(wildcards):
+    """Processes that train together; importing a released checkpoint takes one."""
+    return 1 if released(wildcards) else SCENES[wildcards.scene].train.gpus
+
+
+def training_gpus(wildcards):
+    """A GPU for each process that trains, where GPUs are used."""
+    return gpus(wildcards) * training_processes(wildcards)
+
+
+def training_python(wildcards):
+    """What starts the script: several processes are torchrun's to start and to end together.
+
+    Without the two dashes torchrun takes the script's --log for one of its own options.
+    """
+    count = training_processes(wildcards)
+    return "python" if count == 1 else f"python -m torch.distributed.run --standalone --nproc-per-node {count} --"
+
+
 def gpus_for(stage):
     """GPUs of a stage whose backend may be a learned one."""
     return lambda wildcards: gpus(wildcards) if weights(stage)(wildcards) else 0

@@ -156,6 +156,10 @@ class TrainConfig(StageConfig):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes a GPU where there is one."""
+    gpus: int = Field(1, ge=1)
+    """GPUs of one machine that train together. Each draws rays and motion_rays of its own, so that a step has that many
+    times as many; steps and learning rates stay as they are.
+    """
     seed: int = 0
     """Seed of all random numbers in training."""
     precision: Literal["fp32", "tf32", "bf16"] = "tf32"

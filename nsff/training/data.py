@@ -89,15 +89,16 @@ class TrainingData:
         return self.gather(*self.choose(train, with_motion, generator, step))
 
     def choose(
-        self, train: TrainConfig, with_motion: bool, generator: torch.Generator, step: int
+        self, train: TrainConfig, with_motion: bool, generator: torch.Generator, step: int, rank: int = 0
     ) -> tuple[Int[Tensor, "R"], int]:
         """The pixels of a batch as flat indices over (N, H, W), and how many of them come from whole images.
 
-        Where a batch has one frame, seed and step decide which: the host knows it without waiting for the device.
+        Where a batch has one frame, seed and step decide which, and the process's rank where several train together:
+        the host knows it without waiting for the device.
         """
         area = self.height * self.width
         if train.frames_per_batch == 1:
-            chooser = np.random.default_rng((train.seed, step))
+            chooser = np.random.default_rng((train.seed, step, rank) if rank else (train.seed, step))
             frame = self.frames[int(chooser.integers(len(self.frames)))]
             main = frame * area + torch.randperm(area, generator=generator, device=self.device)[: train.rays]
             pool = self.moving_pixels[self.moving_start[frame] : self.moving_start[frame + 1]]

@@ -51,7 +51,9 @@ class Recorder:
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.generator)
         torch.cuda.synchronize(self.device)
-        with torch.cuda.graph(graph, pool=self._pool, stream=self.stream):
+        # Where processes train together, a thread of NCCL's asks the device meanwhile whether its work is done.
+        mode = "thread_local" if torch.distributed.is_initialized() else "global"
+        with torch.cuda.graph(graph, pool=self._pool, stream=self.stream, capture_error_mode=mode):
             outputs = work()
         # Steps follow one another, so all recordings may use the same memory.
         self._pool = graph.pool()

@@ -22,6 +22,8 @@ from nsff.rendering.model import SceneModel
 from nsff.training.checkpoints import CheckpointStore
 from nsff.training.clock import Clock
 from nsff.training.data import TrainingData
+from nsff.training.distributed import Ranks
+from nsff.training.gradients import GradientBuffer
 from nsff.training.objective import Objective
 from nsff.training.recording import Recorder
 
@@ -30,20 +32,33 @@ INTERRUPTED = 75
 
 
 class Trainer:
-    """Optimises a scene model. ``history`` holds (step, name, value) rows of everything logged."""
+    """Optimises a scene model. ``history`` holds (step, name, value) rows of everything logged.
 
-    def __init__(self, model: SceneModel, data: TrainingData, config: SceneConfig, store: CheckpointStore) -> None:
+    With ``ranks`` of several processes, all train the same model, each on rays of its own.
+    """
+
+    def __init__(
+        self,
+        model: SceneModel,
+        data: TrainingData,
+        config: SceneConfig,
+        store: CheckpointStore,
+        ranks: Ranks | None = None,
+    ) -> None:
         self.model, self.data, self.config, self.store = model, data, config, store
+        self.ranks = ranks or Ranks()
         self.device = data.device
         torch.set_float32_matmul_precision("highest" if config.train.precision == "fp32" else "high")
         model.reduced_precision = config.train.precision == "bf16" and self.device.type == "cuda"
         self.objective = Objective(model, data, config.losses, config.train)
         self.optimiser = make_optimiser(model, config)
         self.base_rates = [float(group["lr"]) for group in self.optimiser.param_groups]
-        self.generator = torch.Generator(self.device).manual_seed(config.train.seed)
+        self.gradients = GradientBuffer(model.parameters()) if self.ranks.count > 1 else None
+        self.generator = torch.Generator(self.device).manual_seed(self.ranks.seed(config.train.seed, 0))
         self.recorder = Recorder(self.device, self.generator, config.train.cuda_graphs)
         self._chosen: dict[tuple[int, int], torch.Tensor] = {}
         self._ready_for_recording()
+        self.ranks.same(model.state_dict().values())
         self.step = 0
         self.seconds = 0.0
         self.history: list[tuple[int, str, float]] = []
@@ -67,14 +82,20 @@ class Trainer:
         }
 
     def resume(self) -> bool:
-        """Continues from the newest checkpoint, if there is one."""
-        state = self.store.latest(self.device)
-        if state is None:
+        """Continues from the newest checkpoint, if there is one; all processes from the one that the first reads."""
+        state = self.store.latest(self.device) if self.ranks.leader else None
+        step = self.ranks.largest_number(-1 if state is None else state["step"])
+        if step < 0:
             return False
+        state = state or self.store.at(step, self.device)
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self._ready_for_recording()
-        self.generator.set_state(state["generator"].cpu())
+        self.ranks.same(self.model.state_dict().values())
+        if self.ranks.leader:
+            self.generator.set_state(state["generator"].cpu())
+        else:
+            self.generator.manual_seed(self.ranks.seed(self.config.train.seed, step))
         self.step, self.seconds = state["step"], state["seconds"]
         self.history = list(zip(state["history_steps"], state["history_names"], state["history_values"], strict=True))
         return True
@@ -84,20 +105,27 @@ class Trainer:
         """Trains to the configured number of steps; raises SystemExit(75) after saving when a signal asks to stop."""
         train = self.config.train
         resumed = self.resume()
-        print(
-            f"{'resuming at' if resumed else 'starting at'} step {self.step} of {train.steps} on {self.device}",
-            flush=True,
-        )
-        writer = _tensorboard(log_folder) if train.tensorboard and log_folder else None
+        together = f", {self.ranks.count} processes together" if self.ranks.count > 1 else ""
+        word = "resuming" if resumed else "starting"
+        self._say(f"{word} at step {self.step} of {train.steps} on {self.device}{together}")
+        writer = _tensorboard(log_folder) if train.tensorboard and log_folder and self.ranks.leader else None
         previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGTERM, signal.SIGUSR1)}
         try:
             with tqdm(
-                total=train.steps, initial=self.step, desc="train", unit="step", smoothing=0.02, mininterval=2
+                total=train.steps,
+                initial=self.step,
+                desc="train",
+                unit="step",
+                smoothing=0.02,
+                mininterval=2,
+                disable=not self.ranks.leader,
             ) as bar:
                 self._loop(bar, writer)
         finally:
             for number, handler in previous.items():
-                signal.signal(number, handler)
+                # The first of several processes to leave makes torchrun send signals to those that are leaving too.
+                leaving = self._stop is not None and self.ranks.count > 1
+                signal.signal(number, signal.SIG_IGN if leaving else handler)
             if writer is not None:
                 writer.close()
 
@@ -111,17 +139,32 @@ class Trainer:
             if monitors:
                 bar.set_postfix(psnr=f"{monitors['psnr']:.2f}")
                 self._log(monitors, writer)
-            if train.preview_every and self.step % train.preview_every == 0:
+            if train.preview_every and self.step % train.preview_every == 0 and self.ranks.leader:
                 self._preview(writer)
-            if self._stop is not None:
-                self.store.save(self.step, self.state())
-                print(
-                    f"signal {self._stop}: state saved at step {self.step}; run the same command to continue",
-                    flush=True,
-                )
+            if stop := self._told_to_stop():
+                self._save()
+                self._say(f"signal {stop}: state saved at step {self.step}; run the same command to continue")
+                # torchrun ends all when one leaves: not before the state is saved.
+                self.ranks.wait()
                 raise SystemExit(INTERRUPTED)
             if self.step % train.checkpoint_every == 0 and self.step < train.steps:
-                self.store.save(self.step, self.state())
+                self._save()
+
+    def _save(self) -> None:
+        if self.ranks.leader:
+            self.store.save(self.step, self.state())
+
+    def _say(self, text: str) -> None:
+        if self.ranks.leader:
+            print(text, flush=True)
+
+    def _told_to_stop(self) -> int:
+        """The signal that came, or 0: the same answer in all processes, which signals reach at different steps."""
+        if self.step % self.ranks.agree_every:
+            return 0
+        stop = self.ranks.largest_number(self._stop or 0)
+        self._stop = stop or self._stop
+        return stop
 
     def one_step(self, log: bool = False) -> dict[str, float] | None:
         """One optimisation step; returns all terms as numbers if asked (which waits for the device)."""
@@ -129,17 +172,13 @@ class Trainer:
         self._schedule()
         mining = train.motion_rays > 0 and (train.motion_rays_always or self.step < losses.decay_steps)
         with self.clock("batch"):
-            chosen, main = self.data.choose(train, mining, self.generator, self.step)
+            chosen, main = self.data.choose(train, mining, self.generator, self.step, self.ranks.rank)
         # In place, for a recorded step.
-        shape = (len(chosen), main)
-        index = self._chosen.setdefault(shape, torch.empty_like(chosen)).copy_(chosen)
-        step = self.step
-        done = self.recorder.run(
-            (self.objective.stage(step), mining), (*shape, step % 2), lambda: self._work(index, main, step)
-        )
+        index = self._chosen.setdefault((len(chosen), main), torch.empty_like(chosen)).copy_(chosen)
+        done = self._on_device(index, main, mining)
         # Looked at only where the device is waited for anyway, or often enough that a broken run cannot go far.
-        if (log or step % 50 == 0) and not bool(torch.isfinite(done["total"])):
-            self._fail(done["terms"])
+        if log or self.step % 50 == 0:
+            self._ensure_finite(done["terms"], done["total"])
         self.step += 1
         if not log:
             return None
@@ -149,21 +188,45 @@ class Trainer:
         numbers["psnr"] = -10 * math.log10(max(float(monitors["mse"]), 1e-10))
         return numbers
 
+    def _on_device(self, index: torch.Tensor, main: int, mining: bool) -> dict[str, Any]:
+        """What a step does on the device, from recordings where steps are recorded."""
+        step, stage = self.step, (self.objective.stage(self.step), mining)
+        key = (len(index), main, step % 2)
+        if self.gradients is None:
+            return self.recorder.run(stage, key, lambda: self._work(index, main, step))
+        self.gradients.clear()
+        done = self.recorder.run(stage, key, lambda: self._backward(index, main, step))
+        # Between two recordings: processes may have batches of different sizes, and record at different steps.
+        with self.clock("averaging"):
+            self.ranks.average(self.gradients.flat)
+        self.recorder.run(stage, "update", self._update)
+        return done
+
     def _work(self, index: torch.Tensor, main: int, step: int) -> dict[str, Any]:
-        """What a step does on the device: terms of the batch, gradients, new parameters."""
+        """A step of one process: terms of the batch, gradients, new parameters."""
+        done = self._backward(index, main, step)
+        self._update()
+        return done
+
+    def _update(self) -> dict[str, Any]:
+        with self.clock("optimiser"):
+            self.optimiser.step()
+        return {}
+
+    def _backward(self, index: torch.Tensor, main: int, step: int) -> dict[str, Any]:
+        """Terms of the batch, and their gradients: new ones, or added to the buffer."""
         with self.clock("batch"):
             batch = self.data.gather(index, main)
         with self.clock("forward"):
             terms, monitors = self.objective(batch, step, self.generator)
             total = torch.stack(list(terms.values())).sum()
         # On the CPU always before the backward pass: that of grid_sample crashes on coordinates that are NaN.
-        if self.device.type == "cpu" and not bool(torch.isfinite(total)):
-            self._fail(terms)
-        self.optimiser.zero_grad(set_to_none=True)
+        if self.device.type == "cpu":
+            self._ensure_finite(terms, total)
+        if self.gradients is None:
+            self.optimiser.zero_grad(set_to_none=True)
         with self.clock("backward"):
             total.backward()
-        with self.clock("optimiser"):
-            self.optimiser.step()
         return {
             "terms": {name: value.detach() for name, value in terms.items()},
             "monitors": monitors,
@@ -191,8 +254,12 @@ class Trainer:
             group["capturable"] = True
         self.objective.progress = torch.zeros((), device=self.device)
 
-    def _fail(self, terms: dict[str, torch.Tensor]) -> None:
-        broken = [name for name, value in terms.items() if not bool(torch.isfinite(value))]
+    def _ensure_finite(self, terms: dict[str, torch.Tensor], total: torch.Tensor) -> None:
+        """Raises StageError, in all processes, where the loss of one is not finite."""
+        wrong = self.ranks.largest((~torch.isfinite(torch.stack([*terms.values(), total]).detach())).int()).tolist()
+        if not any(wrong):
+            return
+        broken = [name for name, is_wrong in zip(terms, wrong, strict=False) if is_wrong]
         raise StageError(
             "train",
             f"the loss is not finite at step {self.step} (terms: {', '.join(broken) or 'their sum'})",
