@@ -33,14 +33,14 @@ SECTIONS = {
     "depth": ["depth"],
     "features": ["features"],
     "train": ["preset", "checkpoint", "field", "sampling", "losses", "train"],
-    "render": ["render", "train.device"],
-    "maps": ["render", "train.device"],
-    "points": ["decompose.seed", "decompose.point_interval", "decompose.point_opacity"],
+    "render": ["render", "train.device", "train.memory_gb"],
+    "maps": ["render", "train.device", "train.memory_gb"],
+    "points": ["decompose.seed", "decompose.point_interval", "decompose.point_opacity", "train.memory_gb"],
     "cluster": ["decompose"],
     "postprocess": ["decompose"],
     "crf": ["crf"],
-    "extract": ["extract"],
-    "score": ["evaluation", "score", "field", "train.device", "train.hold_out", "render.chunk"],
+    "extract": ["extract", "train.memory_gb"],
+    "score": ["evaluation", "score", "field", "train.device", "train.memory_gb", "train.hold_out", "render.chunk"],
 }
 
 # Raised by hand when a stage's code changes its results; results of another version are made again.

@@ -212,6 +212,12 @@ def one_gpu(config: SceneConfig) -> Iterator[None]:
     with acquire_device() as device:
         if device is not None:
             print(f"using GPU {device}", flush=True)
+        if device is not None and config.train.memory_gb is not None:
+            import torch
+
+            from nsff.gpu_memory import cap_memory
+
+            cap_memory(torch.device("cuda"), config.train.memory_gb)
         yield
 
 

@@ -156,6 +156,10 @@ class TrainConfig(StageConfig):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes a GPU where there is one."""
+    memory_gb: float | None = Field(None, gt=0)
+    """GPU memory, 10^9 bytes, that training and rendering take at most; null: what is free. Batches that do not fit are
+    trained in parts: gradients are added up, and losses with masks or a median are normalised part by part.
+    """
     gpus: int = Field(1, ge=1)
     """GPUs of one machine that train together. Each draws rays and motion_rays of its own, so that a step has that many
     times as many; steps and learning rates stay as they are.

@@ -20,7 +20,7 @@ from nsff.scene import Scene
 
 SECTIONS = ("field", "sampling", "losses", "train")
 # Settings that do not change what is learned: a run may continue with other values of these.
-HARMLESS = {"device", "cuda_graphs", "checkpoint_every", "log_every", "preview_every", "tensorboard"}
+HARMLESS = {"device", "memory_gb", "cuda_graphs", "checkpoint_every", "log_every", "preview_every", "tensorboard"}
 
 
 def fingerprint(scene: Scene, config: SceneConfig) -> str:

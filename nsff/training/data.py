@@ -84,6 +84,12 @@ class TrainingData:
                 flow[i], valid[i] = torch.from_numpy(f), torch.from_numpy(m)
         return flow.to(self.device), valid.to(self.device)
 
+    def batches_differ(self, train: TrainConfig) -> bool:
+        """Whether batches differ in size: some frame has fewer moving pixels than are drawn from one frame."""
+        ends = self.moving_start
+        moving = [ends[i + 1] - ends[i] for i in self.frames]
+        return train.frames_per_batch == 1 and min(moving) < train.motion_rays
+
     def draw(self, train: TrainConfig, with_motion: bool, generator: torch.Generator, step: int = 0) -> Batch:
         """A random batch: train.rays from whole images, then up to train.motion_rays from the motion masks."""
         return self.gather(*self.choose(train, with_motion, generator, step))

@@ -47,7 +47,7 @@ class Recorder:
             return outputs
         self._runs[key] = self._runs.get(key, 0) + 1
         if self._runs[key] <= WARM_UP or len(self._recorded) >= MOST:
-            return self._aside(work)
+            return self.aside(work)
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.generator)
         torch.cuda.synchronize(self.device)
@@ -61,9 +61,10 @@ class Recorder:
         graph.replay()
         return outputs
 
-    def _aside(self, work: Callable[[], Outputs]) -> Outputs:
-        """On the stream that is recorded later, so that what autograd keeps belongs to it from the start."""
-        assert self.stream is not None
+    def aside(self, work: Callable[[], Outputs]) -> Outputs:
+        """As it is, on the stream that is recorded later: what autograd keeps belongs to it from the start."""
+        if self.stream is None:
+            return work()
         here = torch.cuda.current_stream(self.device)
         self.stream.wait_stream(here)
         with torch.cuda.stream(self.stream):

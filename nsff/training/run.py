@@ -9,6 +9,7 @@ import torch
 
 from nsff.cameras.spaces import make_space
 from nsff.config import SceneConfig
+from nsff.gpu_memory import cap_memory
 from nsff.rendering.model import SceneModel
 from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore, fingerprint
@@ -32,6 +33,7 @@ def run_train(scene: Scene, config: SceneConfig, state_dir: Path | None = None) 
     keep_freed_memory()
     folder = state_dir or scene.state_dir
     with joined(config.train, pick_device(config.train.device)) as (ranks, device):
+        cap_memory(device, config.train.memory_gb)
         store = _store(folder, fingerprint(scene, config), ranks)
         data = TrainingData(scene, config.field, config.train, config.sampling.pixel_centre, device)
         model = build_model(scene, config, data).to(device)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,8 +25,10 @@ from nsff.training.clock import Clock
 from nsff.training.data import TrainingData
 from nsff.training.distributed import Ranks
 from nsff.training.gradients import GradientBuffer
+from nsff.training.memory_plan import planned_parts
 from nsff.training.objective import Objective
-from nsff.training.recording import Recorder
+from nsff.training.parts import Mean, of_part, share
+from nsff.training.recording import Outputs, Recorder
 
 INTERRUPTED = 75
 """Exit status after a signal: the state is saved, run again to continue (EX_TEMPFAIL)."""
@@ -53,7 +56,8 @@ class Trainer:
         self.objective = Objective(model, data, config.losses, config.train)
         self.optimiser = make_optimiser(model, config)
         self.base_rates = [float(group["lr"]) for group in self.optimiser.param_groups]
-        self.gradients = GradientBuffer(model.parameters()) if self.ranks.count > 1 else None
+        self.gradients: GradientBuffer | None = None
+        self._split(1)
         self.generator = torch.Generator(self.device).manual_seed(self.ranks.seed(config.train.seed, 0))
         self.recorder = Recorder(self.device, self.generator, config.train.cuda_graphs)
         self._chosen: dict[tuple[int, int], torch.Tensor] = {}
@@ -105,9 +109,10 @@ class Trainer:
         """Trains to the configured number of steps; raises SystemExit(75) after saving when a signal asks to stop."""
         train = self.config.train
         resumed = self.resume()
+        self._split(planned_parts(self))
         together = f", {self.ranks.count} processes together" if self.ranks.count > 1 else ""
         word = "resuming" if resumed else "starting"
-        self._say(f"{word} at step {self.step} of {train.steps} on {self.device}{together}")
+        self.say(f"{word} at step {self.step} of {train.steps} on {self.device}{together}")
         writer = _tensorboard(log_folder) if train.tensorboard and log_folder and self.ranks.leader else None
         previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGTERM, signal.SIGUSR1)}
         try:
@@ -143,7 +148,7 @@ class Trainer:
                 self._preview(writer)
             if stop := self._told_to_stop():
                 self._save()
-                self._say(f"signal {stop}: state saved at step {self.step}; run the same command to continue")
+                self.say(f"signal {stop}: state saved at step {self.step}; run the same command to continue")
                 # torchrun ends all when one leaves: not before the state is saved.
                 self.ranks.wait()
                 raise SystemExit(INTERRUPTED)
@@ -154,7 +159,8 @@ class Trainer:
         if self.ranks.leader:
             self.store.save(self.step, self.state())
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Prints a line, once for all processes."""
         if self.ranks.leader:
             print(text, flush=True)
 
@@ -173,9 +179,7 @@ class Trainer:
         mining = train.motion_rays > 0 and (train.motion_rays_always or self.step < losses.decay_steps)
         with self.clock("batch"):
             chosen, main = self.data.choose(train, mining, self.generator, self.step, self.ranks.rank)
-        # In place, for a recorded step.
-        index = self._chosen.setdefault((len(chosen), main), torch.empty_like(chosen)).copy_(chosen)
-        done = self._on_device(index, main, mining)
+        done = self._on_device(chosen, main, mining)
         # Looked at only where the device is waited for anyway, or often enough that a broken run cannot go far.
         if log or self.step % 50 == 0:
             self._ensure_finite(done["terms"], done["total"])
@@ -191,20 +195,40 @@ class Trainer:
     def _on_device(self, index: torch.Tensor, main: int, mining: bool) -> dict[str, Any]:
         """What a step does on the device, from recordings where steps are recorded."""
         step, stage = self.step, (self.objective.stage(self.step), mining)
-        key = (len(index), main, step % 2)
         if self.gradients is None:
-            return self.recorder.run(stage, key, lambda: self._work(index, main, step))
+            return self._run(stage, index, main, step, self._work)
         self.gradients.clear()
-        done = self.recorder.run(stage, key, lambda: self._backward(index, main, step))
+        mean = Mean(self.parts)
+        for number in range(self.parts):
+            mean.add(self._run(stage, *share(index, main, self.parts, number), step, self.backward))
+        self.gradients.flat.div_(self.parts)
         # Between two recordings: processes may have batches of different sizes, and record at different steps.
         with self.clock("averaging"):
             self.ranks.average(self.gradients.flat)
         self.recorder.run(stage, "update", self._update)
-        return done
+        return mean.outputs()
+
+    def _run(self, stage: Any, index: torch.Tensor, main: int, step: int, work: Callable[..., Outputs]) -> Outputs:
+        # In place, for a recording.
+        place = self._chosen.setdefault((len(index), main), torch.empty_like(index)).copy_(index)
+        return self.recorder.run(stage, (len(index), main, step % 2), lambda: work(place, main, step))
+
+    def _split(self, parts: int) -> None:
+        """From now on batches are trained in so many parts (nsff.training.parts)."""
+        self.parts = parts
+        self.objective.train = of_part(self.config.train, parts)
+        if self.gradients is None and (parts > 1 or self.ranks.count > 1):
+            self.gradients = GradientBuffer(self.model.parameters())
+
+    def clear_gradients(self) -> None:
+        if self.gradients is None:
+            self.optimiser.zero_grad(set_to_none=True)
+        else:
+            self.gradients.clear()
 
     def _work(self, index: torch.Tensor, main: int, step: int) -> dict[str, Any]:
         """A step of one process: terms of the batch, gradients, new parameters."""
-        done = self._backward(index, main, step)
+        done = self.backward(index, main, step)
         self._update()
         return done
 
@@ -213,7 +237,7 @@ class Trainer:
             self.optimiser.step()
         return {}
 
-    def _backward(self, index: torch.Tensor, main: int, step: int) -> dict[str, Any]:
+    def backward(self, index: torch.Tensor, main: int, step: int) -> dict[str, Any]:
         """Terms of the batch, and their gradients: new ones, or added to the buffer."""
         with self.clock("batch"):
             batch = self.data.gather(index, main)
@@ -224,7 +248,7 @@ class Trainer:
         if self.device.type == "cpu":
             self._ensure_finite(terms, total)
         if self.gradients is None:
-            self.optimiser.zero_grad(set_to_none=True)
+            self.clear_gradients()
         with self.clock("backward"):
             total.backward()
         return {

@@ -94,7 +94,7 @@ def test_gradients_are_averaged_and_weights_stay_equal(tiny_scene, together, tmp
     model = build_model(scene, config, data)
     trainer = Trainer(model, data, config, CheckpointStore(tmp_path / "alone", "x"))
     index, main = data.choose(config.train, True, trainer.generator, 0)
-    trainer._backward(index, main, 0)
+    trainer.backward(index, main, 0)
     assert torch.equal(index, first["index"])
     alone = [p.grad.clone() for p in model.parameters()]
     buffer = GradientBuffer(model.parameters())

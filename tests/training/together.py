@@ -45,7 +45,7 @@ def main(scene_folder, out, settings):
         saw = {"start": weights(model)}
         before = trainer.generator.get_state()
         index, first = data.choose(config.train, True, trainer.generator, 0, ranks.rank)
-        trainer._backward(index, first, 0)
+        trainer.backward(index, first, 0)
         saw |= {"index": index, "own": trainer.gradients.flat.clone()}
         ranks.average(trainer.gradients.flat)
         saw["averaged"] = trainer.gradients.flat.clone()
