@@ -18,6 +18,7 @@ from nsff.config import load_config, reproduced
 from nsff.errors import ConfigError, NsffError
 from nsff.metrics.protocols import get_protocol
 from nsff.priors.learned import NEEDS, weight_files
+from nsff.training.schedule import for_frames
 from nsff.weights import locate
 
 PATHS = ["view", "time", "spacetime"]
@@ -275,5 +276,10 @@ def gpus_for(stage):
 
 
 def training_minutes(wildcards):
-    """A generous time limit for schedulers: a hundred steps a minute, and an hour."""
-    return 60 + SCENES[wildcards.scene].train.steps // 100
+    """A generous time limit for schedulers: a hundred steps a minute, and an hour.
+
+    Before the clip is ingested nobody knows its frames; Snakemake asks again when a job is tried again.
+    """
+    manifest = Path("results", wildcards.scene, "manifest.json")
+    frames = json.loads(manifest.read_text())["n_frames"] if manifest.exists() else 0
+    return 60 + for_frames(SCENES[wildcards.scene], frames).train.steps // 100

@@ -172,6 +172,10 @@ class TrainConfig(StageConfig):
     """On a GPU: record a step's kernels once and replay them, which spares the time between them."""
     steps: int = Field(20_000, ge=1)
     """Optimisation steps."""
+    steps_for_frames: int = Field(0, ge=0)
+    """Frames that steps are meant for: longer clips get steps, learning_rate_decay_steps and losses.decay_steps in
+    proportion; 0: clips of any length train alike.
+    """
     rays: int = Field(1024, ge=1)
     """Rays per step drawn from the whole image(s) (N_rand)."""
     motion_rays: int = Field(512, ge=0)

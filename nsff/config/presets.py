@@ -112,6 +112,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "losses": {**_PLANES["losses"], "decay_steps": 2000},
         "train": {
             "steps": 6000,
+            "steps_for_frames": 24,
             "rays": 4096,
             "motion_rays": 1024,
             "motion_rays_always": True,

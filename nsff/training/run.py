@@ -18,6 +18,7 @@ from nsff.training.distributed import Ranks, joined
 from nsff.training.memory import keep_freed_memory
 from nsff.training.model_files import write_model
 from nsff.training.published import import_checkpoint
+from nsff.training.schedule import for_frames
 from nsff.training.trainer import Trainer, seed_everything
 
 
@@ -31,6 +32,7 @@ def run_train(scene: Scene, config: SceneConfig, state_dir: Path | None = None) 
     if config.checkpoint:
         return import_checkpoint(scene, config, Path(config.checkpoint).expanduser())
     keep_freed_memory()
+    config = for_frames(config, len(scene.cameras))
     folder = state_dir or scene.state_dir
     with joined(config.train, pick_device(config.train.device)) as (ranks, device):
         cap_memory(device, config.train.memory_gb)

@@ -229,6 +229,21 @@ def test_gpus_that_train_together(new_project):
     assert others == {0, 1}
 
 
+def test_longer_clips_get_more_time(new_project):
+    """What the manifest says, once there is one."""
+    project = new_project()
+    project.folder.mkdir()
+    (project.folder / "clip.mp4").touch()
+    train = {"steps": 150, "steps_for_frames": 10}
+    project.configure({name: {"input": {"path": "clip.mp4"}, "train": train} for name in ("new", "long")})
+    (project.scene("long")).mkdir(parents=True)
+    (project.scene("long") / "manifest.json").write_text(json.dumps({"n_frames": 1000}))
+    minutes = {
+        job["wildcards"]["scene"]: job["resources"]["runtime"] for job in project.jobs() if job["rule"] == "train"
+    }
+    assert minutes == {"new": 61, "long": 210}  # 150 and 15,000 steps
+
+
 def test_training_state_is_no_output(jobs):
     """House rule: a failed job's outputs are deleted, and its state must not be."""
     train = next(job for job in jobs if job["rule"] == "train")
