@@ -8,7 +8,7 @@ gradients if k > 1, and MARGIN times B(R / k).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 MARGIN = 1.3
 """What a step takes beyond its measured peak: gaps between blocks of memory, kernels' own workspaces."""
 AGAIN = 1.0
-"""Added to it where batches differ in size: one may run as it is while the recording of another keeps its memory."""
+"""Added to it where batches or parts differ in size, or previews are made: one may run as it is while the recording of
+another keeps its memory."""
 PROBES = (16, 8)
 """Parts of the batch whose memory is measured, the smaller one first."""
 
@@ -56,17 +57,21 @@ def plan(need: Need, train: TrainConfig, available: float) -> int:
     Raises StageError where not even single rays fit.
     """
     rays = train.rays + train.motion_rays
-    fitting = [parts for parts in range(1, train.rays + 1) if need.bytes(rays, parts) <= available]
-    if not fitting:
-        raise StageError(
-            "GPU memory",
-            f"training needs {need.bytes(rays, train.rays) / GIGABYTE:.1f} GB at the least,"
-            f" and can have {available / GIGABYTE:.1f} GB",
-            "end other programs on this GPU, raise train.memory_gb, or make the scene or its field smaller"
-            " (canonical.resize_height, field.dynamic_resolutions)",
-        )
-    equal = math.gcd(train.rays, train.motion_rays, train.warp_rays or 0)
-    return next((parts for parts in fitting if equal % parts == 0), fitting[0])
+    together = math.gcd(train.rays, train.motion_rays, train.warp_rays or 0)
+    unequal = replace(need, margin=need.margin + AGAIN)
+    for parts in (p for p in range(1, together + 1) if together % p == 0):
+        if need.bytes(rays, parts) <= available:
+            return parts
+    for parts in range(1, train.rays + 1):
+        if unequal.bytes(rays, parts) <= available:
+            return parts
+    raise StageError(
+        "GPU memory",
+        f"training needs {need.bytes(rays, train.rays) / GIGABYTE:.1f} GB at the least,"
+        f" and can have {available / GIGABYTE:.1f} GB",
+        "end other programs on this GPU, raise train.memory_gb, or make the scene or its field smaller"
+        " (canonical.resize_height, field.dynamic_resolutions)",
+    )
 
 
 def planned_parts(trainer: Trainer) -> int:
@@ -98,7 +103,8 @@ def measured(trainer: Trainer) -> Need:
     parameters = sum(p.numel() * p.element_size() for p in trainer.model.parameters() if p.requires_grad)
     moments = 0 if trainer.optimiser.state else 2 * parameters
     buffer = parameters if trainer.gradients is None else 0
-    margin = MARGIN + (AGAIN if trainer.recorder.enabled and trainer.data.batches_differ(train) else 0)
+    beside = trainer.recorder.enabled and (trainer.data.batches_differ(train) or train.preview_every > 0)
+    margin = MARGIN + (AGAIN if beside else 0)
     return Need(before + moments, buffer, *line(*points), margin)
 
 

@@ -298,10 +298,10 @@ class Trainer:
                 writer.add_scalar(name, value, self.step)
 
     @torch.no_grad()
-    def _preview(self, writer: Any, chunk: int = 4096) -> None:
+    def _preview(self, writer: Any, rays: int = 4096) -> None:
         """The middle frame as rendered now beside the image itself: previews/{step}.png in the state folder, and
         TensorBoard."""
-        data, parts = self.data, []
+        data, parts, chunk = self.data, [], -(-rays // self.parts)
         frame, area = data.n_frames // 2, data.height * data.width
         for start in range(0, area, chunk):
             index = frame * area + torch.arange(start, min(start + chunk, area), device=self.device)
