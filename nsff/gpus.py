@@ -3,6 +3,9 @@
 Snakemake's resource ``gpu`` limits how many jobs run, but never tells a local job which device is its own. A device is
 held by an exclusive lock (flock) on a file of its name, which the kernel frees when its holder dies, however it dies:
 a lock file that is merely there means nothing. Jobs of one user share the files' folder.
+
+Processes that torchrun started together hold one device each. Such groups take theirs one after another (``_turn``):
+two groups that each held some and waited for the rest would wait for ever.
 """
 
 from __future__ import annotations
@@ -14,14 +17,18 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from nsff.errors import StageError
+from nsff.launch import Place, place
 
 ALLOWED = "CUDA_VISIBLE_DEVICES"
 HELD = "NSFF_GPU_HELD"
 """Names the device that this process, or the one that started it, already holds."""
+HELD_BY = "NSFF_GPU_HELD_BY"
+"""The run of torchrun that the holder belongs to: a run that a single holder starts may not share its device."""
 
 
 def visible_devices() -> list[str]:
@@ -62,20 +69,28 @@ def acquire_device(folder: Path | None = None, poll: float = 2.0, patience: floa
     Must be entered before CUDA is initialised. Waits while all devices are taken, looking every ``poll`` seconds, at
     most ``patience`` seconds; then StageError. Without a GPU nothing happens, and None is yielded. What a holder calls
     or starts uses the holder's device. Within a cluster's allocation (SLURM_JOB_ID) its devices are shared among the
-    jobs of that allocation alone. ``folder`` holds the lock files.
+    jobs of that allocation alone. Of processes that torchrun started together each gets another device; StageError
+    where there are fewer devices than processes. ``folder`` holds the lock files.
     """
-    devices = visible_devices()
+    devices, group = visible_devices(), place()
     if not devices:
         yield None
         return
-    if os.environ.get(HELD) in devices:
+    if os.environ.get(HELD) in devices and os.environ.get(HELD_BY, "") == group.run:
         yield os.environ[HELD]
         return
+    if len(devices) < group.count:
+        raise StageError(
+            f"GPU {', '.join(devices)}",
+            f"{group.count} processes are to train together, each on a GPU of its own",
+            f"set train.gpus to {len(devices)}, or allow more devices in {ALLOWED}",
+        )
     folder = folder or Path(tempfile.gettempdir()) / f"nsff-gpus-{os.getuid()}"
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as held:
-        device = _wait(devices, folder, poll, patience, held)
-        values = {ALLOWED: device, HELD: device}
+        with _turn(group, folder, poll, patience):
+            device = _wait(devices, folder, poll, patience, held)
+        values = {ALLOWED: device, HELD: device, HELD_BY: group.run}
         if ALLOWED not in os.environ:
             # The index is nvidia-smi's, which counts in the order of the bus; CUDA's default is by speed.
             values["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
@@ -93,9 +108,7 @@ def _wait(devices: list[str], folder: Path, poll: float, patience: float, held: 
     while True:
         for device in devices:
             handle = (folder / (names[device].replace("/", "_") + ".lock")).open("a")
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _locked(handle):
                 handle.close()
                 continue
             held.enter_context(handle)
@@ -109,6 +122,52 @@ def _wait(devices: list[str], folder: Path, poll: float, patience: float, held: 
         if not told:
             print(f"waiting for a free GPU ({', '.join(devices)} are taken)", flush=True)
             told = True
+        time.sleep(poll)
+
+
+@contextlib.contextmanager
+def _turn(group: Place, folder: Path, poll: float, patience: float) -> Iterator[None]:
+    """Within, this group alone takes devices: left by the first process when all of the group have theirs.
+
+    The first process holds the lock of a file and writes into it whose turn it is; each process adds its rank once it
+    has a device. A single process holds nothing while it waits, and needs no turn.
+    """
+    if group.count == 1:
+        yield
+        return
+    path = folder / f"turn-{os.environ.get('SLURM_JOB_ID', 'local')}.txt"
+    with path.open("a+") as handle:
+        if group.leader:
+            _until(lambda: _locked(handle), poll, patience, path)
+            handle.truncate(0)
+            _append(handle, group.run)
+        _until(lambda: path.read_text().startswith(f"{group.run}\n"), poll, patience, path)
+        yield
+        _append(handle, str(group.rank))
+        if group.leader:
+            _until(lambda: len(path.read_text().splitlines()) > group.count, poll, patience, path)
+
+
+def _append(handle: IO[str], line: str) -> None:
+    handle.write(line + "\n")
+    handle.flush()
+
+
+def _locked(handle: IO[str]) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _until(condition: Callable[[], bool], poll: float, patience: float, path: Path) -> None:
+    started = time.monotonic()
+    while not condition():
+        if time.monotonic() - started > patience:
+            raise StageError(
+                path, f"no turn within {patience:.0f} s", "wait for other jobs of several GPUs, or end them"
+            )
         time.sleep(poll)
 
 

@@ -18,6 +18,7 @@ from nsff.config import load_config, reproduced
 from nsff.errors import ConfigError, NsffError
 from nsff.metrics.protocols import get_protocol
 from nsff.priors.learned import NEEDS, weight_files
+from nsff.training.schedule import for_frames
 from nsff.weights import locate
 
 PATHS = ["view", "time", "spacetime"]
@@ -33,14 +34,14 @@ SECTIONS = {
     "depth": ["depth"],
     "features": ["features"],
     "train": ["preset", "checkpoint", "field", "sampling", "losses", "train"],
-    "render": ["render", "train.device"],
-    "maps": ["render", "train.device"],
-    "points": ["decompose.seed", "decompose.point_interval", "decompose.point_opacity"],
+    "render": ["render", "train.device", "train.memory_gb"],
+    "maps": ["render", "train.device", "train.memory_gb"],
+    "points": ["decompose.seed", "decompose.point_interval", "decompose.point_opacity", "train.memory_gb"],
     "cluster": ["decompose"],
     "postprocess": ["decompose"],
     "crf": ["crf"],
-    "extract": ["extract"],
-    "score": ["evaluation", "score", "field", "train.device", "train.hold_out", "render.chunk"],
+    "extract": ["extract", "train.memory_gb"],
+    "score": ["evaluation", "score", "field", "train.device", "train.memory_gb", "train.hold_out", "render.chunk"],
 }
 
 # Raised by hand when a stage's code changes its results; results of another version are made again.
@@ -250,11 +251,35 @@ def gpus(wildcards):
     return 0 if SCENES[wildcards.scene].train.device == "cpu" else 1
 
 
+def training_processes(wildcards):
+    """Processes that train together; importing a released checkpoint takes one."""
+    return 1 if released(wildcards) else SCENES[wildcards.scene].train.gpus
+
+
+def training_gpus(wildcards):
+    """A GPU for each process that trains, where GPUs are used."""
+    return gpus(wildcards) * training_processes(wildcards)
+
+
+def training_python(wildcards):
+    """What starts the script: several processes are torchrun's to start and to end together.
+
+    Without the two dashes torchrun takes the script's --log for one of its own options.
+    """
+    count = training_processes(wildcards)
+    return "python" if count == 1 else f"python -m torch.distributed.run --standalone --nproc-per-node {count} --"
+
+
 def gpus_for(stage):
     """GPUs of a stage whose backend may be a learned one."""
     return lambda wildcards: gpus(wildcards) if weights(stage)(wildcards) else 0
 
 
 def training_minutes(wildcards):
-    """A generous time limit for schedulers: a hundred steps a minute, and an hour."""
-    return 60 + SCENES[wildcards.scene].train.steps // 100
+    """A generous time limit for schedulers: a hundred steps a minute, and an hour.
+
+    Before the clip is ingested nobody knows its frames; Snakemake asks again when a job is tried again.
+    """
+    manifest = Path("results", wildcards.scene, "manifest.json")
+    frames = json.loads(manifest.read_text())["n_frames"] if manifest.exists() else 0
+    return 60 + for_frames(SCENES[wildcards.scene], frames).train.steps // 100

@@ -26,8 +26,9 @@ rule train:
     resources:
         mem_mb=16000,
         runtime=training_minutes,
-        gpu=gpus,
+        gpu=training_gpus,
     params:
+        python=training_python,
         script=script("train"),
         options=options("train"),
         version=VERSIONS["train"],
@@ -35,5 +36,5 @@ rule train:
     message:
         "{wildcards.scene}: training the static and the dynamic field"
     shell:
-        "python {params.script:q} --scene results/{wildcards.scene} --state {params.state:q}"
+        "{params.python} {params.script:q} --scene results/{wildcards.scene} --state {params.state:q}"
         " --options {params.options:q} --threads {threads} --log {log:q}"

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from nsff.errors import ConfigError, NsffError, StageError
+from nsff.launch import place
 
 if TYPE_CHECKING:
     from nsff.config import SceneConfig
@@ -56,7 +58,7 @@ def main(
         with known_weights(arguments.weights):
             run(Scene(arguments.scene), settings(arguments), arguments)
 
-    guarded(stage, arguments.log, arguments.scene)
+    guarded(stage, arguments.log if place().leader else None, arguments.scene)
 
 
 def _parser(description: str | None, sections: Sequence[str], reads: str, writes: str) -> argparse.ArgumentParser:
@@ -178,6 +180,7 @@ def set_threads(threads: int | None) -> None:
     # Threads that wait by spinning slow a busy machine down many times over (measured: 3.7 to 0.4 s a step).
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if threads:
+        threads = max(1, threads // place().count)
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
         with contextlib.suppress(ImportError):
             import cv2
@@ -209,6 +212,12 @@ def one_gpu(config: SceneConfig) -> Iterator[None]:
     with acquire_device() as device:
         if device is not None:
             print(f"using GPU {device}", flush=True)
+        if device is not None and config.train.memory_gb is not None:
+            import torch
+
+            from nsff.gpu_memory import cap_memory
+
+            cap_memory(torch.device("cuda"), config.train.memory_gb)
         yield
 
 
@@ -239,6 +248,9 @@ def _status(work: Callable[[], Any], scene: Path | None) -> int:
         work()
         return 0
     except NsffError as error:
+        if not place().leader:
+            # Mostly all processes meet the same error: the first one tells it, and torchrun ends this one meanwhile.
+            time.sleep(10)
         print(f"error: {error}", file=sys.stderr)
         if isinstance(error, StageError) and (folder := _folder_of(error.subject, scene)):
             print(f"  under Snakemake: delete the whole folder {folder} and run again", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Train the static and the dynamic field, or continue where an earlier run stopped, or import a released checkpoint."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from _arguments import alone_with, main, one_gpu
@@ -12,9 +13,12 @@ def state_option(parser):
 
 
 def run(scene, config, arguments):
+    from nsff.launch import place
     from nsff.training.run import run_train
 
-    with alone_with(arguments.state or scene.state_dir), one_gpu(config):
+    # Of processes that train together the first stands for all.
+    alone = alone_with(arguments.state or scene.state_dir) if place().leader else nullcontext()
+    with alone, one_gpu(config):
         run_train(scene, config, arguments.state)
 
 

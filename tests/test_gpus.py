@@ -190,6 +190,43 @@ def test_a_holder_does_not_wait_for_itself(holder, tmp_path: Path, monkeypatch: 
         assert line(holder(os.environ[ALLOWED])) == "0"
 
 
+def rank(number: int, run: str) -> dict[str, str]:
+    """What torchrun tells one of the two processes of a run."""
+    return {"TORCHELASTIC_RUN_ID": run, "LOCAL_RANK": str(number), "LOCAL_WORLD_SIZE": "2", "MASTER_PORT": "1"}
+
+
+def test_groups_take_their_devices_one_after_another(holder, tmp_path: Path) -> None:
+    """Two runs of two processes on two devices: neither may hold one and wait for the other's."""
+    leader = holder("0,1", **rank(0, "first"))
+    turn = tmp_path / "locks" / "turn-local.txt"
+    ended = time.monotonic() + 20
+    while not (turn.exists() and turn.read_text() == "first-1\n0\n"):
+        assert time.monotonic() < ended
+        time.sleep(0.02)
+    others = [holder("0,1", **rank(i, "second")) for i in (0, 1)]
+    time.sleep(1.5)  # long enough to take the free device, if they would
+    second = holder("0,1", **rank(1, "first"))
+    assert {line(leader), line(second)} == {"0", "1"}
+    for process in (leader, second):
+        finish(process)
+    # What is printed before are words of waiting.
+    found = {next(text for text in iter(lambda p=process: line(p), "") if len(text) == 1) for process in others}
+    assert found == {"0", "1"}
+
+
+def test_a_group_needs_a_device_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in rank(1, "run").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv(ALLOWED, "0")
+    with pytest.raises(StageError, match="2 processes") as caught:
+        acquire_device(tmp_path / "locks").__enter__()
+    assert "train.gpus to 1" in caught.value.remedy
+    # Nor may processes share the device of the job that started them.
+    monkeypatch.setenv(HELD, "0")
+    with pytest.raises(StageError, match="2 processes"):
+        acquire_device(tmp_path / "locks").__enter__()
+
+
 def test_jobs_of_a_cluster_share_their_own_allocation(holder) -> None:
     """Device 0 of one allocation is not device 0 of another; within one, jobs take turns."""
     first, other = holder("0", SLURM_JOB_ID="7"), holder("0", SLURM_JOB_ID="8")

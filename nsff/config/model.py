@@ -156,6 +156,14 @@ class TrainConfig(StageConfig):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto takes a GPU where there is one."""
+    memory_gb: float | None = Field(None, gt=0)
+    """GPU memory, 10^9 bytes, that training and rendering take at most; null: what is free. Batches that do not fit are
+    trained in parts: gradients are added up, and losses with masks or a median are normalised part by part.
+    """
+    gpus: int = Field(1, ge=1)
+    """GPUs of one machine that train together. Each draws rays and motion_rays of its own, so that a step has that many
+    times as many; steps and learning rates stay as they are.
+    """
     seed: int = 0
     """Seed of all random numbers in training."""
     precision: Literal["fp32", "tf32", "bf16"] = "tf32"
@@ -164,6 +172,10 @@ class TrainConfig(StageConfig):
     """On a GPU: record a step's kernels once and replay them, which spares the time between them."""
     steps: int = Field(20_000, ge=1)
     """Optimisation steps."""
+    steps_for_frames: int = Field(0, ge=0)
+    """Frames that steps are meant for: longer clips get steps, learning_rate_decay_steps and losses.decay_steps in
+    proportion; 0: clips of any length train alike.
+    """
     rays: int = Field(1024, ge=1)
     """Rays per step drawn from the whole image(s) (N_rand)."""
     motion_rays: int = Field(512, ge=0)

@@ -19,6 +19,7 @@ from nsff.cameras.rays import pixel_rays, project
 from nsff.cameras.spaces import Space
 from nsff.config import FieldConfig, SamplingConfig
 from nsff.errors import StageError
+from nsff.gpu_memory import free_memory
 from nsff.io import read_json
 from nsff.rendering.compositing import accumulate
 from nsff.rendering.depth_planes import render_depth_planes, values_of
@@ -68,9 +69,9 @@ class Renderer:
         return Renderer(model.to(place), chunk)
 
     def _chunk_from_memory(self) -> int:
-        """Rays per chunk: about a quarter of the free memory at 2 kB a sample, both fields."""
+        """Rays per chunk: about a quarter of the memory that is free, or allowed, at 2 kB a sample, both fields."""
         samples = self.model.sampling.samples + self.model.sampling.coarse_samples
-        free = torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else 2 * 2**30
+        free = free_memory(self.device) if self.device.type == "cuda" else 2 * 2**30
         return int(np.clip(free / 4 / (2048 * samples), 1024, 65536))
 
     # --- rays ----------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from nsff.scene import Scene
 
 SECTIONS = ("field", "sampling", "losses", "train")
 # Settings that do not change what is learned: a run may continue with other values of these.
-HARMLESS = {"device", "cuda_graphs", "checkpoint_every", "log_every", "preview_every", "tensorboard"}
+HARMLESS = {"device", "memory_gb", "cuda_graphs", "checkpoint_every", "log_every", "preview_every", "tensorboard"}
 
 
 def fingerprint(scene: Scene, config: SceneConfig) -> str:
@@ -53,16 +53,23 @@ class CheckpointStore:
         write_text(mark, print_ + "\n")
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
-        path = self.folder / f"step_{step:09d}.pt"
+        path = self._path(step)
         with atomic_path(path) as temporary:
             torch.save(state, temporary)
         for old in self.paths()[: -self.keep]:
             old.unlink()
         return path
 
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step_{step:09d}.pt"
+
     def paths(self) -> list[Path]:
         """Existing checkpoints, oldest first."""
         return sorted(self.folder.glob("step_*.pt"))
+
+    def at(self, step: int, device: torch.device) -> dict[str, Any]:
+        """The state that was saved at a step."""
+        return torch.load(self._path(step), map_location=device, weights_only=True)
 
     def latest(self, device: torch.device) -> dict[str, Any] | None:
         """The newest readable state, or None. A damaged file is passed over with a note."""

@@ -84,20 +84,27 @@ class TrainingData:
                 flow[i], valid[i] = torch.from_numpy(f), torch.from_numpy(m)
         return flow.to(self.device), valid.to(self.device)
 
+    def batches_differ(self, train: TrainConfig) -> bool:
+        """Whether batches differ in size: some frame has fewer moving pixels than are drawn from one frame."""
+        ends = self.moving_start
+        moving = [ends[i + 1] - ends[i] for i in self.frames]
+        return train.frames_per_batch == 1 and min(moving) < train.motion_rays
+
     def draw(self, train: TrainConfig, with_motion: bool, generator: torch.Generator, step: int = 0) -> Batch:
         """A random batch: train.rays from whole images, then up to train.motion_rays from the motion masks."""
         return self.gather(*self.choose(train, with_motion, generator, step))
 
     def choose(
-        self, train: TrainConfig, with_motion: bool, generator: torch.Generator, step: int
+        self, train: TrainConfig, with_motion: bool, generator: torch.Generator, step: int, rank: int = 0
     ) -> tuple[Int[Tensor, "R"], int]:
         """The pixels of a batch as flat indices over (N, H, W), and how many of them come from whole images.
 
-        Where a batch has one frame, seed and step decide which: the host knows it without waiting for the device.
+        Where a batch has one frame, seed and step decide which, and the process's rank where several train together:
+        the host knows it without waiting for the device.
         """
         area = self.height * self.width
         if train.frames_per_batch == 1:
-            chooser = np.random.default_rng((train.seed, step))
+            chooser = np.random.default_rng((train.seed, step, rank) if rank else (train.seed, step))
             frame = self.frames[int(chooser.integers(len(self.frames)))]
             main = frame * area + torch.randperm(area, generator=generator, device=self.device)[: train.rays]
             pool = self.moving_pixels[self.moving_start[frame] : self.moving_start[frame + 1]]

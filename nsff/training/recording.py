@@ -47,11 +47,13 @@ class Recorder:
             return outputs
         self._runs[key] = self._runs.get(key, 0) + 1
         if self._runs[key] <= WARM_UP or len(self._recorded) >= MOST:
-            return self._aside(work)
+            return self.aside(work)
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.generator)
         torch.cuda.synchronize(self.device)
-        with torch.cuda.graph(graph, pool=self._pool, stream=self.stream):
+        # Where processes train together, a thread of NCCL's asks the device meanwhile whether its work is done.
+        mode = "thread_local" if torch.distributed.is_initialized() else "global"
+        with torch.cuda.graph(graph, pool=self._pool, stream=self.stream, capture_error_mode=mode):
             outputs = work()
         # Steps follow one another, so all recordings may use the same memory.
         self._pool = graph.pool()
@@ -59,9 +61,10 @@ class Recorder:
         graph.replay()
         return outputs
 
-    def _aside(self, work: Callable[[], Outputs]) -> Outputs:
-        """On the stream that is recorded later, so that what autograd keeps belongs to it from the start."""
-        assert self.stream is not None
+    def aside(self, work: Callable[[], Outputs]) -> Outputs:
+        """As it is, on the stream that is recorded later: what autograd keeps belongs to it from the start."""
+        if self.stream is None:
+            return work()
         here = torch.cuda.current_stream(self.device)
         self.stream.wait_stream(here)
         with torch.cuda.stream(self.stream):

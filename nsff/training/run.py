@@ -9,13 +9,16 @@ import torch
 
 from nsff.cameras.spaces import make_space
 from nsff.config import SceneConfig
+from nsff.gpu_memory import cap_memory
 from nsff.rendering.model import SceneModel
 from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore, fingerprint
 from nsff.training.data import TrainingData
+from nsff.training.distributed import Ranks, joined
 from nsff.training.memory import keep_freed_memory
 from nsff.training.model_files import write_model
 from nsff.training.published import import_checkpoint
+from nsff.training.schedule import for_frames
 from nsff.training.trainer import Trainer, seed_everything
 
 
@@ -23,22 +26,36 @@ def run_train(scene: Scene, config: SceneConfig, state_dir: Path | None = None) 
     """Trains the scene model, or imports the scene's released checkpoint; returns the summary.
 
     State lives in ``state_dir`` (default: Scene.state_dir) and is continued if it belongs to the same inputs and
-    settings. Raises StageError for damaged inputs or a loss that is not finite, SystemExit(75) after a signal.
+    settings. With train.gpus above 1, each of the processes that torchrun started calls this, and the first one writes.
+    Raises StageError for damaged inputs or a loss that is not finite, SystemExit(75) after a signal.
     """
     if config.checkpoint:
         return import_checkpoint(scene, config, Path(config.checkpoint).expanduser())
     keep_freed_memory()
-    device = pick_device(config.train.device)
+    config = for_frames(config, len(scene.cameras))
     folder = state_dir or scene.state_dir
-    store = CheckpointStore(folder, fingerprint(scene, config))
-    data = TrainingData(scene, config.field, config.train, config.sampling.pixel_centre, device)
-    model = build_model(scene, config, data).to(device)
-    trainer = Trainer(model, data, config, store)
-    trainer.run(folder / "tensorboard")
-    write_model(scene, model, config, trainer.step, trainer.seconds, trainer.history)
-    summary = _summary(trainer, config)
-    scene.write_summary("train", summary)
-    return summary
+    with joined(config.train, pick_device(config.train.device)) as (ranks, device):
+        cap_memory(device, config.train.memory_gb)
+        store = _store(folder, fingerprint(scene, config), ranks)
+        data = TrainingData(scene, config.field, config.train, config.sampling.pixel_centre, device)
+        model = build_model(scene, config, data).to(device)
+        trainer = Trainer(model, data, config, store, ranks)
+        trainer.run(folder / "tensorboard")
+        summary = _summary(trainer, config)
+        if ranks.leader:
+            write_model(scene, model, config, trainer.step, trainer.seconds, trainer.history)
+            scene.write_summary("train", summary)
+        return summary
+
+
+def _store(folder: Path, print_: str, ranks: Ranks) -> CheckpointStore:
+    """The first process opens it before the others do: foreign state is thrown away once."""
+    if not ranks.leader:
+        ranks.wait()
+    store = CheckpointStore(folder, print_)
+    if ranks.leader:
+        ranks.wait()
+    return store
 
 
 def build_model(scene: Scene, config: SceneConfig, data: TrainingData) -> SceneModel:

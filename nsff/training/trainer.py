@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,28 +23,46 @@ from nsff.rendering.model import SceneModel
 from nsff.training.checkpoints import CheckpointStore
 from nsff.training.clock import Clock
 from nsff.training.data import TrainingData
+from nsff.training.distributed import Ranks
+from nsff.training.gradients import GradientBuffer
+from nsff.training.memory_plan import planned_parts
 from nsff.training.objective import Objective
-from nsff.training.recording import Recorder
+from nsff.training.parts import Mean, of_part, share
+from nsff.training.recording import Outputs, Recorder
 
 INTERRUPTED = 75
 """Exit status after a signal: the state is saved, run again to continue (EX_TEMPFAIL)."""
 
 
 class Trainer:
-    """Optimises a scene model. ``history`` holds (step, name, value) rows of everything logged."""
+    """Optimises a scene model. ``history`` holds (step, name, value) rows of everything logged.
 
-    def __init__(self, model: SceneModel, data: TrainingData, config: SceneConfig, store: CheckpointStore) -> None:
+    With ``ranks`` of several processes, all train the same model, each on rays of its own.
+    """
+
+    def __init__(
+        self,
+        model: SceneModel,
+        data: TrainingData,
+        config: SceneConfig,
+        store: CheckpointStore,
+        ranks: Ranks | None = None,
+    ) -> None:
         self.model, self.data, self.config, self.store = model, data, config, store
+        self.ranks = ranks or Ranks()
         self.device = data.device
         torch.set_float32_matmul_precision("highest" if config.train.precision == "fp32" else "high")
         model.reduced_precision = config.train.precision == "bf16" and self.device.type == "cuda"
         self.objective = Objective(model, data, config.losses, config.train)
         self.optimiser = make_optimiser(model, config)
         self.base_rates = [float(group["lr"]) for group in self.optimiser.param_groups]
-        self.generator = torch.Generator(self.device).manual_seed(config.train.seed)
+        self.gradients: GradientBuffer | None = None
+        self._split(1)
+        self.generator = torch.Generator(self.device).manual_seed(self.ranks.seed(config.train.seed, 0))
         self.recorder = Recorder(self.device, self.generator, config.train.cuda_graphs)
         self._chosen: dict[tuple[int, int], torch.Tensor] = {}
         self._ready_for_recording()
+        self.ranks.same(model.state_dict().values())
         self.step = 0
         self.seconds = 0.0
         self.history: list[tuple[int, str, float]] = []
@@ -67,14 +86,20 @@ class Trainer:
         }
 
     def resume(self) -> bool:
-        """Continues from the newest checkpoint, if there is one."""
-        state = self.store.latest(self.device)
-        if state is None:
+        """Continues from the newest checkpoint, if there is one; all processes from the one that the first reads."""
+        state = self.store.latest(self.device) if self.ranks.leader else None
+        step = self.ranks.largest_number(-1 if state is None else state["step"])
+        if step < 0:
             return False
+        state = state or self.store.at(step, self.device)
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self._ready_for_recording()
-        self.generator.set_state(state["generator"].cpu())
+        self.ranks.same(self.model.state_dict().values())
+        if self.ranks.leader:
+            self.generator.set_state(state["generator"].cpu())
+        else:
+            self.generator.manual_seed(self.ranks.seed(self.config.train.seed, step))
         self.step, self.seconds = state["step"], state["seconds"]
         self.history = list(zip(state["history_steps"], state["history_names"], state["history_values"], strict=True))
         return True
@@ -84,20 +109,28 @@ class Trainer:
         """Trains to the configured number of steps; raises SystemExit(75) after saving when a signal asks to stop."""
         train = self.config.train
         resumed = self.resume()
-        print(
-            f"{'resuming at' if resumed else 'starting at'} step {self.step} of {train.steps} on {self.device}",
-            flush=True,
-        )
-        writer = _tensorboard(log_folder) if train.tensorboard and log_folder else None
+        self._split(planned_parts(self))
+        together = f", {self.ranks.count} processes together" if self.ranks.count > 1 else ""
+        word = "resuming" if resumed else "starting"
+        self.say(f"{word} at step {self.step} of {train.steps} on {self.device}{together}")
+        writer = _tensorboard(log_folder) if train.tensorboard and log_folder and self.ranks.leader else None
         previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGTERM, signal.SIGUSR1)}
         try:
             with tqdm(
-                total=train.steps, initial=self.step, desc="train", unit="step", smoothing=0.02, mininterval=2
+                total=train.steps,
+                initial=self.step,
+                desc="train",
+                unit="step",
+                smoothing=0.02,
+                mininterval=2,
+                disable=not self.ranks.leader,
             ) as bar:
                 self._loop(bar, writer)
         finally:
             for number, handler in previous.items():
-                signal.signal(number, handler)
+                # The first of several processes to leave makes torchrun send signals to those that are leaving too.
+                leaving = self._stop is not None and self.ranks.count > 1
+                signal.signal(number, signal.SIG_IGN if leaving else handler)
             if writer is not None:
                 writer.close()
 
@@ -111,17 +144,33 @@ class Trainer:
             if monitors:
                 bar.set_postfix(psnr=f"{monitors['psnr']:.2f}")
                 self._log(monitors, writer)
-            if train.preview_every and self.step % train.preview_every == 0:
+            if train.preview_every and self.step % train.preview_every == 0 and self.ranks.leader:
                 self._preview(writer)
-            if self._stop is not None:
-                self.store.save(self.step, self.state())
-                print(
-                    f"signal {self._stop}: state saved at step {self.step}; run the same command to continue",
-                    flush=True,
-                )
+            if stop := self._told_to_stop():
+                self._save()
+                self.say(f"signal {stop}: state saved at step {self.step}; run the same command to continue")
+                # torchrun ends all when one leaves: not before the state is saved.
+                self.ranks.wait()
                 raise SystemExit(INTERRUPTED)
             if self.step % train.checkpoint_every == 0 and self.step < train.steps:
-                self.store.save(self.step, self.state())
+                self._save()
+
+    def _save(self) -> None:
+        if self.ranks.leader:
+            self.store.save(self.step, self.state())
+
+    def say(self, text: str) -> None:
+        """Prints a line, once for all processes."""
+        if self.ranks.leader:
+            print(text, flush=True)
+
+    def _told_to_stop(self) -> int:
+        """The signal that came, or 0: the same answer in all processes, which signals reach at different steps."""
+        if self.step % self.ranks.agree_every:
+            return 0
+        stop = self.ranks.largest_number(self._stop or 0)
+        self._stop = stop or self._stop
+        return stop
 
     def one_step(self, log: bool = False) -> dict[str, float] | None:
         """One optimisation step; returns all terms as numbers if asked (which waits for the device)."""
@@ -129,17 +178,11 @@ class Trainer:
         self._schedule()
         mining = train.motion_rays > 0 and (train.motion_rays_always or self.step < losses.decay_steps)
         with self.clock("batch"):
-            chosen, main = self.data.choose(train, mining, self.generator, self.step)
-        # In place, for a recorded step.
-        shape = (len(chosen), main)
-        index = self._chosen.setdefault(shape, torch.empty_like(chosen)).copy_(chosen)
-        step = self.step
-        done = self.recorder.run(
-            (self.objective.stage(step), mining), (*shape, step % 2), lambda: self._work(index, main, step)
-        )
+            chosen, main = self.data.choose(train, mining, self.generator, self.step, self.ranks.rank)
+        done = self._on_device(chosen, main, mining)
         # Looked at only where the device is waited for anyway, or often enough that a broken run cannot go far.
-        if (log or step % 50 == 0) and not bool(torch.isfinite(done["total"])):
-            self._fail(done["terms"])
+        if log or self.step % 50 == 0:
+            self._ensure_finite(done["terms"], done["total"])
         self.step += 1
         if not log:
             return None
@@ -149,21 +192,65 @@ class Trainer:
         numbers["psnr"] = -10 * math.log10(max(float(monitors["mse"]), 1e-10))
         return numbers
 
+    def _on_device(self, index: torch.Tensor, main: int, mining: bool) -> dict[str, Any]:
+        """What a step does on the device, from recordings where steps are recorded."""
+        step, stage = self.step, (self.objective.stage(self.step), mining)
+        if self.gradients is None:
+            return self._run(stage, index, main, step, self._work)
+        self.gradients.clear()
+        mean = Mean(self.parts)
+        for number in range(self.parts):
+            mean.add(self._run(stage, *share(index, main, self.parts, number), step, self.backward))
+        self.gradients.flat.div_(self.parts)
+        # Between two recordings: processes may have batches of different sizes, and record at different steps.
+        with self.clock("averaging"):
+            self.ranks.average(self.gradients.flat)
+        self.recorder.run(stage, "update", self._update)
+        return mean.outputs()
+
+    def _run(self, stage: Any, index: torch.Tensor, main: int, step: int, work: Callable[..., Outputs]) -> Outputs:
+        # In place, for a recording.
+        place = self._chosen.setdefault((len(index), main), torch.empty_like(index)).copy_(index)
+        return self.recorder.run(stage, (len(index), main, step % 2), lambda: work(place, main, step))
+
+    def _split(self, parts: int) -> None:
+        """From now on batches are trained in so many parts (nsff.training.parts)."""
+        self.parts = parts
+        self.objective.train = of_part(self.config.train, parts)
+        if self.gradients is None and (parts > 1 or self.ranks.count > 1):
+            self.gradients = GradientBuffer(self.model.parameters())
+
+    def clear_gradients(self) -> None:
+        if self.gradients is None:
+            self.optimiser.zero_grad(set_to_none=True)
+        else:
+            self.gradients.clear()
+
     def _work(self, index: torch.Tensor, main: int, step: int) -> dict[str, Any]:
-        """What a step does on the device: terms of the batch, gradients, new parameters."""
+        """A step of one process: terms of the batch, gradients, new parameters."""
+        done = self.backward(index, main, step)
+        self._update()
+        return done
+
+    def _update(self) -> dict[str, Any]:
+        with self.clock("optimiser"):
+            self.optimiser.step()
+        return {}
+
+    def backward(self, index: torch.Tensor, main: int, step: int) -> dict[str, Any]:
+        """Terms of the batch, and their gradients: new ones, or added to the buffer."""
         with self.clock("batch"):
             batch = self.data.gather(index, main)
         with self.clock("forward"):
             terms, monitors = self.objective(batch, step, self.generator)
             total = torch.stack(list(terms.values())).sum()
         # On the CPU always before the backward pass: that of grid_sample crashes on coordinates that are NaN.
-        if self.device.type == "cpu" and not bool(torch.isfinite(total)):
-            self._fail(terms)
-        self.optimiser.zero_grad(set_to_none=True)
+        if self.device.type == "cpu":
+            self._ensure_finite(terms, total)
+        if self.gradients is None:
+            self.clear_gradients()
         with self.clock("backward"):
             total.backward()
-        with self.clock("optimiser"):
-            self.optimiser.step()
         return {
             "terms": {name: value.detach() for name, value in terms.items()},
             "monitors": monitors,
@@ -191,8 +278,12 @@ class Trainer:
             group["capturable"] = True
         self.objective.progress = torch.zeros((), device=self.device)
 
-    def _fail(self, terms: dict[str, torch.Tensor]) -> None:
-        broken = [name for name, value in terms.items() if not bool(torch.isfinite(value))]
+    def _ensure_finite(self, terms: dict[str, torch.Tensor], total: torch.Tensor) -> None:
+        """Raises StageError, in all processes, where the loss of one is not finite."""
+        wrong = self.ranks.largest((~torch.isfinite(torch.stack([*terms.values(), total]).detach())).int()).tolist()
+        if not any(wrong):
+            return
+        broken = [name for name, is_wrong in zip(terms, wrong, strict=False) if is_wrong]
         raise StageError(
             "train",
             f"the loss is not finite at step {self.step} (terms: {', '.join(broken) or 'their sum'})",
@@ -207,10 +298,10 @@ class Trainer:
                 writer.add_scalar(name, value, self.step)
 
     @torch.no_grad()
-    def _preview(self, writer: Any, chunk: int = 4096) -> None:
+    def _preview(self, writer: Any, rays: int = 4096) -> None:
         """The middle frame as rendered now beside the image itself: previews/{step}.png in the state folder, and
         TensorBoard."""
-        data, parts = self.data, []
+        data, parts, chunk = self.data, [], -(-rays // self.parts)
         frame, area = data.n_frames // 2, data.height * data.width
         for start in range(0, area, chunk):
             index = frame * area + torch.arange(start, min(start + chunk, area), device=self.device)

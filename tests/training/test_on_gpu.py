@@ -1,10 +1,13 @@
 """Training on a GPU: every preset's terms, gradients and pictures as on the CPU; runs that go on."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
 from nsff.config import PRESETS, resolve_scene
+from nsff.gpu_memory import cap_memory, free_memory
 from nsff.rendering.renderer import Renderer
 from nsff.training.data import TrainingData
 from nsff.training.objective import Objective
@@ -118,3 +121,33 @@ def test_a_run_goes_on_where_it_stopped(tiny_scene, monkeypatch):
     run_train(broken, config)
     np.testing.assert_allclose(logged(broken, "loss/total"), logged(whole, "loss/total"), rtol=1e-2)
     assert len(logged(broken, "loss/total")) == 6
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_batch_that_does_not_fit_is_trained_in_parts(tiny_scene, capsys, recorded):
+    """Many more rays than 4 GB hold, with the preset's own samples."""
+    scene, device = tiny_scene(), torch.device("cuda")
+    train = {"device": "cuda", "memory_gb": 4.0, "rays": 65536, "motion_rays": 0, "warp_rays": 16384, "steps": 12}
+    train |= {"log_every": 1, "tensorboard": False, "cuda_graphs": recorded}
+    own = {"input": {"path": "x"}, "train": train, "losses": {"decay_steps": 2}}  # all stages there are
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    try:
+        run_train(scene, resolve_scene("tiny", own, "fast", {}))
+        assert torch.cuda.max_memory_reserved() <= 4e9
+        assert free_memory(device) <= 4e9 - torch.cuda.memory_reserved()
+    finally:
+        cap_memory(device, None)
+    found = re.search(r"rays 65536 in (\d+) parts: ([\d.]+) of ([\d.]+) GB", capsys.readouterr().out)
+    assert found
+    assert int(found[1]) > 1
+    assert float(found[2]) <= float(found[3]) <= 4.0
+    assert len(logged(scene, "loss/total")) == 12
+    assert np.isfinite(logged(scene, "loss/total")).all()
+
+
+@pytest.mark.gpu
+def test_what_fits_is_trained_whole(tiny_scene, capsys):
+    run_train(tiny_scene(), settings("fast", "cuda"))
+    assert "rays 56 in 1 part: " in capsys.readouterr().out

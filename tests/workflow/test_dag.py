@@ -212,6 +212,38 @@ def test_gpus_are_asked_for_where_the_settings_allow(new_project):
     assert asked == {("auto", rule) for rule in ("train", "render", "maps", "score")}
 
 
+def test_gpus_that_train_together(new_project):
+    """One process as ever; several are started by torchrun, with a GPU each where GPUs are used."""
+    project = new_project()
+    project.folder.mkdir()
+    (project.folder / "clip.mp4").touch()
+    settings = {"one": {}, "two": {"gpus": 2, "device": "auto"}, "two_cpu": {"gpus": 2, "device": "cpu"}}
+    project.configure({name: {"input": {"path": "clip.mp4"}, "train": train} for name, train in settings.items()})
+    jobs = project.jobs("--resources", "gpu=2")
+    train = {job["wildcards"]["scene"]: job for job in jobs if job["rule"] == "train"}
+    together = "python -m torch.distributed.run --standalone --nproc-per-node 2 -- "
+    starts = {name: job["command"].partition(job["params"]["script"])[0] for name, job in train.items()}
+    assert starts == {"one": "python ", "two": together, "two_cpu": together}
+    assert {name: job["resources"]["gpu"] for name, job in train.items()} == {"one": 0, "two": 2, "two_cpu": 0}
+    others = {job["resources"].get("gpu", 0) for job in jobs if job["rule"] != "train"}
+    assert others == {0, 1}
+
+
+def test_longer_clips_get_more_time(new_project):
+    """What the manifest says, once there is one."""
+    project = new_project()
+    project.folder.mkdir()
+    (project.folder / "clip.mp4").touch()
+    train = {"steps": 150, "steps_for_frames": 10}
+    project.configure({name: {"input": {"path": "clip.mp4"}, "train": train} for name in ("new", "long")})
+    (project.scene("long")).mkdir(parents=True)
+    (project.scene("long") / "manifest.json").write_text(json.dumps({"n_frames": 1000}))
+    minutes = {
+        job["wildcards"]["scene"]: job["resources"]["runtime"] for job in project.jobs() if job["rule"] == "train"
+    }
+    assert minutes == {"new": 61, "long": 210}  # 150 and 15,000 steps
+
+
 def test_training_state_is_no_output(jobs):
     """House rule: a failed job's outputs are deleted, and its state must not be."""
     train = next(job for job in jobs if job["rule"] == "train")

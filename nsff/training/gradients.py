@@ -1,0 +1,29 @@
+"""Gradients of all parameters side by side in one buffer: to add up over parts of a batch, and to average at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+ALIGNMENT = 64
+"""Elements that a parameter's gradient starts at a multiple of: kernels read many at a time."""
+
+
+class GradientBuffer:
+    """Makes the gradients of ``parameters`` views of ``flat``, where they stay: backward passes add to it."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        trained = [p for p in parameters if p.requires_grad]
+        starts, size = [], 0
+        for parameter in trained:
+            starts.append(size)
+            size += -(-parameter.numel() // ALIGNMENT) * ALIGNMENT
+        self.flat: Tensor = torch.zeros(size, dtype=trained[0].dtype, device=trained[0].device)
+        for parameter, start in zip(trained, starts, strict=True):
+            # With the parameter's own strides, which optimisers ask for.
+            parameter.grad = self.flat.as_strided(parameter.shape, parameter.stride(), start)
+
+    def clear(self) -> None:
+        self.flat.zero_()
