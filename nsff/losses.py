@@ -126,6 +126,24 @@ def _safe_log(x: Tensor, knee: float = 0.01) -> Tensor:
     return clamped.log() + (x - clamped) / knee
 
 
+def loss_hidden(
+    places: Float[Tensor, "R P"],
+    opacity: Float[Tensor, "R P"],
+    s: Float[Tensor, "R K"],
+    weights: Float[Tensor, "R K"],
+    margin: float,
+) -> Scalar:
+    """Nothing is where nothing was seen (not in NSFF): mean opacity at places along rays, each counted by how much of the
+    ray's weight lies more than ``margin`` before it.
+
+    One camera sees each moment, so that the dynamic field is free behind every surface; from the side such matter shows
+    as the object's shape drawn out along the rays. The weights are taken as given.
+    """
+    before = (s[:, None] < places[..., None] - margin).to(weights.dtype)
+    hidden = (before * weights.detach()[:, None]).sum(-1)
+    return (hidden * opacity).mean()
+
+
 def loss_distortion(s: Float[Tensor, "R K"], weights: Float[Tensor, "R K"]) -> Scalar:
     """Compactness of the weights along a ray (mip-NeRF 360, Barron et al. 2022, equation 15), mean over rays.
 

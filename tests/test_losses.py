@@ -208,3 +208,24 @@ CASES = {
 def test_gradients(name):
     function, make = CASES[name]
     assert torch.autograd.gradcheck(function, make())
+
+
+# --- matter behind what is seen --------------------------------------------------------------------------------------
+def test_hidden_by_hand():
+    s = torch.tensor([[0.2, 0.5, 0.8]])
+    weights = torch.tensor([[0.0, 0.6, 0.3]])
+    places = torch.tensor([[0.4, 0.55, 0.9]])
+    opacity = torch.tensor([[1.0, 0.5, 1.0]])
+    # Before 0.4 - 0.1 lies no weight, before 0.45 none, before 0.8 (not at it) 0.6.
+    found = losses.loss_hidden(places, opacity, s, weights, 0.1)
+    torch.testing.assert_close(found, torch.tensor((0 + 0 + 0.6) / 3))
+    found = losses.loss_hidden(places, opacity, s, weights, 0.01)
+    torch.testing.assert_close(found, torch.tensor((0 + 0.6 * 0.5 + 0.9) / 3))
+
+
+def test_hidden_teaches_the_opacity_alone():
+    s, weights = torch.tensor([[0.2, 0.5]]), torch.tensor([[0.5, 0.5]], requires_grad=True)
+    opacity = torch.tensor([[0.3]], requires_grad=True)
+    losses.loss_hidden(torch.tensor([[0.9]]), opacity, s, weights, 0.0).backward()
+    assert weights.grad is None
+    assert opacity.grad.tolist() == [[1.0]]

@@ -107,6 +107,10 @@ class LossConfig(StageConfig):
     """Dynamic weight against the motion masks (not in NSFF)."""
     w_distortion: float = Field(0.0, ge=0)
     """Compactness of the weights along a ray (mip-NeRF 360; not in NSFF)."""
+    w_hidden: float = Field(0.0, ge=0)
+    """Opacity of the dynamic field behind what a ray sees, where one camera at a time leaves it free (not in NSFF)."""
+    hidden_margin: float = Field(0.03, ge=0)
+    """Distance along the normalised ray behind the surface from which on w_hidden counts: how thick things may be."""
     w_surface: float = Field(0.0, ge=0)
     """Weights along a ray gather at the prior's depth, where that is metric (not in NSFF)."""
     w_plane_smooth: float = Field(0.0, ge=0)

@@ -24,6 +24,8 @@ from nsff.training.clock import Clock
 from nsff.training.data import Batch, TrainingData
 
 Terms = dict[str, Tensor]
+HIDDEN_SAMPLES = 4
+"""Random places along a ray at which w_hidden looks."""
 
 
 @dataclass
@@ -119,6 +121,8 @@ class Objective:
         dynamic: Any = evaluation.dynamic
         assert dynamic is not None and evaluation.dynamic_weights is not None
         self._separation(terms, evaluation, batch, step)
+        if self.config.w_hidden:
+            terms["hidden"] = self.config.w_hidden * self._hidden(evaluation, batch, generator)
         R = len(batch.rgb)
         count = R if self.train.warp_rays is None else min(R, self.train.warp_rays)
         if count == 0:
@@ -157,6 +161,19 @@ class Objective:
             fade = self._fading(config.mask_fade, config.mask_floor, step)
             opacity = evaluation.dynamic_weights.sum(1)
             terms["dynamic_mask"] = config.w_dynamic_mask * fade * losses.loss_mask(opacity, batch.moving.float())
+
+    def _hidden(self, evaluation: Evaluation, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Opacity of the dynamic field at random places behind what each ray sees (losses.loss_hidden)."""
+        model, R = self.model, len(batch.rgb)
+        assert model.dynamic is not None
+        s = torch.rand(R, HIDDEN_SAMPLES, generator=generator, device=batch.rgb.device)
+        origins, directions = model.space.normalise_rays(batch.rays.origins, batch.rays.directions)
+        positions = model.space.positions(origins, directions, s)
+        density = model.dynamic.activate(model.dynamic.raw_density(positions, batch.rays.time[:, None].expand_as(s)))
+        # As opaque as a ray's usual step makes it.
+        usual = evaluation.samples.positions[:, -1] - evaluation.samples.positions[:, 0]
+        opacity = 1 - torch.exp(-density * usual.norm(dim=-1, keepdim=True) / model.sampling.samples)
+        return losses.loss_hidden(s, opacity, evaluation.samples.s, evaluation.weights, self.config.hidden_margin)
 
     def _chain(
         self, samples: Samples, warped: dict[str, Warped], step: int, generator: torch.Generator
