@@ -13,7 +13,6 @@ from typing import Any
 
 HELP = "measure speed and memory of presets on this machine"
 EXAMPLES = (
-    "bench",
     "bench --preset fast nsff saff",
     "bench --scene results/holiday --preset fast --set train.rays=2048",
     "bench --json bench.json",
