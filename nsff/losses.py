@@ -133,8 +133,9 @@ def loss_hidden(
     weights: Float[Tensor, "R K"],
     margin: float,
 ) -> Scalar:
-    """Nothing is where nothing was seen (not in NSFF): mean opacity at places along rays, each counted by how much of the
-    ray's weight lies more than ``margin`` before it.
+    """Nothing is where nothing was seen (not in NSFF): mean opacity at places along rays.
+
+    Each counts by how much of the ray's weight lies more than ``margin`` before it.
 
     One camera sees each moment, so that the dynamic field is free behind every surface; from the side such matter shows
     as the object's shape drawn out along the rays. The weights are taken as given.
