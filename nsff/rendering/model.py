@@ -45,6 +45,10 @@ class Samples:
     views: Float[Tensor, "R 1 3"]
     time: Float[Tensor, "R K"]
 
+    def repeated(self, times: int) -> Samples:
+        """The same rays several times over, one block after another."""
+        return Samples(*(torch.cat([v] * times) for v in (self.s, self.positions, self.deltas, self.views, self.time)))
+
     def __getitem__(self, index: slice | Tensor) -> Samples:
         return Samples(self.s[index], self.positions[index], self.deltas[index], self.views[index], self.time[index])
 

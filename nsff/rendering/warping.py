@@ -49,3 +49,23 @@ def warp(
     """
     field, weights = model.dynamic_at(samples, positions, samples.time + steps, generator, frozen)
     return Warped(positions, field, weights)
+
+
+def warp_sides(
+    model: SceneModel,
+    samples: Samples,
+    flow_prev: Float[Tensor, "R K 3"],
+    flow_post: Float[Tensor, "R K 3"],
+    generator: torch.Generator | None,
+    frozen: bool = False,
+) -> dict[str, Warped]:
+    """``warp`` to both neighbouring frames, "prev" and "post", in one call of the field: half as many kernels."""
+    R = len(samples.s)
+    positions = torch.cat([samples.positions + flow_prev, samples.positions + flow_post])
+    time = torch.cat([samples.time - 1, samples.time + 1])
+    field, weights = model.dynamic_at(samples.repeated(2), positions, time, generator, frozen)
+    sides = {"prev": slice(0, R), "post": slice(R, 2 * R)}
+    return {
+        name: Warped(positions[part], field.map(lambda value, p=part: value[p]), weights[part])  # type: ignore[misc]
+        for name, part in sides.items()
+    }

@@ -19,7 +19,7 @@ from nsff.cameras.rays import project
 from nsff.config import LossConfig, TrainConfig
 from nsff.rendering.compositing import accumulate
 from nsff.rendering.model import Evaluation, Samples, SceneModel
-from nsff.rendering.warping import Warped, warp
+from nsff.rendering.warping import Warped, warp, warp_sides
 from nsff.training.clock import Clock
 from nsff.training.data import Batch, TrainingData
 
@@ -135,10 +135,7 @@ class Objective:
         batch_part = _part(batch, last)
         has = {"prev": batch_part.frame > 0, "post": batch_part.frame < self.data.n_frames - 1}
         with self.clock("warped fields"):
-            warped = {
-                name: warp(self.model, samples, samples.positions + flow, sign, generator, self.frozen)
-                for name, flow, sign in (("prev", dynamic.flow_prev, -1), ("post", dynamic.flow_post, 1))
-            }
+            warped = warp_sides(self.model, samples, dynamic.flow_prev, dynamic.flow_post, generator, self.frozen)
             chained, chain_positions = self._chain(samples, warped, step, generator)
         self._appearance(terms, dynamic, weights, warped, chained, batch_part, M, has, step)
         self._motion(

@@ -1,11 +1,11 @@
-"""Warps that teach scene flow alone: the same picture, gradients for the displacement, none for the field."""
+"""Warped renderings: both sides at once; frozen fields; colours that do not depend on the view."""
 
 import torch
 
 from nsff.cameras.spaces import NdcSpace
 from nsff.config import FieldConfig, SamplingConfig
 from nsff.rendering.model import Rays, SceneModel
-from nsff.rendering.warping import warp
+from nsff.rendering.warping import warp, warp_sides
 
 
 def model(kind: str) -> SceneModel:
@@ -51,3 +51,18 @@ def test_dynamic_planes_without_views_show_the_same_from_everywhere():
         colours = [scene.dynamic(x, d, time).rgb for d in directions]
         assert torch.equal(*colours) != sees
         assert not torch.equal(*(scene.static(x, d, time).rgb for d in directions))
+
+
+def test_both_sides_at_once_are_those_one_by_one():
+    rays = Rays(torch.zeros(5, 3), torch.tensor([[0.1, 0.2, 1.0]]).repeat(5, 1), torch.arange(5) % 2 + 1.0)
+    for kind in ("mlp", "planes"):
+        scene = model(kind)
+        samples = scene.sample(rays, None)
+        flows = [0.1 * torch.randn(5, 6, 3) for _ in range(2)]
+        both = warp_sides(scene, samples, *flows, None)
+        for name, flow, sign in (("prev", flows[0], -1), ("post", flows[1], 1)):
+            alone = warp(scene, samples, samples.positions + flow, sign, None)
+            torch.testing.assert_close(both[name].positions, alone.positions)
+            torch.testing.assert_close(both[name].weights, alone.weights)
+            torch.testing.assert_close(both[name].render("rgb"), alone.render("rgb"))
+            torch.testing.assert_close(both[name].field.flow_post, alone.field.flow_post)
