@@ -25,13 +25,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from nsff.errors import ConfigError, NsffError, StageError
 from nsff.launch import place
+from nsff.threads import set_threads
 
 if TYPE_CHECKING:
     from nsff.config import SceneConfig
     from nsff.scene import Scene
 
 Run = Callable[["Scene", "SceneConfig", argparse.Namespace], Any]
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 def main(
@@ -173,19 +173,6 @@ def _yaml(text: str, subject: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(subject, f"is neither JSON nor YAML: {error}") from None
-
-
-def set_threads(threads: int | None) -> None:
-    """Limits numerical libraries to ``threads``; before any of them is loaded."""
-    # Threads that wait by spinning slow a busy machine down many times over (measured: 3.7 to 0.4 s a step).
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    if threads:
-        threads = max(1, threads // place().count)
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-        with contextlib.suppress(ImportError):
-            import cv2
-
-            cv2.setNumThreads(threads)
 
 
 def known_weights(files: Sequence[Path] | None) -> contextlib.AbstractContextManager[None]:

@@ -29,10 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting over the presets'")
     parser.add_argument("--steps", type=int, metavar="N", help="steps that are timed (default: 100, 10 without a GPU)")
     parser.add_argument("--views", type=int, metavar="N", help="pictures that are timed (default: 10, 1 without a GPU)")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of numerical libraries (default: theirs)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file as well")
 
 
 def run(arguments: argparse.Namespace) -> None:
+    from nsff.threads import set_threads
+
+    set_threads(arguments.threads)
     import torch
 
     from nsff.io import write_json

@@ -17,6 +17,7 @@ from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore
 from nsff.training.clock import Clock, Stopwatch
 from nsff.training.data import TrainingData
+from nsff.training.memory import keep_freed_memory
 from nsff.training.recording import WARM_UP
 from nsff.training.run import build_model, pick_device
 from nsff.training.trainer import Trainer
@@ -33,6 +34,7 @@ def bench(scene: Scene, config: SceneConfig, steps: int, views: int) -> dict[str
 
     The model is new: its densities are thin, which costs the same as trained ones do.
     """
+    keep_freed_memory()
     device = pick_device(config.train.device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
