@@ -159,11 +159,15 @@ class Objective:
             opacity = evaluation.dynamic_weights.sum(1)
             terms["dynamic_mask"] = config.w_dynamic_mask * fade * losses.loss_mask(opacity, batch.moving.float())
 
-    def _hidden(self, evaluation: Evaluation, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Opacity of the dynamic field at random places behind what each ray sees (losses.loss_hidden)."""
+    def _hidden(self, evaluation: Evaluation, batch: Batch, generator: torch.Generator | None) -> Tensor:
+        """Opacity of the dynamic field behind what each ray sees (losses.loss_hidden): at random places, or, without
+        randomness, at regular ones.
+        """
         model, R = self.model, len(batch.rgb)
         assert model.dynamic is not None
-        s = torch.rand(R, HIDDEN_SAMPLES, generator=generator, device=batch.rgb.device)
+        s = (torch.arange(HIDDEN_SAMPLES, device=batch.rgb.device) + 0.5).expand(R, HIDDEN_SAMPLES) / HIDDEN_SAMPLES
+        if generator is not None:
+            s = torch.rand(R, HIDDEN_SAMPLES, generator=generator, device=batch.rgb.device)
         origins, directions = model.space.normalise_rays(batch.rays.origins, batch.rays.directions)
         positions = model.space.positions(origins, directions, s)
         density = model.dynamic.activate(model.dynamic.raw_density(positions, batch.rays.time[:, None].expand_as(s)))

@@ -223,6 +223,28 @@ def test_surface_by_hand():
     assert torch.autograd.gradcheck(surface, weights.requires_grad_())
 
 
+def test_hidden_empties_what_lies_behind_and_nothing_else(tiny_scene):
+    scene = tiny_scene()
+    config = resolve_scene("tiny", {"input": {"path": "x"}}, "demo", {})
+    data = TrainingData(scene, config.field, config.train, 0.5, torch.device("cpu"))
+    model = build_model(scene, config, data)
+    objective, batch = Objective(model, data, config.losses, config.train), data.gather(torch.arange(0, 600, 40), 15)
+    s = torch.linspace(0, 1, 5).expand(15, 5)
+    positions = torch.linspace(0, 1, 5)[None, :, None].expand(15, 5, 3)
+
+    def slope(surface: int) -> float:
+        weights = torch.zeros(15, 5)
+        weights[:, surface] = 1.0
+        seen = SimpleNamespace(samples=SimpleNamespace(s=s, positions=positions), weights=weights)
+        model.zero_grad()
+        objective._hidden(seen, batch, None).backward()
+        return float(model.dynamic.trunk[2].bias.grad[0])
+
+    # Places at 1/8, 3/8, 5/8, 7/8: all behind a surface at 0, two behind one at 1/2, none behind the last.
+    assert slope(0) > slope(2) > 0
+    assert slope(4) == 0
+
+
 def test_total_variation_by_hand():
     field = PlaneStaticField(
         FieldConfig(plane_resolutions=[2], plane_channels=2), torch.tensor([[-1.0] * 3, [1.0] * 3]), 4, 5
