@@ -15,6 +15,7 @@ in ``dtype``: float32 (TF32 where torch allows it) or bfloat16.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,11 +24,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from nsff.fields.encodings import positional_encoding
-
-try:
-    from nsff.fields import mlp_kernels
-except ImportError:  # no Triton: the plain twins below serve
-    mlp_kernels = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from nsff.fields.mlp import MlpField
@@ -63,9 +59,17 @@ def relu_backward(gradient: Float[Tensor, "M W"], output: Float[Tensor, "M W"]) 
 
 def _kernels(x: Tensor) -> Any:
     """Where the three functions above are taken from: Triton for float32 positions on a GPU, else this module."""
-    if mlp_kernels is not None and x.is_cuda and x.dtype == torch.float32:
-        return mlp_kernels
-    return _Plain
+    return _triton() if x.is_cuda and x.dtype == torch.float32 else _Plain
+
+
+@functools.cache
+def _triton() -> Any:
+    """The module of kernels, imported where there is a GPU alone; without Triton the plain twins serve."""
+    try:
+        from nsff.fields import mlp_kernels
+    except ImportError:
+        return _Plain
+    return mlp_kernels
 
 
 class _Plain:
@@ -161,23 +165,26 @@ def outputs(
         ("density", field.alpha_linear.weight, field.alpha_linear.bias),
     ]
     layers += [(name, layer.weight, layer.bias) for name, layer in field.branches()]
-    found = dict(zip([name for name, *_ in layers], one_product(h, layers, dtype), strict=True))
-    result = {"rgb": _colour(field, found.pop("rgb"), directions, shape, dtype), **found}
-    finish = field.activations()
+    found = one_product(h, layers, dtype)
+    found["rgb"] = _colour(field, found["rgb"], directions, shape, dtype)
     exact = torch.promote_types(dtype, torch.float32)
-    result = {name: finish.get(name, _same)(value.to(exact)) for name, value in result.items()}
+    result = {name: value.to(exact) for name, value in found.items()}
+    for name, finish in field.activations().items():
+        if name in result:
+            result[name] = finish(result[name])
     return {name: value.reshape(*shape, -1) for name, value in result.items()}
 
 
 def one_product(
     h: Float[Tensor, "M W"], layers: list[tuple[str, Tensor, Tensor]], dtype: torch.dtype
-) -> tuple[Tensor, ...]:
-    """What layers (name, weight, bias) make of the same hidden units, as one matrix product in ``dtype``."""
+) -> dict[str, Tensor]:
+    """What layers (name, weight, bias) make of the same hidden units, by name, as one matrix product in ``dtype``."""
     sizes = [len(weight) for _, weight, _ in layers]
     more = padded(sum(sizes)) - sum(sizes)
     weight = functional.pad(torch.cat([weight for _, weight, _ in layers]), (0, 0, 0, more))
     bias = functional.pad(torch.cat([bias for *_, bias in layers]), (0, more))
-    return functional.linear(h, weight.to(dtype), bias.to(dtype)).split([*sizes, more], dim=1)[: len(sizes)]
+    parts = functional.linear(h, weight.to(dtype), bias.to(dtype)).split([*sizes, more], dim=1)
+    return {name: part for (name, *_), part in zip(layers, parts, strict=False)}  # but for the padding
 
 
 def _colour(
@@ -190,7 +197,3 @@ def _colour(
     given = functional.linear(view.to(dtype), weight.to(dtype))
     seen = functional.relu(hidden.reshape(*shape, -1) + given)
     return functional.linear(seen, field.rgb_linear.weight.to(dtype), field.rgb_linear.bias.to(dtype)).reshape(-1, 3)
-
-
-def _same(values: Tensor) -> Tensor:
-    return values

@@ -18,10 +18,12 @@ from torch.nn import functional
 
 from nsff.config import FieldConfig
 from nsff.fields.base import Field, FieldSamples
+from nsff.fields.encodings import encoded_size, positional_encoding
 from nsff.fields.fused_mlp import one_product
 from nsff.fields.plane_lookup import look_up_planes
 
 CODE = 16
+VIEW_OCTAVES = 2
 
 
 class PlaneField(Field):
@@ -42,7 +44,9 @@ class PlaneField(Field):
             nn.ReLU(),
             nn.Linear(config.hidden, 1 + CODE),
         )
-        self.colour = nn.Sequential(nn.Linear(CODE + 15, config.hidden), nn.ReLU(), nn.Linear(config.hidden, 3))
+        self.colour = nn.Sequential(
+            nn.Linear(CODE + encoded_size(3, VIEW_OCTAVES), config.hidden), nn.ReLU(), nn.Linear(config.hidden, 3)
+        )
         self.sees_views = True
         self.semantic = nn.Linear(CODE, CODE) if config.features else None
         self.semantic_decoder = nn.Linear(CODE, channels, bias=False) if config.features else None
@@ -93,13 +97,10 @@ class PlaneField(Field):
         of_code = [("colour", colour.weight[:, :CODE], colour.bias)]
         of_code += [(name, layer.weight, layer.bias) for name, layer in self.branches()]
         layers += [(name, weight @ to_code, torch.addmv(bias, weight, offset)) for name, weight, bias in of_code]
-        products = one_product(h, layers, h.dtype)
-        found = {name: value.reshape(*shape, -1) for (name, *_), value in zip(layers, products, strict=True)}
+        found = {name: value.reshape(*shape, -1) for name, value in one_product(h, layers, h.dtype).items()}
         hidden = found["colour"]
         if self.sees_views:
-            view = torch.cat(
-                [directions, *(f(2.0**i * directions) for i in range(2) for f in (torch.sin, torch.cos))], dim=-1
-            )
+            view = positional_encoding(directions, VIEW_OCTAVES)
             hidden = hidden + functional.linear(view, colour.weight[:, CODE:])
         seen = torch.relu(hidden)
         samples = FieldSamples(raw_density=found["density"][..., 0], rgb=torch.sigmoid(self.colour[2](seen)))

@@ -19,6 +19,8 @@ from jaxtyping import Bool, Float, Float32
 from scipy import sparse
 from scipy.sparse import linalg
 
+from nsff.priors.differences import difference_rows
+
 GRID = (9, 6, 5)
 """Points along columns, rows and log disparity."""
 ANCHOR, FAR = 0.02, 0.5
@@ -131,7 +133,4 @@ def _weights(
 def _differences(axis: int) -> sparse.csr_matrix:
     """One row for each pair of neighbours along an axis of the grid."""
     index = np.moveaxis(np.arange(np.prod(GRID)).reshape(GRID), axis, 0)
-    first, second = index[:-1].ravel(), index[1:].ravel()
-    rows = np.arange(len(first))
-    data = np.r_[-np.ones(len(first)), np.ones(len(first))]
-    return sparse.csr_matrix((data, (np.r_[rows, rows], np.r_[first, second])), shape=(len(first), index.size))
+    return difference_rows(index[:-1].ravel(), index[1:].ravel(), index.size)

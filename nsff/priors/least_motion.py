@@ -28,6 +28,8 @@ from jaxtyping import Float, Float64, Int
 from scipy import sparse
 from scipy.sparse import linalg
 
+from nsff.priors.differences import difference_rows
+
 ACCELERATION = np.array([1.0, -2.0, 1.0])
 VELOCITY = np.array([-0.5, 0.0, 0.5])
 SMALLEST_SCALE = 1.0
@@ -176,7 +178,6 @@ def _soft(size: np.ndarray, family: np.ndarray, power: float) -> np.ndarray:
 
 
 def _of_priors(x: np.ndarray, prior: Prior) -> tuple[sparse.csr_matrix, np.ndarray]:
-    n = len(x)
     thing = np.unique(prior.thing, return_inverse=True)[1].ravel()
     own = 1 / prior.deviation**2 / np.bincount(thing)[thing]
     diagonal, slope = own.copy(), own * x
@@ -186,10 +187,7 @@ def _of_priors(x: np.ndarray, prior: Prior) -> tuple[sparse.csr_matrix, np.ndarr
     curvature = sparse.diags(diagonal).tocsr()
     if len(prior.links):
         a, b = prior.links.T
-        rows = np.arange(len(a))
-        matrix = sparse.csr_matrix(
-            (np.r_[np.ones(len(a)), -np.ones(len(a))], (np.r_[rows, rows], np.r_[a, b])), shape=(len(a), n)
-        )
+        matrix = difference_rows(b, a, len(x))
         curvature = curvature + matrix.T @ matrix / prior.link_deviation**2
         slope = slope + matrix.T @ (x[a] - x[b]) / prior.link_deviation**2
     return curvature, slope

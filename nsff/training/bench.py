@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from nsff.config import SceneConfig
+from nsff.gpu_memory import GIGABYTE
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore
@@ -24,7 +25,6 @@ from nsff.training.trainer import Trainer
 
 WINDOW = 5
 """Steps that are timed together, so that waiting for the device does not count."""
-MEMORY = 1e9
 VIEWS = {"colour": ("rgb",), "all maps": ("rgb", "depth", "features")}
 
 
@@ -54,7 +54,7 @@ def bench(scene: Scene, config: SceneConfig, steps: int, views: int) -> dict[str
         "rays": config.train.rays + config.train.motion_rays,
         "milliseconds_a_step": 1000 * seconds,
         "rays_a_second": (config.train.rays + config.train.motion_rays) / seconds,
-        "peak_gb": torch.cuda.max_memory_allocated(device) / MEMORY if device.type == "cuda" else None,
+        "peak_gb": torch.cuda.max_memory_allocated(device) / GIGABYTE if device.type == "cuda" else None,
         "parts": parts,
     }  # fmt: skip
     renderer = Renderer(model)

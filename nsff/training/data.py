@@ -90,14 +90,11 @@ class TrainingData:
         moving = [ends[i + 1] - ends[i] for i in self.frames]
         return train.frames_per_batch == 1 and min(moving) < train.motion_rays
 
-    def draw(self, train: TrainConfig, with_motion: bool, generator: torch.Generator, step: int = 0) -> Batch:
-        """A random batch: train.rays from whole images, then up to train.motion_rays from the motion masks."""
-        return self.gather(*self.choose(train, with_motion, generator, step))
-
     def choose(
         self, train: TrainConfig, with_motion: bool, generator: torch.Generator, step: int, rank: int = 0
     ) -> tuple[Int[Tensor, "R"], int]:
-        """The pixels of a batch as flat indices over (N, H, W), and how many of them come from whole images.
+        """The pixels of a random batch as flat indices over (N, H, W), and how many of them come from whole images:
+        train.rays; then follow up to train.motion_rays from the motion masks.
 
         Where a batch has one frame, seed and step decide which, and the process's rank where several train together:
         the host knows it without waiting for the device.

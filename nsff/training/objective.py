@@ -47,8 +47,7 @@ class Objective:
         """All that decides which terms a step has, and their weights, other than ``progress`` and ``step % 2``."""
         config = self.config
         decays = config.decay_depth or config.decay_flow or config.decay_extra
-        chained = config.chain and step > 2 * config.decay_steps
-        return self._masked(step), chained, step // config.decay_steps if decays else 0
+        return self._masked(step), self._chained(step), step // config.decay_steps if decays else 0
 
     def __call__(self, batch: Batch, step: int, generator: torch.Generator) -> tuple[Terms, Terms]:
         """Weighted loss terms by name (their sum is minimised), and unweighted monitors (psnr, dynamic weight)."""
@@ -145,6 +144,10 @@ class Objective:
     def _masked(self, step: int) -> bool:
         return self.always_masked or step > self.config.decay_steps
 
+    def _chained(self, step: int) -> bool:
+        """The 5-frame stage."""
+        return self.config.chain and step > 2 * self.config.decay_steps
+
     def _separation(self, terms: Terms, evaluation: Evaluation, batch: Batch, step: int) -> None:
         """What tells static from dynamic: the entropy of v, and (not in NSFF) the motion masks."""
         config = self.config
@@ -165,9 +168,11 @@ class Objective:
         """
         model, R = self.model, len(batch.rgb)
         assert model.dynamic is not None
-        s = (torch.arange(HIDDEN_SAMPLES, device=batch.rgb.device) + 0.5).expand(R, HIDDEN_SAMPLES) / HIDDEN_SAMPLES
-        if generator is not None:
-            s = torch.rand(R, HIDDEN_SAMPLES, generator=generator, device=batch.rgb.device)
+        device = batch.rgb.device
+        if generator is None:
+            s = (torch.arange(HIDDEN_SAMPLES, device=device) + 0.5).expand(R, HIDDEN_SAMPLES) / HIDDEN_SAMPLES
+        else:
+            s = torch.rand(R, HIDDEN_SAMPLES, generator=generator, device=device)
         origins, directions = model.space.normalise_rays(batch.rays.origins, batch.rays.directions)
         positions = model.space.positions(origins, directions, s)
         density = model.dynamic.activate(model.dynamic.raw_density(positions, batch.rays.time[:, None].expand_as(s)))
@@ -189,7 +194,7 @@ class Objective:
         assert flow is not None
         positions = one.positions + flow
         chained = None
-        if self.config.chain and step > 2 * self.config.decay_steps:
+        if self._chained(step):
             chained = warp(self.model, samples, positions, sign, generator, self.frozen)
         return chained, (name, positions)
 

@@ -70,6 +70,9 @@ def settings(run: str, scene: Path, steps: int) -> tuple[str, Any]:
 
 
 def train(scene: Scene, config: Any, targets: list[Target], arguments: argparse.Namespace, name: str) -> dict[str, Any]:
+    few = some(targets, arguments.views)
+    if not arguments.all_at_the_end:
+        targets = few
     device = pick_device(config.train.device)
     cuda = device.type == "cuda"
     if cuda:
@@ -92,7 +95,7 @@ def train(scene: Scene, config: Any, targets: list[Target], arguments: argparse.
             seconds += time.perf_counter() - started
             last = trainer.step >= config.train.steps
             if targets and (trainer.step % arguments.every == 0 or last):
-                scores = scored(model, targets if last else some(targets, arguments.views), arguments.protocol)
+                scores = scored(model, targets if last else few, arguments.protocol)
                 assert monitors is not None
                 row: dict[str, Any] = {"step": trainer.step, "seconds": round(seconds, 2)}
                 row["train_psnr"] = round(monitors["psnr"], 3)
@@ -190,8 +193,6 @@ def main() -> None:
             protocol = get_protocol(arguments.protocol)
             truth = open_truth(protocol.name, arguments.truth, frame_numbers(scene))
             targets = [t for t in truth_targets(scene, config, protocol, truth).views if t.split != "training"]
-            if not arguments.all_at_the_end:
-                targets = some(targets, arguments.views)
         results.append(train(scene, config, targets, arguments, name))
     head = [
         f"{'run':40s}",

@@ -171,7 +171,7 @@ def test_every_term_is_its_equation(tiny_scene, case, step):
         model.dynamic.sf_linear.weight *= 0.05
         model.dynamic.sf_linear.bias *= 0.05
     motion = config.train.model_copy(update={"motion_rays": 12})
-    batch = data.draw(motion, True, torch.Generator().manual_seed(step))
+    batch = data.gather(*data.choose(motion, True, torch.Generator().manual_seed(step), 0))
     assert batch.main < len(batch.rgb)
     for name, value in vars(batch).items():
         if isinstance(value, torch.Tensor) and value.is_floating_point():
