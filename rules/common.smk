@@ -46,6 +46,7 @@ SECTIONS = {
 
 # Raised by hand when a stage's code changes its results; results of another version are made again.
 VERSIONS = dict.fromkeys(SECTIONS, 1) | {
+    "sfm": 2,
     "depth": 3,
     "train": 2,
     "report": 1,

@@ -102,6 +102,9 @@ class SfmConfig(StageConfig):
     """Features are extracted at this height (pixels; small frames are enlarged); null: at least 360."""
     use_masks: bool = True
     """Leave features on coarse motion masks out."""
+    refine_given: bool = True
+    """Cameras that come with the source: their poses are refined on features of the frames, as little as explains them,
+    where that lowers the error by at least 6 %. false: as they come (NSFF)."""
     attempts: list[Literal["sequential", "exhaustive", "relaxed", "larger"]] = Field(
         ["sequential", "exhaustive", "relaxed", "larger"], min_length=1
     )
@@ -209,6 +212,9 @@ class FeaturesConfig(StageConfig):
     """classical, vgg: length of the channels for the position in the frame, in the same units. Keeps like objects in
     different places apart.
     """
+    pooling: float = Field(0.0, ge=0)
+    """classical: standard deviation of the Gaussian that appearance is averaged over, pixels at 288 rows; 0: none. The
+    patches that SAFF's network sees, 8 pixels at 128 rows, are as wide as 5."""
     weights: str | None = None
     """dino, vgg: file of the weights; null: looked for on this machine by the authors' name."""
     dino_model: Literal[

@@ -15,7 +15,6 @@ in ``dtype``: float32 (TF32 where torch allows it) or bfloat16.
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nsff.fields.encodings import positional_encoding
+from nsff.fields.kernel_choice import working_kernels
 
 if TYPE_CHECKING:
     from nsff.fields.mlp import MlpField
@@ -59,17 +59,9 @@ def relu_backward(gradient: Float[Tensor, "M W"], output: Float[Tensor, "M W"]) 
 
 def _kernels(x: Tensor) -> Any:
     """Where the three functions above are taken from: Triton for float32 positions on a GPU, else this module."""
-    return _triton() if x.is_cuda and x.dtype == torch.float32 else _Plain
-
-
-@functools.cache
-def _triton() -> Any:
-    """The module of kernels, imported where there is a GPU alone; without Triton the plain twins serve."""
-    try:
-        from nsff.fields import mlp_kernels
-    except ImportError:
-        return _Plain
-    return mlp_kernels
+    if x.is_cuda and x.dtype == torch.float32:
+        return working_kernels("nsff.fields.mlp_kernels", x.device) or _Plain
+    return _Plain
 
 
 class _Plain:

@@ -74,6 +74,11 @@ def _relu_backward(gradient, output, output_stride, result, sums, count, width: 
     tl.store(sums + tl.program_id(0) * width + column, total)
 
 
+def trial(device: torch.device) -> None:
+    """Compiles and runs the encoding of one position."""
+    encode(torch.zeros(1, 3, device=device), 1, 16, torch.float32)
+
+
 def encode(x: Float[Tensor, "M D"], octaves: int, padded: int, dtype: torch.dtype) -> Float[Tensor, "M P"]:
     """The positional encoding of x, with zeros behind it up to ``padded`` columns."""
     result = torch.empty(len(x), padded, device=x.device, dtype=dtype)

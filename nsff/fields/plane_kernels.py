@@ -25,10 +25,6 @@ from torch.autograd.function import once_differentiable
 ELEMENTS = 512
 """Samples times lanes of a program."""
 WARPS = 4
-SPREAD = False
-"""Whether a program's samples in the backward pass lie far apart, not side by side, where they are of one ray and add
-to the same cells at the same time.
-"""
 
 
 # --- device code -----------------------------------------------------------------------------------------------------
@@ -149,13 +145,10 @@ def _backward_of_slice(
 @triton.jit
 def _tile(
     coordinates, count,
-    SAMPLES: tl.constexpr, LANES: tl.constexpr, C: tl.constexpr, LONG: tl.constexpr, SPREAD: tl.constexpr,
+    SAMPLES: tl.constexpr, LANES: tl.constexpr, C: tl.constexpr, LONG: tl.constexpr,
 ):  # fmt: skip
     """Numbers and coordinates of the program's samples, and which elements of its tile exist."""
-    if SPREAD:
-        sample = tl.program_id(0) + tl.num_programs(0) * tl.arange(0, SAMPLES)
-    else:
-        sample = tl.program_id(0) * SAMPLES + tl.arange(0, SAMPLES)
+    sample = tl.program_id(0) * SAMPLES + tl.arange(0, SAMPLES)
     inside = sample < count
     if LONG:
         sample = sample.to(tl.int64)
@@ -174,7 +167,7 @@ def forward_kernel(
     SAMPLES: tl.constexpr, LANES: tl.constexpr,
 ):  # fmt: skip
     """``planes`` is a tuple of pointers, one a resolution; ``output`` is (M, resolutions * C)."""
-    sample, inside, x, y, z, lane, mask = _tile(coordinates, count, SAMPLES, LANES, C, LONG, False)
+    sample, inside, x, y, z, lane, mask = _tile(coordinates, count, SAMPLES, LANES, C, LONG)
     part = tl.zeros((SAMPLES,), tl.int32)
     if TIMED:
         part, fraction, between = _time(index, sample, inside, SLICES)
@@ -199,10 +192,9 @@ def backward_kernel(
     planes, targets, coordinates, index, gradient, coordinate_gradient, count,
     RESOLUTIONS: tl.constexpr, C: tl.constexpr, SLICES: tl.constexpr, TIMED: tl.constexpr, LONG: tl.constexpr,
     SAMPLES: tl.constexpr, LANES: tl.constexpr, TO_PLANES: tl.constexpr, TO_COORDINATES: tl.constexpr,
-    SPREAD: tl.constexpr,
 ):  # fmt: skip
     """Adds to ``targets`` (shaped as the planes, zero before) and writes ``coordinate_gradient`` (M, 3)."""
-    sample, inside, x, y, z, lane, mask = _tile(coordinates, count, SAMPLES, LANES, C, LONG, SPREAD)
+    sample, inside, x, y, z, lane, mask = _tile(coordinates, count, SAMPLES, LANES, C, LONG)
     part = tl.zeros((SAMPLES,), tl.int32)
     if TIMED:
         part, fraction, between = _time(index, sample, inside, SLICES)
@@ -237,6 +229,12 @@ def backward_kernel(
 
 
 # --- host code -------------------------------------------------------------------------------------------------------
+def trial(device: torch.device) -> None:
+    """Compiles and runs the look-up of one sample."""
+    some = torch.zeros(3, 1, 2, 2, 2, device=device)
+    look_up([some], some.new_zeros(1, 3), None)
+
+
 def look_up(
     planes: Sequence[Float[Tensor, "3 slices rows columns C"]],
     coordinates: Float[Tensor, "M 3"],
@@ -269,7 +267,7 @@ class _LookUp(torch.autograd.Function):
         pointers = (
             planes, targets, coordinates, coordinates if index is None else index, gradient, coordinate_gradient,
         )  # fmt: skip
-        flags = {"TO_PLANES": to_planes, "TO_COORDINATES": to_coordinates, "SPREAD": SPREAD}
+        flags = {"TO_PLANES": to_planes, "TO_COORDINATES": to_coordinates}
         _launch(backward_kernel, pointers, planes, len(coordinates), index is not None, gradient.numel(), **flags)
         return (
             coordinate_gradient if to_coordinates else None,

@@ -11,8 +11,6 @@ reading to grid_sample.
 
 from __future__ import annotations
 
-import functools
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +20,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
+
+from nsff.fields.kernel_choice import working_kernels
 
 AXES = ((0, 1), (0, 2), (1, 2))
 """Column and row axis of each plane."""
@@ -44,7 +44,7 @@ def look_up_planes(
     elif index is not None:
         index = index.detach().to(planes[0].dtype)
     if planes[0].is_cuda and planes[0].dtype == torch.float32:
-        kernels = _kernels(planes[0].device)
+        kernels = working_kernels("nsff.fields.plane_kernels", planes[0].device)
         if kernels is not None:
             return kernels.look_up(planes, coordinates, index)
     return look_up_plainly(planes, coordinates, index)
@@ -61,20 +61,6 @@ def _check(planes: Planes, coordinates: Tensor, index: Tensor | None) -> None:
         raise ValueError(f"{slices} slices and no index")
     if index is not None and index.shape != coordinates.shape[:1]:
         raise ValueError(f"index {tuple(index.shape)} of {len(coordinates)} coordinates")
-
-
-@functools.cache
-def _kernels(device: torch.device) -> Any:
-    """The module of kernels; None, with a warning, where Triton is not installed or cannot compile."""
-    try:
-        from nsff.fields import plane_kernels
-
-        some = torch.zeros(3, 1, 2, 2, 2, device=device)
-        plane_kernels.look_up([some], some.new_zeros(1, 3), None)
-    except Exception as error:  # without a compiler or with a driver that does not fit, of many types
-        warnings.warn(f"planes are looked up slowly, without Triton ({type(error).__name__}: {error})", stacklevel=2)
-        return None
-    return plane_kernels
 
 
 # --- the plain twin --------------------------------------------------------------------------------------------------

@@ -61,9 +61,11 @@ class ClassicalFeatures:
         image = self.scene.image(i)
         saliency = self._motion(i, self.config.stride)
         groups = []
+        pooling = self.config.pooling * image.shape[0] / REFERENCE_ROWS / self.config.stride
         for name, value in appearance(image, self.config.stride).items():
             # tanh bounds the rare strong responses at edges, which would otherwise fill the unit sphere.
             standard = np.tanh((value - self.mean[name]) / (2 * self.deviation[name])) * 2
+            standard = blur(standard.astype(np.float32), pooling)
             groups.append(standard * np.sqrt(GROUP_SHARES[name] / value.shape[2]))
         groups.append(self.config.motion_weight * saliency[..., None])
         if self.config.position_weight > 0:

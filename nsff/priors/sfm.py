@@ -35,6 +35,7 @@ from nsff.priors.sfm_mapping import (
     quiet,
     refine,
 )
+from nsff.priors.sfm_refinement import refine_given
 from nsff.scene import Scene
 
 ENLARGE = 1.5
@@ -42,6 +43,8 @@ ENLARGE = 1.5
 
 LEAST_FRAMES = 3
 """Global mapping keeps only points seen in three frames."""
+REFINED = "cameras.json"
+"""In sfm/: given cameras with refined poses, at the size of the ingested frames."""
 WORK = ".tmp-sfm-work-"
 """Prefix of the folder for pictures and database while the stage runs."""
 
@@ -52,23 +55,50 @@ Batch = tuple[str, bool, list[Any]]
 def run_sfm(scene: Scene, sfm: SfmConfig) -> None:
     """Writes sfm/ (sparse/*.bin at the ingested frame size, summary.json) as a whole and summaries/sfm.json.
 
-    Reads frames/, coarse_masks/ (left out of the features where sfm.use_masks) and given/. With given cameras there is
-    nothing to do, and sfm/ holds the summary alone. Raises StageError with its reason (too few frames, too little
-    texture, too little parallax, too few registered, implausible focal length, reprojection error too large), numbers
-    and a remedy.
+    Reads frames/, coarse_masks/ (left out of the features where sfm.use_masks) and given/. With given cameras sfm/
+    holds the summary and, where sfm.refine_given found better poses, cameras.json. Raises StageError with its reason
+    (too few frames, too little texture, too little parallax, too few registered, implausible focal length, reprojection
+    error too large), numbers and a remedy.
     """
     given = scene.given_dir / "cameras.json"
     with atomic_directory(scene.sfm_dir) as folder:
-        if given.exists():
-            cameras = Cameras.load(given)
-            summary = {
-                "source": "given", "n_frames": scene.n_frames, "registered": len(cameras), "focal": cameras.focal,
-                "verdict": "good", "words": f"The {len(cameras)} cameras are given, nothing was estimated.",
-            }  # fmt: skip
-        else:
-            summary = _estimate(scene, sfm, folder)
+        known = Cameras.load(given) if given.exists() else None
+        summary = _estimate(scene, sfm, folder) if known is None else _given(scene, known, sfm, folder)
         write_json(folder / "summary.json", summary)
     scene.write_summary("sfm", summary)
+
+
+def _given(scene: Scene, cameras: Cameras, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
+    """Refines given cameras where that is asked for and pays, and returns the summary."""
+    n = len(cameras)
+    summary: dict[str, Any] = {"source": "given", "n_frames": scene.n_frames, "registered": n, "verdict": "good"}
+    words = f"The {n} cameras are given"
+    if not sfm.refine_given:
+        words += ", nothing was estimated."
+    else:
+        for left in scene.root.glob(f"{WORK}*"):  # of a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=WORK, dir=scene.root) as work:
+            found = refine_given(scene, cameras, sfm, Path(work) / "given")
+        if found.reason:
+            words += f" and stay as they are: {found.reason}."
+        elif found.cameras is None:
+            words += (
+                f" and stay as they are: bundle adjustment lowers their error on {found.points} points from "
+                f"{found.before:.2f} to {found.after:.2f} px only."
+            )
+        else:
+            cameras = found.cameras
+            cameras.save(folder / REFINED)
+            words += (
+                f"; their poses are refined on {found.points} points, from an error of {found.before:.2f} to "
+                f"{found.after:.2f} px: centres move by {found.moved:.1%} of their extent, orientations turn by up to "
+                f"{found.turned:.2f} degrees."
+            )
+        if not found.reason:
+            summary |= {"refined": found.cameras is not None, "points": found.points, "error_before": found.before,
+                        "error_after": found.after, "moved": found.moved, "turned": found.turned}  # fmt: skip
+    return summary | {"focal": cameras.focal, "words": words}
 
 
 def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:

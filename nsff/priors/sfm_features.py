@@ -16,6 +16,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from jaxtyping import Float
 from tqdm import tqdm
 
 from nsff.config import SfmConfig
@@ -74,6 +75,24 @@ class FeatureDatabase:
         """Number of features of each frame."""
         with self.opened() as database:
             return [database.num_keypoints_for_image(i + 1) for i in range(len(self.names))]
+
+    def positions(self, i: int) -> Float[np.ndarray, "K 2"]:
+        """Where the features of frame i are, working pixels."""
+        with self.opened() as database:
+            return _positions(database.read_keypoints(i + 1))
+
+    def set_lens(self, K: Float[np.ndarray, "3 3"]) -> Any:
+        """Makes the camera a pinhole with known intrinsics (working pixels), and returns it."""
+        import pycolmap
+
+        with self.opened() as database:
+            camera_id = database.read_all_cameras()[0].camera_id
+            params = [K[0, 0], K[1, 1], K[0, 2], K[1, 2]]
+            lens = pycolmap.Camera(
+                model="PINHOLE", width=self.width, height=self.height, camera_id=camera_id, params=params
+            )
+            database.update_camera(lens)
+        return lens
 
     def set_focal(self, pixels: float) -> None:
         """Sets the focal length (working pixels) the mapper starts from."""

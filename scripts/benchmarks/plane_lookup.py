@@ -206,15 +206,15 @@ def touched(slices: int, R: int, data: Data) -> int:
 
 
 def try_tiles(count: int, repeats: int) -> None:
-    """Forward and backward of other tiles: elements (samples times lanes) and warps of a program, and how they lie."""
-    print(f"\n{'elements':>9}{'warps':>7}{'spread':>8}  forward and backward, ms, of {'; '.join(CASES)}")
-    for tile, spread in itertools.product(TILES, (False, True)):
-        plane_kernels.ELEMENTS, plane_kernels.WARPS, plane_kernels.SPREAD = *tile, spread
+    """Forward and backward of other tiles: elements (samples times lanes) and warps of a program."""
+    print(f"\n{'elements':>9}{'warps':>7}  forward and backward, ms, of {'; '.join(CASES)}")
+    for tile in TILES:
+        plane_kernels.ELEMENTS, plane_kernels.WARPS = tile
         times = []
         for data in cases(count):
             runs = itertools.islice(measured(data), 2)
             times += [milliseconds(run, repeats) for *_, run in runs]
-        print(f"{tile[0]:>9}{tile[1]:>7}{spread!s:>8}  " + "".join(f"{ms:8.3f}" for ms in times))
+        print(f"{tile[0]:>9}{tile[1]:>7}  " + "".join(f"{ms:8.3f}" for ms in times))
 
 
 if __name__ == "__main__":

@@ -99,6 +99,9 @@ def train(scene: Scene, config: Any, targets: list[Target], arguments: argparse.
                 assert monitors is not None
                 row: dict[str, Any] = {"step": trainer.step, "seconds": round(seconds, 2)}
                 row["train_psnr"] = round(monitors["psnr"], 3)
+                if arguments.features and data.features is not None:
+                    scores["features_cosine"] = cosine(Renderer(model), scene)
+                    model.train().requires_grad_(True)
                 row |= {key: round(value, 4) if np.isfinite(value) else None for key, value in scores.items()}
                 curve.append(row)
                 print(name, row, flush=True)

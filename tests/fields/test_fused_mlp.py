@@ -20,8 +20,9 @@ KINDS = [
 def build(kind: type[MlpField], changes: dict) -> MlpField:
     torch.manual_seed(0)
     field = kind(FieldConfig(**SMALL | changes), 5, 7).double()
-    for parameter in field.parameters():  # biases that matter
-        torch.nn.init.normal_(parameter, std=0.2)
+    # Biases that matter, and activations that neither grow nor vanish from layer to layer.
+    for parameter in field.parameters():
+        torch.nn.init.normal_(parameter, std=0.2 * (32 / field.config.width) ** 0.5)
     return field
 
 
@@ -116,19 +117,19 @@ def test_kernels_against_their_twins(dtype, bound):
         assert float((found_sums.double() - sums).norm() / sums.norm()) < 1e-5
 
 
-@pytest.mark.gpu
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize(("kind", "changes"), KINDS)
-def test_on_a_gpu_as_in_float64(kind, changes):
+def test_rounded_as_in_float64(kind, changes, device):
     torch.set_float32_matmul_precision("highest")
     field = build(kind, changes | {"width": 256})
-    expected, expected_gradients = gradients(field, field.plain_outputs, *inputs(300, 20))
-    field = field.float().cuda()
-    x, d, time = inputs(300, 20, torch.float32, "cuda")
+    expected, expected_gradients = gradients(field, field.plain_outputs, *inputs(100, 20))
+    field = field.float().to(device)
+    x, d, time = inputs(100, 20, torch.float32, device)
     # Gradients differ more than values: rounding turns some units off that float64 leaves on.
-    for dtype, bound, loose in ((torch.float32, 1e-4, 2e-2), (torch.bfloat16, 0.15, 0.3)):
+    for dtype, bound, loose in ((torch.float32, 1e-5, 1e-2), (torch.bfloat16, 0.03, 0.3)):
         fused = lambda *a, t=dtype: fused_mlp.outputs(field, *a, t)  # noqa: E731
         found, found_gradients = gradients(field, fused, x, d, time)
         for name, value in expected.items():
-            assert float((found[name].cpu() - value).norm() / value.norm()) < bound, name
+            assert float((found[name].detach().cpu() - value).norm() / value.norm()) < bound, name
         for name, value in expected_gradients.items():
             assert float((found_gradients[name].cpu() - value).norm() / value.norm()) < loose, name

@@ -92,18 +92,6 @@ def test_kernels_equal_their_twin_in_one_gradient_alone(to_planes, to_at):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("case", CASES)
-def test_kernels_equal_their_twin_with_samples_spread(case, monkeypatch):
-    from nsff.fields import plane_kernels
-
-    monkeypatch.setattr(plane_kernels, "SPREAD", not plane_kernels.SPREAD)
-    slices, sizes, channels, count = case
-    planes = [torch.rand(3, slices, r, r, channels, generator=generator()) for r in sizes]
-    found = errors(planes, places(count), times(slices, count, "none" if slices == 1 else "between"))
-    assert max(found.values()) < 1e-5, found
-
-
-@pytest.mark.gpu
 def test_kernels_equal_their_twin_beside_what_is_not_a_number():
     from nsff.fields import plane_kernels
 
@@ -135,7 +123,7 @@ def test_in_the_interpreter():
         command, cwd=ROOT, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, timeout=600
     )
     assert run.returncode == 0, run.stdout[-3000:]
-    assert f"{3 * len(CASES) + 4} passed" in run.stdout
+    assert f"{2 * len(CASES) + 4} passed" in run.stdout
 
 
 COMPILE = """

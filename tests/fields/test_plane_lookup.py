@@ -5,6 +5,7 @@ import torch
 from torch.nn.functional import grid_sample
 
 from nsff.fields import plane_lookup
+from nsff.fields.kernel_choice import working_kernels
 from nsff.fields.plane_lookup import look_up_planes
 
 D = torch.float64
@@ -178,6 +179,7 @@ def test_shapes_that_do_not_fit_are_refused(shapes, at, index, message):
         look_up_planes([torch.zeros(s) for s in shapes], torch.zeros(at), None if index is None else torch.zeros(index))
 
 
-def test_where_kernels_cannot_run_there_is_a_warning():
-    with pytest.warns(UserWarning, match="without Triton"):
-        assert plane_lookup._kernels.__wrapped__(torch.device("cpu")) is None
+@pytest.mark.parametrize("module", ["plane_kernels", "mlp_kernels"])
+def test_where_kernels_cannot_run_there_is_a_warning(module):
+    with pytest.warns(UserWarning, match=f"without Triton: {module}"):
+        assert working_kernels.__wrapped__(f"nsff.fields.{module}", torch.device("cpu")) is None
