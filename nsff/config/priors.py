@@ -212,7 +212,7 @@ class FeaturesConfig(StageConfig):
     """classical, vgg: length of the channels for the position in the frame, in the same units. Keeps like objects in
     different places apart.
     """
-    pooling: float = Field(0.0, ge=0)
+    pooling: float = Field(5.0, ge=0)
     """classical: standard deviation of the Gaussian that appearance is averaged over, pixels at 288 rows; 0: none. The
     patches that SAFF's network sees, 8 pixels at 128 rows, are as wide as 5."""
     weights: str | None = None
