@@ -212,9 +212,9 @@ class FeaturesConfig(StageConfig):
     """classical, vgg: length of the channels for the position in the frame, in the same units. Keeps like objects in
     different places apart.
     """
-    pooling: float = Field(5.0, ge=0)
-    """classical: standard deviation of the Gaussian that appearance is averaged over, pixels at 288 rows; 0: none. The
-    patches that SAFF's network sees, 8 pixels at 128 rows, are as wide as 5."""
+    pooling: float = Field(8.0, ge=0)
+    """classical: standard deviation of the Gaussian that appearance is averaged over, pixels at 288 rows, as the patches
+    of a network average; 0: none. Clusters stay as good, and a field can show such features sooner."""
     weights: str | None = None
     """dino, vgg: file of the weights; null: looked for on this machine by the authors' name."""
     dino_model: Literal[

@@ -2,7 +2,8 @@
 
 Notation. x is the logarithm of the factor on the inverse depth of a thing in one frame (least_motion), its deviation
 the relative standard deviation of the depth. The maps are rewritten in place: the inside of a thing keeps its relief
-where a network or a sensor gave it one, and is flat where it was filled in from the surroundings (classical depth).
+where a network or a sensor gave it one; where it was filled in from the surroundings (classical depth) it gets the
+relief that its flow shows (moving_relief).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from nsff.priors.least_motion import Prior, Solution, least_motion
 from nsff.priors.masks import morphology
 from nsff.priors.motion_saliency import REFERENCE_ROWS
 from nsff.priors.motion_tracks import Nodes, follow, number, successive
+from nsff.priors.moving_relief import with_relief
 from nsff.scene import Scene
 
 SPANS = (1, 2, 3)
@@ -67,8 +69,7 @@ def place_moving(scene: Scene, depth: DepthConfig, folder: Path, numbers: dict[s
     if depth.moving != "surroundings":
         placed = find_depths(scene, depth, folder, flat=classical)
         if placed is not None and placed.used.any():
-            for i in range(scene.n_frames):
-                _rewrite(scene, folder, i, placed, classical)
+            _rewrite(scene, folder, placed, classical)
     return _told(numbers, placed)
 
 
@@ -133,18 +134,25 @@ def far_surface(
     return float(np.quantile(disparity[ring], 0.25)) if ring.sum() >= 12 else None
 
 
-def _rewrite(scene: Scene, folder: Path, i: int, placed: Placed, flat: bool) -> None:
-    node = placed.nodes.maps[i]
-    moved = (node >= 0) & np.append(placed.used, False)[node]
-    if not moved.any():
-        return
-    disparity, confidence = read_map(folder, i)
-    base = flattened(disparity, node) if flat else disparity
-    factor = np.exp(placed.solution.log_factor)[node[moved]]
-    trust = TRUST / (1 + (placed.deviation / TYPICAL_ERROR) ** 2)
-    disparity[moved] = np.clip(base[moved] * factor, *plausible_bounds(scene.cameras.near_far[i]))
-    confidence[moved] = trust[node[moved]]
-    write_map(folder, i, disparity, confidence)
+def _rewrite(scene: Scene, folder: Path, placed: Placed, flat: bool) -> None:
+    """Moves the things that are used to their depth; what was filled in flat gets the relief that its flow shows."""
+    nodes, used = placed.nodes, np.append(placed.used, False)
+    factor = np.append(np.exp(placed.solution.log_factor), 1.0)
+    maps = []
+    for i, node in enumerate(nodes.maps):
+        disparity, _ = read_map(folder, i)
+        moved, base = (node >= 0) & used[node], flattened(disparity, node) if flat else disparity
+        maps.append(np.where(moved, base * factor[node], disparity).astype(np.float32))
+    if flat:
+        maps = with_relief(scene.cameras, nodes, placed.used, maps, FlowCache(scene.flow, keep=4 * max(SPANS) + 8))
+    trust = np.append(TRUST / (1 + (placed.deviation / TYPICAL_ERROR) ** 2), 0.0)
+    for i, node in enumerate(nodes.maps):
+        moved = (node >= 0) & used[node]
+        if moved.any():
+            disparity, confidence = read_map(folder, i)
+            disparity[moved] = np.clip(maps[i][moved], *plausible_bounds(scene.cameras.near_far[i]))
+            confidence[moved] = trust[node[moved]]
+            write_map(folder, i, disparity, confidence)
 
 
 def _told(numbers: dict[str, Any], placed: Placed | None) -> dict[str, Any]:

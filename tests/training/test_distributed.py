@@ -39,7 +39,8 @@ def together(repo):
     started = []
 
     def start(*command: object) -> subprocess.Popen[str]:
-        environment = os.environ | {"PYTHONPATH": str(repo), "OMP_NUM_THREADS": "1"}
+        paths = [str(repo), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
             [*TORCHRUN, *map(str, command)], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )

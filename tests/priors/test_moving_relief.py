@@ -1,0 +1,75 @@
+"""Relief of things that move without turning: two boards at two depths that move as one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nsff.cameras import Cameras
+from nsff.priors.chaining import FlowCache
+from nsff.priors.motion_tracks import Nodes
+from nsff.priors.moving_relief import with_relief
+
+N = 7
+VELOCITY = (0.06, -0.03)
+
+
+def cameras() -> Cameras:
+    K = np.array([[80.0, 0, 48], [0, 80.0, 36], [0, 0, 1]])
+    centres = np.stack([0.16 * np.arange(N), 0.35 * np.sin(0.9 * np.arange(N)), np.zeros(N)], axis=1)
+    poses = np.array([np.column_stack([np.eye(3), -centre]) for centre in centres])
+    return Cameras(np.tile(K, (N, 1, 1)), poses, np.tile([1.0, 7.0], (N, 1)), 96, 72)
+
+
+@pytest.fixture
+def boards(tmp_path, layered):
+    """A wall, and before it a thing of two boards, at 2.4 and 2.8, beside each other; true depths; one node a frame."""
+    layers = [
+        layered.Layer(5.0),
+        layered.Layer(2.8, (0.55, 0.1), (0.35, 0.35), VELOCITY),
+        layered.Layer(2.4, (0.0, 0.1), (0.30, 0.30), VELOCITY),
+    ]
+    scene = layered.make_scene(tmp_path / "scene", cameras(), layers)
+    seen = [layered.trace(cameras(), layers, i) for i in range(N)]
+    maps = [np.where(index > 0, i, -1).astype(np.int32) for i, (index, _, _) in enumerate(seen)]
+    nodes = Nodes(maps, np.arange(N), np.zeros(N, int))
+    flat = []
+    for (_, _, depth), node in zip(seen, maps, strict=True):
+        disparity = (1 / depth).astype(np.float32)
+        disparity[node >= 0] = np.median(disparity[node >= 0])
+        flat.append(disparity)
+    return scene, nodes, [depth for *_, depth in seen], flat
+
+
+def errors(nodes: Nodes, depth: list[np.ndarray], disparity: list[np.ndarray]) -> float:
+    return float(
+        np.mean([np.abs(d * w - 1)[m >= 0].mean() for d, w, m in zip(depth, disparity, nodes.maps, strict=True)])
+    )
+
+
+def test_two_depths_are_found_and_the_rest_stays(boards):
+    scene, nodes, depth, flat = boards
+    found = with_relief(scene.cameras, nodes, np.ones(N, bool), flat, FlowCache(scene.flow, keep=40))
+    assert errors(nodes, depth, found) < 0.5 * errors(nodes, depth, flat)
+    for node, before, after in zip(nodes.maps, flat, found, strict=True):
+        np.testing.assert_array_equal(after[node < 0], before[node < 0])
+        assert np.median(after[node >= 0]) == pytest.approx(np.median(before[node >= 0]), rel=0.1)
+
+
+def test_what_is_not_used_stays_flat(boards):
+    scene, nodes, _, flat = boards
+    used = np.arange(N) != 3
+    found = with_relief(scene.cameras, nodes, used, flat, FlowCache(scene.flow, keep=40))
+    np.testing.assert_array_equal(found[3], flat[3])
+    assert not np.array_equal(found[2], flat[2])
+
+
+def test_cameras_that_stand_still_tell_nothing(boards):
+    from dataclasses import replace
+
+    scene, nodes, _, flat = boards
+    still = replace(scene.cameras, world_to_camera=np.tile(scene.cameras.world_to_camera[:1], (N, 1, 1)))
+    found = with_relief(still, nodes, np.ones(N, bool), flat, FlowCache(scene.flow, keep=40))
+    for before, after in zip(flat, found, strict=True):
+        assert np.isfinite(after).all()
+        np.testing.assert_allclose(after, before, rtol=0.3)
