@@ -11,6 +11,7 @@ into --out. Held-out pictures are rendered outside of the time that is counted.
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -31,6 +32,7 @@ from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore
 from nsff.training.data import TrainingData
+from nsff.training.model_files import write_model
 from nsff.training.run import build_model, pick_device
 from nsff.training.trainer import Trainer
 
@@ -53,6 +55,9 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument("--all-at-the-end", action="store_true", help="score all views, not N, after the last step")
     parser.add_argument("--pictures", action="store_true", help="write every view that is scored, for LPIPS elsewhere")
+    parser.add_argument(
+        "--models", action="store_true", help="keep each model, to be scored elsewhere: NAME_scene/model"
+    )
     parser.add_argument("--features", action="store_true", help="also compare rendered features with their targets")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where figures and pictures go")
     return parser.parse_args()
@@ -94,6 +99,12 @@ def train(scene: Scene, config: Any, targets: list[Target], arguments: argparse.
             windows.append((time.perf_counter() - started) / count * 1000)
             seconds += time.perf_counter() - started
             last = trainer.step >= config.train.steps
+            if last and arguments.models:
+                kept = Scene(arguments.out / f"{name}_scene")
+                kept.root.mkdir(parents=True, exist_ok=True)
+                for path in (scene.manifest_path, scene.cameras_path):
+                    shutil.copy(path, kept.root)
+                write_model(kept, model, config, trainer.step, seconds, trainer.history)
             if targets and (trainer.step % arguments.every == 0 or last):
                 scores = scored(model, targets if last else few, arguments.protocol)
                 assert monitors is not None
@@ -104,6 +115,8 @@ def train(scene: Scene, config: Any, targets: list[Target], arguments: argparse.
                     model.train().requires_grad_(True)
                 row |= {key: round(value, 4) if np.isfinite(value) else None for key, value in scores.items()}
                 curve.append(row)
+                # What is scored is kept, whatever comes of the rest.
+                write_csv(arguments.out / f"{name}_curve.csv", list(curve[0]), curve)
                 print(name, row, flush=True)
     result: dict[str, Any] = {
         "run": name, "device": torch.cuda.get_device_name() if cuda else "cpu", "torch": torch.__version__,
@@ -120,7 +133,6 @@ def train(scene: Scene, config: Any, targets: list[Target], arguments: argparse.
         sheet(arguments.out / f"{name}.png", renderer, targets)
         for target in targets if arguments.pictures else []:
             write_image(arguments.out / "views" / f"{name}_{target.index}.png", to_8bit(render(renderer, target)))
-        write_csv(arguments.out / f"{name}_curve.csv", list(curve[0]), curve)
     write_json(arguments.out / f"{name}.json", result)
     return result
 

@@ -15,7 +15,7 @@ from nsff.decompose.clustering import run_cluster
 from nsff.errors import ConfigError, StageError
 from nsff.io import read_json, read_npz, write_image, write_json
 from nsff.priors import features as features_module
-from nsff.priors.classical_features import appearance, orientation_histograms, position, tensor
+from nsff.priors.classical_features import ClassicalFeatures, appearance, orientation_histograms, position, tensor
 from nsff.priors.features import fit_basis, run_features
 from nsff.priors.motion_saliency import flow_residual, guided_filter, soft_saliency, steady_saliency
 from nsff.scene import Scene
@@ -150,6 +150,15 @@ def test_position_and_motion_weights_add_channels(scene: Scene):
     assert full[..., -3].max() == pytest.approx(3, rel=0.1)
     # The typical length of appearance is 1, which makes the weights comparable.
     assert np.median(np.linalg.norm(plain, axis=2)) == pytest.approx(0.85, abs=0.25)
+
+
+def test_pooling_averages_appearance_and_leaves_motion(scene: Scene):
+    plain = ClassicalFeatures(scene, FeaturesConfig(stride=2, pooling=0))(0)[0]
+    pooled = ClassicalFeatures(scene, FeaturesConfig(stride=2, pooling=8))(0)[0]
+    np.testing.assert_array_equal(pooled[..., -1], plain[..., -1])
+    # 8 pixels at 288 rows are 0.83 cells here.
+    expected = cv2.GaussianBlur(plain[..., 0], (0, 0), 8 * HEIGHT / 288 / 2, borderType=cv2.BORDER_REFLECT)
+    np.testing.assert_allclose(pooled[..., 0], expected, atol=1e-6)
 
 
 def test_appearance_of_a_flat_grey_image_is_finite():
