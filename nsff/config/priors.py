@@ -213,8 +213,8 @@ class FeaturesConfig(StageConfig):
     different places apart.
     """
     pooling: float = Field(8.0, ge=0)
-    """classical: standard deviation of the Gaussian that appearance is averaged over, pixels at 288 rows, as the patches
-    of a network average; 0: none. Clusters stay as good, and a field can show such features sooner."""
+    """classical: standard deviation of the Gaussian that appearance is averaged over, pixels at 288 rows, as the
+    patches of a network average; 0: none. Clusters stay as good, and a field can show such features sooner."""
     weights: str | None = None
     """dino, vgg: file of the weights; null: looked for on this machine by the authors' name."""
     dino_model: Literal[
