@@ -42,6 +42,7 @@ class Scene:
     raw_flow_dir = property(lambda self: self.root / "raw_flow")
     coarse_masks_dir = property(lambda self: self.root / "coarse_masks")
     sfm_dir = property(lambda self: self.root / "sfm")
+    refined_cameras_path = property(lambda self: self.sfm_dir / "cameras.json")
     cameras_path = property(lambda self: self.root / "cameras.json")
     poses_bounds_path = property(lambda self: self.root / "poses_bounds.npy")
     points_path = property(lambda self: self.root / "points.npz")

@@ -79,6 +79,11 @@ class Cameras:
             near_far=self.near_far * scale,
         )
 
+    def rays(self, i: int, at: Float[np.ndarray, "P 2"]) -> Float64[np.ndarray, "P 3"]:
+        """World directions, of unit length along its z axis, in which camera i sees pixel positions (u, v)."""
+        to_world = self.world_to_camera[i, :, :3].T @ np.linalg.inv(self.intrinsics[i])
+        return np.concatenate([at, np.ones((len(at), 1))], axis=1) @ to_world.T
+
     def project(
         self, points: Float[np.ndarray, "P 3"]
     ) -> tuple[Float64[np.ndarray, "N P 2"], Float64[np.ndarray, "N P"]]:

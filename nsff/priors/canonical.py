@@ -72,7 +72,7 @@ def run_canonical(scene: Scene, canonical: CanonicalConfig) -> None:
 
 
 def _given(scene: Scene, canonical: CanonicalConfig, frame_size: tuple[int, int]) -> Views:
-    refined = scene.sfm_dir / "cameras.json"
+    refined = scene.refined_cameras_path
     path = refined if refined.exists() else scene.given_dir / "cameras.json"
     cameras = Cameras.load(path)
     if (cameras.height, cameras.width) != frame_size or len(cameras) != scene.n_frames:

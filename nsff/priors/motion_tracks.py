@@ -61,13 +61,11 @@ def follow(
 ) -> Tracks:
     """Tracks of every ``step``-th pixel both ways that consistent flow carries to the same thing in both frames."""
     n, (height, width) = len(nodes.maps), nodes.maps[0].shape
-    poses, inverse = cameras.camera_to_world, np.linalg.inv(cameras.intrinsics)
     thing_of = np.append(nodes.thing, -1)
     parts: list[tuple[np.ndarray, ...]] = []
 
     def offsets(t: int, at: np.ndarray, pixel: np.ndarray) -> np.ndarray:
-        rays = np.concatenate([at + 0.5, np.ones((len(at), 1))], axis=1) @ (poses[t, :, :3] @ inverse[t]).T
-        return rays / disparity[t][pixel[:, 1], pixel[:, 0], None]
+        return cameras.rays(t, at + 0.5) / disparity[t][pixel[:, 1], pixel[:, 0], None]
 
     for t in range(n):
         u, v = np.meshgrid(np.arange(step // 2, width, step), np.arange(step // 2, height, step))

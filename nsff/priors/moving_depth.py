@@ -54,6 +54,9 @@ class Placed:
     """Relative, cautious; of the depth of every node."""
     used: Bool[np.ndarray, " n"]
     pixels: Float[np.ndarray, " n"]
+    base: list[Float32[np.ndarray, "H W"]]
+    """Disparity of the frames that the factors belong to."""
+    link: FlowCache
 
 
 def place_moving(scene: Scene, depth: DepthConfig, folder: Path, numbers: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +99,7 @@ def find_depths(scene: Scene, depth: DepthConfig, folder: Path, flat: bool) -> P
     if depth.moving == "auto":
         used &= deviation < depth.moving_deviation
     pixels = sum(np.bincount(one[one >= 0], minlength=len(nodes)) for one in nodes.maps)
-    return Placed(nodes, solution, deviation, used, np.asarray(pixels, float))
+    return Placed(nodes, solution, deviation, used, np.asarray(pixels, float), start, link)
 
 
 def flattened(disparity: Float32[np.ndarray, "H W"], node: np.ndarray) -> Float32[np.ndarray, "H W"]:
@@ -138,16 +141,16 @@ def _rewrite(scene: Scene, folder: Path, placed: Placed, flat: bool) -> None:
     """Moves the things that are used to their depth; what was filled in flat gets the relief that its flow shows."""
     nodes, used = placed.nodes, np.append(placed.used, False)
     factor = np.append(np.exp(placed.solution.log_factor), 1.0)
-    maps = []
-    for i, node in enumerate(nodes.maps):
-        disparity, _ = read_map(folder, i)
-        moved, base = (node >= 0) & used[node], flattened(disparity, node) if flat else disparity
-        maps.append(np.where(moved, base * factor[node], disparity).astype(np.float32))
+    # Node -1, what does not move, is the last entry of both: not used, factor 1.
+    maps = [
+        np.where(used[node], base * factor[node], base).astype(np.float32)
+        for base, node in zip(placed.base, nodes.maps, strict=True)
+    ]
     if flat:
-        maps = with_relief(scene.cameras, nodes, placed.used, maps, FlowCache(scene.flow, keep=4 * max(SPANS) + 8))
+        maps = with_relief(scene.cameras, nodes, placed.used, maps, placed.link)
     trust = np.append(TRUST / (1 + (placed.deviation / TYPICAL_ERROR) ** 2), 0.0)
     for i, node in enumerate(nodes.maps):
-        moved = (node >= 0) & used[node]
+        moved = used[node]
         if moved.any():
             disparity, confidence = read_map(folder, i)
             disparity[moved] = np.clip(maps[i][moved], *plausible_bounds(scene.cameras.near_far[i]))

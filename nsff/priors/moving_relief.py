@@ -104,9 +104,7 @@ def _estimates(
 
 
 def _lifted(cameras: Cameras, i: int, at: np.ndarray, disparity: np.ndarray) -> Float[np.ndarray, "P 3"]:
-    pose = cameras.camera_to_world[i]
-    rays = np.concatenate([at, np.ones((len(at), 1))], axis=1) @ np.linalg.inv(cameras.intrinsics[i]).T
-    return (rays / disparity[:, None]) @ pose[:, :3].T + pose[:, 3]
+    return cameras.centres[i] + cameras.rays(i, at) / disparity[:, None]
 
 
 def _fused(

@@ -10,6 +10,7 @@ lies at about 1.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import time
@@ -43,8 +44,6 @@ ENLARGE = 1.5
 
 LEAST_FRAMES = 3
 """Global mapping keeps only points seen in three frames."""
-REFINED = "cameras.json"
-"""In sfm/: given cameras with refined poses, at the size of the ingested frames."""
 WORK = ".tmp-sfm-work-"
 """Prefix of the folder for pictures and database while the stage runs."""
 
@@ -76,10 +75,8 @@ def _given(scene: Scene, cameras: Cameras, sfm: SfmConfig, folder: Path) -> dict
     if not sfm.refine_given:
         words += ", nothing was estimated."
     else:
-        for left in scene.root.glob(f"{WORK}*"):  # of a run that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=WORK, dir=scene.root) as work:
-            found = refine_given(scene, cameras, sfm, Path(work) / "given")
+        with work_folder(scene) as work:
+            found = refine_given(scene, cameras, sfm, work / "given")
         if found.reason:
             words += f" and stay as they are: {found.reason}."
         elif found.cameras is None:
@@ -89,7 +86,7 @@ def _given(scene: Scene, cameras: Cameras, sfm: SfmConfig, folder: Path) -> dict
             )
         else:
             cameras = found.cameras
-            cameras.save(folder / REFINED)
+            cameras.save(folder / scene.refined_cameras_path.name)
             words += (
                 f"; their poses are refined on {found.points} points, from an error of {found.before:.2f} to "
                 f"{found.after:.2f} px: centres move by {found.moved:.1%} of their extent, orientations turn by up to "
@@ -101,6 +98,15 @@ def _given(scene: Scene, cameras: Cameras, sfm: SfmConfig, folder: Path) -> dict
     return summary | {"focal": cameras.focal, "words": words}
 
 
+@contextlib.contextmanager
+def work_folder(scene: Scene) -> Iterator[Path]:
+    """A folder for pictures and database; those that killed runs left are taken away first."""
+    for left in scene.root.glob(f"{WORK}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=WORK, dir=scene.root) as folder:
+        yield Path(folder)
+
+
 def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
     """Climbs the ladder, writes the accepted model below ``folder``, and returns the summary."""
     start = time.monotonic()
@@ -109,12 +115,10 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
         raise StageError("sfm", f"too few frames: {n}", f"take at least {LEAST_FRAMES}, or give cameras")
     rejected: list[Quality] = []
     tried: list[str] = []
-    for left in scene.root.glob(f"{WORK}*"):  # of a run that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=WORK, dir=scene.root) as work, quiet():
+    with work_folder(scene) as work, quiet():
         known = Known(sfm.focal is not None, sfm.distortion is not None)
         guess = None if sfm.focal is not None else scene.manifest.get("focal_guess")
-        ladder = Ladder(scene, sfm, Path(work), known, guess)
+        ladder = Ladder(scene, sfm, work, known, guess)
         for name, relaxed, reconstructions in ladder.batches():
             tried.append(name)
             candidates = []

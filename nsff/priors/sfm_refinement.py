@@ -16,6 +16,7 @@ with rho soft (Charbonnier). pycolmap has priors of positions, not of orientatio
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -94,12 +95,10 @@ def refine_poses(given: Cameras, sized: Cameras, seen: Observations) -> Refined:
     problem = _Problem(sized, seen)
     start = np.r_[np.zeros(6 * len(given)), seen.points.ravel()]
     # Points move first, so that both errors are those of the best points.
-    still = least_squares(problem.residuals, start, problem.derivative, loss="soft_l1", x_scale="jac", tr_solver="lsmr",
-                          max_nfev=10, kwargs={"free": False})  # fmt: skip
-    found = least_squares(problem.residuals, still.x, problem.derivative, loss="soft_l1", x_scale="jac",
-                          tr_solver="lsmr", max_nfev=50)  # fmt: skip
-    before, after = problem.error(still.x), problem.error(found.x)
-    turn, shift, _ = problem.parts(found.x)
+    still = problem.solved(start, free=False, steps=10)
+    found = problem.solved(still, free=True, steps=50)
+    before, after = problem.error(still), problem.error(found)
+    turn, shift, _ = problem.parts(found)
     R = Rotation.from_rotvec(turn).as_matrix() @ given.world_to_camera[:, :, :3]
     centres = given.centres + problem.extent * shift
     poses = np.concatenate([R, -np.einsum("nij,nj->ni", R, centres)[:, :, None]], axis=2)
@@ -136,15 +135,21 @@ class _Problem:
         return inside[:, :2] / inside[:, 2:] * self.focal + self.centre - self.seen.at
 
     def error(self, x: np.ndarray) -> float:
-        """Root mean square over the observations that lie within 4 pixels, which is all but wrong ones."""
+        """Root mean square over the observations; wrong ones count as 4 pixels off."""
         size = np.linalg.norm(self.misses(x), axis=1)
         return float(np.sqrt(np.mean(np.minimum(size, 4.0) ** 2)))
 
-    def residuals(self, x: np.ndarray, free: bool = True) -> np.ndarray:
+    def solved(self, start: np.ndarray, free: bool, steps: int) -> np.ndarray:
+        """The unknowns of least cost from ``start`` on; without ``free`` cameras stay where they are."""
+        return least_squares(
+            self.residuals, start, functools.partial(self.derivative, free=free), loss="soft_l1", x_scale="jac",
+            tr_solver="lsmr", max_nfev=steps,
+        ).x  # fmt: skip
+
+    def residuals(self, x: np.ndarray) -> np.ndarray:
         return np.r_[self.misses(x).ravel(), self.prior * x[: 6 * self.n]]
 
     def derivative(self, x: np.ndarray, free: bool = True) -> sparse.csr_matrix:
-        """Without ``free`` cameras stay where they are."""
         R, inside = self._seen(x)
         M, n, depth = len(inside), self.n, inside[:, 2]
         of_image = np.zeros((M, 2, 3))

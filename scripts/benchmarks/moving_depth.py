@@ -125,9 +125,7 @@ def held_out(kind: str, source: Path, scene: Scene) -> Iterator[tuple[int, int, 
 
 def projected(scene: Scene, i: int, j: int, uv: np.ndarray, disparity: np.ndarray) -> np.ndarray:
     """Where frame j's camera sees pixels (u, v) of frame i."""
-    pose = scene.cameras.camera_to_world[i]
-    rays = np.concatenate([uv, np.ones((len(uv), 1))], axis=1) @ np.linalg.inv(scene.cameras.intrinsics[i]).T
-    points = (rays / disparity[:, None]) @ pose[:, :3].T + pose[:, 3]
+    points = scene.cameras.centres[i] + scene.cameras.rays(i, uv) / disparity[:, None]
     return scene.cameras[[j]].project(points)[0][0]
 
 

@@ -107,12 +107,12 @@ def train(scene: Scene, config: Any, targets: list[Target], arguments: argparse.
                 write_model(kept, model, config, trainer.step, seconds, trainer.history)
             if targets and (trainer.step % arguments.every == 0 or last):
                 scores = scored(model, targets if last else few, arguments.protocol)
+                if arguments.features and data.features is not None:
+                    scores["features_cosine"] = cosine(Renderer(model), scene)
+                model.train().requires_grad_(True)
                 assert monitors is not None
                 row: dict[str, Any] = {"step": trainer.step, "seconds": round(seconds, 2)}
                 row["train_psnr"] = round(monitors["psnr"], 3)
-                if arguments.features and data.features is not None:
-                    scores["features_cosine"] = cosine(Renderer(model), scene)
-                    model.train().requires_grad_(True)
                 row |= {key: round(value, 4) if np.isfinite(value) else None for key, value in scores.items()}
                 curve.append(row)
                 # What is scored is kept, whatever comes of the rest.
@@ -128,7 +128,7 @@ def train(scene: Scene, config: Any, targets: list[Target], arguments: argparse.
     }  # fmt: skip
     renderer = Renderer(model)
     if arguments.features and data.features is not None:
-        result["features_cosine"] = round(cosine(renderer, scene), 4)
+        result["features_cosine"] = curve[-1]["features_cosine"] if curve else round(cosine(renderer, scene), 4)
     if targets:
         sheet(arguments.out / f"{name}.png", renderer, targets)
         for target in targets if arguments.pictures else []:
@@ -157,7 +157,6 @@ def scored(model: Any, targets: list[Target], name: str) -> dict[str, float]:
             for metric in ("psnr", "ssim"):
                 found.setdefault(f"{metric}_{region}", []).append(scores[metric])
         single.append(found["psnr_full"][-1])
-    model.train().requires_grad_(True)
     result = {key: float(np.nanmean(values)) for key, values in found.items()}
     return result | (
         {f"psnr_view_{t.index}": v for t, v in zip(targets, single, strict=True)} if len(single) < 9 else {}

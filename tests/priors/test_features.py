@@ -141,8 +141,6 @@ def test_pca_samples_every_nth_pixel_of_the_whole_list():
 
 
 def test_position_and_motion_weights_add_channels(scene: Scene):
-    from nsff.priors.classical_features import ClassicalFeatures
-
     plain = ClassicalFeatures(scene, FeaturesConfig(motion_weight=0.0))(1)[0]
     full = ClassicalFeatures(scene, FeaturesConfig(motion_weight=3.0, position_weight=1.0))(1)[0]
     assert full.shape[2] == plain.shape[2] + 2

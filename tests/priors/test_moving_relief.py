@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -65,8 +67,6 @@ def test_what_is_not_used_stays_flat(boards):
 
 
 def test_cameras_that_stand_still_tell_nothing(boards):
-    from dataclasses import replace
-
     scene, nodes, _, flat = boards
     still = replace(scene.cameras, world_to_camera=np.tile(scene.cameras.world_to_camera[:1], (N, 1, 1)))
     found = with_relief(still, nodes, np.ones(N, bool), flat, FlowCache(scene.flow, keep=40))
