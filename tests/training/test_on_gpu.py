@@ -1,5 +1,6 @@
 """Training on a GPU: every preset's terms, gradients and pictures as on the CPU; runs that go on."""
 
+import gc
 import re
 
 import numpy as np
@@ -131,6 +132,7 @@ def test_a_batch_that_does_not_fit_is_trained_in_parts(tiny_scene, capsys, recor
     train = {"device": "cuda", "memory_gb": 4.0, "rays": 65536, "motion_rays": 0, "warp_rays": 16384, "steps": 12}
     train |= {"log_every": 1, "tensorboard": False, "cuda_graphs": recorded}
     own = {"input": {"path": "x"}, "train": train, "losses": {"decay_steps": 2}}  # all stages there are
+    gc.collect()  # trainers of other tests, whose recordings keep memory of their own
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     try:
