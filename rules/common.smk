@@ -48,7 +48,8 @@ SECTIONS = {
 VERSIONS = dict.fromkeys(SECTIONS, 1) | {
     "sfm": 2,
     "features": 2,
-    "depth": 4,
+    "motion": 2,
+    "depth": 5,
     "train": 2,
     "report": 1,
     "collect_scores": 1,

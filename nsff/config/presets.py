@@ -29,6 +29,7 @@ _PUBLISHED: dict[str, Any] = {
         "refine_radius": 0,
         "epipolar_threshold": 1.0,
         "dilation_radius": 2,
+        "memory": 0,
         "instance_moving": 0.0,
     },
     "depth": {

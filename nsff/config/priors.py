@@ -47,7 +47,7 @@ class MotionConfig(StageConfig):
     """Masks of what moves: the distance of flow end points to where a static world allows them.
 
     NSFF's own masks are intervals [1], combine max, depth_cue false, refine_radius 0, epipolar_threshold 1,
-    instance_moving 0, dilation_radius 2.
+    instance_moving 0, memory 0, dilation_radius 2.
     """
 
     coarse_threshold: float = Field(1.0, gt=0)
@@ -72,6 +72,9 @@ class MotionConfig(StageConfig):
     """Radius of the disk of the morphological opening, pixels (NSFF: 1)."""
     dilation_radius: int = Field(0, ge=0)
     """Radius of the final dilation, pixels (NSFF: 2)."""
+    memory: int = Field(4, ge=0)
+    """What flow leads onto the masks of several frames, so many before and after, moves too: a thing that rests for a
+    moment, or turns so that it looks still. 0: none (NSFF)."""
     instances: Literal["auto", "off", "on"] = "auto"
     """Add people, animals and the like that Mask R-CNN finds (NSFF). auto: where its weights are found; on: a missing
     file is an error."""

@@ -20,7 +20,7 @@ from nsff.errors import StageError
 from nsff.priors.chaining import FlowCache, chain_flows
 from nsff.priors.densify import densify
 from nsff.priors.depth_maps import plausible_bounds, point_ratios, write_map
-from nsff.priors.grounding import Contact, components, ground_contact, link_objects, smooth_contacts
+from nsff.priors.grounding import Contact, ground_contact, link_objects, moving_parts, smooth_contacts
 from nsff.priors.masks import morphology
 from nsff.priors.motion_saliency import REFERENCE_ROWS
 from nsff.priors.triangulation import Triangulation, triangulate
@@ -61,7 +61,7 @@ def classical_depth(scene: Scene, depth: DepthConfig, folder: Path) -> dict[str,
             "no pixel of any frame could be triangulated",
             "the camera hardly moves, or flow and cameras disagree: look at the cameras, or bring depth of your own",
         )
-    labels = [components(mask) for mask in masks]
+    labels = moving_parts(masks, link)
     contacts = [_contacts(labels[i], masks[i], measured[i], scene.image(i)) for i in range(n)]
     contacts = smooth_contacts(contacts, link_objects(labels, link))
     static_confidence, fallback = [], _typical(measured)

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int32
 from nsff.priors.chaining import Link
 from nsff.priors.masks import morphology
 from nsff.priors.motion_saliency import REFERENCE_ROWS
+from nsff.priors.separation import separated
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ def components(mask: Bool[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
     lookup = np.zeros(count, np.int32)
     lookup[kept] = np.arange(1, len(kept) + 1)
     return np.where(mask, lookup[labels], 0).astype(np.int32)
+
+
+def moving_parts(masks: Bool[np.ndarray, "N H W"], link: Callable[[int, int], Link]) -> list[Int32[np.ndarray, "H W"]]:
+    """The components of all frames; those that touch in some frames and not in others are kept apart in all."""
+    return separated([components(mask) for mask in masks], link)
 
 
 def ground_contact(

@@ -7,7 +7,8 @@ Things that usually move are added by their looks where Mask R-CNN's weights are
 
 The distance e of a frame's pixels, in pixels, is taken over several frames before and after: the median over the
 intervals of one side, then the geometric mean (or maximum) of both sides. It becomes evidence e^2 / (e^2 + threshold^2)
-in [0, 1), is fitted to image edges by a colour-guided filter, and cut at 1/2.
+in [0, 1), is fitted to image edges by a colour-guided filter, and cut at 1/2. What moves at other times is added (see
+motion_memory).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from nsff.priors.epipolar import (
 )
 from nsff.priors.instances import Instances, open_instances
 from nsff.priors.masks import Distances, morphology, nan_median, summarise
+from nsff.priors.motion_memory import remembered
 from nsff.priors.motion_saliency import REFERENCE_ROWS, guided_filter
 from nsff.scene import Scene
 
@@ -49,24 +51,29 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
     on and weights are missing.
     """
     cameras = scene.cameras
-    link = FlowCache(scene.flow)
+    link = FlowCache(scene.flow, keep=4 * max(*motion.intervals, motion.memory) + 8)
     network = ""
     if instances is None:
         instances, network = open_instances(scene, motion)
-    coverage, added, kept, still = [], [], 0, 0
+    masks, added, kept, still = [], [], 0, 0
+    for i in tqdm(range(scene.n_frames), desc="motion masks", unit="frame"):
+        distance = combine_sides(frame_distances(cameras, link, i, motion), motion.combine)
+        found = instances(i) if instances is not None else []
+        moves = moving_pixels(distance, scene.image(i), motion)
+        moving = [mask for mask in found if moves[mask].mean() >= motion.instance_moving]
+        kept, still = kept + len(moving), still + len(found) - len(moving)
+        masks.append(np.logical_or.reduce([moves, *moving]))
+        added.append(float((masks[i] & ~moves).mean()))
+    whole = remembered(masks, link, motion.memory)
+    resting = float(np.mean([(after & ~before).mean() for after, before in zip(whole, masks, strict=True)]))
+    grown = [morphology(mask, cv2.MORPH_DILATE, motion.dilation_radius) for mask in whole]
     with atomic_directory(scene.motion_dir) as folder:
-        for i in tqdm(range(scene.n_frames), desc="motion masks", unit="frame"):
-            distance = combine_sides(frame_distances(cameras, link, i, motion), motion.combine)
-            found = instances(i) if instances is not None else []
-            moves = moving_pixels(distance, scene.image(i), motion)
-            moving = [mask for mask in found if moves[mask].mean() >= motion.instance_moving]
-            kept, still = kept + len(moving), still + len(found) - len(moving)
-            both = np.logical_or.reduce([moves, *moving])
-            added.append(float((both & ~moves).mean()))
-            mask = morphology(both, cv2.MORPH_DILATE, motion.dilation_radius)
+        for i, mask in enumerate(grown):
             write_image(folder / f"{i:05d}.png", mask.astype(np.uint8) * 255)
-            coverage.append(float(mask.mean()))
-    summary = summarise(coverage, motion, "Motion masks cover")
+    summary = summarise([float(mask.mean()) for mask in grown], motion, "Motion masks cover")
+    summary["resting_fraction"] = resting
+    if resting > 0.001:
+        summary["words"] = f"{summary['words']} {resting:.1%} move at other times, and rest or seem to in between."
     turning = turning_share(cameras, motion)
     if turning > 0.5:
         summary["words"] = (

@@ -20,7 +20,7 @@ from nsff.config import DepthConfig
 from nsff.priors.chaining import FlowCache
 from nsff.priors.classical_depth import near_motion
 from nsff.priors.depth_maps import plausible_bounds, read_map, write_map
-from nsff.priors.grounding import components, link_objects
+from nsff.priors.grounding import link_objects, moving_parts
 from nsff.priors.least_motion import Prior, Solution, least_motion
 from nsff.priors.masks import morphology
 from nsff.priors.motion_saliency import REFERENCE_ROWS
@@ -84,8 +84,8 @@ def find_depths(scene: Scene, depth: DepthConfig, folder: Path, flat: bool) -> P
     masks = scene.motion_masks()
     if scene.n_frames < 3 or not masks.any():
         return None
-    labels = [components(mask) for mask in masks]
     link = FlowCache(scene.flow, keep=4 * max(SPANS) + 8)
+    labels = moving_parts(masks, link)
     nodes = number(labels, link_objects(labels, link))
     if not len(nodes):
         return None

@@ -13,7 +13,13 @@ from nsff.priors.masks import morphology, nan_median
 from nsff.priors.motion import combine_sides, run_coarse_masks, run_motion
 
 PUBLISHED = MotionConfig(
-    intervals=[1], combine="max", depth_cue=False, refine_radius=0, epipolar_threshold=1.0, dilation_radius=2
+    intervals=[1],
+    combine="max",
+    depth_cue=False,
+    refine_radius=0,
+    epipolar_threshold=1.0,
+    dilation_radius=2,
+    memory=0,
 )
 
 

@@ -1,0 +1,103 @@
+"""Moving things that touch are kept apart where they were apart before, or will be later.
+
+Notation. Labels (H,W) number the connected parts of a motion mask from 1, 0 elsewhere (nsff.priors.grounding). A part
+that flow carries back into several parts of the frame before, each of them older than a moment, is divided: a pixel
+belongs where its flow leads, and what flow does not tell to the nearest. The same is done backwards in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Int32
+
+from nsff.priors.chaining import Link
+from nsff.priors.motion_saliency import REFERENCE_ROWS
+
+LEAST_AGE = 3
+"""Frames that a part must have been apart: a hand that leaves the body's mask for a moment is no thing."""
+LEAST_SHARE = 0.03
+"""Of the divided part, and of the earlier one, that must be seen in the other."""
+
+
+def separated(
+    labels: Sequence[Int32[np.ndarray, "H W"]], link: Callable[[int, int], Link]
+) -> list[Int32[np.ndarray, "H W"]]:
+    """Labels of all frames with parts divided that touch; ``link(i, j)`` is flow between neighbours and its mask."""
+    n = len(labels)
+    result = _onwards(list(labels), range(n), link)
+    return _onwards(result, range(n - 1, -1, -1), link)
+
+
+def _onwards(labels: list[np.ndarray], order: range, link: Callable[[int, int], Link]) -> list[np.ndarray]:
+    before, age = -1, {}
+    for i in order:
+        if before >= 0:
+            came_from = _came_from(labels[before], *link(i, before), labels[i] > 0)
+            labels[i] = _divided(labels[i], labels[before], came_from, age)
+            age = _ages(labels[i], came_from, age)
+        else:
+            age = {int(k): 1 for k in np.unique(labels[i]) if k}
+        before = i
+    return labels
+
+
+def _came_from(
+    labels: Int32[np.ndarray, "H W"], flow: np.ndarray, valid: Bool[np.ndarray, "H W"], moving: Bool[np.ndarray, "H W"]
+) -> Int32[np.ndarray, "H W"]:
+    """The label of the neighbouring frame that the flow of each moving pixel leads to, 0 where it tells none."""
+    height, width = labels.shape
+    v, u = np.nonzero(moving & valid)
+    to = np.rint(np.stack([u, v]) + flow[v, u].T).astype(int)
+    inside = (to >= 0).all(0) & (to[0] < width) & (to[1] < height)
+    result = np.zeros(labels.shape, np.int32)
+    result[v[inside], u[inside]] = labels[to[1][inside], to[0][inside]]
+    return result
+
+
+def _divided(
+    labels: Int32[np.ndarray, "H W"], earlier: Int32[np.ndarray, "H W"], came_from: np.ndarray, age: dict[int, int]
+) -> Int32[np.ndarray, "H W"]:
+    areas = np.bincount(earlier.ravel())
+    result, fresh = labels.copy(), int(labels.max(initial=0))
+    for part in range(1, int(labels.max(initial=0)) + 1):
+        inside = labels == part
+        counts = np.bincount(came_from[inside], minlength=len(areas))
+        found = [
+            k
+            for k in range(1, len(areas))
+            if age.get(k, 0) >= LEAST_AGE and counts[k] >= LEAST_SHARE * max(int(inside.sum()), int(areas[k]))
+        ]
+        if len(found) < 2:
+            continue
+        nearest = np.argmin([_distance(inside & (came_from == k)) for k in found], axis=0)
+        # What flow mixes at the line where they touch is settled by the many around it.
+        radius = max(3, round(5 * labels.shape[0] / REFERENCE_ROWS)) | 1
+        shares = [cv2.blur((inside & (nearest == n)).astype(np.float32), (radius, radius)) for n in range(len(found))]
+        most = np.argmax(shares, axis=0)
+        for n in range(1, len(found)):
+            fresh += 1
+            result[inside & (most == n)] = fresh
+    return _renumbered(result)
+
+
+def _distance(region: Bool[np.ndarray, "H W"]) -> np.ndarray:
+    return cv2.distanceTransform((~region).astype(np.uint8), cv2.DIST_L2, 3)
+
+
+def _renumbered(labels: Int32[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
+    """1.. without gaps: a share may have lost all its pixels."""
+    values, numbers = np.unique(labels, return_inverse=True)
+    return (numbers.reshape(labels.shape) + (values[0] > 0)).astype(np.int32)
+
+
+def _ages(labels: Int32[np.ndarray, "H W"], came_from: np.ndarray, age: dict[int, int]) -> dict[int, int]:
+    """Frames since each part first was apart, itself included."""
+    result = {}
+    for part in range(1, int(labels.max(initial=0)) + 1):
+        counts = np.bincount(came_from[labels == part])
+        counts[:1] = 0
+        result[part] = 1 + (age.get(int(counts.argmax()), 0) if counts.sum() else 0)
+    return result
