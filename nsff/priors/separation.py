@@ -7,6 +7,7 @@ belongs where its flow leads, and what flow does not tell to the nearest. The sa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import cv2
@@ -94,10 +95,11 @@ def _renumbered(labels: Int32[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
 
 
 def _ages(labels: Int32[np.ndarray, "H W"], came_from: np.ndarray, age: dict[int, int]) -> dict[int, int]:
-    """Frames since each part first was apart, itself included."""
-    result = {}
+    """Frames since each part was last one with another, itself included."""
+    origin = {}
     for part in range(1, int(labels.max(initial=0)) + 1):
-        counts = np.bincount(came_from[labels == part])
-        counts[:1] = 0
-        result[part] = 1 + (age.get(int(counts.argmax()), 0) if counts.sum() else 0)
-    return result
+        counts = np.bincount(came_from[labels == part], minlength=1)
+        counts[0] = 0
+        origin[part] = int(counts.argmax())
+    shared = Counter(origin.values())
+    return {part: 1 + (age.get(k, 0) if shared[k] == 1 else 0) for part, k in origin.items()}
