@@ -239,14 +239,23 @@ def look_up(
     planes: Sequence[Float[Tensor, "3 slices rows columns C"]],
     coordinates: Float[Tensor, "M 3"],
     index: Float[Tensor, "M"] | None,
+    targets: Sequence[Tensor | None] | None = None,
 ) -> Float[Tensor, "M F"]:
-    """As nsff.fields.plane_lookup.look_up_planes, of float32 tensors on one GPU; differentiable once."""
-    return _LookUp.apply(coordinates.contiguous(), index, *(p.contiguous() for p in planes))
+    """As nsff.fields.plane_lookup.look_up_planes, of float32 tensors on one GPU; differentiable once.
+
+    Gradients of planes with one of the ``targets``, contiguous, are added to it and not handed on.
+    """
+    return _LookUp.apply(
+        coordinates.contiguous(), index, targets or [None] * len(planes), *(p.contiguous() for p in planes)
+    )
 
 
 class _LookUp(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, coordinates: Tensor, index: Tensor | None, *planes: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, coordinates: Tensor, index: Tensor | None, targets: Sequence[Tensor | None], *planes: Tensor
+    ) -> Tensor:
+        ctx.targets = targets
         index = None if index is None else index.contiguous()
         ctx.save_for_backward(coordinates, index, *planes)
         output = coordinates.new_empty(len(coordinates), len(planes) * planes[0].shape[-1])
@@ -260,8 +269,10 @@ class _LookUp(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         coordinates, index, *planes = ctx.saved_tensors
         planes = tuple(planes)
-        to_coordinates, to_planes = ctx.needs_input_grad[0], any(ctx.needs_input_grad[2:])
-        targets = tuple(map(torch.zeros_like, planes)) if to_planes else planes
+        to_coordinates, to_planes = ctx.needs_input_grad[0], any(ctx.needs_input_grad[3:])
+        targets = planes
+        if to_planes:
+            targets = tuple(torch.zeros_like(p) if t is None else t for p, t in zip(planes, ctx.targets, strict=True))
         coordinate_gradient = torch.empty_like(coordinates) if to_coordinates else coordinates
         gradient = gradient.contiguous()
         pointers = (
@@ -272,7 +283,11 @@ class _LookUp(torch.autograd.Function):
         return (
             coordinate_gradient if to_coordinates else None,
             None,
-            *(t if needed else None for t, needed in zip(targets, ctx.needs_input_grad[2:], strict=True)),
+            None,
+            *(
+                found if needed and given is None else None
+                for found, given, needed in zip(targets, ctx.targets, ctx.needs_input_grad[3:], strict=True)
+            ),
         )
 
 

@@ -46,8 +46,17 @@ def look_up_planes(
     if planes[0].is_cuda and planes[0].dtype == torch.float32:
         kernels = working_kernels("nsff.fields.plane_kernels", planes[0].device)
         if kernels is not None:
-            return kernels.look_up(planes, coordinates, index)
+            return kernels.look_up(planes, coordinates, index, [staying_gradient(p) for p in planes])
     return look_up_plainly(planes, coordinates, index)
+
+
+def staying_gradient(planes: Tensor) -> Tensor | None:
+    """Where gradients of a parameter are added up by whoever has some, instead of being handed on; else None.
+
+    A parameter says so by an attribute ``gradient_stays``. Autograd makes a tensor of its own for each use of a
+    parameter and adds them up afterwards, which for the planes of a long clip takes longer than the rest of a step.
+    """
+    return planes.grad if getattr(planes, "gradient_stays", False) and planes.requires_grad else None
 
 
 def _check(planes: Planes, coordinates: Tensor, index: Tensor | None) -> None:

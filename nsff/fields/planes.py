@@ -21,6 +21,7 @@ from nsff.fields.base import Field, FieldSamples
 from nsff.fields.encodings import encoded_size, positional_encoding
 from nsff.fields.fused_mlp import one_product
 from nsff.fields.plane_lookup import look_up_planes
+from nsff.fields.plane_variation import variation
 
 CODE = 16
 VIEW_OCTAVES = 2
@@ -119,15 +120,8 @@ class PlaneField(Field):
         return torch.relu(first(encoded))
 
     def total_variation(self) -> Float[Tensor, ""]:
-        """Mean squared difference of neighbouring cells, summed over resolutions; not across the seams of slices."""
-        total = self.bounds.new_zeros(())
-        for p in self.planes:
-            total = (
-                total
-                + (p[:, :, 1:] - p[:, :, :-1]).square().mean()
-                + (p[:, :, :, 1:] - p[:, :, :, :-1]).square().mean()
-            )
-        return total
+        """How much neighbouring cells differ, summed over resolutions (nsff.fields.plane_variation)."""
+        return torch.stack([variation(p) for p in self.planes]).sum()
 
 
 class PlaneStaticField(PlaneField):

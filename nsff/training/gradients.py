@@ -24,6 +24,7 @@ class GradientBuffer:
         for parameter, start in zip(trained, starts, strict=True):
             # With the parameter's own strides, which optimisers ask for.
             parameter.grad = self.flat.as_strided(parameter.shape, parameter.stride(), start)
+            parameter.gradient_stays = True  # type: ignore[attr-defined]  # nsff.fields.plane_lookup
 
     def clear(self) -> None:
         self.flat.zero_()

@@ -195,8 +195,9 @@ class Trainer:
     def _on_device(self, index: torch.Tensor, main: int, mining: bool) -> dict[str, Any]:
         """What a step does on the device, from recordings where steps are recorded."""
         step, stage = self.step, (self.objective.stage(self.step), mining)
-        if self.gradients is None:
+        if self.parts == self.ranks.count == 1:
             return self._run(stage, index, main, step, self._work)
+        assert self.gradients is not None
         self.gradients.clear()
         mean = Mean(self.parts)
         for number in range(self.parts):
@@ -217,7 +218,9 @@ class Trainer:
         """From now on batches are trained in so many parts (nsff.training.parts)."""
         self.parts = parts
         self.objective.train = of_part(self.config.train, parts)
-        if self.gradients is None and (parts > 1 or self.ranks.count > 1):
+        # Planes are read several times a step: their gradients are added up in place.
+        in_place = self.device.type == "cuda" and any(".planes." in name for name, _ in self.model.named_parameters())
+        if self.gradients is None and (in_place or parts > 1 or self.ranks.count > 1):
             self.gradients = GradientBuffer(self.model.parameters())
 
     def clear_gradients(self) -> None:
@@ -228,6 +231,8 @@ class Trainer:
 
     def _work(self, index: torch.Tensor, main: int, step: int) -> dict[str, Any]:
         """A step of one process: terms of the batch, gradients, new parameters."""
+        if self.gradients is not None:
+            self.gradients.clear()
         done = self.backward(index, main, step)
         self._update()
         return done

@@ -115,6 +115,24 @@ def test_kernels_equal_their_twin_without_samples():
     assert not planes.grad.any()
 
 
+@pytest.mark.gpu
+def test_kernels_equal_their_twin_where_gradients_stay():
+    """Two looks at the same planes add to what is there already; nothing is handed on."""
+    from nsff.fields import plane_kernels
+
+    start = [torch.rand(3, 3, r, r, 8, generator=generator()) for r in (3, 6)]
+    at, index = places(100), times(3, 100, "between")
+    own, twin = [p.clone().to(DEVICE).requires_grad_() for p in start], [p.double().requires_grad_() for p in start]
+    targets = [torch.ones_like(p, requires_grad=False) for p in own]
+    for scale in (1.0, -3.0):
+        found = plane_kernels.look_up(own, at.to(DEVICE), index.to(DEVICE), targets)
+        (scale * found.square()).sum().backward()
+        (scale * look_up_plainly(twin, at.double(), index.double()).square()).sum().backward()
+    assert all(p.grad is None for p in own)
+    for target, p in zip(targets, twin, strict=True):
+        assert distance(target, p.grad + 1) < 1e-5
+
+
 # --- without a GPU ---------------------------------------------------------------------------------------------------
 def test_in_the_interpreter():
     """All of the above in a process of its own: Triton decides when it is imported whether it interprets."""
@@ -123,7 +141,7 @@ def test_in_the_interpreter():
         command, cwd=ROOT, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, timeout=600
     )
     assert run.returncode == 0, run.stdout[-3000:]
-    assert f"{2 * len(CASES) + 4} passed" in run.stdout
+    assert f"{2 * len(CASES) + 5} passed" in run.stdout
 
 
 COMPILE = """

@@ -10,6 +10,7 @@ import torch
 from nsff.config import PRESETS, resolve_scene
 from nsff.gpu_memory import cap_memory, free_memory
 from nsff.rendering.renderer import Renderer
+from nsff.training.checkpoints import CheckpointStore
 from nsff.training.data import TrainingData
 from nsff.training.objective import Objective
 from nsff.training.run import build_model, run_train
@@ -153,3 +154,29 @@ def test_a_batch_that_does_not_fit_is_trained_in_parts(tiny_scene, capsys, recor
 def test_what_fits_is_trained_whole(tiny_scene, capsys):
     run_train(tiny_scene(), settings("fast", "cuda"))
     assert "rays 56 in 1 part: " in capsys.readouterr().out
+
+
+@pytest.mark.gpu
+def test_gradients_added_in_place_are_those_of_autograd(tiny_scene, tmp_path):
+    """The planes' own kernels add to the buffer; without the attribute autograd adds up as ever."""
+    scene = tiny_scene()
+    config = settings("fast", "cuda", precision="fp32")
+    data = TrainingData(scene, config.field, config.train, config.sampling.pixel_centre, torch.device("cuda"))
+    trainer = Trainer(build_model(scene, config, data).cuda(), data, config, CheckpointStore(tmp_path, "test"))
+    assert trainer.gradients is not None
+    step = 2 * config.losses.decay_steps + 1
+    index, main = data.choose(config.train, True, trainer.generator, step)
+    state = trainer.generator.get_state()
+
+    def gradients():
+        trainer.generator.set_state(state)
+        trainer.clear_gradients()
+        trainer.backward(index, main, step)
+        return trainer.gradients.flat.clone()
+
+    found = gradients()
+    for parameter in trainer.model.parameters():
+        parameter.gradient_stays = False
+    expected = gradients()
+    assert float((found - expected).norm() / expected.norm()) < 1e-4
+    assert float(expected.norm()) > 0
