@@ -7,7 +7,6 @@ belongs where its flow leads, and what flow does not tell to the nearest. The sa
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import cv2
@@ -21,6 +20,8 @@ LEAST_AGE = 3
 """Frames that a part must have been apart: a hand that leaves the body's mask for a moment is no thing."""
 LEAST_SHARE = 0.03
 """Of the divided part, and of the earlier one, that must be seen in the other."""
+MOST_OF_IT = 0.8
+"""Of an earlier part's pixels: specks that come off a thing leave it as old as it was."""
 
 
 def separated(
@@ -33,7 +34,8 @@ def separated(
 
 
 def _onwards(labels: list[np.ndarray], order: range, link: Callable[[int, int], Link]) -> list[np.ndarray]:
-    before, age = -1, {}
+    before = -1
+    age: dict[int, int] = {}
     for i in order:
         if before >= 0:
             came_from = _came_from(labels[before], *link(i, before), labels[i] > 0)
@@ -95,11 +97,11 @@ def _renumbered(labels: Int32[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
 
 
 def _ages(labels: Int32[np.ndarray, "H W"], came_from: np.ndarray, age: dict[int, int]) -> dict[int, int]:
-    """Frames since each part was last one with another, itself included."""
-    origin = {}
+    """Frames since each part was last one with another of its size, itself included."""
+    result, all_from = {}, np.bincount(came_from.ravel(), minlength=1)
     for part in range(1, int(labels.max(initial=0)) + 1):
         counts = np.bincount(came_from[labels == part], minlength=1)
         counts[0] = 0
-        origin[part] = int(counts.argmax())
-    shared = Counter(origin.values())
-    return {part: 1 + (age.get(k, 0) if shared[k] == 1 else 0) for part, k in origin.items()}
+        k = int(counts.argmax())
+        result[part] = 1 + (age.get(k, 0) if k and counts[k] >= MOST_OF_IT * all_from[k] else 0)
+    return result
