@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from nsff.config import SceneConfig
-from nsff.gpu_memory import GIGABYTE
+from nsff.gpu_memory import GIGABYTE, cap_memory
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore
@@ -29,19 +29,22 @@ VIEWS = {"colour": ("rgb",), "all maps": ("rgb", "depth", "features")}
 
 
 def bench(scene: Scene, config: SceneConfig, steps: int, views: int) -> dict[str, Any]:
-    """A row of the table: milliseconds a step and rays a second over ``steps`` steps (of the first stage), peak memory
-    in GB of them, shares of the parts of a step, and pictures a second over ``views`` views at the scene's size.
+    """A row of the table: milliseconds a step and rays a second over ``steps`` steps (of the first stage), the parts
+    that a batch is trained in to fit into the memory, peak memory in GB, shares of what a step does, and pictures a
+    second over ``views`` views at the scene's size.
 
     The model is new: its densities are thin, which costs the same as trained ones do.
     """
     keep_freed_memory()
     device = pick_device(config.train.device)
+    cap_memory(device, config.train.memory_gb)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     data = TrainingData(scene, config.field, config.train, config.sampling.pixel_centre, device)
     model = build_model(scene, config, data).to(device)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(model, data, config, CheckpointStore(Path(folder), "bench"))
+        trainer.fit_into_memory()
         parts = _parts(trainer, min(steps, 2 * WINDOW))
         # Both kinds of step (even and odd) are recorded before the clock starts.
         for _ in range(2 * (WARM_UP + 2) if trainer.recorder.enabled else 1):
@@ -54,6 +57,7 @@ def bench(scene: Scene, config: SceneConfig, steps: int, views: int) -> dict[str
         "rays": config.train.rays + config.train.motion_rays,
         "milliseconds_a_step": 1000 * seconds,
         "rays_a_second": (config.train.rays + config.train.motion_rays) / seconds,
+        "batch_in_parts": trainer.parts,
         "peak_gb": torch.cuda.max_memory_allocated(device) / GIGABYTE if device.type == "cuda" else None,
         "parts": parts,
     }  # fmt: skip
@@ -86,6 +90,7 @@ def _parts(trainer: Trainer, steps: int) -> dict[str, float]:
     trainer.objective.clock = Clock()
     trainer.recorder.enabled = enabled
     parts = watch.parts
+    parts.pop("averaging", None)  # between processes, of which there is one
     inner = [name for name in ("samples", "fields", "warped fields") if name in parts]
     parts["compositing and losses"] = parts.pop("forward") - sum(parts[name] for name in inner)
     return {name: value / sum(parts.values()) for name, value in parts.items()}

@@ -109,7 +109,7 @@ class Trainer:
         """Trains to the configured number of steps; raises SystemExit(75) after saving when a signal asks to stop."""
         train = self.config.train
         resumed = self.resume()
-        self._split(planned_parts(self))
+        self.fit_into_memory()
         together = f", {self.ranks.count} processes together" if self.ranks.count > 1 else ""
         word = "resuming" if resumed else "starting"
         self.say(f"{word} at step {self.step} of {train.steps} on {self.device}{together}")
@@ -213,6 +213,10 @@ class Trainer:
         # In place, for a recording.
         place = self._chosen.setdefault((len(index), main), torch.empty_like(index)).copy_(index)
         return self.recorder.run(stage, (len(index), main, step % 2), lambda: work(place, main, step))
+
+    def fit_into_memory(self) -> None:
+        """Batches in as many parts as the memory asks for that this process may take (nsff.training.memory_plan)."""
+        self._split(planned_parts(self))
 
     def _split(self, parts: int) -> None:
         """From now on batches are trained in so many parts (nsff.training.parts)."""

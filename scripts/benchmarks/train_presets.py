@@ -24,6 +24,7 @@ import torch
 from nsff.config import resolve_scene
 from nsff.config.changes import with_changes
 from nsff.datasets.truth import open_truth
+from nsff.gpu_memory import cap_memory
 from nsff.io import write_csv, write_image, write_json
 from nsff.metrics.measure import image_scores, to_8bit
 from nsff.metrics.protocols import get_protocol
@@ -82,6 +83,7 @@ def train(scene: Scene, config: Any, targets: list[Target], arguments: argparse.
     cuda = device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats()
+    cap_memory(device, config.train.memory_gb)
     data = TrainingData(scene, config.field, config.train, config.sampling.pixel_centre, device)
     model = build_model(scene, config, data).to(device)
     curve: list[dict[str, Any]] = []
@@ -89,6 +91,7 @@ def train(scene: Scene, config: Any, targets: list[Target], arguments: argparse.
     seconds = 0.0
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(model, data, config, CheckpointStore(Path(folder), name))
+        trainer.fit_into_memory()
         while trainer.step < config.train.steps:
             started = time.perf_counter()
             count = min(WINDOW, arguments.every, config.train.steps - trainer.step)
