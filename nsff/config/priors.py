@@ -215,7 +215,7 @@ class FeaturesConfig(StageConfig):
     """classical, vgg: length of the channels for the position in the frame, in the same units. Keeps like objects in
     different places apart.
     """
-    pooling: float = Field(8.0, ge=0)
+    pooling: float = Field(10.0, ge=0)
     """classical: standard deviation of the Gaussian that appearance is averaged over, pixels at 288 rows, as the
     patches of a network average; 0: none. Clusters stay as good, and a field can show such features sooner."""
     weights: str | None = None

@@ -26,6 +26,7 @@ from nsff.config.changes import with_changes
 from nsff.datasets.truth import open_truth
 from nsff.gpu_memory import cap_memory
 from nsff.io import write_csv, write_image, write_json
+from nsff.metrics.lpips import load_lpips
 from nsff.metrics.measure import image_scores, to_8bit
 from nsff.metrics.protocols import get_protocol
 from nsff.metrics.targets import Target, frame_numbers, truth_targets
@@ -148,16 +149,18 @@ def some(targets: list[Target], count: int) -> list[Target]:
 
 
 def scored(model: Any, targets: list[Target], name: str) -> dict[str, float]:
-    """Mean PSNR and SSIM over the views, whole and where it moves, and PSNR of each."""
+    """Mean PSNR and SSIM over the views, and LPIPS where its weights are found, whole and where it moves; PSNR of
+    each."""
     protocol, renderer = get_protocol(name), Renderer(model)
+    lpips = load_lpips(device=renderer.device)
     found: dict[str, list[float]] = {}
     single = []
     for target in targets:
         picture = to_8bit(render(renderer, target))
         regions = {"full": None, "dynamic": target.dynamic()}
         regions = {key: value for key, value in regions.items() if key == "full" or value is not None}
-        for region, scores in image_scores(picture, target.image(), regions, protocol.reference).items():
-            for metric in ("psnr", "ssim"):
+        for region, scores in image_scores(picture, target.image(), regions, protocol.reference, lpips).items():
+            for metric in ("psnr", "ssim", *(["lpips"] if lpips is not None else [])):
                 found.setdefault(f"{metric}_{region}", []).append(scores[metric])
         single.append(found["psnr_full"][-1])
     result = {key: float(np.nanmean(values)) for key, values in found.items()}
@@ -213,13 +216,14 @@ def main() -> None:
         results.append(train(scene, config, targets, arguments, name))
     head = [
         f"{'run':40s}",
-        *(f"{key:>8s}" for key in ("ms/step", "seconds", "GB", "PSNR", "dynamic", "SSIM", "cosine")),
+        *(f"{key:>8s}" for key in ("ms/step", "seconds", "GB", "PSNR", "dynamic", "SSIM", "LPIPS", "cosine")),
     ]
     print(*head)
     for r in results:
         last = r["curve"][-1] if r["curve"] else {}
         values = [r["milliseconds_a_step"], r["seconds"], r["peak_memory_gb"], last.get("psnr_full")]
-        values += [last.get("psnr_dynamic"), last.get("ssim_full"), r.get("features_cosine")]
+        values += [last.get("psnr_dynamic"), last.get("ssim_full"), last.get("lpips_full")]
+        values += [r.get("features_cosine")]
         print(f"{r['run']:40s}", *(f"{float('nan') if v is None else v:8.3f}" for v in values), flush=True)
 
 
