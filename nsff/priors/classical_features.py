@@ -2,9 +2,9 @@
 
 Notation. Image (H,W,3) RGB in [0,1]; descriptors (h,w,D), h = ceil(H/stride). Groups of channels are standardised
 over the scene and scaled so that appearance has a typical length of 1, before it is averaged over `pooling` pixels;
-motion and position have the lengths of the configuration. Scales are standard deviations of Gaussians in pixels at 288 rows. Source of the ideas: structure
-tensor (Bigün, Granlund), Gabor energies (Daugman), pooled orientation histograms (Dalal, Triggs), local patterns
-(Ojala et al.).
+motion and position have the lengths of the configuration. Scales are standard deviations of Gaussians in pixels at 288
+rows. Source of the ideas: structure tensor (Bigün, Granlund), Gabor energies (Daugman), pooled orientation histograms
+(Dalal, Triggs), local patterns (Ojala et al.).
 """
 
 from __future__ import annotations
