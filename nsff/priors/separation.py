@@ -77,8 +77,8 @@ def _divided(
             continue
         nearest = np.argmin([_distance(inside & (came_from == k)) for k in found], axis=0)
         # What flow mixes at the line where they touch is settled by the many around it.
-        radius = max(3, round(5 * labels.shape[0] / REFERENCE_ROWS)) | 1
-        shares = [cv2.blur((inside & (nearest == n)).astype(np.float32), (radius, radius)) for n in range(len(found))]
+        window = max(3, round(5 * labels.shape[0] / REFERENCE_ROWS)) | 1
+        shares = [cv2.blur((inside & (nearest == n)).astype(np.float32), (window, window)) for n in range(len(found))]
         most = np.argmax(shares, axis=0)
         for n in range(1, len(found)):
             fresh += 1

@@ -58,7 +58,7 @@ def trace(cameras: Cameras, layers: list[Layer], i: int) -> tuple[np.ndarray, np
 
 
 def exact_flow(cameras: Cameras, layers: list[Layer], i: int, j: int) -> tuple[np.ndarray, np.ndarray]:
-    """Flow from frame i to j (H,W,2) and whether its end lies in the picture."""
+    """Flow from frame i to j (H,W,2) and whether its end lies in the picture and is seen there."""
     index, points, _ = trace(cameras, layers, i)
     velocity = np.array([[*layer.velocity, 0.0] for layer in layers])
     there = points + velocity[index] * (j - i)
@@ -66,7 +66,9 @@ def exact_flow(cameras: Cameras, layers: list[Layer], i: int, j: int) -> tuple[n
     v, u = np.mgrid[: cameras.height, : cameras.width] + 0.5
     target = uv[0].reshape(*u.shape, 2)
     inside = (target >= 0).all(-1) & (target[..., 0] <= cameras.width) & (target[..., 1] <= cameras.height)
-    return (target - np.stack([u, v], -1)).astype(np.float32), inside
+    column, row = np.floor(target).astype(int).clip(0, [cameras.width - 1, cameras.height - 1]).transpose(2, 0, 1)
+    seen = trace(cameras, layers, j)[0][row, column] == index
+    return (target - np.stack([u, v], -1)).astype(np.float32), inside & seen
 
 
 def make_scene(root: Path, cameras: Cameras, layers: list[Layer], points: SparsePoints | None = None) -> Scene:
