@@ -11,6 +11,7 @@ into --out. Held-out pictures are rendered outside of the time that is counted.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import shutil
 import tempfile
 import time
@@ -40,6 +41,8 @@ from nsff.training.trainer import Trainer
 
 WINDOW = 50
 """Steps that are timed together."""
+LONGEST_NAME = 150
+"""Of a file without its ending; what is longer ends in a hash."""
 
 
 def parsed() -> argparse.Namespace:
@@ -73,6 +76,8 @@ def settings(run: str, scene: Path, steps: int) -> tuple[str, Any]:
     config = resolve_scene(scene.name, own, preset, {}, [])
     config = config.model_copy(update={"train": config.train.model_copy(update={"steps": steps})})
     name = "_".join([preset, *(part.replace("=", "-").replace(".", "-") for part in filter(None, changes.split(",")))])
+    if len(name) > LONGEST_NAME:
+        name = f"{name[:LONGEST_NAME]}_{hashlib.sha256(run.encode()).hexdigest()[:8]}"
     return name, config
 
 
