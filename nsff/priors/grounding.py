@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int32
 from nsff.priors.chaining import Link
 from nsff.priors.masks import morphology
 from nsff.priors.motion_saliency import REFERENCE_ROWS
-from nsff.priors.separation import separated
+from nsff.priors.separation import led_to, separated
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,9 @@ def link_objects(labels: Sequence[Int32[np.ndarray, "H W"]], link: Callable[[int
         if i:
             before = labels[i - 1]
             flow, _ = link(i - 1, i)
-            v, u = np.nonzero(before)
-            to = np.rint(np.stack([u, v]) + flow[v, u].T).astype(int)
-            ok = (to[0] >= 0) & (to[0] < current.shape[1]) & (to[1] >= 0) & (to[1] < current.shape[0])
-            pairs = np.stack([before[v[ok], u[ok]], current[to[1][ok], to[0][ok]]])
-            found, count = np.unique(pairs[:, pairs[1] > 0], axis=1, return_counts=True)
+            after = led_to(current, flow, before > 0)
+            met = after > 0
+            found, count = np.unique(np.stack([before[met], after[met]]), axis=1, return_counts=True)
             taken = set()
             for k in np.argsort(-count):
                 a, b = (int(value) for value in found[:, k])

@@ -15,6 +15,7 @@ from jaxtyping import Bool
 from nsff.priors.chaining import Link, chain_flows
 from nsff.priors.masks import morphology
 from nsff.priors.motion_saliency import REFERENCE_ROWS
+from nsff.priors.triangulation import arrives
 
 LEAST_FRAMES = 2
 LEAST_SHARE = 0.3
@@ -32,24 +33,22 @@ def remembered(
     """The masks with what is on those of up to ``reach`` frames before and after; ``link`` as for chain_flows."""
     result = list(masks)
     for _ in range(ROUNDS if reach else 0):
-        inner = [morphology(mask, cv2.MORPH_ERODE, RIM).astype(np.float32) for mask in result]
+        inner = [morphology(mask, cv2.MORPH_ERODE, RIM) for mask in result]
         result = [mask | _added(mask, inner, i, link, reach) for i, mask in enumerate(result)]
     return result
 
 
 def _added(
     mask: Bool[np.ndarray, "H W"],
-    inner: Sequence[np.ndarray],
+    inner: Sequence[Bool[np.ndarray, "H W"]],
     i: int,
     link: Callable[[int, int], Link],
     reach: int,
 ) -> Bool[np.ndarray, "H W"]:
     others = [j for j in range(i - reach, i + reach + 1) if 0 <= j < len(inner) and j != i]
-    v, u = np.mgrid[: mask.shape[0], : mask.shape[1]].astype(np.float32)
     hits, seen = np.zeros(mask.shape, int), np.zeros(mask.shape, int)
     for j, (flow, valid) in chain_flows(link, i, others).items():
-        there = cv2.remap(inner[j], u + flow[..., 0], v + flow[..., 1], cv2.INTER_LINEAR, borderValue=0)
-        hits += valid & (there > 0.5)
+        hits += valid & arrives(inner[j], flow, 0.5)
         seen += valid
     found = (hits >= LEAST_FRAMES) & (hits >= LEAST_SHARE * seen) & ~mask
     rows = mask.shape[0] / REFERENCE_ROWS

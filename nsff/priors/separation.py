@@ -8,10 +8,11 @@ belongs where its flow leads, and what flow does not tell to the nearest. The sa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Int32
+from jaxtyping import Bool, Float, Int32
 
 from nsff.priors.chaining import Link
 from nsff.priors.motion_saliency import REFERENCE_ROWS
@@ -34,25 +35,21 @@ def separated(
 
 
 def _onwards(labels: list[np.ndarray], order: range, link: Callable[[int, int], Link]) -> list[np.ndarray]:
-    before = -1
-    age: dict[int, int] = {}
-    for i in order:
-        if before >= 0:
-            came_from = _came_from(labels[before], *link(i, before), labels[i] > 0)
-            labels[i] = _divided(labels[i], labels[before], came_from, age)
-            age = _ages(labels[i], came_from, age)
-        else:
-            age = {int(k): 1 for k in np.unique(labels[i]) if k}
-        before = i
+    age: dict[int, int] = {}  # what is not in it was not there before, and is one frame old
+    for before, i in pairwise(order):
+        flow, valid = link(i, before)
+        came_from = led_to(labels[before], flow, (labels[i] > 0) & valid)
+        labels[i] = _divided(labels[i], labels[before], came_from, age)
+        age = _ages(labels[i], came_from, age)
     return labels
 
 
-def _came_from(
-    labels: Int32[np.ndarray, "H W"], flow: np.ndarray, valid: Bool[np.ndarray, "H W"], moving: Bool[np.ndarray, "H W"]
+def led_to(
+    labels: Int32[np.ndarray, "H W"], flow: Float[np.ndarray, "H W 2"], where: Bool[np.ndarray, "H W"]
 ) -> Int32[np.ndarray, "H W"]:
-    """The label of the neighbouring frame that the flow of each moving pixel leads to, 0 where it tells none."""
+    """The label of the other frame that the flow of each pixel in ``where`` leads to; 0 elsewhere and out of it."""
     height, width = labels.shape
-    v, u = np.nonzero(moving & valid)
+    v, u = np.nonzero(where)
     to = np.rint(np.stack([u, v]) + flow[v, u].T).astype(int)
     inside = (to >= 0).all(0) & (to[0] < width) & (to[1] < height)
     result = np.zeros(labels.shape, np.int32)
@@ -71,7 +68,7 @@ def _divided(
         found = [
             k
             for k in range(1, len(areas))
-            if age.get(k, 0) >= LEAST_AGE and counts[k] >= LEAST_SHARE * max(int(inside.sum()), int(areas[k]))
+            if age.get(k, 1) >= LEAST_AGE and counts[k] >= LEAST_SHARE * max(int(inside.sum()), int(areas[k]))
         ]
         if len(found) < 2:
             continue
@@ -103,5 +100,5 @@ def _ages(labels: Int32[np.ndarray, "H W"], came_from: np.ndarray, age: dict[int
         counts = np.bincount(came_from[labels == part], minlength=1)
         counts[0] = 0
         k = int(counts.argmax())
-        result[part] = 1 + (age.get(k, 0) if k and counts[k] >= MOST_OF_IT * all_from[k] else 0)
+        result[part] = 1 + (age.get(k, 1) if k and counts[k] >= MOST_OF_IT * all_from[k] else 0)
     return result

@@ -109,8 +109,11 @@ def weighted_median(
     return np.take_along_axis(values, (weights >= weights[-1] / 2).argmax(0)[None], axis=0)[0]
 
 
-def arrives(mask: Bool[np.ndarray, "H W"], flow: Float[np.ndarray, "H W 2"]) -> Bool[np.ndarray, "H W"]:
-    """True where the end point of the flow lies on the mask of the other frame."""
+def arrives(
+    mask: Bool[np.ndarray, "H W"], flow: Float[np.ndarray, "H W 2"], share: float = 0.25
+) -> Bool[np.ndarray, "H W"]:
+    """True where the end point of the flow lies on the mask of the other frame: more than ``share`` of what is read
+    bilinearly there."""
     rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]].astype(np.float32)
     u, v = columns + flow[..., 0].astype(np.float32), rows + flow[..., 1].astype(np.float32)
-    return cv2.remap(mask.astype(np.float32), u, v, cv2.INTER_LINEAR, borderValue=0) > 0.25
+    return cv2.remap(mask.astype(np.float32), u, v, cv2.INTER_LINEAR, borderValue=0) > share

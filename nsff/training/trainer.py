@@ -235,8 +235,7 @@ class Trainer:
 
     def _work(self, index: torch.Tensor, main: int, step: int) -> dict[str, Any]:
         """A step of one process: terms of the batch, gradients, new parameters."""
-        if self.gradients is not None:
-            self.gradients.clear()
+        self.clear_gradients()
         done = self.backward(index, main, step)
         self._update()
         return done
@@ -247,7 +246,7 @@ class Trainer:
         return {}
 
     def backward(self, index: torch.Tensor, main: int, step: int) -> dict[str, Any]:
-        """Terms of the batch, and their gradients: new ones, or added to the buffer."""
+        """Terms of the batch, and their gradients, added to those that are there."""
         with self.clock("batch"):
             batch = self.data.gather(index, main)
         with self.clock("forward"):
@@ -256,8 +255,6 @@ class Trainer:
         # On the CPU always before the backward pass: that of grid_sample crashes on coordinates that are NaN.
         if self.device.type == "cpu":
             self._ensure_finite(terms, total)
-        if self.gradients is None:
-            self.clear_gradients()
         with self.clock("backward"):
             total.backward()
         return {

@@ -27,7 +27,7 @@ from nsff.config.changes import with_changes
 from nsff.datasets.truth import open_truth
 from nsff.gpu_memory import cap_memory
 from nsff.io import write_csv, write_image, write_json
-from nsff.metrics.lpips import load_lpips
+from nsff.metrics.lpips import Lpips, load_lpips
 from nsff.metrics.measure import image_scores, to_8bit
 from nsff.metrics.protocols import get_protocol
 from nsff.metrics.targets import Target, frame_numbers, truth_targets
@@ -92,6 +92,7 @@ def train(scene: Scene, config: Any, targets: list[Target], arguments: argparse.
     cap_memory(device, config.train.memory_gb)
     data = TrainingData(scene, config.field, config.train, config.sampling.pixel_centre, device)
     model = build_model(scene, config, data).to(device)
+    lpips = load_lpips(device=device) if targets else None
     curve: list[dict[str, Any]] = []
     windows: list[float] = []
     seconds = 0.0
@@ -115,7 +116,7 @@ def train(scene: Scene, config: Any, targets: list[Target], arguments: argparse.
                     shutil.copy(path, kept.root)
                 write_model(kept, model, config, trainer.step, seconds, trainer.history)
             if targets and (trainer.step % arguments.every == 0 or last):
-                scores = scored(model, targets if last else few, arguments.protocol)
+                scores = scored(model, targets if last else few, arguments.protocol, lpips)
                 if arguments.features and data.features is not None:
                     scores["features_cosine"] = cosine(Renderer(model), scene)
                 model.train().requires_grad_(True)
@@ -153,11 +154,10 @@ def some(targets: list[Target], count: int) -> list[Target]:
     return [targets[i] for i in np.linspace(0, len(targets) - 1, min(count, len(targets))).round().astype(int)]
 
 
-def scored(model: Any, targets: list[Target], name: str) -> dict[str, float]:
-    """Mean PSNR and SSIM over the views, and LPIPS where its weights are found, whole and where it moves; PSNR of
+def scored(model: Any, targets: list[Target], name: str, lpips: Lpips | None) -> dict[str, float]:
+    """Mean PSNR and SSIM over the views, and LPIPS where there is its network, whole and where it moves; PSNR of
     each."""
     protocol, renderer = get_protocol(name), Renderer(model)
-    lpips = load_lpips(device=renderer.device)
     found: dict[str, list[float]] = {}
     single = []
     for target in targets:
@@ -165,7 +165,7 @@ def scored(model: Any, targets: list[Target], name: str) -> dict[str, float]:
         regions = {"full": None, "dynamic": target.dynamic()}
         regions = {key: value for key, value in regions.items() if key == "full" or value is not None}
         for region, scores in image_scores(picture, target.image(), regions, protocol.reference, lpips).items():
-            for metric in ("psnr", "ssim", *(["lpips"] if lpips is not None else [])):
+            for metric in (m for m in ("psnr", "ssim", "lpips") if m in scores):
                 found.setdefault(f"{metric}_{region}", []).append(scores[metric])
         single.append(found["psnr_full"][-1])
     result = {key: float(np.nanmean(values)) for key, values in found.items()}

@@ -134,14 +134,9 @@ def test_kernels_equal_their_twin_where_gradients_stay():
 
 
 # --- without a GPU ---------------------------------------------------------------------------------------------------
-def test_in_the_interpreter():
-    """All of the above in a process of its own: Triton decides when it is imported whether it interprets."""
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-k", "kernels_equal_their_twin", __file__]
-    run = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, timeout=600
-    )
-    assert run.returncode == 0, run.stdout[-3000:]
-    assert f"{2 * len(CASES) + 5} passed" in run.stdout
+def test_in_the_interpreter(interpreted):
+    """All of the above."""
+    assert f"{2 * len(CASES) + 5} passed" in interpreted(__file__)
 
 
 COMPILE = """

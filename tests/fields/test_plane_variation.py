@@ -1,9 +1,6 @@
 """The Triton kernels of the variation of planes against their plain twin in float64."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +10,6 @@ from nsff.fields.plane_variation import plain_variation, variation
 pytest.importorskip("triton", reason="Triton is not installed")
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
-ROOT = Path(__file__).resolve().parents[2]
 # (slices, R, C): below, at and above the 1024 numbers of a program
 CASES = [(1, 2, 1), (2, 3, 5), (4, 8, 8), (3, 17, 4)]
 
@@ -39,13 +35,8 @@ def test_kernels_equal_their_twin(case, stays):
     torch.testing.assert_close(gradient.cpu().double(), twin.grad, rtol=1e-4, atol=1e-6)
 
 
-def test_in_the_interpreter():
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-k", "kernels_equal_their_twin", __file__]
-    run = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, timeout=600
-    )
-    assert run.returncode == 0, run.stdout[-3000:]
-    assert f"{2 * len(CASES)} passed" in run.stdout
+def test_in_the_interpreter(interpreted):
+    assert f"{2 * len(CASES)} passed" in interpreted(__file__)
 
 
 @pytest.mark.gpu
