@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 GIGABYTE = 1e9
 
 _caps: dict[int, int] = {}
 """Bytes by device index."""
+_highest: dict[int, int] = {}
+"""Peaks in bytes by device index, from before the device's own counter was last set back."""
 
 
 def cap_memory(device: torch.device, gigabytes: float | None) -> None:
@@ -32,6 +36,26 @@ def obtainable_memory(device: torch.device) -> int:
 def free_memory(device: torch.device) -> int:
     """Bytes of a GPU that this process can still take."""
     return max(0, obtainable_memory(device) - torch.cuda.memory_reserved(device))
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes of a GPU that this process had in use at a time since ``forget_peak``, or since it began."""
+    return max(_highest.get(_index(device), 0), torch.cuda.max_memory_allocated(device))
+
+
+def forget_peak(device: torch.device) -> None:
+    """Peaks count from here on; nothing happens on the CPU."""
+    if device.type == "cuda":
+        _highest.pop(_index(device), None)
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_of(device: torch.device, work: Callable[[], object]) -> int:
+    """Most bytes of a GPU that this process has in use while ``work`` runs; ``peak_memory`` goes on counting."""
+    _highest[_index(device)] = peak_memory(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    work()
+    return torch.cuda.max_memory_allocated(device)
 
 
 def within_cap(free: int, reserved: int, cap: int) -> int:

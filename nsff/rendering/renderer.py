@@ -19,7 +19,7 @@ from nsff.cameras.rays import pixel_rays, project
 from nsff.cameras.spaces import Space
 from nsff.config import FieldConfig, SamplingConfig
 from nsff.errors import StageError
-from nsff.gpu_memory import free_memory
+from nsff.gpu_memory import free_memory, peak_of
 from nsff.io import read_json
 from nsff.rendering.compositing import accumulate
 from nsff.rendering.depth_planes import render_depth_planes, values_of
@@ -31,14 +31,21 @@ MAPS = (
 )  # fmt: skip
 """moved_prev, moved_post: world points (3) where what the dynamic field alone shows is at the last and next frame."""
 
+CHUNKS = (1024, 65536)
+"""Fewest and most rays at a time; more are not faster."""
+SHARE, PROBE = 0.5, 2048
+"""Part of the free memory that a chunk may take, and rays that are rendered to learn what one takes."""
+
 
 class Renderer:
     """A trained scene model on a device."""
 
     def __init__(self, model: SceneModel, chunk: int = 0) -> None:
+        """``chunk``: rays at a time; 0: as many as the memory that is free when the first picture is asked for
+        holds."""
         self.model = model.eval().requires_grad_(False)
         self.device = next(model.parameters()).device
-        self.chunk = chunk or self._chunk_from_memory()
+        self.chunk = chunk
 
     @staticmethod
     def load(folder: Path, device: str = "auto", chunk: int = 0) -> Renderer:
@@ -68,11 +75,20 @@ class Renderer:
         model.reduced_precision = precision == "bf16" and place.type == "cuda"
         return Renderer(model.to(place), chunk)
 
-    def _chunk_from_memory(self) -> int:
-        """Rays per chunk: about a quarter of the memory that is free, or allowed, at 2 kB a sample, both fields."""
-        samples = self.model.sampling.samples + self.model.sampling.coarse_samples
-        free = free_memory(self.device) if self.device.type == "cuda" else 2 * 2**30
-        return int(np.clip(free / 4 / (2048 * samples), 1024, 65536))
+    @torch.no_grad()
+    def _chunk_from_memory(self, rays: Rays) -> int:
+        """Rays per chunk, by what some of ``rays`` take for all maps; on the CPU for 0.5 GB at 2 kB a sample."""
+        if self.device.type != "cuda":
+            samples = self.model.sampling.samples + self.model.sampling.coarse_samples
+            return int(np.clip(2**29 / (2048 * samples), *CHUNKS))
+        torch.cuda.empty_cache()
+        few = rays[slice(0, PROBE)]
+        names = [name for name in MAPS if self._has(name)]
+        render = lambda: self.render_rays(few.origins, few.directions, few.time, names)  # noqa: E731
+        render()  # what is set up once, such as compiled kernels, does not count
+        before = torch.cuda.memory_allocated(self.device)
+        bytes_per_ray = (peak_of(self.device, render) - before) / len(few)
+        return int(np.clip(SHARE * free_memory(self.device) / bytes_per_ray, *CHUNKS))
 
     # --- rays ----------------------------------------------------------------------------------------------------
     def render_rays(
@@ -130,7 +146,7 @@ class Renderer:
 
     # --- frames --------------------------------------------------------------------------------------------------
     def frame_rays(self, K: np.ndarray, world_to_camera: np.ndarray, height: int, width: int, time: float) -> Rays:
-        """Rays of all pixels, row by row."""
+        """Rays of all pixels, row by row. The first ones decide how many are rendered at a time."""
         row, column = torch.meshgrid(
             torch.arange(height, device=self.device), torch.arange(width, device=self.device), indexing="ij"
         )
@@ -140,7 +156,9 @@ class Renderer:
         origins, directions = pixel_rays(
             tensor(K).expand(len(u), 3, 3), tensor(world_to_camera)[:3].expand(len(u), 3, 4), u, v
         )
-        return Rays(origins, directions, torch.full_like(u, float(time)))
+        rays = Rays(origins, directions, torch.full_like(u, float(time)))
+        self.chunk = self.chunk or self._chunk_from_memory(rays)
+        return rays
 
     @torch.no_grad()
     def render(

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from nsff.config import SceneConfig
-from nsff.gpu_memory import GIGABYTE, cap_memory
+from nsff.gpu_memory import GIGABYTE, cap_memory, forget_peak, peak_memory
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore
@@ -38,8 +38,7 @@ def bench(scene: Scene, config: SceneConfig, steps: int, views: int) -> dict[str
     keep_freed_memory()
     device = pick_device(config.train.device)
     cap_memory(device, config.train.memory_gb)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    forget_peak(device)
     data = TrainingData(scene, config.field, config.train, config.sampling.pixel_centre, device)
     model = build_model(scene, config, data).to(device)
     with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +57,7 @@ def bench(scene: Scene, config: SceneConfig, steps: int, views: int) -> dict[str
         "milliseconds_a_step": 1000 * seconds,
         "rays_a_second": (config.train.rays + config.train.motion_rays) / seconds,
         "batch_in_parts": trainer.parts,
-        "peak_gb": torch.cuda.max_memory_allocated(device) / GIGABYTE if device.type == "cuda" else None,
+        "peak_gb": peak_memory(device) / GIGABYTE if device.type == "cuda" else None,
         "parts": parts,
     }  # fmt: skip
     renderer = Renderer(model)

@@ -2,7 +2,7 @@
 
 Notation. A step of r rays takes B(r) = a + b r bytes beyond what stays; two measured ones give a and b. What stays is
 the supervision, the model, and the optimiser's moments. A batch of R rays in k parts needs what stays, a buffer of
-gradients if k > 1, and MARGIN times B(R / k).
+gradients if k > 1, WORKSPACE, and MARGIN times B(R / k).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 
 from nsff.config import TrainConfig
 from nsff.errors import StageError
-from nsff.gpu_memory import GIGABYTE, obtainable_memory
+from nsff.gpu_memory import GIGABYTE, obtainable_memory, peak_of
 from nsff.training.parts import of_part, share
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MARGIN = 1.6
 """What a step takes beyond its measured peak: gaps between blocks of memory, kernels' own workspaces, and what two
 small steps do not tell of large ones (1.5 measured, 32,768 rays planned from 4,096 and 8,192)."""
+WORKSPACE = 1.5e8
+"""Bytes that matrix products and recordings keep for themselves whatever the batch; they show where it is small."""
 AGAIN = 1.0
 """Added to it where batches or parts differ in size, or previews are made: one may run as it is while the recording of
 another keeps its memory."""
@@ -33,17 +35,19 @@ PROBES = (16, 8)
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes that training takes: ``stays`` always, ``buffer`` with more than one part, and a step's, see above."""
+    """Bytes that training takes: ``stays`` and ``workspace`` always, ``buffer`` with more than one part, and a step's,
+    see above."""
 
     stays: float
     buffer: float
     per_step: float
     per_ray: float
     margin: float = MARGIN
+    workspace: float = WORKSPACE
 
     def bytes(self, rays: int, parts: int) -> float:
         step = self.per_step + self.per_ray * math.ceil(rays / parts)
-        return self.stays + (self.buffer if parts > 1 else 0) + self.margin * step
+        return self.stays + self.workspace + (self.buffer if parts > 1 else 0) + self.margin * step
 
 
 def line(small: tuple[int, float], large: tuple[int, float]) -> tuple[float, float]:
@@ -118,6 +122,5 @@ def _peak(trainer: Trainer, parts: int, before: int) -> tuple[int, float]:
     index, main = share(index, main, parts, 0)
     trainer.objective.train = of_part(train, parts)
     trainer.clear_gradients()
-    torch.cuda.reset_peak_memory_stats(trainer.device)
-    trainer.recorder.aside(lambda: trainer.backward(index, main, step))
-    return len(index), torch.cuda.max_memory_allocated(trainer.device) - before
+    work = lambda: trainer.recorder.aside(lambda: trainer.backward(index, main, step))  # noqa: E731
+    return len(index), peak_of(trainer.device, work) - before

@@ -1,5 +1,7 @@
 """Whole pictures from a model: shapes, chunks, agreement of paths through the code, and damage named."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,10 @@ from nsff.cameras import Cameras
 from nsff.cameras.spaces import make_space
 from nsff.config import FieldConfig, SamplingConfig
 from nsff.errors import StageError
+from nsff.gpu_memory import peak_of
 from nsff.rendering.maps import canonical_views
 from nsff.rendering.model import SceneModel
-from nsff.rendering.renderer import Renderer
+from nsff.rendering.renderer import CHUNKS, MAPS, Renderer
 from nsff.rendering.videos import even, write_video
 
 H, W = 12, 16
@@ -57,6 +60,36 @@ def test_chunks_do_not_matter(renderer, cameras):
     whole = renderer.render(*camera(cameras), 1.0)["rgb"]
     parts = Renderer(renderer.model, chunk=7).render(*camera(cameras), 1.0)["rgb"]
     torch.testing.assert_close(whole, parts)
+
+
+def test_chunks_on_a_cpu_follow_the_samples(renderer, cameras):
+    own = Renderer(renderer.model)
+    own.frame_rays(*camera(cameras), 1.0)
+    assert own.chunk == 2**29 // (2048 * 16)
+    many = renderer.model.sampling.model_copy(update={"samples": 2**20})
+    own.model = SceneModel(make_space("auto", cameras), renderer.model.field_config, many, 64, 4)
+    assert own._chunk_from_memory(own.frame_rays(*camera(cameras), 1.0)) == CHUNKS[0]
+
+
+@pytest.mark.gpu
+def test_chunks_fit_into_the_memory_that_is_free(renderer, cameras, monkeypatch):
+    """A picture large enough that its chunks fill what they may, seen by the device's own counter."""
+    K, pose = cameras.intrinsics[1] * np.array([[32], [32], [1]]), cameras.world_to_camera[1]
+    device = torch.device("cuda")
+    model = copy.deepcopy(renderer.model).to(device)
+    whole = Renderer(model, chunk=10**6).render(K, pose, 32 * H, 32 * W, 1.0, ("rgb", "features"))
+    free = 150 * 2**20
+    monkeypatch.setattr("nsff.rendering.renderer.free_memory", lambda device: free)
+    own = Renderer(model)
+    own.frame_rays(K, pose, 32 * H, 32 * W, 1.0)
+    assert CHUNKS[0] < own.chunk < CHUNKS[1]
+    before = torch.cuda.memory_allocated(device)
+    peak = peak_of(device, lambda: own.render(K, pose, 32 * H, 32 * W, 1.0, MAPS))
+    assert 0.3 * free < peak - before < 0.8 * free  # SHARE, and the rays of the whole picture
+    maps = own.render(K, pose, 32 * H, 32 * W, 1.0, ("rgb", "features"))
+    torch.testing.assert_close(maps, whole, rtol=1e-3, atol=1e-3)
+    monkeypatch.setattr("nsff.rendering.renderer.free_memory", lambda device: 2**40)
+    assert Renderer(model)._chunk_from_memory(own.frame_rays(K, pose, H, W, 1.0)) == CHUNKS[1]
 
 
 def test_frames_are_rays_in_row_order(renderer, cameras):

@@ -1,8 +1,11 @@
 """Memory planned before training: the arithmetic by hand, and parts that add up to the whole batch."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from nsff import gpu_memory
 from nsff.config import TrainConfig, resolve_scene
 from nsff.errors import StageError
 from nsff.gpu_memory import within_cap
@@ -15,7 +18,7 @@ from nsff.training.run import build_model
 from nsff.training.trainer import Trainer
 
 GB = 1e9
-NEED = Need(stays=2 * GB, buffer=0.5 * GB, per_step=0.4 * GB, per_ray=0.001 * GB, margin=1.3)
+NEED = Need(stays=2 * GB, buffer=0.5 * GB, per_step=0.4 * GB, per_ray=0.001 * GB, margin=1.3, workspace=0)
 
 
 # --- the arithmetic --------------------------------------------------------------------------------------------------
@@ -29,6 +32,7 @@ def test_a_line_through_two_steps():
 def test_what_a_batch_needs():
     assert NEED.bytes(4000, 1) == pytest.approx((2 + 1.3 * (0.4 + 4)) * GB)  # 7.72
     assert NEED.bytes(4000, 2) == pytest.approx((2 + 0.5 + 1.3 * (0.4 + 2)) * GB)  # 5.62
+    assert replace(NEED, workspace=0.1 * GB).bytes(4000, 1) == pytest.approx(7.82 * GB)
     assert NEED.bytes(4000, 3) == pytest.approx((2 + 0.5 + 1.3 * (0.4 + 1.334)) * GB)  # 4.754: the largest of 3 parts
 
 
@@ -155,6 +159,8 @@ def test_measuring_changes_nothing_that_is_trained(trainer, monkeypatch):
         return original(index, main, step)
 
     monkeypatch.setattr(trainer, "backward", counted)
+    monkeypatch.setattr(gpu_memory, "_index", lambda device: 0)
+    monkeypatch.setattr(gpu_memory, "_highest", {})
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 1000)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: peak[0])
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: peak.__setitem__(0, 0.0))
@@ -172,6 +178,8 @@ def test_measuring_changes_nothing_that_is_trained(trainer, monkeypatch):
     assert all(p.grad is None for p in trainer.model.parameters())
     assert trainer.objective.train.warp_rays == 24
     assert planned_parts(trainer) == 1  # this is the CPU
+    # What was measured on the way does not make the process forget its own peak.
+    assert gpu_memory.peak_memory(trainer.device) == 1000 + 64 + 10 * 6
 
 
 def test_batches_that_differ_in_size(trainer):
