@@ -31,9 +31,9 @@ MAPS = (
 )  # fmt: skip
 """moved_prev, moved_post: world points (3) where what the dynamic field alone shows is at the last and next frame."""
 
-CHUNKS = (1024, 65536)
+CHUNKS = (256, 65536)
 """Fewest and most rays at a time; more are not faster."""
-SHARE, PROBE = 0.5, 2048
+SHARE, PROBE = 0.5, 256
 """Part of the free memory that a chunk may take, and rays that are rendered to learn what one takes."""
 
 
