@@ -70,9 +70,10 @@ class DecomposeConfig(StageConfig):
     """k-means iterations (SAFF: 300)."""
     merge_similarity: float = Field(0.5, ge=-1, le=1)
     """Clusters with a cosine similarity above this merge; 1: never (SAFF: 0.5)."""
-    merge_chains: Literal["resolved", "one_step"] = "resolved"
-    """Where 2 merges into 1 and 1 into 0. resolved: 2 becomes 0. one_step: in the files it becomes 1, which nobody
-    voted for (SAFF before August 2023)."""
+    merge_chains: Literal["average", "resolved", "one_step"] = "average"
+    """Where 2 is like 1 and 1 like 0. average: groups merge while their members' mean similarity is above, so that a
+    cluster on the rim of a thing does not chain it to the ground. resolved: 2 becomes 0 (SAFF). one_step: in the files
+    it becomes 1, which nobody voted for (SAFF before August 2023)."""
     saliency_threshold: float = Field(0.07, ge=0)
     """A view votes for a label whose mean saliency exceeds this (SAFF: 0.07)."""
     vote_fraction: float = Field(0.7, gt=0, le=1)

@@ -39,7 +39,12 @@ _PUBLISHED: dict[str, Any] = {
         "align": False,
         "moving": "surroundings",
     },
-    "decompose": {"cleaning": "published", "keep_best": False, "scale_with_height": False},
+    "decompose": {
+        "cleaning": "published",
+        "merge_chains": "resolved",
+        "keep_best": False,
+        "scale_with_height": False,
+    },
     "crf": {"scale_with_height": False, "guidance": "rendered"},
 }
 

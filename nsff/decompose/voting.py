@@ -11,22 +11,31 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Integer
+from scipy.cluster import hierarchy
 
 
 def merge_map(
-    centroids: Float[np.ndarray, "K C"], similarity: float, chains: Literal["resolved", "one_step"] = "resolved"
+    centroids: Float[np.ndarray, "K C"],
+    similarity: float,
+    chains: Literal["average", "resolved", "one_step"] = "resolved",
 ) -> Int64[np.ndarray, K]:
     """The label that each label becomes: that of the first earlier centroid with a cosine above ``similarity``.
 
-    Chains are resolved: if 2 merges into 1 and 1 into 0, then 2 becomes 0; with ``one_step`` it becomes 1. A similarity
-    of 1 merges nothing.
+    Chains are resolved: if 2 merges into 1 and 1 into 0, then 2 becomes 0; with ``one_step`` it becomes 1. With
+    ``average`` the most similar groups merge first, as long as the mean cosine between their members is above
+    (average linkage, Sokal and Michener 1958), whatever the order of the labels. A similarity of 1 merges nothing.
     """
     directions = np.asarray(centroids, np.float64)
     directions = directions / np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
     cosine = np.clip(directions @ directions.T, -1, 1)
     merge = np.arange(len(centroids))
-    if similarity >= 1:
+    if similarity >= 1 or len(merge) < 2:
         return merge
+    if chains == "average":
+        tree = hierarchy.average((1 - cosine)[np.triu_indices(len(merge), 1)])
+        group = hierarchy.fcluster(tree, np.nextafter(1 - similarity, -1), "distance")
+        first = np.unique(group, return_index=True)[1]
+        return first[group - 1]
     for second in range(1, len(centroids)):
         similar = np.flatnonzero(cosine[second, :second] > similarity)
         if len(similar):

@@ -396,7 +396,7 @@ def test_unresolved_chains_lose_what_they_pass_on(fake_scene):
         np.save(scene.maps_dir / f"{i}_features.npy", features)
         write_image(scene.maps_dir / f"{i}_sal.png", np.full((48, 64), 128, np.uint8))
     # Whatever order k-means finds them in, with a chain all three are one salient label, and unresolved one is lost.
-    fixed = DecomposeConfig(restarts=2, max_clusters=3)
+    fixed = DecomposeConfig(restarts=2, max_clusters=3, merge_chains="resolved")
     run_cluster(scene, fixed)
     whole = Clusters.load(scene)
     run_cluster(scene, fixed.model_copy(update={"merge_chains": "one_step"}))

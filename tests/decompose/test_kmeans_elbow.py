@@ -80,6 +80,22 @@ def test_merge_ignores_length_and_is_strict():
 
 def test_similarity_one_merges_nothing():
     assert merge_map(np.array([[1.0, 0], [1.0, 0]]), 1.0).tolist() == [0, 1]
+    assert merge_map(np.array([[1.0, 0], [1.0, 0]]), 1.0, "average").tolist() == [0, 1]
+
+
+def test_groups_merge_by_the_mean_of_their_members():
+    # A rim (45 degrees) is like the ground (0 and 5; cosines 0.71 and 0.77) and like a thing (95; 0.64), which is
+    # unlike the ground: it goes with the ground, and the thing, at a mean cosine of 0.18 to the three, stays alone.
+    assert merge_map(at_degrees(0, 45, 95, 5), 0.5).tolist() == [0, 0, 0, 0]
+    assert merge_map(at_degrees(0, 45, 95, 5), 0.5, "average").tolist() == [0, 0, 2, 0]
+    # Whatever the order; a group is named after its lowest label.
+    assert merge_map(at_degrees(95, 5, 45, 0), 0.5, "average").tolist() == [0, 1, 1, 1]
+    # The mean counts: of 0.17 and 0.34, and of 0.5 and 0.64.
+    assert merge_map(at_degrees(0, 10, 80), 0.5, "average").tolist() == [0, 0, 2]
+    assert merge_map(at_degrees(0, 10, 60), 0.5, "average").tolist() == [0, 0, 0]
+    # Above, not at, the similarity; and one label has nothing to merge with.
+    assert merge_map(np.array([[1.0, 0], [0.0, 1.0]]), 0.0, "average").tolist() == [0, 1]
+    assert merge_map(np.array([[1.0, 0]]), 0.5, "average").tolist() == [0]
 
 
 @pytest.mark.parametrize(
