@@ -73,8 +73,9 @@ _PLANES: dict[str, Any] = {
         "decay_flow": False,
         "chain": True,
     },
-    # With the input frames as guidance colour is sharper than rendered depth (demo: Jaccard 0.60 to 0.64).
-    "crf": {"rgb_weight": 20.0, "depth_weight": 5.0},
+    # Weaker and nearer than SAFF's, by colour alone: its reach of 40 pixels takes heads, hands and feet away
+    # (docs/benchmarks.md, Masks).
+    "crf": {"gaussian_weight": 3.0, "rgb_weight": 15.0, "rgb_sigma": 12.0, "channel_sigma": 10.0, "depth_weight": 0.0},
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
