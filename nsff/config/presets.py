@@ -74,7 +74,7 @@ _PLANES: dict[str, Any] = {
         "chain": True,
     },
     # Weaker and nearer than SAFF's, by colour alone: its reach of 40 pixels takes heads, hands and feet away
-    # (docs/benchmarks.md, Masks).
+    # (docs/benchmarks.md, Object masks).
     "crf": {"gaussian_weight": 3.0, "rgb_weight": 15.0, "rgb_sigma": 12.0, "channel_sigma": 10.0, "depth_weight": 0.0},
 }
 

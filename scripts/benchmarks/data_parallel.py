@@ -21,6 +21,7 @@ import torch
 
 from nsff.config import resolve_scene
 from nsff.config.changes import with_changes
+from nsff.gpu_memory import GIGABYTE, peak_memory
 from nsff.launch import place
 from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore
@@ -82,7 +83,7 @@ def main() -> None:
             "milliseconds_a_step": round(1000 * seconds, 2),
             "rays_a_second": round(rays / seconds),
             "megabytes_of_gradients": round(sum(p.numel() for p in model.parameters()) * 4 / 1e6, 1),
-            "peak_gb": round(torch.cuda.max_memory_allocated(device) / 1e9, 2) if device.type == "cuda" else None,
+            "peak_gb": round(peak_memory(device) / GIGABYTE, 2) if device.type == "cuda" else None,
         }
         if ranks.leader:
             print(json.dumps(row), flush=True)

@@ -25,7 +25,7 @@ import torch
 from nsff.config import resolve_scene
 from nsff.config.changes import with_changes
 from nsff.datasets.truth import open_truth
-from nsff.gpu_memory import cap_memory, forget_peak, peak_memory
+from nsff.gpu_memory import GIGABYTE, cap_memory, forget_peak, peak_memory
 from nsff.io import write_csv, write_image, write_json
 from nsff.metrics.lpips import Lpips, load_lpips
 from nsff.metrics.measure import image_scores, to_8bit
@@ -132,7 +132,7 @@ def train(scene: Scene, config: Any, targets: list[Target], arguments: argparse.
         "precision": config.train.precision, "steps": config.train.steps, "seconds": round(seconds, 2),
         "rays": [config.train.rays, config.train.motion_rays], "samples": config.sampling.samples,
         "milliseconds_a_step": round(float(np.median(windows[2:] or windows)), 2),
-        "peak_memory_gb": round(peak_memory(device) / 1e9, 2) if cuda else None,
+        "peak_memory_gb": round(peak_memory(device) / GIGABYTE, 2) if cuda else None,
         "curve": curve,
     }  # fmt: skip
     renderer = Renderer(model)
