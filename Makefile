@@ -25,8 +25,8 @@ demo: $(STAMP)  ## Run the whole workflow on the demo clip (CPU, about a quarter
 	snakemake --cores $(CORES)
 	@echo "Open results/demo/report.html"
 
-test: $(STAMP)  ## Run the tests
-	python -m pytest
+test: $(STAMP)  ## Run the tests, in two processes
+	python -m pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(STAMP)  ## Run the tests that take minutes
 	python -m pytest -m slow

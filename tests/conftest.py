@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch: waiting threads sleep, as in scripts/_arguments.py
+if together := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(together))))
 ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
@@ -27,8 +29,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     gpu_check.report(ROOT, terminalreporter.write_line, terminalreporter.write_sep)
 
 
-REAL_WEIGHTS = os.environ.pop("NSFF_WEIGHTS", None)
+REAL_WEIGHTS = os.environ.pop("NSFF_WEIGHTS", None) or os.environ.get("NSFF_TEST_WEIGHTS")
 """What the environment names; tests see it through ``real_weight`` alone."""
+if REAL_WEIGHTS:
+    os.environ["NSFF_TEST_WEIGHTS"] = REAL_WEIGHTS  # for the processes that pytest starts
 
 
 @pytest.fixture(autouse=True)
