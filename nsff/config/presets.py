@@ -30,6 +30,7 @@ _PUBLISHED: dict[str, Any] = {
         "epipolar_threshold": 1.0,
         "dilation_radius": 2,
         "memory": 0,
+        "fill_radius": 0,
         "instance_moving": 0.0,
     },
     "depth": {

@@ -47,7 +47,7 @@ class MotionConfig(StageConfig):
     """Masks of what moves: the distance of flow end points to where a static world allows them.
 
     NSFF's own masks are intervals [1], combine max, depth_cue false, refine_radius 0, epipolar_threshold 1,
-    instance_moving 0, memory 0, dilation_radius 2.
+    instance_moving 0, memory 0, fill_radius 0, dilation_radius 2.
     """
 
     coarse_threshold: float = Field(1.0, gt=0)
@@ -75,6 +75,9 @@ class MotionConfig(StageConfig):
     memory: int = Field(4, ge=0)
     """What flow leads onto the masks of several frames, so many before and after, moves too: a thing that rests for a
     moment, or turns so that it looks still. 0: none (NSFF)."""
+    fill_radius: int = Field(24, ge=0)
+    """Gaps in masks, up to twice this radius wide (pixels at 288 rows), are filled where their colours are clearly
+    those of what moves: parts of a thing that move along with the camera look still. 0: none (NSFF)."""
     instances: Literal["auto", "off", "on"] = "auto"
     """Add people, animals and the like that Mask R-CNN finds (NSFF). auto: where its weights are found; on: a missing
     file is an error."""
@@ -160,10 +163,10 @@ class DepthConfig(StageConfig):
     upsampling: Literal["nearest", "bilinear", "bicubic"] = "bicubic"
     """Learned: from the network's size to the canonical one (NSFF: nearest)."""
     align: bool = True
-    """Learned disparity, and given disparity of unknown scale, gets a scale and a shift for each frame that fit the
-    sparse points, or what is triangulated along flow; false: as it comes (NSFF)."""
+    """Learned disparity, and given disparity of unknown scale, gets a scale for each frame that fits the sparse points,
+    or what is triangulated along flow, and a shift where shifts halve the error; false: as it comes (NSFF)."""
     align_local: bool = True
-    """align: beyond scale and shift, disparity is multiplied by a smooth factor over the picture and its depths that
+    """align: disparity is also multiplied by a smooth factor over the picture and its depths that
     follows the same anchors; a network that misreads a wall is put right there."""
     align_min_points: int = Field(20, ge=5)
     """A frame that sees fewer sparse points than this is fitted to what is triangulated along flow."""
@@ -180,7 +183,9 @@ class DepthConfig(StageConfig):
     network; least_motion: that with which it moves most evenly; auto: least_motion where the camera's motion
     determines it to moving_deviation, else surroundings. Given depth in scene units stays as it is."""
     moving_deviation: float = Field(0.14, gt=0)
-    """moving auto: largest relative standard deviation of a depth by least motion that is used."""
+    """moving auto: largest relative standard deviation of a thing's depth by least motion, mean over its frames, that
+    takes the place of what was filled in (classical); a network's depth, which says something itself, gives way to
+    least motion at 0.7 times that."""
 
     @model_validator(mode="after")
     def _whole(self) -> DepthConfig:

@@ -1,12 +1,12 @@
 """Maps of relative disparity, aligned in place, with the verdict on how well that went.
 
-A scale and a shift for each frame come first, then, with ``depth.align_local``, a smooth factor over the picture
-(depth_correction), whose error is that of anchors held out of its fit.
+A scale and, where it pays, a shift for each frame come first, then, with ``depth.align_local``, a smooth factor over
+the picture (depth_correction), whose error is that of anchors held out of its fit.
 
 Thresholds. The error is the median over all anchors of |depth / true depth - 1|. Up to 5 % the alignment is good, up
 to 15 % doubtful, beyond that poor; up to 10 %, and with a fit of its own for half of the frames, the maps count as
-metric, else they stay relative. Where scale and shift alone leave more than 15 % no factor is tried: it would make up
-a smooth map of its own. Confidence is 1 / (1 + (e / 0.05)^2) for a frame of error e, as for triangulated depth,
+metric, else they stay relative. Where scales and shifts leave more than 20 % no factor is tried: it would make up a
+smooth map of its own. Confidence is 1 / (1 + (e / 0.05)^2) for a frame of error e, as for triangulated depth,
 and half of that where things move: nothing tests what the network says there.
 """
 
@@ -23,11 +23,11 @@ from nsff.config import DepthConfig
 from nsff.io import write_npz
 from nsff.priors.depth_alignment import Alignment, Anchors, align, common_scale, depth_errors
 from nsff.priors.depth_anchors import find_anchors
-from nsff.priors.depth_correction import Correction, correct
+from nsff.priors.depth_correction import STEP_SCALED, STEP_SHIFTED, Correction, correct
 from nsff.priors.depth_maps import plausible_bounds, read_map, write_map
 from nsff.scene import Scene
 
-GOOD, DOUBTFUL, METRIC = 0.05, 0.15, 0.10
+GOOD, DOUBTFUL, METRIC, MENDABLE = 0.05, 0.15, 0.10, 0.20
 TYPICAL_ERROR = 0.05
 MOVING_TRUST = 0.5
 SHOWN = 3000
@@ -56,7 +56,7 @@ def align_maps(scene: Scene, depth: DepthConfig, folder: Path, subject: str, giv
         return _relative(subject, words, "good" if given else "doubtful")
     affine = alignment.error_after
     corrections: list[Correction | None] = [None] * scene.n_frames
-    if depth.align_local and affine <= DOUBTFUL:
+    if depth.align_local and affine <= MENDABLE:
         alignment, corrections = _correct(anchors, alignment, floor, scene.size)
     metric = alignment.error_after <= METRIC and float(np.mean(alignment.fitted)) >= 0.5
     if metric:
@@ -78,10 +78,11 @@ def _correct(
     """The local factor of every frame that it betters, and the alignment with the errors that it leaves."""
     corrections: list[Correction | None] = []
     error, every = alignment.error.copy(), []
+    step = STEP_SHIFTED if alignment.shifted else STEP_SCALED
     for i, one in enumerate(anchors):
         values = _aligned(one, alignment.scale[i], alignment.shift[i], floor[i], None)
         errors = np.abs(one.inverse_depth / values - 1)
-        found = correct(one.at, values, one.inverse_depth, one.weight, size) if one.at is not None else None
+        found = correct(one.at, values, one.inverse_depth, one.weight, size, step) if one.at is not None else None
         if found is not None:
             errors = found[1]
             error[i] = np.median(errors)
@@ -150,15 +151,15 @@ def _sources(anchors: list[Anchors]) -> str:
 def _numbers(
     subject: str, alignment: Alignment, anchors: list[Anchors], metric: bool, affine: float | None
 ) -> dict[str, Any]:
-    """``affine`` is the error that scale and shift alone leave, where a local factor betters it."""
+    """``affine`` is the error that scales and shifts alone leave, where a local factor betters it."""
     error, fitted = alignment.error_after, alignment.fitted
     verdict = "good" if error <= GOOD else "doubtful" if error <= DOUBTFUL else "poor"
     if verdict == "good" and not metric:
         verdict = "doubtful"
+    shift = " and a shift" if alignment.shifted else ""
     factor = ", and a factor that changes over the picture," if affine is not None else ""
-    words = (
-        f"{subject} {'has' if metric else 'would have'} a scale and a shift for each frame{factor} that bring it to "
-    )
+    bring = "bring" if shift or factor else "brings"
+    words = f"{subject} {'has' if metric else 'would have'} a scale{shift} for each frame{factor} that {bring} it to "
     words += f"{_sources(anchors)} within {error:.1%} in depth (median); "
     if affine is not None:
         words += f"without the factor {affine:.1%} are left; "

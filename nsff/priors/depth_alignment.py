@@ -4,7 +4,12 @@ Notation. d (K,) is relative disparity at K anchors of a frame, w (K,) their inv
 disparity is a d + b with a > 0. Anchors are static: pixels on the motion mask and next to it never count. Errors are
 those of depth, |w / (a d + b) - 1|; the fit minimises them to first order, |(a d + b) / w - 1|.
 
-Sources: Ranftl et al. 2020 (scale and shift in inverse depth); Torr, Zisserman 2000 (capped residuals); Huber 1964.
+The shift is there where it halves the error, and 0 else. A network that misreads what is still, such as a slanted wall,
+gets a large shift and a small scale for little, which press things that stand before all anchors, as moving ones do,
+against what is behind them.
+
+Sources: Ranftl et al. 2020 (scale and shift in inverse depth); Kopf et al. 2021 (Robust Consistent Video Depth: scales
+alone, which vary over the picture); Torr, Zisserman 2000 (capped residuals); Huber 1964.
 """
 
 from __future__ import annotations
@@ -16,12 +21,16 @@ import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
 
+Fit = tuple[float, float] | None
+"""Scale and shift of a frame."""
 HYPOTHESES = 400
 """Pairs of anchors tried: with half of the anchors wrong, a quarter of the pairs is still right."""
 CAP = 0.3
 """Relative residuals beyond this are outliers, whose size says nothing."""
 HUBER = 0.02
 """Relative residuals beyond this count linearly."""
+SHIFT_PAYS = 0.5
+"""A clip's maps get shifts where these leave less than this share of the error without."""
 TRIM = 2.5
 """Anchors with residuals beyond this many (robust) standard deviations do not count in the final least squares."""
 
@@ -66,13 +75,31 @@ class Alignment:
     error_after: float
     """The same after alignment."""
 
+    @property
+    def shifted(self) -> bool:
+        return bool(self.shift.any())
+
+
+def fit_scale(
+    disparity: Float[np.ndarray, " K"],
+    inverse_depth: Float[np.ndarray, " K"],
+    weight: Float[np.ndarray, " K"],
+    seed: int = 0,
+) -> Fit:
+    """a with a d ~ w, the weighted median of w / d, and a shift of 0; None where d is positive nowhere. ``seed`` is
+    there for fit_affine's sake."""
+    positive = disparity > 0
+    if not positive.any():
+        return None
+    return _weighted_median(inverse_depth[positive] / disparity[positive], weight[positive]), 0.0
+
 
 def fit_affine(
     disparity: Float[np.ndarray, " K"],
     inverse_depth: Float[np.ndarray, " K"],
     weight: Float[np.ndarray, " K"] | None = None,
     seed: int = 0,
-) -> tuple[float, float] | None:
+) -> Fit:
     """a and b with a d + b ~ w, robustly.
 
     Begins with the best of many pairs of anchors by the mean of capped residuals, goes on with Huber's weights, and
@@ -90,9 +117,7 @@ def fit_affine(
     reference = np.maximum(w, 0.2 * np.median(w))
     low, high = np.quantile(d, [0.02, 0.98])
     if high - low < 0.02 * abs(np.median(d)) or high == low:
-        positive = d > 0
-        scale = _weighted_median(w[positive] / d[positive], weight[positive]) if positive.any() else 0.0
-        return (scale, 0.0) if scale > 0 else None
+        return fit_scale(d, w, weight)
     start = _best_pair(d, w, reference, weight, 0.1 * (high - low), np.random.default_rng(seed))
     if start is None:
         return None
@@ -153,23 +178,43 @@ def _best_pair(
 def align(
     anchors: Sequence[Anchors], floor: Float[np.ndarray, " N"], min_points: int, median: int, sigma: float
 ) -> Alignment | None:
-    """Scale and shift of every frame; None where no frame could be fitted.
+    """Scale of every frame, and shift where shifts pay; None where no frame could be fitted.
 
     ``floor`` is the least disparity that a frame may have after alignment, > 0; ``min_points`` anchors are needed for
     a fit of its own; ``median`` and ``sigma`` (frames) smooth log-scales and shifts over time.
+    """
+    shifted, plain = (_aligned(anchors, floor, min_points, median, sigma, fit) for fit in (fit_affine, fit_scale))
+    if shifted is None or plain is None:
+        return shifted or plain
+    without, with_shifts = (misfit(anchors, one, floor) for one in (plain, shifted))
+    return shifted if with_shifts < SHIFT_PAYS * without else plain
+
+
+def misfit(anchors: Sequence[Anchors], alignment: Alignment, floor: Float[np.ndarray, " N"]) -> float:
+    """Mean capped error of depth over all anchors: unlike the median it sees what only a part of them tells."""
+    errors = [
+        depth_errors(one, *fit) for one, *fit in zip(anchors, alignment.scale, alignment.shift, floor, strict=True)
+    ]
+    return float(np.minimum(np.concatenate(errors), CAP).mean())
+
+
+def _aligned(
+    anchors: Sequence[Anchors], floor: np.ndarray, min_points: int, median: int, sigma: float, fit: Callable[..., Fit]
+) -> Alignment | None:
+    """Fits of every frame by ``fit``, smoothed over time.
 
     Smoothing helps frames whose anchors say little. Where a network's scale really jumps between frames it would spoil
     a good fit: a frame keeps its own where that is good (5 %) and smoothing would add more than a quarter and 1 %, and
     where smoothing would double its error.
     """
-    own: list[tuple[float, float] | None] = [
-        fit_affine(one.disparity, one.inverse_depth, one.weight, seed=i) if len(one) >= min_points else None
+    own = [
+        fit(one.disparity, one.inverse_depth, one.weight, seed=i) if len(one) >= min_points else None
         for i, one in enumerate(anchors)
     ]
-    known = np.array([fit is not None for fit in own])
+    known = np.array([found is not None for found in own])
     if not known.any():
         return None
-    values = np.array([fit if fit is not None else (np.nan, np.nan) for fit in own], float)
+    values = np.array([found if found is not None else (np.nan, np.nan) for found in own], float)
     scale = np.exp(smooth(np.log(values[:, 0]), median, sigma))
     shift = smooth(values[:, 1], median, sigma)
     for i in np.flatnonzero(known).tolist():

@@ -4,7 +4,7 @@ Notation. w (K,) is the inverse depth of the anchors of one frame, p (K,) the al
 trilinear on a grid over column, row and log p, and exp(g) p follows w. The third axis lets the field differ between
 what is near and what lies behind it at the same place. g minimises
 
-    sum c rho((log(w / p) - g) / ANCHOR) + sum over neighbouring grid points of (dg / STEP)^2 + sum (g / FAR)^2,
+    sum c rho((log(w / p) - g) / ANCHOR) + sum over neighbouring grid points of (dg / step)^2 + sum (g / FAR)^2,
 
 so that it continues as a constant into what has no anchors, such as moving things, from what is near them in the
 picture and in depth. Sources: bilateral grids, Chen et al. 2007; solved as one linear system, reweighted (Charbonnier).
@@ -25,9 +25,12 @@ GRID = (9, 6, 5)
 """Points along columns, rows and log disparity."""
 ANCHOR, FAR = 0.02, 0.5
 """Standard deviations of log ratios: of an anchor, and of the field itself."""
-STEP = (0.05, 0.05, 0.01)
-"""The same between neighbouring grid points along each axis. Stiff in depth: things nearer than all anchors, as moving
-things often are, get the factor of what is at the same place, not one that a few anchors would extrapolate."""
+STEP = 0.05
+"""The same between neighbouring grid points along columns and rows."""
+STEP_SHIFTED, STEP_SCALED = 0.01, 0.04
+"""The same along depth, for disparity that has a shift and for disparity that has a scale alone. Stiff with a shift,
+which says already how far things of all depths are: things nearer than all anchors, as moving things often are, get the
+factor of what is at the same place, not one that a few anchors would extrapolate."""
 OUTLIER = 0.5
 """Log ratios that the field misses by more do not count."""
 ROUNDS = 12
@@ -62,11 +65,12 @@ def correct(
     inverse_depth: Float[np.ndarray, " K"],
     weight: Float[np.ndarray, " K"],
     size: tuple[int, int],
+    step: float = STEP_SHIFTED,
 ) -> tuple[Correction, Float[np.ndarray, " J"]] | None:
     """The field of one frame and its relative errors of depth at anchors that were held out of a fit like it.
 
-    ``at`` (u, v) in pixels, ``aligned`` > 0. None where it does not better what it corrects at those anchors, or too
-    few are there to tell.
+    ``at`` (u, v) in pixels, ``aligned`` > 0; ``step`` is the deviation between neighbours along depth. None where it
+    does not better what it corrects at those anchors, or too few are there to tell.
     """
     out = held_out(at, size)
     if out.sum() < 4 or (~out).sum() < 8:
@@ -74,11 +78,11 @@ def correct(
     low, high = np.log(np.quantile(aligned, [0.02, 0.98]))
     bounds = (float(low), float(max(high, low + 0.05)))
     ratio = np.log(inverse_depth / aligned)
-    trial = Correction(_fit(at[~out], aligned[~out], ratio[~out], weight[~out], size, bounds), size, bounds)
+    trial = Correction(_fit(at[~out], aligned[~out], ratio[~out], weight[~out], size, bounds, step), size, bounds)
     errors = np.abs(inverse_depth[out] / (aligned[out] * trial(at[out], aligned[out])) - 1)
     if np.median(errors) >= np.median(np.abs(np.exp(ratio[out]) - 1)):
         return None
-    return Correction(_fit(at, aligned, ratio, weight, size, bounds), size, bounds), errors
+    return Correction(_fit(at, aligned, ratio, weight, size, bounds, step), size, bounds), errors
 
 
 def held_out(at: Float[np.ndarray, "K 2"], size: tuple[int, int]) -> Bool[np.ndarray, " K"]:
@@ -95,9 +99,11 @@ def _fit(
     weight: np.ndarray,
     size: tuple[int, int],
     bounds: tuple[float, float],
+    step: float,
 ) -> np.ndarray:
     B = _weights(at, aligned, GRID, size, bounds)
-    stiff = sum(D.T @ D / STEP[k] ** 2 for k, D in enumerate(map(_differences, range(3))))
+    along = [(_differences(axis), deviation) for axis, deviation in enumerate((STEP, STEP, step))]
+    stiff = sum(D.T @ D / deviation**2 for D, deviation in along)
     stiff = stiff + sparse.eye(B.shape[1]) / FAR**2
     g = np.zeros(B.shape[1])
     for _ in range(ROUNDS):

@@ -8,7 +8,7 @@ Things that usually move are added by their looks where Mask R-CNN's weights are
 The distance e of a frame's pixels, in pixels, is taken over several frames before and after: the median over the
 intervals of one side, then the geometric mean (or maximum) of both sides. It becomes evidence e^2 / (e^2 + threshold^2)
 in [0, 1), is fitted to image edges by a colour-guided filter, and cut at 1/2. What moves at other times is added (see
-motion_memory).
+motion_memory), and so are gaps of the same colours (see mask_gaps).
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from nsff.priors.epipolar import (
     segment_distance,
 )
 from nsff.priors.instances import Instances, open_instances
+from nsff.priors.mask_gaps import filled
 from nsff.priors.masks import Distances, morphology, nan_median, summarise
 from nsff.priors.motion_memory import remembered
 from nsff.priors.motion_saliency import REFERENCE_ROWS, guided_filter
@@ -66,14 +67,18 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
         added.append(float((masks[i] & ~moves).mean()))
     whole = remembered(masks, link, motion.memory)
     resting = float(np.mean([(after & ~before).mean() for after, before in zip(whole, masks, strict=True)]))
-    grown = [morphology(mask, cv2.MORPH_DILATE, motion.dilation_radius) for mask in whole]
+    full = filled(whole, scene.image, motion.fill_radius)
+    gaps = float(np.mean([(after & ~before).mean() for after, before in zip(full, whole, strict=True)]))
+    grown = [morphology(mask, cv2.MORPH_DILATE, motion.dilation_radius) for mask in full]
     with atomic_directory(scene.motion_dir) as folder:
         for i, mask in enumerate(grown):
             write_image(folder / f"{i:05d}.png", mask.astype(np.uint8) * 255)
     summary = summarise([float(mask.mean()) for mask in grown], motion, "Motion masks cover")
-    summary["resting_fraction"] = resting
+    summary |= {"resting_fraction": resting, "filled_fraction": gaps}
     if resting > 0.001:
         summary["words"] = f"{summary['words']} {resting:.1%} move at other times, and rest or seem to in between."
+    if gaps > 0.001:
+        summary["words"] = f"{summary['words']} {gaps:.1%} are gaps between them that have their colours."
     turning = turning_share(cameras, motion)
     if turning > 0.5:
         summary["words"] = (

@@ -14,7 +14,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Int
 
 from nsff.config import DepthConfig
 from nsff.priors.chaining import FlowCache
@@ -38,6 +38,8 @@ CAUTION = 2.0
 """Tracks and spans share errors, so that true deviations are about twice those of the curvature (measured on toss)."""
 TRUST, TYPICAL_ERROR = 0.5, 0.05
 """Confidence of what is determined: TRUST / (1 + (deviation / TYPICAL_ERROR)^2)."""
+NETWORK = 0.7
+"""Share of depth.moving_deviation up to which least motion is believed against a network's or a sensor's depth."""
 AIR = (
     " Only {:.0%} of what moves stands on a floor: the depth of the rest is filled in from what lies around it, too "
     "far for things in the air."
@@ -96,10 +98,22 @@ def find_depths(scene: Scene, depth: DepthConfig, folder: Path, flat: bool) -> P
     solution = least_motion(tracks, prior, scene.cameras.focal)
     deviation = CAUTION * solution.deviation
     used = np.isin(np.arange(len(nodes)), tracks.node)
+    pixels = np.asarray(sum(np.bincount(one[one >= 0], minlength=len(nodes)) for one in nodes.maps), float)
     if depth.moving == "auto":
-        used &= deviation < depth.moving_deviation
-    pixels = sum(np.bincount(one[one >= 0], minlength=len(nodes)) for one in nodes.maps)
-    return Placed(nodes, solution, deviation, used, np.asarray(pixels, float), start, link)
+        used &= of_things(deviation, nodes.thing, pixels) < depth.moving_deviation * (1 if flat else NETWORK)
+    return Placed(nodes, solution, deviation, used, pixels, start, link)
+
+
+def of_things(
+    deviation: Float[np.ndarray, " n"], thing: Int[np.ndarray, " n"], pixels: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"]:
+    """For every node the mean deviation of its thing over all frames, weighted by pixels; 1 and more count as 1.
+
+    A thing takes its depth from motion in all frames or in none: otherwise it would jump between two kinds of depth.
+    """
+    number = np.unique(thing, return_inverse=True)[1]
+    mean = np.bincount(number, np.minimum(deviation, 1) * pixels) / np.bincount(number, pixels)
+    return mean[number]
 
 
 def flattened(disparity: Float32[np.ndarray, "H W"], node: np.ndarray) -> Float32[np.ndarray, "H W"]:

@@ -9,7 +9,7 @@ from nsff.cameras.points import SparsePoints
 from nsff.config import DepthConfig
 from nsff.io import read_npz, write_image, write_npz
 from nsff.priors.depth import run_depth
-from nsff.priors.depth_alignment import Anchors, align, common_scale, depth_errors, fit_affine, smooth
+from nsff.priors.depth_alignment import Anchors, align, common_scale, depth_errors, fit_affine, fit_scale, smooth
 
 FLOOR = 1e-3
 
@@ -109,6 +109,50 @@ def test_a_scale_that_really_jumps_is_kept():
     found = align(every, np.full(10, FLOOR), 20, 5, 1.0)
     assert found.scale == pytest.approx(scale, rel=1e-3)
     assert found.error_after < 1e-3
+
+
+def test_a_scale_by_hand():
+    d, w = np.array([1.0, 2.0, 4.0, -1.0]), np.array([0.2, 0.6, 0.8, 9.0])
+    assert fit_scale(d, w, np.ones(4)) == pytest.approx((0.2, 0.0))  # the median of 0.2, 0.3 and 0.2
+    assert fit_scale(d, w, np.array([1.0, 9.0, 1.0, 1.0])) == pytest.approx((0.3, 0.0))
+    assert fit_scale(-d[:3], w[:3], np.ones(3)) is None
+
+
+def test_shifts_are_there_where_they_halve_the_error():
+    """The same slant, misread by so much that shifts take less than half of the error, and read as it is."""
+    random = np.random.default_rng(0)
+    misread, right = [], []
+    for _ in range(4):
+        w = random.uniform(0.1, 0.3, 300)
+        across = (w - 0.1) / 0.2  # the wall goes from far to near
+        flat = w * (1 - 0.8 * across * (random.random(300) < 0.7))
+        misread.append(Anchors(flat / 0.05, w, np.ones(300)))
+        right.append(Anchors((w - 0.08) / 0.05, w, np.ones(300)))
+    plain = align(misread, np.full(4, FLOOR), 20, 1, 0)
+    assert not plain.shifted
+    assert not plain.shift.any()
+    shifted = align(right, np.full(4, FLOOR), 20, 1, 0)
+    assert shifted.shifted
+    assert shifted.shift == pytest.approx(np.full(4, 0.08), rel=1e-6)
+    assert shifted.error_after < 1e-6
+
+
+def test_what_lies_before_all_anchors_keeps_its_ratio_without_a_shift(tmp_path, layered):
+    """Disparity that is right but for its scale, and a wall that is misread: the board in front of it stays where it is
+    beside the wall, and is not pressed against it."""
+    scene, layers = given_scene(tmp_path, layered)
+    across = np.linspace(1.12, 0.88, scene.size[1])
+    for i in range(6):
+        index, _, depth = layered.trace(scene.cameras, layers, i)
+        disparity = np.where(index == 2, 1.0, across) / depth / (0.2 * 1.05**i)
+        write_npz(scene.given_dir / "depth" / f"{i:05d}.npz", disparity=disparity.astype(np.float32))
+    run_depth(scene, DepthConfig(align_median=1, align_sigma=0, moving="surroundings"))
+    summary = scene.summary("depth")
+    assert "a scale for each frame" in summary["words"]
+    assert summary["alignment_error"] < 0.01
+    for i in range(6):
+        index, _, depth = layered.trace(scene.cameras, layers, i)
+        assert float(np.median((scene.disparity(i)[0] * depth)[index == 2])) == pytest.approx(1, abs=0.15)
 
 
 def test_nothing_to_fit_to_is_none():

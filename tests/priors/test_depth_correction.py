@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nsff.priors.depth_correction import GRID, Correction, _weights, correct, held_out
+from nsff.priors.depth_correction import GRID, STEP_SCALED, STEP_SHIFTED, Correction, _weights, correct, held_out
 
 SIZE = (90, 160)
 
@@ -62,6 +62,20 @@ def test_a_hole_takes_the_factor_around_it():
     assert field(np.array([[60.0, 45.0], [100.0, 45.0]]), np.array([0.9, 0.9])) == pytest.approx(
         np.exp([0.05, -0.05]), abs=0.03
     )
+
+
+def test_along_depth_it_is_stiff_with_a_shift_and_follows_without():
+    """Inverse depth with a shift that was not fitted: the factor varies with depth alone, log((d + 0.1) / d)."""
+    at, w = spread(4000)
+    scaled = w - 0.05
+    near, far = np.array([[80.0, 45.0]]), np.array([[80.0, 45.0]])
+    misses = {}
+    for step in (STEP_SHIFTED, STEP_SCALED):
+        field, _ = correct(at, scaled, w, np.ones(len(w)), SIZE, step)
+        found = [float(field(place, np.array([d]))[0]) * d for place, d in ((near, 0.42), (far, 0.08))]
+        misses[step] = np.abs(np.array(found) / [0.47, 0.13] - 1).max()
+    assert misses[STEP_SCALED] < 0.03
+    assert misses[STEP_SCALED] < 0.5 * misses[STEP_SHIFTED]
 
 
 def test_what_does_not_help_is_left_out():

@@ -38,18 +38,20 @@ def balloon(shared, tmp_path_factory) -> Scene:
 
 
 def test_real_midas_output_is_brought_to_what_is_triangulated(balloon):
-    """The wall behind the man is slanted, and MiDaS takes it for an upright one: no scale and shift can mend that.
+    """The wall behind the man is slanted, and MiDaS takes it for an upright one: no scale and shift can mend that, and
+    shifts better it by less than half, so there are none.
 
-    Of frames whose wall it sees rightly 4 to 5 % are left, of the others up to a sixth. A local factor mends it, by
-    anchors that had no part in its fit. What moves does so as fast as the camera: its depth is not determined.
+    A local factor mends it, by anchors that had no part in its fit. What moves does so as fast as the camera: its depth
+    is not determined, and is the network's. The balloon, green at its middle, is nearer than the man who holds it, by a
+    quarter to a half (0.0345 by the held-out pictures, the man 0.025); with shifts it was as far as he.
     """
     run_depth(balloon, DepthConfig(align_local=False))
     summary = balloon.summary("depth")
     assert summary["frames_fitted_to_triangulation"] == 12
     assert summary["alignment_error_before"] > 0.12
-    assert 0.09 < summary["alignment_error"] < 0.12
-    assert min(summary["frame_error"]) < 0.05
-    assert max(summary["frame_error"]) < 0.2
+    assert 0.09 < summary["alignment_error"] < 0.15
+    assert max(summary["frame_error"]) < 0.25
+    assert not any(summary["shift"])
     assert summary["verdict"] == "doubtful"
     # Beyond a tenth it is not called metric, and left as it came.
     assert summary["metric"] is (summary["alignment_error"] <= 0.1)
@@ -63,6 +65,11 @@ def test_real_midas_output_is_brought_to_what_is_triangulated(balloon):
     assert summary["metric"] is True
     assert summary["least_motion_fraction"] < 0.2
     assert "do not tell the depth" in summary["words"]
+    for i in range(12):
+        red, green, blue = np.moveaxis(balloon.image(i).astype(int), 2, 0)
+        surely = (green > red + 25) & (green > blue + 20) & balloon.motion_mask(i)
+        near = float(np.median(balloon.disparity(i)[0][surely]))
+        assert 0.028 < near < 0.044
 
 
 def test_the_man_stands_before_the_wall_in_the_real_output(balloon):

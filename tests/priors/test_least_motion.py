@@ -14,7 +14,7 @@ from nsff.priors.depth import run_depth
 from nsff.priors.depth_maps import read_map, write_map
 from nsff.priors.least_motion import ACCELERATION, VELOCITY, Prior, Tracks, _Kind, _of_motion, least_motion
 from nsff.priors.motion_tracks import follow, number, successive
-from nsff.priors.moving_depth import far_surface, flattened, place_moving
+from nsff.priors.moving_depth import far_surface, flattened, of_things, place_moving
 
 N = 9
 ARC = np.stack([0.16 * np.arange(N), 0.35 * np.sin(0.9 * np.arange(N)), 0.05 * np.cos(0.9 * np.arange(N))], axis=1)
@@ -138,6 +138,23 @@ def test_relative_disparity_disguised_by_scale_and_shift_and_wrong_on_the_board(
     ratios = np.array([np.median((scene.disparity(i)[0] * depth)[board]) for i, (board, depth) in enumerate(boards)])
     assert ratios == pytest.approx(np.ones(N), abs=0.02)
     assert scene.summary("depth")["least_motion_fraction"] == pytest.approx(1)
+
+
+def test_a_thing_is_placed_in_all_frames_or_in_none():
+    """Two things, the second known in one frame: deviations are weighted by pixels, and one beyond 1 counts as 1."""
+    deviation, thing = np.array([0.1, 0.2, 0.05, 7.0]), np.array([4, 4, 9, 9])
+    pixels = np.array([30.0, 10.0, 10.0, 10.0])
+    assert of_things(deviation, thing, pixels) == pytest.approx([0.125, 0.125, 0.525, 0.525])
+
+
+def test_a_networks_depth_gives_way_only_to_what_is_known_better(tmp_path, layered):
+    scene, boards = board_scene(tmp_path / "scene", layered, cameras_at(ARC))
+    numbers, _, _ = placed_from(scene, boards, 0.6)
+    limit = numbers["moving_deviation"]
+    _, kept, _ = placed_from(scene, boards, 0.6, moving_deviation=1.05 * limit)
+    assert kept == pytest.approx(np.full(N, 0.6), rel=1e-3)
+    _, moved, _ = placed_from(scene, boards, 0.6, moving_deviation=1.5 * limit)
+    assert moved == pytest.approx(np.ones(N), abs=0.02)
 
 
 def test_residuals_by_hand_and_their_slope():
