@@ -189,7 +189,7 @@ def _depth_facts(scene: Scene) -> list[tuple[str, str]]:
     pairs.append(("unit", "1/scene units" if summary.get("metric") else "none: relative"))
     names = {
         "alignment_error_before": "error with one scale for all frames (median)",
-        "alignment_error_affine": "error with a scale and a shift for each frame (median)",
+        "alignment_error_affine": "error with scales and shifts alone (median)",
         "alignment_error": "error of depth at known points (median)",
         "points_depth_error": "error of depth at sparse points (median)",
         "frames_fitted_to_points": "frames fitted to sparse points",
