@@ -33,7 +33,7 @@ from nsff.priors.depth import run_depth
 from nsff.scene import Scene
 
 METHODS: dict[str, dict[str, Any]] = {
-    "scale and shift, surroundings": {"align_local": False, "moving": "surroundings"},
+    "no local factor, surroundings": {"align_local": False, "moving": "surroundings"},
     "local factor, surroundings": {"moving": "surroundings"},
     "least motion where determined": {"moving": "auto"},
     "least motion everywhere": {"moving": "least_motion"},
