@@ -100,7 +100,7 @@ def test_the_plane_of_the_benchmark_is_the_best_plane(benchmark):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("flow", "bound", "moving"), [("given", 0.01, 0.1), ("dis", 0.02, 0.45)])
+@pytest.mark.parametrize(("flow", "bound", "moving"), [("given", 0.01, 0.1), ("dis", 0.02, 0.2)])
 def test_classical_depth_of_toss_has_less_than_half_the_error_of_a_plane(
     shared, tmp_path, benchmark, flow, bound, moving
 ):
@@ -112,11 +112,12 @@ def test_classical_depth_of_toss_has_less_than_half_the_error_of_a_plane(
     assert found["plane"] > 0.1
     assert found["static"] <= 0.5 * found["plane"]
     assert found["static"] < bound
-    # What moves is placed by least motion; where wrong flow forbids that it is put too far, and the words say so.
+    # What moves is placed by least motion, things as a whole, with wrong flow as well.
     summary = scene.summary("depth")
     assert 0.03 < summary["moving_fraction"] < 0.1
-    assert found["moving"] < moving
-    assert ("in the air" in summary["words"]) is (flow == "dis")
+    assert found["moving"] < moving, found["moving"]
+    assert summary["least_motion_fraction"] > 0.9
+    assert "in the air" not in summary["words"]
     assert all((scene.disparity(i)[0] > 0).all() for i in (0, 12, 23))
 
 
