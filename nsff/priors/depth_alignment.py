@@ -14,7 +14,7 @@ alone, which vary over the picture); Torr, Zisserman 2000 (capped residuals); Hu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +74,8 @@ class Alignment:
     """The same over all anchors with one scale for the whole clip and no shift."""
     error_after: float
     """The same after alignment."""
+    misfit: float
+    """Mean capped error of scales and shifts alone: unlike the median it sees what only a part of the anchors tells."""
 
     @property
     def shifted(self) -> bool:
@@ -84,10 +86,8 @@ def fit_scale(
     disparity: Float[np.ndarray, " K"],
     inverse_depth: Float[np.ndarray, " K"],
     weight: Float[np.ndarray, " K"],
-    seed: int = 0,
 ) -> Fit:
-    """a with a d ~ w, the weighted median of w / d, and a shift of 0; None where d is positive nowhere. ``seed`` is
-    there for fit_affine's sake."""
+    """a with a d ~ w, the weighted median of w / d, and a shift of 0; None where d is positive nowhere."""
     positive = disparity > 0
     if not positive.any():
         return None
@@ -183,34 +183,25 @@ def align(
     ``floor`` is the least disparity that a frame may have after alignment, > 0; ``min_points`` anchors are needed for
     a fit of its own; ``median`` and ``sigma`` (frames) smooth log-scales and shifts over time.
     """
-    shifted, plain = (_aligned(anchors, floor, min_points, median, sigma, fit) for fit in (fit_affine, fit_scale))
+    enough = [(i, one) for i, one in enumerate(anchors) if len(one) >= min_points]
+    affine = {i: fit_affine(one.disparity, one.inverse_depth, one.weight, seed=i) for i, one in enough}
+    scales = {i: fit_scale(one.disparity, one.inverse_depth, one.weight) for i, one in enough}
+    shifted, plain = (_over_time(anchors, floor, fits, median, sigma) for fits in (affine, scales))
     if shifted is None or plain is None:
         return shifted or plain
-    without, with_shifts = (misfit(anchors, one, floor) for one in (plain, shifted))
-    return shifted if with_shifts < SHIFT_PAYS * without else plain
+    return shifted if shifted.misfit < SHIFT_PAYS * plain.misfit else plain
 
 
-def misfit(anchors: Sequence[Anchors], alignment: Alignment, floor: Float[np.ndarray, " N"]) -> float:
-    """Mean capped error of depth over all anchors: unlike the median it sees what only a part of them tells."""
-    errors = [
-        depth_errors(one, *fit) for one, *fit in zip(anchors, alignment.scale, alignment.shift, floor, strict=True)
-    ]
-    return float(np.minimum(np.concatenate(errors), CAP).mean())
-
-
-def _aligned(
-    anchors: Sequence[Anchors], floor: np.ndarray, min_points: int, median: int, sigma: float, fit: Callable[..., Fit]
+def _over_time(
+    anchors: Sequence[Anchors], floor: np.ndarray, fits: Mapping[int, Fit], median: int, sigma: float
 ) -> Alignment | None:
-    """Fits of every frame by ``fit``, smoothed over time.
+    """The fits of single frames, smoothed over time; None where there is none.
 
     Smoothing helps frames whose anchors say little. Where a network's scale really jumps between frames it would spoil
     a good fit: a frame keeps its own where that is good (5 %) and smoothing would add more than a quarter and 1 %, and
     where smoothing would double its error.
     """
-    own = [
-        fit(one.disparity, one.inverse_depth, one.weight, seed=i) if len(one) >= min_points else None
-        for i, one in enumerate(anchors)
-    ]
+    own = [fits.get(i) for i in range(len(anchors))]
     known = np.array([found is not None for found in own])
     if not known.any():
         return None
@@ -232,6 +223,7 @@ def _aligned(
         np.array([np.median(one) if len(one) else np.nan for one in errors]),
         float(np.median(np.concatenate(before))),
         float(np.median(np.concatenate(errors))),
+        float(np.minimum(np.concatenate(errors), CAP).mean()),
     )
 
 

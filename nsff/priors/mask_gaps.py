@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Int16, UInt8
 from scipy.ndimage import gaussian_filter
 
 from nsff.priors.masks import morphology
@@ -43,7 +43,8 @@ def filled(
     rows = masks[0].shape[0] / REFERENCE_ROWS
     reach, thinnest = max(1, round(radius * rows)), max(1, round(THINNEST * rows))
     closed = [_closed(mask, reach) if mask.any() else mask for mask in masks]
-    counts = [_counts(colours(image(i)), mask, closed[i], reach) for i, mask in enumerate(masks)]
+    colour = [colours(image(i)) for i in range(len(masks))]
+    counts = [_counts(*of_frame, reach) for of_frame in zip(colour, masks, closed, strict=True)]
     result = []
     for i, mask in enumerate(masks):
         near = counts[max(0, i - SPAN) : i + SPAN + 1]
@@ -51,16 +52,16 @@ def filled(
         if inside is None or around is None:
             result.append(mask)
             continue
-        ratio = np.log((inside + SELDOM) / (around + SELDOM))[colours(image(i))]
+        ratio = np.log((inside + SELDOM) / (around + SELDOM))[colour[i]]
         evidence = cv2.GaussianBlur(np.clip(ratio, -LIMIT, LIMIT), (0, 0), max(0.5, BLUR * rows))
         gaps = closed[i] & ~mask & (evidence > CLEARLY)
         result.append(mask | (gaps & morphology(mask | gaps, cv2.MORPH_OPEN, thinnest)))
     return result
 
 
-def colours(image: UInt8[np.ndarray, "H W 3"]) -> Int[np.ndarray, "H W"]:
-    """The number of each pixel's cell in Lab space."""
-    cell = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(int) * CELLS // 256
+def colours(image: UInt8[np.ndarray, "H W 3"]) -> Int16[np.ndarray, "H W"]:
+    """The number of each pixel's cell in Lab space: two bytes a pixel, since those of all frames are held."""
+    cell = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.int16) // (256 // CELLS)
     return (cell[..., 0] * CELLS + cell[..., 1]) * CELLS + cell[..., 2]
 
 
@@ -77,7 +78,7 @@ def _closed(mask: Bool[np.ndarray, "H W"], radius: int) -> Bool[np.ndarray, "H W
 
 
 def _counts(
-    colour: Int[np.ndarray, "H W"], mask: Bool[np.ndarray, "H W"], closed: Bool[np.ndarray, "H W"], reach: int
+    colour: Int16[np.ndarray, "H W"], mask: Bool[np.ndarray, "H W"], closed: Bool[np.ndarray, "H W"], reach: int
 ) -> tuple[Int[np.ndarray, " c"], Int[np.ndarray, " c"]]:
     """How often each colour is on the mask, and around it: within twice the reach, not in the gaps nor next to it."""
     around = _grown(mask, 2 * reach) & ~closed & ~_grown(mask, 2) if mask.any() else mask

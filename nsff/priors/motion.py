@@ -66,9 +66,9 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
         masks.append(np.logical_or.reduce([moves, *moving]))
         added.append(float((masks[i] & ~moves).mean()))
     whole = remembered(masks, link, motion.memory)
-    resting = float(np.mean([(after & ~before).mean() for after, before in zip(whole, masks, strict=True)]))
+    resting = _added(whole, masks)
     full = filled(whole, scene.image, motion.fill_radius)
-    gaps = float(np.mean([(after & ~before).mean() for after, before in zip(full, whole, strict=True)]))
+    gaps = _added(full, whole)
     grown = [morphology(mask, cv2.MORPH_DILATE, motion.dilation_radius) for mask in full]
     with atomic_directory(scene.motion_dir) as folder:
         for i, mask in enumerate(grown):
@@ -90,6 +90,11 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
         words += f", {still} that stand still were not." if still else "."
         summary["words"] = f"{summary['words']}{words}"
     scene.write_summary("motion", {"instances": network or "given", "turning_pairs_fraction": turning, **summary})
+
+
+def _added(after: Sequence[np.ndarray], before: Sequence[np.ndarray]) -> float:
+    """Share of all pixels that are on the masks ``after`` and not on those ``before``."""
+    return float(np.mean([(new & ~old).mean() for new, old in zip(after, before, strict=True)]))
 
 
 def turning_share(cameras: Cameras, motion: MotionConfig) -> float:
