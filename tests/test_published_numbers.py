@@ -101,7 +101,7 @@ def test_learning_rate(step, rate):
 
     trainer = Trainer.__new__(Trainer)
     trainer.config, trainer.step, trainer.base_rates = SAFF, step, [SAFF.train.learning_rate]
-    trainer.optimiser = SimpleNamespace(param_groups=[{"lr": 0.0}])
+    trainer.optimiser, trainer.waiting = SimpleNamespace(param_groups=[{"lr": 0.0}]), None
     trainer.objective = SimpleNamespace(progress=None)
     trainer._schedule()
     assert trainer.optimiser.param_groups[0]["lr"] == pytest.approx(rate, rel=1e-3)

@@ -50,6 +50,10 @@ class FieldConfig(StageConfig):
     """planes: resolutions of the spatial planes, coarse to fine."""
     dynamic_resolutions: list[int] = [48, 128]
     """planes: resolutions of the dynamic field's planes, which exist for every frame."""
+    motion_resolution: int = Field(0, ge=0)
+    """planes: resolution of planes of their own for scene flow and disocclusion; 0: they are read off what density and
+    colour are read off.
+    """
     plane_channels: int = Field(8, ge=2)
     """planes: channels per plane and resolution."""
     plane_time: int = Field(0, ge=0)
@@ -91,6 +95,10 @@ class LossConfig(StageConfig):
     """Scale- and shift-invariant depth."""
     w_flow: float = Field(0.02, ge=0)
     """Optical flow of the expected scene-flow point."""
+    flow_guessed: float = Field(1.0, ge=0)
+    """Factor on w_flow if the depth of all that moves is a guess: of a network or of what is around it. It counts by
+    how much of it is; the rest least motion has placed along flow already (1: none, as in NSFF).
+    """
     w_cycle: float = Field(0.1, ge=0)
     """Scene flow there and back."""
     w_scene_flow: float = Field(0.1, ge=0)
@@ -178,7 +186,8 @@ class TrainConfig(StageConfig):
     """Optimisation steps."""
     steps_for_frames: int = Field(0, ge=0)
     """Frames that steps are meant for: longer clips get steps, learning_rate_decay_steps and losses.decay_steps in
-    proportion; 0: clips of any length train alike.
+    proportion, and from twice as many frames on, the planes of what moves are updated every second step or less often;
+    0: clips of any length train alike.
     """
     rays: int = Field(1024, ge=1)
     """Rays per step drawn from the whole image(s) (N_rand)."""

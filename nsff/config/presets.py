@@ -116,6 +116,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             **_PLANES["field"],
             "plane_resolutions": [64, 128, 256, 512],
             "dynamic_resolutions": [64, 192],
+            "motion_resolution": 32,
             "hidden": 64,
             "near": 0.6,
             "dynamic_views": False,
@@ -126,7 +127,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "losses": {
             **_PLANES["losses"],
             "w_warp": 0.1,
-            "w_hidden": 0.1,
+            "w_flow": 0.01,
+            "flow_guessed": 3.0,
+            "w_hidden": 0.3,
             "w_plane_smooth": 0.01,
             "decay_steps": 2000,
         },

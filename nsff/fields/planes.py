@@ -9,6 +9,7 @@ planes are stored and read: nsff.fields.plane_lookup.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -31,14 +32,22 @@ class PlaneField(Field):
     """What static and dynamic plane fields share: decoding networks and heads. T is the number of time slices."""
 
     def __init__(
-        self, config: FieldConfig, bounds: Float[Tensor, "2 3"], channels: int, resolutions: list[int], slices: int
+        self,
+        config: FieldConfig,
+        bounds: Float[Tensor, "2 3"],
+        channels: int,
+        resolutions: list[int],
+        slices: int,
+        of_motion: Sequence[int] = (),
     ) -> None:
         super().__init__()
+        self.looks = len(resolutions)
         self.register_buffer("bounds", bounds.clone().float())
         self.bounds: Tensor
         self.slices = slices
         self.planes = nn.ParameterList(
-            nn.Parameter(torch.rand(3, slices, r, r, config.plane_channels) * 0.4 + 0.1) for r in resolutions
+            nn.Parameter(torch.rand(3, slices, r, r, config.plane_channels) * 0.4 + 0.1)
+            for r in [*resolutions, *of_motion]
         )
         self.trunk = nn.Sequential(
             nn.Linear(len(resolutions) * config.plane_channels, config.hidden),
@@ -58,13 +67,15 @@ class PlaneField(Field):
         lower, upper = self.bounds.unbind()
         return (positions - lower) / (upper - lower) * 2 - 1
 
-    def encode(self, positions: Float[Tensor, "M 3"], time: Float[Tensor, "M"]) -> Float[Tensor, "M F"]:
-        """Multiplied plane features of all resolutions, at the given frame times."""
-        return look_up_planes(list(self.planes), self.grid(positions), time)
+    def encode(
+        self, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."], count: int | None = None
+    ) -> Float[Tensor, "M F"]:
+        """Multiplied plane features of all, or of the first ``count``, resolutions, at the given frame times."""
+        return look_up_planes(list(self.planes)[:count], self.grid(positions.reshape(-1, 3)), time.reshape(-1))
 
     def raw_density(self, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         last = cast(nn.Linear, self.trunk[2])
-        hidden = self._hidden(positions, time)
+        hidden = self._hidden(self.encode(positions, time, self.looks))
         return functional.linear(hidden, last.weight[:1], last.bias[:1]).reshape(positions.shape[:-1])
 
     @staticmethod
@@ -91,7 +102,8 @@ class PlaneField(Field):
         the view direction, the same for all samples of a ray, is added to the hidden units of colour ray by ray.
         """
         shape = positions.shape[:-1]
-        h = self._hidden(positions, time)
+        encoded = self.encode(positions, time)
+        h = self._hidden(encoded[:, : cast(nn.Linear, self.trunk[0]).in_features])
         last, colour = cast(nn.Linear, self.trunk[2]), cast(nn.Linear, self.colour[0])
         to_code, offset = last.weight[1:], last.bias[1:]
         layers = [("density", last.weight[:1], last.bias[:1])]
@@ -99,6 +111,7 @@ class PlaneField(Field):
         of_code += [(name, layer.weight, layer.bias) for name, layer in self.branches()]
         layers += [(name, weight @ to_code, torch.addmv(bias, weight, offset)) for name, weight, bias in of_code]
         found = {name: value.reshape(*shape, -1) for name, value in one_product(h, layers, h.dtype).items()}
+        found |= {name: value.reshape(*shape, -1) for name, value in self.beside(encoded).items()}
         hidden = found["colour"]
         if self.sees_views:
             view = positional_encoding(directions, VIEW_OCTAVES)
@@ -110,8 +123,11 @@ class PlaneField(Field):
             samples.saliency = torch.sigmoid(found["saliency"])[..., 0]
         return samples, found
 
-    def _hidden(self, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]) -> Float[Tensor, "M H"]:
-        encoded = self.encode(positions.reshape(-1, 3), time.reshape(-1))
+    def beside(self, encoded: Float[Tensor, "M F"]) -> dict[str, Tensor]:
+        """What is not read off the code."""
+        return {}
+
+    def _hidden(self, encoded: Float[Tensor, "M F"]) -> Float[Tensor, "M H"]:
         first = cast(nn.Linear, self.trunk[0])
         if encoded.is_cuda and not torch.is_grad_enabled():
             # Bias and ReLU within the product; torch has no gradient of it.
@@ -149,10 +165,12 @@ class PlaneDynamicField(PlaneField):
     dynamic = True
 
     def __init__(self, config: FieldConfig, bounds: Float[Tensor, "2 3"], channels: int, n_frames: int) -> None:
-        super().__init__(config, bounds, channels, config.dynamic_resolutions, slices=config.plane_time or n_frames)
+        own = [config.motion_resolution] if config.motion_resolution else []
+        super().__init__(config, bounds, channels, config.dynamic_resolutions, config.plane_time or n_frames, own)
         self.n_frames = n_frames
         self.sees_views = config.dynamic_views
-        self.motion = nn.Linear(CODE, 8)
+        self.own_planes = config.motion_resolution > 0
+        self.motion = nn.Linear(config.plane_channels if self.own_planes else CODE, 8)
         nn.init.normal_(self.motion.weight, std=1e-3)
         # Nothing is disoccluded at first (sigmoid(-2) = 0.12), nothing moves, and the dynamic field starts thin.
         with torch.no_grad():
@@ -160,12 +178,15 @@ class PlaneDynamicField(PlaneField):
             cast(nn.Linear, self.trunk[2]).bias[0] -= 2.0
 
     def branches(self) -> list[tuple[str, nn.Linear]]:
-        return [*super().branches(), ("motion", self.motion)]
+        return super().branches() + ([] if self.own_planes else [("motion", self.motion)])
 
-    def encode(self, positions: Tensor, time: Tensor) -> Tensor:
+    def beside(self, encoded: Tensor) -> dict[str, Tensor]:
+        return {"motion": self.motion(encoded[:, -self.motion.in_features :])} if self.own_planes else {}
+
+    def encode(self, positions: Tensor, time: Tensor, count: int | None = None) -> Tensor:
         if self.slices != self.n_frames:
             time = time * ((self.slices - 1) / max(1, self.n_frames - 1))
-        return super().encode(positions, time)
+        return super().encode(positions, time, count)
 
     def forward(self, positions: Tensor, directions: Tensor, time: Tensor) -> FieldSamples:
         samples, found = self.decode(positions, directions, time)

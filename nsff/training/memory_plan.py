@@ -21,14 +21,14 @@ from nsff.training.parts import of_part, share
 if TYPE_CHECKING:
     from nsff.training.trainer import Trainer
 
+WORKSPACE = 1.5e8
+"""Bytes that matrix products and recordings keep for themselves whatever the batch; they show where it is small."""
 MARGIN = 1.6
 """What a step takes beyond its measured peak: gaps between blocks of memory, kernels' own workspaces, and what two
 small steps do not tell of large ones (1.5 measured, 32,768 rays planned from 4,096 and 8,192)."""
-WORKSPACE = 1.5e8
-"""Bytes that matrix products and recordings keep for themselves whatever the batch; they show where it is small."""
 AGAIN = 1.0
-"""Added to it where batches or parts differ in size, or previews are made: one may run as it is while the recording of
-another keeps its memory."""
+"""Added to MARGIN where batches or parts differ in size, or previews are made: one may run as it is while the recording
+of another keeps its memory."""
 PROBES = (16, 8)
 """Parts of the batch whose memory is measured, the smaller one first."""
 

@@ -41,6 +41,9 @@ class Objective:
     """How much of the training is done, 0..1, for weights that fade: on the device, where it is changed between replays
     of a recorded step. None: by the step."""
 
+    planes_every: int = 1
+    """Steps between two updates of the dynamic field's planes (nsff.training.waiting_planes)."""
+
     clock: Clock = field(default_factory=Clock)
 
     def stage(self, step: int) -> tuple[Any, ...]:
@@ -109,9 +112,12 @@ class Objective:
         if config.w_distortion:
             terms["distortion"] = config.w_distortion * losses.loss_distortion(samples.s, weights)
         if config.w_plane_smooth:
-            fields: list[Any] = [f for f in (self.model.static, self.model.dynamic) if hasattr(f, "total_variation")]
+            # Of planes that are updated every k steps, at those steps, and k times as strong.
+            every = ((self.model.static, 1), (self.model.dynamic, self.planes_every))
+            fields: list[tuple[Any, int]] = [(f, k) for f, k in every if hasattr(f, "total_variation")]
             if fields:
-                terms["plane_smooth"] = config.w_plane_smooth * sum(f.total_variation() for f in fields)
+                variation = sum(k * f.total_variation() for f, k in fields if (step + 1) % k == 0)
+                terms["plane_smooth"] = config.w_plane_smooth * variation
 
     # --- terms of the dynamic field ------------------------------------------------------------------------------
     def _dynamic(
@@ -263,12 +269,15 @@ class Objective:
             factor = self._decayed(config.w_depth, config.decay_depth, step)
             terms["depth"] = factor * losses.loss_depth(accumulate(weights, s), -batch.disparity)
         if config.w_flow:
-            factor = self._decayed(config.w_flow, config.decay_flow, step)
+            guessed = 1 + (config.flow_guessed - 1) * self.data.guessed_depth
+            factor = guessed * self._decayed(config.w_flow, config.decay_flow, step)
             # The published loss counts all consistent pixels; where the dynamic field is empty its flow means nothing.
             M = M if self.always_masked else None
+            # Weights of what there is: those of half a surface would put it half-way to the origin.
+            seen = weights / weights.sum(1, keepdim=True).clamp(min=1e-3) if self.always_masked else weights
             terms["flow"] = factor * (
-                self._flow(accumulate(weights, warped["post"].positions), batch, 1, M)
-                + self._flow(accumulate(weights, warped["prev"].positions), batch, -1, M)
+                self._flow(accumulate(seen, warped["post"].positions), batch, 1, M)
+                + self._flow(accumulate(seen, warped["prev"].positions), batch, -1, M)
             )
         if config.w_cycle:
             terms["cycle"] = config.w_cycle * (

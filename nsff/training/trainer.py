@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from nsff.config import SceneConfig
@@ -29,6 +30,7 @@ from nsff.training.memory_plan import planned_parts
 from nsff.training.objective import Objective
 from nsff.training.parts import Mean, of_part, share
 from nsff.training.recording import Outputs, Recorder
+from nsff.training.waiting_planes import PLANES, WaitingPlanes, steps_between
 
 INTERRUPTED = 75
 """Exit status after a signal: the state is saved, run again to continue (EX_TEMPFAIL)."""
@@ -54,8 +56,15 @@ class Trainer:
         torch.set_float32_matmul_precision("highest" if config.train.precision == "fp32" else "high")
         model.reduced_precision = config.train.precision == "bf16" and self.device.type == "cuda"
         self.objective = Objective(model, data, config.losses, config.train)
-        self.optimiser = make_optimiser(model, config)
-        self.base_rates = [float(group["lr"]) for group in self.optimiser.param_groups]
+        every = steps_between(config.train, data.n_frames)
+        named = dict(model.named_parameters())
+        waiting = {name: named.pop(name) for name in list(named) if every > 1 and name.startswith(PLANES)}
+        self.optimiser = make_optimiser(named, config)
+        self.waiting: WaitingPlanes | None = None
+        if waiting:
+            self.waiting = WaitingPlanes(list(waiting.values()), make_optimiser(waiting, config), every)
+            self.objective.planes_every = every
+        self.base_rates = [float(group["lr"]) for group in self._groups()]
         self.gradients: GradientBuffer | None = None
         self._split(1)
         self.generator = torch.Generator(self.device).manual_seed(self.ranks.seed(config.train.seed, 0))
@@ -72,6 +81,11 @@ class Trainer:
     def clock(self) -> Clock:
         return self.objective.clock
 
+    @property
+    def whole(self) -> bool:
+        """Whether no gradients wait for a later step's update: only then is the state all there is."""
+        return self.waiting is None or self.step % self.waiting.every == 0
+
     # --- state ---------------------------------------------------------------------------------------------------
     def state(self) -> dict[str, Any]:
         return {
@@ -79,6 +93,7 @@ class Trainer:
             "seconds": self.seconds,
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "waiting": {} if self.waiting is None else self.waiting.optimiser.state_dict(),
             "generator": self.generator.get_state(),
             "history_steps": [row[0] for row in self.history],
             "history_names": [row[1] for row in self.history],
@@ -94,6 +109,8 @@ class Trainer:
         state = state or self.store.at(step, self.device)
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
+        if self.waiting is not None:
+            self.waiting.optimiser.load_state_dict(state["waiting"])
         self._ready_for_recording()
         self.ranks.same(self.model.state_dict().values())
         if self.ranks.leader:
@@ -152,7 +169,8 @@ class Trainer:
                 # torchrun ends all when one leaves: not before the state is saved.
                 self.ranks.wait()
                 raise SystemExit(INTERRUPTED)
-            if self.step % train.checkpoint_every == 0 and self.step < train.steps:
+            since = self.step % train.checkpoint_every
+            if self.whole and since < self.objective.planes_every and self.step < train.steps:
                 self._save()
 
     def _save(self) -> None:
@@ -166,7 +184,7 @@ class Trainer:
 
     def _told_to_stop(self) -> int:
         """The signal that came, or 0: the same answer in all processes, which signals reach at different steps."""
-        if self.step % self.ranks.agree_every:
+        if self.step % self.ranks.agree_every or not self.whole:
             return 0
         stop = self.ranks.largest_number(self._stop or 0)
         self._stop = stop or self._stop
@@ -192,6 +210,10 @@ class Trainer:
         numbers["psnr"] = -10 * math.log10(max(float(monitors["mse"]), 1e-10))
         return numbers
 
+    def _ends_wait(self, step: int) -> bool:
+        """Whether this step updates the planes that wait."""
+        return self.waiting is not None and self.waiting.due(step)
+
     def _on_device(self, index: torch.Tensor, main: int, mining: bool) -> dict[str, Any]:
         """What a step does on the device, from recordings where steps are recorded."""
         step, stage = self.step, (self.objective.stage(self.step), mining)
@@ -206,13 +228,16 @@ class Trainer:
         # Between two recordings: processes may have batches of different sizes, and record at different steps.
         with self.clock("averaging"):
             self.ranks.average(self.gradients.flat)
-        self.recorder.run(stage, "update", self._update)
+            if self.waiting is not None and self._ends_wait(step):
+                self.ranks.average(self.waiting.gradients.flat)
+        self.recorder.run(stage, ("update", self._ends_wait(step)), lambda: self._update(step))
         return mean.outputs()
 
     def _run(self, stage: Any, index: torch.Tensor, main: int, step: int, work: Callable[..., Outputs]) -> Outputs:
         # In place, for a recording.
         place = self._chosen.setdefault((len(index), main), torch.empty_like(index)).copy_(index)
-        return self.recorder.run(stage, (len(index), main, step % 2), lambda: work(place, main, step))
+        key = (len(index), main, step % 2, self._ends_wait(step))
+        return self.recorder.run(stage, key, lambda: work(place, main, step))
 
     def fit_into_memory(self) -> None:
         """Batches in as many parts as the memory asks for that this process may take (nsff.training.memory_plan)."""
@@ -225,9 +250,12 @@ class Trainer:
         # Planes are read several times a step: their gradients are added up in place.
         in_place = self.device.type == "cuda" and any(".planes." in name for name, _ in self.model.named_parameters())
         if self.gradients is None and (in_place or parts > 1 or self.ranks.count > 1):
-            self.gradients = GradientBuffer(self.model.parameters())
+            self.gradients = GradientBuffer(p for group in self.optimiser.param_groups for p in group["params"])
 
-    def clear_gradients(self) -> None:
+    def clear_gradients(self, waiting: bool = True) -> None:
+        """Of all parameters; without ``waiting`` of those that every step updates."""
+        if waiting and self.waiting is not None:
+            self.waiting.gradients.clear()
         if self.gradients is None:
             self.optimiser.zero_grad(set_to_none=True)
         else:
@@ -235,14 +263,16 @@ class Trainer:
 
     def _work(self, index: torch.Tensor, main: int, step: int) -> dict[str, Any]:
         """A step of one process: terms of the batch, gradients, new parameters."""
-        self.clear_gradients()
+        self.clear_gradients(waiting=False)
         done = self.backward(index, main, step)
-        self._update()
+        self._update(step)
         return done
 
-    def _update(self) -> dict[str, Any]:
+    def _update(self, step: int) -> dict[str, Any]:
         with self.clock("optimiser"):
             self.optimiser.step()
+            if self.waiting is not None and self._ends_wait(step):
+                self.waiting.update()
         return {}
 
     def backward(self, index: torch.Tensor, main: int, step: int) -> dict[str, Any]:
@@ -263,11 +293,15 @@ class Trainer:
             "total": total.detach(),
         }
 
+    def _groups(self) -> list[dict[str, Any]]:
+        """Of both optimisers."""
+        return self.optimiser.param_groups + ([] if self.waiting is None else self.waiting.optimiser.param_groups)
+
     def _schedule(self) -> None:
         """Learning rates, and what fades, of this step."""
         train = self.config.train
         rate = 0.1 ** (self.step / train.learning_rate_decay_steps)
-        for group, base in zip(self.optimiser.param_groups, self.base_rates, strict=True):
+        for group, base in zip(self._groups(), self.base_rates, strict=True):
             if isinstance(group["lr"], torch.Tensor):
                 group["lr"].fill_(base * rate)
             else:
@@ -279,7 +313,7 @@ class Trainer:
         """Numbers that change from step to step live on the device where steps are recorded."""
         if not self.recorder.enabled:
             return
-        for group in self.optimiser.param_groups:
+        for group in self._groups():
             group["lr"] = torch.as_tensor(float(group["lr"]), dtype=torch.float32, device=self.device)
             group["capturable"] = True
         self.objective.progress = torch.zeros((), device=self.device)
@@ -323,11 +357,11 @@ class Trainer:
         self._stop = number
 
 
-def make_optimiser(model: SceneModel, config: SceneConfig) -> torch.optim.Adam:
-    """Adam; feature planes have a learning rate of their own."""
-    planes = [p for name, p in model.named_parameters() if ".planes." in name]
-    others = [p for name, p in model.named_parameters() if ".planes." not in name]
-    groups = [{"params": others, "lr": config.train.learning_rate}]
+def make_optimiser(parameters: dict[str, nn.Parameter], config: SceneConfig) -> torch.optim.Adam:
+    """Adam of named parameters; feature planes have a learning rate of their own."""
+    planes = [p for name, p in parameters.items() if ".planes." in name]
+    others = [p for name, p in parameters.items() if ".planes." not in name]
+    groups = [{"params": others, "lr": config.train.learning_rate}] if others else []
     if planes:
         groups.append({"params": planes, "lr": config.train.plane_learning_rate})
     return torch.optim.Adam(groups, betas=(0.9, 0.999), eps=1e-8 if not planes else 1e-15, fused=True)

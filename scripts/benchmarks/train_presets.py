@@ -37,6 +37,7 @@ from nsff.training.checkpoints import CheckpointStore
 from nsff.training.data import TrainingData
 from nsff.training.model_files import write_model
 from nsff.training.run import build_model, pick_device
+from nsff.training.schedule import for_frames
 from nsff.training.trainer import Trainer
 
 WINDOW = 50
@@ -53,7 +54,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--run", action="append", required=True, metavar="PRESET[:KEY=VALUE,...]", help="one training; may be repeated"
     )
-    parser.add_argument("--steps", type=int, default=3000, help="steps of each training (default: 3000)")
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="the first N steps alone (default: the preset's, for the clip's length)"
+    )
     parser.add_argument("--every", type=int, default=500, help="score after every N steps (default: 500)")
     parser.add_argument(
         "--views", type=int, default=0, metavar="N", help="score N views spread over all (default: all)"
@@ -68,13 +71,16 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def settings(run: str, scene: Path, steps: int) -> tuple[str, Any]:
+def settings(run: str, scene: Path, steps: int | None) -> tuple[str, Any]:
     """A name for the run and the scene's settings for it."""
     preset, _, changes = run.partition(":")
     own = with_changes({"preset": preset, "input": {"path": str(scene)}}, filter(None, changes.split(",")))
-    # The schedule stays the preset's: these are the first steps of a long run.
     config = resolve_scene(scene.name, own, preset, {}, [])
-    config = config.model_copy(update={"train": config.train.model_copy(update={"steps": steps})})
+    if steps is None:
+        config = for_frames(config, Scene(scene).n_frames)
+    else:
+        # The schedule stays the preset's: these are the first steps of a long run.
+        config = config.model_copy(update={"train": config.train.model_copy(update={"steps": steps})})
     name = "_".join([preset, *(part.replace("=", "-").replace(".", "-") for part in filter(None, changes.split(",")))])
     if len(name) > LONGEST_NAME:
         name = f"{name[:LONGEST_NAME]}_{hashlib.sha256(run.encode()).hexdigest()[:8]}"

@@ -71,3 +71,33 @@ def test_only_blending_has_a_blending_weight(composition):
     config = CONFIG.model_copy(update={"composition": composition})
     samples = PlaneStaticField(config, BOUNDS, 4, 5)(torch.rand(3, 3), torch.rand(3, 3), torch.zeros(3))
     assert (samples.blending is not None) == (composition == "blending")
+
+
+def test_planes_of_motion_are_its_own():
+    """Scene flow is read off planes of another resolution, which nothing else is read off, and the other way round."""
+    torch.manual_seed(0)
+    config = CONFIG.model_copy(update={"motion_resolution": 4})
+    field = PlaneDynamicField(config, BOUNDS, 4, n_frames=4)
+    assert [p.shape for p in field.planes] == [(3, 4, 3, 3, 2), (3, 4, 4, 4, 2)]
+    positions, time = torch.rand(20, 3, 3) * 2 - 1, torch.full((20, 3), 2.0)
+    views = torch.nn.functional.normalize(torch.rand(20, 3, 3), dim=-1)
+    samples = field(positions, views, time)
+    torch.testing.assert_close(field.raw_density(positions, time), samples.raw_density)
+    assert float(samples.flow_post.abs().max()) < 0.05
+    torch.testing.assert_close(samples.disocclusion_prev, torch.full((20, 3), 0.1192), atol=1e-3, rtol=0)
+    motion = samples.flow_prev.sum() + samples.flow_post.sum() + samples.disocclusion_post.sum()
+    found = torch.autograd.grad(motion, list(field.planes), retain_graph=True, allow_unused=True)
+    assert float(found[0].abs().max()) == 0
+    assert float(found[1].abs().max()) > 0
+    seen = samples.raw_density.sum() + samples.rgb.sum() + samples.saliency.sum() + samples.features.sum()
+    found = torch.autograd.grad(seen, list(field.planes), allow_unused=True)
+    assert float(found[0].abs().max()) > 0
+    assert float(found[1].abs().max()) == 0
+    with torch.no_grad():  # by hand: 2·3·5 = 30 in both channels, and one weight of 0.01
+        for plane, value in enumerate((2.0, 3.0, 5.0)):
+            field.planes[1][plane] = value
+        field.motion.weight.zero_()
+        field.motion.weight[3, 1] = 0.01
+    flow = field(positions, views, time).flow_post
+    torch.testing.assert_close(flow[..., 0], torch.full((20, 3), 0.3).tanh())
+    assert float(flow[..., 1:].abs().max()) == 0

@@ -11,7 +11,7 @@ import torch
 
 from nsff.config import FieldConfig, resolve_scene
 from nsff.fields.planes import PlaneStaticField
-from nsff.training.data import TrainingData
+from nsff.training.data import TrainingData, guessed_share
 from nsff.training.objective import Objective
 from nsff.training.run import build_model
 
@@ -264,3 +264,56 @@ def test_total_variation_by_hand():
         return PlaneStaticField.total_variation(own)
 
     assert torch.autograd.gradcheck(variation, start)
+
+
+def flow_term(weights, guessed=0.0, **changes):
+    """The flow term of one ray with samples at z = 2 and 4, that nothing moves: the camera looks along z, f = 10, and
+    optical flow leads 3 pixels to the right in both directions."""
+    own = {name: 0.0 for name in ("w_depth", "w_cycle", "w_scene_flow", "w_disocclusion", "w_smooth")}
+    own |= {"w_flow": 0.5, "decay_flow": False, **changes}
+    config = resolve_scene("a", {"input": {"path": "x"}, "losses": own}, "fast", {})
+    zeros = torch.zeros(1, 2, 3, dtype=D)
+    positions = torch.tensor([[[0.0, 0.0, 2.0], [4.0, 0.0, 4.0]]], dtype=D)
+    dynamic = SimpleNamespace(flow_prev=zeros, flow_post=zeros, disocclusion_prev=zeros, disocclusion_post=zeros)
+    space = SimpleNamespace(to_world=lambda x: x)
+    K, E = torch.diag(torch.tensor([10.0, 10.0, 1.0], dtype=D)), torch.eye(4, dtype=D)[:3]
+    data = SimpleNamespace(n_frames=3, intrinsics=K.expand(3, 3, 3), world_to_camera=E.expand(3, 3, 4),
+                           guessed_depth=guessed)  # fmt: skip
+    ones, right = torch.ones(1, dtype=torch.bool), torch.tensor([[3.0, 0.0]], dtype=D)
+    batch = SimpleNamespace(pixel=torch.zeros(1, 2, dtype=D), frame=torch.tensor([1]), flow_post=right, flow_prev=right,
+                            valid_post=ones, valid_prev=ones)  # fmt: skip
+    warped = {side: SimpleNamespace(positions=positions, field=None) for side in ("prev", "post")}
+    terms: dict[str, torch.Tensor] = {}
+    objective = Objective(SimpleNamespace(space=space), data, config.losses, config.train)
+    objective._motion(terms, dynamic, weights, positions, None, warped, ("prev", positions), batch,
+                      torch.ones(1, dtype=D), 0)  # fmt: skip
+    return terms["flow"]
+
+
+def test_flow_by_hand():
+    # Half of the weight at each: (2, 0, 3), seen at 20/3 px where 3 are asked for; the mean over two axes, both ways.
+    half = torch.tensor([[0.5, 0.5]], dtype=D)
+    expected = 0.5 * 2 * (20 / 3 - 3) / 2
+    assert flow_term(half).item() == pytest.approx(expected)
+    # What is half transparent is seen at the same place.
+    assert flow_term(half / 2).item() == pytest.approx(expected)
+    # A third of the depth is a guess: 1 + (4 - 1) / 3 times the weight.
+    assert flow_term(half, guessed=1 / 3, flow_guessed=4.0).item() == pytest.approx(2 * expected)
+    assert flow_term(half, guessed=1.0, flow_guessed=1.0).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("depth", "share"),
+    [
+        ({"metric": True}, 0.0),  # measured
+        ({"metric": True, "aligned": False}, 0.0),
+        ({"metric": True, "aligned": True, "least_motion_fraction": 0.0}, 1.0),  # a network's
+        ({"metric": True, "aligned": True, "least_motion_fraction": 0.25}, 0.75),
+        ({"metric": True, "grounded_fraction": 0.1, "least_motion_fraction": 0.99}, 0.01),  # classical
+        ({"metric": True, "grounded_fraction": 0.1, "least_motion_fraction": None}, 1.0),
+        ({"metric": False, "aligned": False}, 1.0),  # without a unit
+        ({}, 1.0),
+    ],
+)
+def test_how_much_depth_is_a_guess(depth, share):
+    assert guessed_share(depth) == pytest.approx(share)

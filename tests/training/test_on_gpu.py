@@ -126,6 +126,27 @@ def test_a_run_goes_on_where_it_stopped(tiny_scene, monkeypatch):
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("parts", [1, 2])
+def test_planes_that_wait_are_the_same_recorded_and_not(tiny_scene, tmp_path, parts):
+    """6 frames, meant for 2: updates at every third step, of which three are replayed."""
+    scene, planes = tiny_scene(6), {}
+    for recorded in (True, False):
+        config = settings("fast", "cuda", steps=30, steps_for_frames=2, cuda_graphs=recorded)
+        data = TrainingData(scene, config.field, config.train, 0.5, torch.device("cuda"))
+        trainer = Trainer(build_model(scene, config, data).cuda(), data, config, CheckpointStore(tmp_path / "state", "x"))
+        trainer._split(parts)
+        start = trainer.model.dynamic.planes[0].detach().clone()
+        for step in range(30):
+            before = trainer.model.dynamic.planes[0].detach().clone()
+            trainer.one_step()
+            changed = not torch.equal(before, trainer.model.dynamic.planes[0])
+            assert changed == (step % 3 == 2), step
+        planes[recorded] = trainer.model.dynamic.planes[0].detach() - start
+    agree = torch.nn.functional.cosine_similarity(planes[True].flatten(), planes[False].flatten(), dim=0)
+    assert float(agree) > 0.9  # Adam takes the sign of what is next to nothing, so that rounding shows
+
+
+@pytest.mark.gpu
 @pytest.mark.parametrize("recorded", [True, False])
 def test_a_batch_that_does_not_fit_is_trained_in_parts(tiny_scene, capsys, recorded):
     """Many more rays than 4 GB hold, with the preset's own samples."""

@@ -3,10 +3,15 @@
 import json
 
 import pytest
+import torch
 
 from nsff.config import resolve_scene
-from nsff.training.run import run_train
+from nsff.training.checkpoints import CheckpointStore
+from nsff.training.data import TrainingData
+from nsff.training.run import build_model, run_train
 from nsff.training.schedule import for_frames
+from nsff.training.trainer import Trainer
+from nsff.training.waiting_planes import steps_between
 
 
 def settings(preset, **train):
@@ -41,3 +46,95 @@ def test_a_training_of_a_longer_clip(tiny_scene):
     summary = run_train(scene, settings("demo", **train))
     assert summary["steps"] == 5  # 2 steps for 2 frames
     assert json.loads((scene.model_dir / "model.json").read_text())["steps"] == 5
+
+
+# --- planes that wait ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("frames", "every"), [(5, 1), (24, 1), (47, 1), (48, 2), (200, 8)])
+def test_an_update_of_planes_sees_as_many_rays_of_a_frame_as_in_a_short_clip(frames, every):
+    assert steps_between(settings("fast").train, frames) == every
+    assert steps_between(settings("nsff").train, frames) == 1
+
+
+def waiting_trainer(scene, folder, **train):
+    config = settings("demo", steps_for_frames=2, rays=24, motion_rays=8, device="cpu", tensorboard=False, **train)
+    data = TrainingData(scene, config.field, config.train, 0.5, torch.device("cpu"))
+    return Trainer(build_model(scene, config, data), data, config, CheckpointStore(folder, "x"))
+
+
+def test_planes_that_wait_are_updated_by_the_gradients_of_all_steps_since(tiny_scene, tmp_path):
+    """6 frames, meant for 2: every third step. Rays alone, without variation, so that the sum can be written down."""
+    trainer = waiting_trainer(tiny_scene(6), tmp_path)
+    trainer.objective.config = trainer.config.losses.model_copy(update={"w_plane_smooth": 0.0})
+    moving = [p for name, p in trainer.model.named_parameters() if name.startswith("dynamic.planes.")]
+    others = [p for name, p in trainer.model.named_parameters() if not name.startswith("dynamic.planes.")]
+    assert trainer.waiting is not None and trainer.waiting.every == 3
+    start, before = [p.detach().clone() for p in moving], [p.detach().clone() for p in others]
+    gradients, total, whole = [], [torch.zeros_like(p) for p in moving], []
+    backward = trainer.backward
+
+    def watched(*arguments):
+        held = [p.grad.clone() for p in moving]
+        done = backward(*arguments)
+        gradients.append([p.grad - h for p, h in zip(moving, held, strict=True)])
+        return done
+
+    trainer.backward = watched
+    for _ in range(3):
+        trainer.one_step()
+        whole.append(trainer.whole)
+        if trainer.step < 3:
+            assert all(torch.equal(p, s) for p, s in zip(moving, start, strict=True))
+    assert whole == [False, False, True]
+    assert any(not torch.equal(p, b) for p, b in zip(others, before, strict=True))
+    for step in gradients:
+        total = [t + g for t, g in zip(total, step, strict=True)]
+    rate = trainer.waiting.optimiser.param_groups[0]["lr"]
+    for p, s, t in zip(moving, start, total, strict=True):
+        assert float(t.abs().max()) > 0
+        # The first step of Adam: the sign of the gradient, times the rate.
+        expected = s - rate * t / (t.abs() + 1e-15)
+        torch.testing.assert_close(p.detach(), expected, rtol=1e-5, atol=1e-7)
+        assert float(p.grad.abs().max()) == 0
+
+
+def test_the_variation_of_planes_that_wait_counts_for_the_steps_between(tiny_scene, tmp_path):
+    trainer = waiting_trainer(tiny_scene(6), tmp_path)
+    objective, static, dynamic = trainer.objective, trainer.model.static, trainer.model.dynamic
+    batch = trainer.data.gather(torch.arange(0, 600, 40), 15)
+    found = [float(objective(batch, step, trainer.generator)[0]["plane_smooth"].detach()) for step in range(6)]
+    w, still, moving = objective.config.w_plane_smooth, static.total_variation(), dynamic.total_variation()
+    one, three = float(w * still.detach()), float(w * (still + 3 * moving).detach())
+    assert found == pytest.approx([one, one, three] * 2)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_stopped_training_of_planes_that_wait_goes_on_as_if_it_had_not(tiny_scene, tmp_path, parts):
+    """State is saved between updates alone: checkpoints are asked for at every fourth step, and come at 6."""
+    scene = tiny_scene(6)
+    whole = waiting_trainer(scene, tmp_path / "whole", steps=9)
+    whole._split(parts)
+    for _ in range(9):
+        whole.one_step()
+    first = waiting_trainer(scene, tmp_path / "broken", steps=9, checkpoint_every=4)
+    first._split(parts)
+    saved, save = [], first._save
+    first._save = lambda: (saved.append(first.step), save())
+    first.fit_into_memory = lambda: None
+    one_step = first.one_step
+
+    def dies(log=False):
+        if first.step == 8:
+            raise KeyboardInterrupt
+        return one_step(log)
+
+    first.one_step = dies
+    with pytest.raises(KeyboardInterrupt):
+        first.run()
+    assert saved == [6]
+    second = waiting_trainer(scene, tmp_path / "broken", steps=9)
+    assert second.resume() and second.step == 6
+    second._split(parts)
+    for _ in range(3):
+        second.one_step()
+    for (name, a), (_, b) in zip(whole.model.named_parameters(), second.model.named_parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=lambda text, n=name: f"{n}: {text}")
