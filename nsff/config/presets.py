@@ -89,10 +89,11 @@ PRESETS: dict[str, dict[str, Any]] = {
             **_PLANES["field"],
             "plane_resolutions": [64, 128, 256],
             "dynamic_resolutions": [48, 128],
+            "motion_resolution": 24,
             "hidden": 32,
         },
         "sampling": {"kind": "importance", "samples": 24, "coarse_samples": 32},
-        "losses": {**_PLANES["losses"], "w_surface": 3.0, "decay_steps": 400},
+        "losses": {**_PLANES["losses"], "w_surface": 3.0, "w_flow": 0.01, "decay_steps": 400},
         "train": {
             "steps": 900,
             "rays": 512,

@@ -133,7 +133,8 @@ def test_planes_that_wait_are_the_same_recorded_and_not(tiny_scene, tmp_path, pa
     for recorded in (True, False):
         config = settings("fast", "cuda", steps=30, steps_for_frames=2, cuda_graphs=recorded)
         data = TrainingData(scene, config.field, config.train, 0.5, torch.device("cuda"))
-        trainer = Trainer(build_model(scene, config, data).cuda(), data, config, CheckpointStore(tmp_path / "state", "x"))
+        store = CheckpointStore(tmp_path / "state", "x")
+        trainer = Trainer(build_model(scene, config, data).cuda(), data, config, store)
         trainer._split(parts)
         start = trainer.model.dynamic.planes[0].detach().clone()
         for step in range(30):
