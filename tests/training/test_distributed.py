@@ -104,6 +104,20 @@ def test_gradients_are_averaged_and_weights_stay_equal(tiny_scene, together, tmp
     torch.testing.assert_close(buffer.flat, first["own"], rtol=1e-4, atol=1e-7)
 
 
+def test_planes_that_wait_stay_equal(tiny_scene, together, tmp_path):
+    """5 frames, meant for 2: updates after the second and the fourth of four steps, by the mean of both processes."""
+    own = SETTINGS | {"train": SETTINGS["train"] | {"steps_for_frames": 2}}
+    process = together(Path(__file__).with_name("together.py"), tiny_scene().root, tmp_path, json.dumps(own))
+    assert process.wait(timeout=180) == 0, process.communicate()[1][-3000:]
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    assert not torch.equal(first["index"], second["index"])
+    assert not torch.equal(first["own"], second["own"])
+    assert torch.equal(first["end"], second["end"])
+    # More numbers changed than there are besides the planes that wait, three of 16x16 cells with 8 channels a frame.
+    changed, waiting = int((first["end"] != first["start"]).sum()), 5 * 3 * 16 * 16 * 8
+    assert changed > first["own"].numel() + waiting // 4
+
+
 def test_the_buffer_holds_gradients_where_they_are():
     weight = torch.nn.Parameter(torch.tensor([[1.0, 2.0], [3.0, 4.0]]).t())
     bias, fixed = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(1), requires_grad=False)
