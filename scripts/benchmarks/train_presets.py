@@ -22,7 +22,7 @@ import _root  # noqa: F401
 import numpy as np
 import torch
 
-from nsff.config import resolve_scene
+from nsff.config import SceneConfig, resolve_scene
 from nsff.config.changes import with_changes
 from nsff.datasets.truth import open_truth
 from nsff.gpu_memory import GIGABYTE, cap_memory, forget_peak, peak_memory
@@ -71,16 +71,11 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def settings(run: str, scene: Path, steps: int | None) -> tuple[str, Any]:
+def settings(run: str, scene: Path) -> tuple[str, SceneConfig]:
     """A name for the run and the scene's settings for it."""
     preset, _, changes = run.partition(":")
     own = with_changes({"preset": preset, "input": {"path": str(scene)}}, filter(None, changes.split(",")))
     config = resolve_scene(scene.name, own, preset, {}, [])
-    if steps is None:
-        config = for_frames(config, Scene(scene).n_frames)
-    else:
-        # The schedule stays the preset's: these are the first steps of a long run.
-        config = config.model_copy(update={"train": config.train.model_copy(update={"steps": steps})})
     name = "_".join([preset, *(part.replace("=", "-").replace(".", "-") for part in filter(None, changes.split(",")))])
     if len(name) > LONGEST_NAME:
         name = f"{name[:LONGEST_NAME]}_{hashlib.sha256(run.encode()).hexdigest()[:8]}"
@@ -217,7 +212,12 @@ def main() -> None:
     scene = Scene(arguments.scene)
     results = []
     for run in arguments.run:
-        name, config = settings(run, arguments.scene, arguments.steps)
+        name, config = settings(run, arguments.scene)
+        if arguments.steps is None:
+            config = for_frames(config, scene.n_frames)
+        else:
+            # The schedule stays the preset's: these are the first steps of a long run.
+            config = config.model_copy(update={"train": config.train.model_copy(update={"steps": arguments.steps})})
         targets: list[Target] = []
         if arguments.truth:
             protocol = get_protocol(arguments.protocol)
