@@ -97,9 +97,10 @@ def test_gradients_are_averaged_and_weights_stay_equal(tiny_scene, together, tmp
     index, main = data.choose(config.train, True, trainer.generator, 0)
     trainer.backward(index, main, 0)
     assert torch.equal(index, first["index"])
-    alone = [p.grad.clone() for p in model.parameters()]
-    buffer = GradientBuffer(model.parameters())
-    for parameter, gradient in zip(model.parameters(), alone, strict=True):
+    parameters = [p for group in trainer.optimiser.param_groups for p in group["params"]]
+    alone = [p.grad.clone() for p in parameters]
+    buffer = GradientBuffer(parameters)
+    for parameter, gradient in zip(parameters, alone, strict=True):
         parameter.grad.copy_(gradient)
     torch.testing.assert_close(buffer.flat, first["own"], rtol=1e-4, atol=1e-7)
 
