@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -91,9 +92,16 @@ def true_motion(name: str, scenes: Path, scene: Scene) -> np.ndarray:
     return np.stack(masks)
 
 
+def link(source: Path, target: Path, names: Iterable[str]) -> None:
+    """Makes those of the files and folders below ``target`` that ``source`` has and ``target`` has not."""
+    for name in names:
+        if (source / name).exists() and not (target / name).exists():
+            (target / name).symlink_to((source / name).resolve())
+
+
 def markdown(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-__all__ = ["NAMES", "arguments", "markdown", "prepared", "read_json", "true_cameras", "true_motion"]
+__all__ = ["NAMES", "arguments", "link", "markdown", "prepared", "read_json", "true_cameras", "true_motion"]

@@ -25,7 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 from _root import ROOT
-from _scenes import markdown
+from _scenes import link, markdown
 
 from nsff.config import DepthConfig
 from nsff.io import read_image, read_npz, write_npz
@@ -46,9 +46,7 @@ def linked(source: Path, work: Path) -> Scene:
     """A scene that reads what ``source`` has and writes depth of its own."""
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    for name in READ:
-        if (source / name).exists():
-            (work / name).symlink_to((source / name).resolve())
+    link(source, work, READ)
     return Scene(work)
 
 

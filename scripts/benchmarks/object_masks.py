@@ -12,23 +12,22 @@ too, and better; this is for machines without it.
 from __future__ import annotations
 
 import argparse
-import csv
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import _root  # noqa: F401
-from _scenes import markdown
+from _scenes import link, markdown
 from train_presets import settings
 
 from nsff.config import SceneConfig
-from nsff.config.inputs import EvaluationConfig
 from nsff.decompose.clustering import run_cluster
 from nsff.decompose.crf import run_crf
 from nsff.decompose.postprocess import run_postprocess
 from nsff.io import read_json, write_json
 from nsff.metrics.score import run_score
+from nsff.metrics.table import collect_scores, wide
 from nsff.rendering.maps import run_maps
 from nsff.scene import Scene
 from nsff.training.run import run_train
@@ -57,9 +56,7 @@ def parsed() -> argparse.Namespace:
 def own_scene(source: Path, target: Path) -> Scene:
     """A scene that reads the canonical data of another one and writes the rest itself."""
     target.mkdir(parents=True, exist_ok=True)
-    for name in READ:
-        if (source / name).exists() and not (target / name).exists():
-            (target / name).symlink_to((source / name).resolve())
+    link(source, target, READ)
     shutil.copytree(source / "summaries", target / "summaries", dirs_exist_ok=True)
     return Scene(target)
 
@@ -87,27 +84,22 @@ def chain(scene: Scene, config: SceneConfig) -> dict[str, float]:
 
 def scores(scene: Scene) -> list[list[str]]:
     """Rows of split, variant, and the metrics, standard variant of each."""
-    with scene.scores_path.open() as file:
-        found = {(r["split"], r["variant"], r["metric"]): float(r["value"]) for r in csv.DictReader(file)}
-    rows = dict.fromkeys((split, variant) for split, variant, metric in found if metric == "jaccard")
-    return [[*row, *(f"{found.get((*row, metric), float('nan')):.3f}" for metric in METRICS)] for row in rows]
+    table = wide(collect_scores([scene.scores_path])).dropna(subset="jaccard")
+    return [
+        [str(row.split), str(row.variant), *(f"{getattr(row, metric):.3f}" for metric in METRICS)]
+        for row in table.itertuples()
+    ]
 
 
 def main() -> None:
     arguments = parsed()
     rows: list[list[str]] = []
     for run in arguments.run:
-        name, config = settings(run, arguments.scene)
-        views = "saff" if arguments.protocol == "saff" else "training"
-        config = config.model_copy(
-            update={
-                "evaluation": [EvaluationConfig(protocol=arguments.protocol, truth=str(arguments.truth))],
-                "render": config.render.model_copy(update={"canonical_views": views}),
-            }
-        )
+        scored = [{"protocol": arguments.protocol, "truth": str(arguments.truth)}]
+        overlays = ["on_saff"] if arguments.protocol == "saff" else []
+        name, config = settings(run, arguments.scene, evaluation=scored, overlays=overlays)
         scene = own_scene(arguments.scene, arguments.out / name)
-        seconds = chain(scene, config)
-        print(name, seconds, flush=True)
+        print(name, chain(scene, config), flush=True)
         rows += [[name, *row] for row in scores(scene)]
     print(markdown(["run", "split", "masks", *METRICS], rows))
 

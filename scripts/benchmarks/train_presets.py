@@ -71,10 +71,10 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def settings(run: str, scene: Path) -> tuple[str, SceneConfig]:
-    """A name for the run and the scene's settings for it."""
+def settings(run: str, scene: Path, **sections: Any) -> tuple[str, SceneConfig]:
+    """A name for the run and the scene's settings for it; ``sections`` are those that its name does not tell."""
     preset, _, changes = run.partition(":")
-    own = with_changes({"preset": preset, "input": {"path": str(scene)}}, filter(None, changes.split(",")))
+    own = with_changes({"preset": preset, "input": {"path": str(scene)}, **sections}, filter(None, changes.split(",")))
     config = resolve_scene(scene.name, own, preset, {}, [])
     name = "_".join([preset, *(part.replace("=", "-").replace(".", "-") for part in filter(None, changes.split(",")))])
     if len(name) > LONGEST_NAME:
