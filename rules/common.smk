@@ -290,6 +290,7 @@ def training_minutes(wildcards):
 
     Before the clip is ingested nobody knows its frames; Snakemake asks again when a job is tried again.
     """
-    manifest = Path("results", wildcards.scene, "manifest.json")
-    frames = json.loads(manifest.read_text())["n_frames"] if manifest.exists() else 0
-    return 60 + for_frames(SCENES[wildcards.scene], frames).train.steps // 100
+    scene, manifest = SCENES[wildcards.scene], Path("results", wildcards.scene, "manifest.json")
+    if manifest.exists():
+        scene = for_frames(scene, json.loads(manifest.read_text())["n_frames"])
+    return 60 + scene.train.steps // 100

@@ -185,9 +185,9 @@ class TrainConfig(StageConfig):
     steps: int = Field(20_000, ge=1)
     """Optimisation steps."""
     steps_for_frames: int = Field(0, ge=0)
-    """Frames that steps are meant for: longer clips get steps, learning_rate_decay_steps and losses.decay_steps in
-    proportion, and from twice as many frames on, the planes of what moves are updated every second step or less often;
-    0: clips of any length train alike.
+    """Frames that steps are meant for: other clips get steps, learning_rate_decay_steps and losses.decay_steps in
+    proportion, but at least half of them, and from twice as many frames on, the planes of what moves are updated every
+    second step or less often; 0: clips of any length train alike.
     """
     rays: int = Field(1024, ge=1)
     """Rays per step drawn from the whole image(s) (N_rand)."""

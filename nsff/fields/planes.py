@@ -9,7 +9,6 @@ planes are stored and read: nsff.fields.plane_lookup.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -24,12 +23,18 @@ from nsff.fields.fused_mlp import one_product
 from nsff.fields.plane_lookup import look_up_planes
 from nsff.fields.plane_variation import variation
 
+PLANES = ".planes."
+"""In the names of parameters that are feature planes."""
+
 CODE = 16
 VIEW_OCTAVES = 2
 
 
 class PlaneField(Field):
-    """What static and dynamic plane fields share: decoding networks and heads. T is the number of time slices."""
+    """What static and dynamic plane fields share: decoding networks and heads. T is the number of time slices.
+
+    ``of_motion``: resolution of planes that motion is read off; 0: it is read off the code, like all else.
+    """
 
     def __init__(
         self,
@@ -38,16 +43,18 @@ class PlaneField(Field):
         channels: int,
         resolutions: list[int],
         slices: int,
-        of_motion: Sequence[int] = (),
+        of_motion: int = 0,
     ) -> None:
         super().__init__()
         self.looks = len(resolutions)
+        self.own_planes = of_motion > 0
         self.register_buffer("bounds", bounds.clone().float())
         self.bounds: Tensor
         self.slices = slices
         self.planes = nn.ParameterList(
             nn.Parameter(torch.rand(3, slices, r, r, config.plane_channels) * 0.4 + 0.1)
-            for r in [*resolutions, *of_motion]
+            for r in [*resolutions, of_motion]
+            if r
         )
         self.trunk = nn.Sequential(
             nn.Linear(len(resolutions) * config.plane_channels, config.hidden),
@@ -165,11 +172,10 @@ class PlaneDynamicField(PlaneField):
     dynamic = True
 
     def __init__(self, config: FieldConfig, bounds: Float[Tensor, "2 3"], channels: int, n_frames: int) -> None:
-        own = [config.motion_resolution] if config.motion_resolution else []
-        super().__init__(config, bounds, channels, config.dynamic_resolutions, config.plane_time or n_frames, own)
+        slices = config.plane_time or n_frames
+        super().__init__(config, bounds, channels, config.dynamic_resolutions, slices, config.motion_resolution)
         self.n_frames = n_frames
         self.sees_views = config.dynamic_views
-        self.own_planes = config.motion_resolution > 0
         self.motion = nn.Linear(config.plane_channels if self.own_planes else CODE, 8)
         nn.init.normal_(self.motion.weight, std=1e-3)
         # Nothing is disoccluded at first (sigmoid(-2) = 0.12), nothing moves, and the dynamic field starts thin.

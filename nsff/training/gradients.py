@@ -26,5 +26,10 @@ class GradientBuffer:
             parameter.grad = self.flat.as_strided(parameter.shape, parameter.stride(), start)
             parameter.gradient_stays = True  # type: ignore[attr-defined]  # nsff.fields.plane_lookup
 
+    @classmethod
+    def of(cls, optimiser: torch.optim.Optimizer) -> GradientBuffer:
+        """Of all parameters that ``optimiser`` updates."""
+        return cls(p for group in optimiser.param_groups for p in group["params"])
+
     def clear(self) -> None:
         self.flat.zero_()

@@ -22,6 +22,7 @@ from nsff.rendering.model import Evaluation, Samples, SceneModel
 from nsff.rendering.warping import Warped, warp, warp_sides
 from nsff.training.clock import Clock
 from nsff.training.data import Batch, TrainingData
+from nsff.training.waiting_planes import ends_wait
 
 Terms = dict[str, Tensor]
 HIDDEN_SAMPLES = 4
@@ -116,7 +117,7 @@ class Objective:
             every = ((self.model.static, 1), (self.model.dynamic, self.planes_every))
             fields: list[tuple[Any, int]] = [(f, k) for f, k in every if hasattr(f, "total_variation")]
             if fields:
-                variation = sum(k * f.total_variation() for f, k in fields if (step + 1) % k == 0)
+                variation = sum(k * f.total_variation() for f, k in fields if ends_wait(step, k))
                 terms["plane_smooth"] = config.w_plane_smooth * variation
 
     # --- terms of the dynamic field ------------------------------------------------------------------------------

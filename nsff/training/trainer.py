@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from nsff.config import SceneConfig
 from nsff.errors import StageError
+from nsff.fields.planes import PLANES
 from nsff.io import write_image
 from nsff.rendering.model import SceneModel
 from nsff.training.checkpoints import CheckpointStore
@@ -30,7 +31,7 @@ from nsff.training.memory_plan import planned_parts
 from nsff.training.objective import Objective
 from nsff.training.parts import Mean, of_part, share
 from nsff.training.recording import Outputs, Recorder
-from nsff.training.waiting_planes import PLANES, WaitingPlanes, steps_between
+from nsff.training.waiting_planes import DYNAMIC, WaitingPlanes, ends_wait, steps_between
 
 INTERRUPTED = 75
 """Exit status after a signal: the state is saved, run again to continue (EX_TEMPFAIL)."""
@@ -58,11 +59,11 @@ class Trainer:
         self.objective = Objective(model, data, config.losses, config.train)
         every = steps_between(config.train, data.n_frames)
         named = dict(model.named_parameters())
-        waiting = {name: named.pop(name) for name in list(named) if every > 1 and name.startswith(PLANES)}
+        waiting = {name: named.pop(name) for name in list(named) if every > 1 and name.startswith(DYNAMIC)}
         self.optimiser = make_optimiser(named, config)
         self.waiting: WaitingPlanes | None = None
         if waiting:
-            self.waiting = WaitingPlanes(list(waiting.values()), make_optimiser(waiting, config), every)
+            self.waiting = WaitingPlanes(make_optimiser(waiting, config))
             self.objective.planes_every = every
         self.base_rates = [float(group["lr"]) for group in self._groups()]
         self.gradients: GradientBuffer | None = None
@@ -84,7 +85,7 @@ class Trainer:
     @property
     def whole(self) -> bool:
         """Whether no gradients wait for a later step's update: only then is the state all there is."""
-        return self.waiting is None or self.step % self.waiting.every == 0
+        return self.waiting is None or self._ends_wait(self.step - 1)
 
     # --- state ---------------------------------------------------------------------------------------------------
     def state(self) -> dict[str, Any]:
@@ -212,7 +213,7 @@ class Trainer:
 
     def _ends_wait(self, step: int) -> bool:
         """Whether this step updates the planes that wait."""
-        return self.waiting is not None and self.waiting.due(step)
+        return self.waiting is not None and ends_wait(step, self.objective.planes_every)
 
     def _on_device(self, index: torch.Tensor, main: int, mining: bool) -> dict[str, Any]:
         """What a step does on the device, from recordings where steps are recorded."""
@@ -248,9 +249,9 @@ class Trainer:
         self.parts = parts
         self.objective.train = of_part(self.config.train, parts)
         # Planes are read several times a step: their gradients are added up in place.
-        in_place = self.device.type == "cuda" and any(".planes." in name for name, _ in self.model.named_parameters())
+        in_place = self.device.type == "cuda" and any(PLANES in name for name, _ in self.model.named_parameters())
         if self.gradients is None and (in_place or parts > 1 or self.ranks.count > 1):
-            self.gradients = GradientBuffer(p for group in self.optimiser.param_groups for p in group["params"])
+            self.gradients = GradientBuffer.of(self.optimiser)
 
     def clear_gradients(self, waiting: bool = True) -> None:
         """Of all parameters; without ``waiting`` of those that every step updates."""
@@ -359,8 +360,8 @@ class Trainer:
 
 def make_optimiser(parameters: dict[str, nn.Parameter], config: SceneConfig) -> torch.optim.Adam:
     """Adam of named parameters; feature planes have a learning rate of their own."""
-    planes = [p for name, p in parameters.items() if ".planes." in name]
-    others = [p for name, p in parameters.items() if ".planes." not in name]
+    planes = [p for name, p in parameters.items() if PLANES in name]
+    others = [p for name, p in parameters.items() if PLANES not in name]
     groups = [{"params": others, "lr": config.train.learning_rate}] if others else []
     if planes:
         groups.append({"params": planes, "lr": config.train.plane_learning_rate})

@@ -9,12 +9,13 @@ frames (variation, Adam, clearing) cost a step the same however long the clip is
 from __future__ import annotations
 
 import torch
-from torch import nn
 
 from nsff.config import TrainConfig
+from nsff.fields.planes import PLANES
 from nsff.training.gradients import GradientBuffer
 
-PLANES = "dynamic.planes."
+DYNAMIC = "dynamic" + PLANES
+"""How names of the planes begin that may wait."""
 
 
 def steps_between(train: TrainConfig, n_frames: int) -> int:
@@ -22,18 +23,20 @@ def steps_between(train: TrainConfig, n_frames: int) -> int:
     return max(1, n_frames // train.steps_for_frames) if train.steps_for_frames else 1
 
 
+def ends_wait(step: int, every: int) -> bool:
+    """Whether step number ``step`` (the first is 0) ends with an update, where there is one every ``every`` steps."""
+    return (step + 1) % every == 0
+
+
 class WaitingPlanes:
-    """Parameters that are updated every ``every`` steps, by the gradients of all steps since the last update."""
+    """Parameters of ``optimiser``, which are updated by the gradients of all steps since the last update."""
 
-    def __init__(self, parameters: list[nn.Parameter], optimiser: torch.optim.Adam, every: int) -> None:
-        self.optimiser, self.every = optimiser, every
-        self.gradients = GradientBuffer(parameters)
-
-    def due(self, step: int) -> bool:
-        """Whether step number ``step`` (the first is 0) ends with an update. Gradients are 0 afterwards."""
-        return (step + 1) % self.every == 0
+    def __init__(self, optimiser: torch.optim.Adam) -> None:
+        self.optimiser = optimiser
+        self.gradients = GradientBuffer.of(optimiser)
 
     def update(self) -> None:
+        """Gradients are 0 afterwards."""
         # A sum, not a mean: Adam's updates do not depend on the scale of gradients.
         self.optimiser.step()
         self.gradients.clear()

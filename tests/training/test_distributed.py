@@ -99,7 +99,7 @@ def test_gradients_are_averaged_and_weights_stay_equal(tiny_scene, together, tmp
     assert torch.equal(index, first["index"])
     parameters = [p for group in trainer.optimiser.param_groups for p in group["params"]]
     alone = [p.grad.clone() for p in parameters]
-    buffer = GradientBuffer(parameters)
+    buffer = GradientBuffer.of(trainer.optimiser)
     for parameter, gradient in zip(parameters, alone, strict=True):
         parameter.grad.copy_(gradient)
     torch.testing.assert_close(buffer.flat, first["own"], rtol=1e-4, atol=1e-7)

@@ -17,7 +17,8 @@ from nsff.training.run import build_model, run_train
 from nsff.training.trainer import Trainer
 
 SMALL = {
-    "train": {"steps": 4, "rays": 40, "motion_rays": 16, "warp_rays": 24, "log_every": 1, "tensorboard": False},
+    "train": {"steps": 4, "steps_for_frames": 0, "rays": 40, "motion_rays": 16, "warp_rays": 24, "log_every": 1}
+    | {"tensorboard": False},
     "sampling": {"samples": 12, "coarse_samples": 12},
     "losses": {"decay_steps": 1},
 }
@@ -153,7 +154,7 @@ def test_a_batch_that_does_not_fit_is_trained_in_parts(tiny_scene, capsys, recor
     """Many more rays than 4 GB hold, with the preset's own samples."""
     scene, device = tiny_scene(), torch.device("cuda")
     train = {"device": "cuda", "memory_gb": 4.0, "rays": 65536, "motion_rays": 0, "warp_rays": 16384, "steps": 12}
-    train |= {"log_every": 1, "tensorboard": False, "cuda_graphs": recorded}
+    train |= {"log_every": 1, "tensorboard": False, "cuda_graphs": recorded, "steps_for_frames": 0}
     own = {"input": {"path": "x"}, "train": train, "losses": {"decay_steps": 2}}  # all stages there are
     gc.collect()  # trainers of other tests, whose recordings keep memory of their own
     torch.cuda.empty_cache()

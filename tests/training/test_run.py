@@ -19,6 +19,7 @@ from nsff.training.trainer import INTERRUPTED, Trainer
 SMALL = {
     "train": {
         "steps": 2,
+        "steps_for_frames": 0,
         "rays": 24,
         "motion_rays": 8,
         "warp_rays": 16,

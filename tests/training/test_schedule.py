@@ -1,4 +1,4 @@
-"""Longer clips train longer, by hand, and in a training."""
+"""Longer clips train longer and shorter ones less long, by hand, and in a training."""
 
 import json
 
@@ -19,8 +19,11 @@ def settings(preset, **train):
     return resolve_scene("tiny", {"input": {"path": "x"}, "train": train, **small}, preset, {})
 
 
-@pytest.mark.parametrize(("frames", "steps", "decay"), [(5, 6000, 2000), (24, 6000, 2000), (200, 50_000, 16_667)])
-def test_fast_keeps_its_steps_up_to_24_frames(frames, steps, decay):
+@pytest.mark.parametrize(
+    ("frames", "steps", "decay"),
+    [(5, 3000, 1000), (12, 3000, 1000), (18, 4500, 1500), (24, 6000, 2000), (200, 50_000, 16_667)],
+)
+def test_steps_go_by_the_number_of_frames(frames, steps, decay):
     config = settings("fast")
     found = for_frames(config, frames)
     assert (found.train.steps, found.train.learning_rate_decay_steps, found.losses.decay_steps) == (steps, steps, decay)
@@ -28,7 +31,9 @@ def test_fast_keeps_its_steps_up_to_24_frames(frames, steps, decay):
     assert found.losses.w_rgb == config.losses.w_rgb
 
 
-def test_steps_that_a_user_sets_are_those_of_a_short_clip():
+def test_steps_that_a_user_sets_go_by_the_number_of_frames_too():
+    assert for_frames(settings("fast", steps=99), 5).train.steps == 50
+    assert for_frames(settings("fast", steps=1), 5).train.steps == 1
     assert for_frames(settings("fast", steps=99), 24).train.steps == 99
     assert for_frames(settings("fast", steps=99), 48).train.steps == 198
     assert for_frames(settings("fast", steps=99, steps_for_frames=0), 48).train.steps == 99
@@ -67,7 +72,7 @@ def test_planes_that_wait_are_updated_by_the_gradients_of_all_steps_since(tiny_s
     trainer.objective.config = trainer.config.losses.model_copy(update={"w_plane_smooth": 0.0})
     moving = [p for name, p in trainer.model.named_parameters() if name.startswith("dynamic.planes.")]
     others = [p for name, p in trainer.model.named_parameters() if not name.startswith("dynamic.planes.")]
-    assert trainer.waiting is not None and trainer.waiting.every == 3
+    assert trainer.waiting is not None and trainer.objective.planes_every == 3
     start, before = [p.detach().clone() for p in moving], [p.detach().clone() for p in others]
     gradients, total, whole = [], [torch.zeros_like(p) for p in moving], []
     backward = trainer.backward

@@ -28,7 +28,8 @@ def poisoned(objective):
         terms, monitors = objective(batch, step, generator)
         return {**terms, "flow": terms["flow"] * float("nan")}, monitors
 
-    wrong.stage, wrong.clock, wrong.progress = objective.stage, objective.clock, objective.progress
+    for name in ("stage", "clock", "progress", "planes_every"):
+        setattr(wrong, name, getattr(objective, name))
     return wrong
 
 
