@@ -51,6 +51,8 @@ VERSIONS = dict.fromkeys(SECTIONS, 1) | {
     "motion": 2,
     "depth": 5,
     "train": 2,
+    "postprocess": 2,
+    "extract": 2,
     "report": 1,
     "collect_scores": 1,
     "overview": 1,

@@ -143,6 +143,7 @@ rule extract:
         model="results/{scene}/model",
         maps="results/{scene}/maps",
         clusters="results/{scene}/clusters",
+        masks="results/{scene}/masks",
     output:
         extracted=directory("results/{scene}/extracted"),
         summary="results/{scene}/summaries/extract.json",

@@ -94,6 +94,9 @@ class DecomposeConfig(StageConfig):
     """Components up to this fraction of the image are dropped (SAFF: 0.01)."""
     scale_with_height: bool = True
     """Scale iterations and area from 288 rows to the height at hand; false: as published, whatever the height."""
+    part_things: bool = True
+    """Parts of one label that are apart in many views, with nothing before the gap, are objects of their own: two
+    people are two. false: all that has one label is one object (SAFF)."""
 
 
 class CrfConfig(StageConfig):

@@ -45,6 +45,7 @@ _PUBLISHED: dict[str, Any] = {
         "merge_chains": "resolved",
         "keep_best": False,
         "scale_with_height": False,
+        "part_things": False,
     },
     "crf": {"scale_with_height": False, "guidance": "rendered"},
 }

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import Float, Float32
 
 from nsff.config import DecomposeConfig
 from nsff.decompose.kmeans import unit
+from nsff.decompose.view_surfaces import read_disparity, resize, surface_points
 from nsff.decompose.views import View, read_features, read_saliency
 from nsff.errors import StageError
-from nsff.io import read_json, read_mask
+from nsff.io import read_json
 from nsff.scene import Scene
 
 
@@ -71,16 +71,7 @@ class Descriptors:
     def _positions(self, view: View, size: tuple[int, int]) -> Float32[np.ndarray, "H W 3"]:
         """Unit vectors of the rendered points in normalised space."""
         assert self.space is not None
-        folder = self.scene.maps_dir
-        raw = read_mask(folder / f"{view.index}_depth.png")
-        try:
-            scale = float(read_json(folder / "scale.json")["disparity_of_65535"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise StageError(folder / "scale.json", f"has no scale ({error})", "delete maps/ and run again") from None
-        disparity = resize(raw.astype(np.float32) / np.iinfo(raw.dtype).max * scale, size)
-        depth = 1 / np.maximum(disparity, 1e-6 * scale)
-        cameras = self.scene.cameras.resized(*size)
-        points = unproject(depth, cameras.intrinsics[view.camera], cameras.world_to_camera[view.camera])
+        points = surface_points(self.scene, view, read_disparity(self.scene, view, size))
         return unit(normalised_positions(points, self.space))
 
 
@@ -93,21 +84,3 @@ def normalised_positions(points: Float[np.ndarray, "... 3"], space: dict[str, An
         return np.stack([space["ax"] * X[..., 0] / Z, space["ay"] * X[..., 1] / Z, 1 - 2 / Z], axis=-1)
     length = np.maximum(np.linalg.norm(X, axis=-1, keepdims=True), 1e-6)
     return np.where(length <= 1, X, (2 - 1 / length) * X / length)
-
-
-def unproject(
-    depth: Float[np.ndarray, "H W"], K: Float[np.ndarray, "3 3"], world_to_camera: Float[np.ndarray, "3 4"]
-) -> Float[np.ndarray, "H W 3"]:
-    """World points of pixels at depths z; pixel centres at +0.5."""
-    height, width = depth.shape
-    u, v = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-    camera = np.stack([(u - K[0, 2]) / K[0, 0], (v - K[1, 2]) / K[1, 1], np.ones_like(u)], axis=2) * depth[..., None]
-    R, t = world_to_camera[:, :3], world_to_camera[:, 3]
-    return (camera - t) @ R
-
-
-def resize(values: Float32[np.ndarray, "h w ..."], size: tuple[int, int]) -> Float32[np.ndarray, "H W ..."]:
-    """Bilinear resampling to (height, width)."""
-    if values.shape[:2] == tuple(size):
-        return values
-    return cv2.resize(np.ascontiguousarray(values), size[::-1], interpolation=cv2.INTER_LINEAR)

@@ -20,6 +20,7 @@ from nsff.config import ExtractConfig
 from nsff.decompose.clusters import Clusters, objects_of
 from nsff.decompose.colours import colour_labels
 from nsff.decompose.samples import SpaceSamples, near_surfaces, space_samples
+from nsff.decompose.things import Things
 from nsff.decompose.view_points import describe_points
 from nsff.decompose.views import View, read_labelled, training_views
 from nsff.fields.encodings import time_code
@@ -39,13 +40,14 @@ def run_extract(scene: Scene, extract: ExtractConfig) -> dict[str, Any]:
     clusters = Clusters.load(scene)
     renderer = Renderer.load(scene.model_dir)
     views = read_labelled(scene, scene.clusters_dir / "merged")
-    cameras, objects = scene.cameras, range(1, len(clusters.salient) + 1)
+    things = Things.load(scene)
+    cameras, objects = scene.cameras, range(1, _count(clusters, things) + 1)
     nearest = 1 / max(float(cameras.near_far[:, 0].min()) * 0.5, 1e-6)
     alphas: dict[int, list[float]] = {n: [] for n in objects}
     seen: list[float] = []
     with atomic_directory(scene.extracted_dir) as folder:
         for view in tqdm(views, desc="objects", unit="view"):
-            pictures = extract_view(renderer, scene, view, clusters, extract.hidden)
+            pictures = extract_view(renderer, scene, view, clusters, extract.hidden, things)
             seen += [pictures["seen"]]
             for n, rgba in pictures["rgba"].items():
                 name = f"{view.index}_rgba.png" if n == 0 else f"object_{n}/{view.index}.png"
@@ -56,7 +58,7 @@ def run_extract(scene: Scene, extract: ExtractConfig) -> dict[str, Any]:
             write_image(folder / f"{view.index}_depth.png", (disparity.clip(0, 1) * 65535).round().astype(np.uint16))
         training = training_views(views)
         for i in np.unique(np.linspace(0, len(training) - 1, extract.clouds).round().astype(int)):
-            write_clouds(renderer, scene, training[i], clusters, extract, folder / "points")
+            write_clouds(renderer, scene, training[i], clusters, extract, folder / "points", things)
         write_json(folder / "scale.json", {"disparity_of_65535": nearest})
     shown = {str(n): float(np.mean(values)) for n, values in alphas.items()}
     words = f"{len(views)} views; {len(shown)} objects taken out of the scene"
@@ -75,7 +77,12 @@ def run_extract(scene: Scene, extract: ExtractConfig) -> dict[str, Any]:
 
 @torch.no_grad()
 def extract_view(
-    renderer: Renderer, scene: Scene, view: View, clusters: Clusters, hidden: bool = True
+    renderer: Renderer,
+    scene: Scene,
+    view: View,
+    clusters: Clusters,
+    hidden: bool = True,
+    things: Things | None = None,
 ) -> dict[str, Any]:
     """``rgba``: by object number (0: all together) pictures (H,W,4) in [0,1]; ``depth`` (H,W) of all, 0 where empty;
     ``seen``: how much of what is taken out the picture shows, 0 to 1."""
@@ -83,7 +90,7 @@ def extract_view(
     rays = renderer.frame_rays(
         cameras.intrinsics[view.camera], cameras.world_to_camera[view.camera], height, width, float(view.time)
     )
-    count = len(clusters.salient)
+    count = _count(clusters, things)
     rgba = {n: np.zeros((height * width, 4), np.float32) for n in range(count + 1)}
     depth = np.zeros(height * width, np.float32)
     light = np.zeros(2)
@@ -91,7 +98,9 @@ def extract_view(
     for start in range(0, len(rays) if count else 0, step):
         part = rays[slice(start, start + step)]
         found = space_samples(renderer.model, part)
-        numbers = torch.from_numpy(sample_objects(renderer.model, found, clusters)).to(renderer.device)
+        numbers = torch.from_numpy(sample_objects(renderer.model, found, clusters, things, view.time)).to(
+            renderer.device
+        )
         at = slice(start, start + len(part))
         through = found.transmittance
         for n in range(count + 1):
@@ -106,8 +115,15 @@ def extract_view(
     return {"rgba": pictures, "depth": depth.reshape(shape), "seen": float(light[0] / max(light[1], 1e-8))}
 
 
-def sample_objects(model: SceneModel, found: SpaceSamples, clusters: Clusters) -> Int64[np.ndarray, "R K"]:
-    """The object number of every sample, by its own feature (and place and time, where the clusters have these)."""
+def _count(clusters: Clusters, things: Things | None) -> int:
+    return len(clusters.salient) if things is None else things.total
+
+
+def sample_objects(
+    model: SceneModel, found: SpaceSamples, clusters: Clusters, things: Things | None = None, time: float = 0.0
+) -> Int64[np.ndarray, "R K"]:
+    """The object number of every sample, by its own feature (and place and time, where the clusters have these); with
+    ``things``, by where it is as well."""
     samples = found.evaluation.samples
     parts = [torch.nn.functional.normalize(found.features(model), dim=-1)]
     if clusters.has_position:
@@ -116,7 +132,11 @@ def sample_objects(model: SceneModel, found: SpaceSamples, clusters: Clusters) -
         parts.append(torch.sign(time_code(samples.time, model.n_frames))[..., None])
     values = torch.cat(parts, dim=-1)
     _, merged = clusters.labels(values.flatten(0, 1).cpu().numpy())
-    return objects_of(merged, clusters.salient).reshape(values.shape[:2])
+    objects = objects_of(merged, clusters.salient)
+    if things is not None:
+        world = model.space.to_world(samples.positions).flatten(0, 1).cpu().numpy()
+        objects = things.numbers_of(objects, world, time)
+    return objects.reshape(values.shape[:2])
 
 
 def straight_rgba(kept: SpaceSamples, T: Float[Tensor, "R K"]) -> Float[Tensor, "R 4"]:
@@ -139,7 +159,13 @@ def _depth(model: SceneModel, kept: SpaceSamples, T: Float[Tensor, "R K"], rays:
 
 
 def write_clouds(
-    renderer: Renderer, scene: Scene, view: View, clusters: Clusters, extract: ExtractConfig, folder: Path
+    renderer: Renderer,
+    scene: Scene,
+    view: View,
+    clusters: Clusters,
+    extract: ExtractConfig,
+    folder: Path,
+    things: Things | None = None,
 ) -> None:
     """{time}_colour.ply, _saliency.ply and _clusters.ply: the samples near surfaces of one training view."""
     points = near_surfaces(renderer, scene, view, extract.point_opacity)
@@ -149,6 +175,8 @@ def write_clouds(
     values = describe_points(points, view, scene.n_frames, clusters.has_position, clusters.has_time)
     _, merged = clusters.labels(values)
     objects = objects_of(merged, clusters.salient)
+    if things is not None:
+        objects = things.numbers_of(objects, points.points, view.time)
     grey = np.repeat((points.saliency.clip(0, 1) * 255).round().astype(np.uint8)[:, None], 3, axis=1)
     colours: Sequence[tuple[str, np.ndarray]] = (
         ("colour", (points.rgb.clip(0, 1) * 255).round().astype(np.uint8)),

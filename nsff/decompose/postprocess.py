@@ -1,4 +1,5 @@
-"""Object masks from merged clusters: salient labels, cleaned by morphology (SAFF; specification section 7.1).
+"""Object masks from merged clusters: salient labels, cleaned by morphology (SAFF; specification section 7.1), and
+divided into things that come apart, where asked for (nsff.decompose.parting).
 
 Notation. Labels (H,W) are integers, 0 background, 1, 2, … objects. Sizes and areas are made for 288 rows and scale
 with the height. Morphology acts on each object's mask, not on label numbers: grey morphology would let high numbers
@@ -17,6 +18,7 @@ from tqdm import tqdm
 from nsff.config import DecomposeConfig
 from nsff.decompose.clusters import objects_of, salient_labels
 from nsff.decompose.stability import describe_masks, judge
+from nsff.decompose.things import find_things, label_things
 from nsff.decompose.views import TRAINING, View, read_labelled, write_mask_folder, write_preview
 from nsff.io import atomic_directory, read_mask
 from nsff.scene import Scene
@@ -28,8 +30,8 @@ CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
 def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
-    """Writes masks/ ({i}.png labels, colour/{i}.png, preview.png) of all views, and the summary over the training
-    views."""
+    """Writes masks/ ({i}.png labels, colour/{i}.png, preview.png, and things.npz where a label is several things) of
+    all views, and the summary over the training views."""
     salient = salient_labels(scene)
     views = read_labelled(scene, scene.clusters_dir / "merged")
     iterations, closing = scaled_sizes(decompose, scene.size[0])
@@ -37,18 +39,31 @@ def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
     training = [i for i, view in enumerate(views) if view.split == TRAINING]
     limits = object_limits(before, closing, decompose.min_component, decompose.cleaning)
     masks = []
+    for labels in tqdm(before, desc="masks", unit="view"):
+        kept = clean(labels, iterations, limits, decompose.cleaning == "gentle")
+        masks.append((labels if decompose.cleaning == "none" else kept).astype(np.uint8))
+    changed = float(np.mean([(masks[i] != before[i]).mean() for i in training]))
+    things = None
+    if decompose.part_things:
+        things, numbered = find_things(scene, [views[i] for i in training], [masks[i] for i in training])
+        shown = dict(zip(training, numbered, strict=True))
+        masks = [
+            shown[i] if i in shown else label_things(scene, view, mask, things)
+            for i, (view, mask) in enumerate(zip(views, masks, strict=True))
+        ]
     with atomic_directory(scene.masks_dir) as folder:
-        for view, labels in zip(tqdm(views, desc="masks", unit="view"), before, strict=True):
-            kept = clean(labels, iterations, limits, decompose.cleaning == "gentle")
-            masks.append((labels if decompose.cleaning == "none" else kept).astype(np.uint8))
-            write_mask_folder(folder, view, masks[-1])
+        for view, mask in zip(views, masks, strict=True):
+            write_mask_folder(folder, view, mask)
+        if things is not None and things.parted:
+            things.save(folder)
         write_preview(scene, folder, [views[i] for i in training])
     before, masks = [before[i] for i in training], [masks[i] for i in training]
     numbers = describe_masks(scene, masks, [views[i].camera for i in training])
     kept = np.mean([(m > 0).sum() / max((b > 0).sum(), 1) for m, b in zip(masks, before, strict=True)])
-    changed = float(np.mean([(m != b).mean() for m, b in zip(masks, before, strict=True)]))
     empty = sum(not m.any() for m in masks)
     level, words = judge(numbers)
+    if things is not None and things.parted:
+        words += f" {len(things.parted)} of {len(salient)} labels came apart: {things.total} objects."
     if salient and not numbers["n_objects"]:
         words += " The clusters had objects, but none survived the cleaning: lower decompose.min_component."
     elif empty > len(masks) // 4:
@@ -56,7 +71,7 @@ def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
         words += f" {empty} of {len(masks)} views show no object."
     numbers |= {
         "iterations": iterations, "closing_area": closing, "foreground_kept": float(kept),
-        "pixels_changed": changed, "empty_views": empty,
+        "pixels_changed": changed, "empty_views": empty, "things": None if things is None else things.counts,
     }  # fmt: skip
     scene.write_summary("postprocess", numbers | {"verdict": level, "words": words})
 

@@ -41,6 +41,7 @@ def make_scene(root: Path, n: int = 6, extra: int = 0, salient: float = 0.6, wit
     views = [{"index": i, "split": "training", "camera": i, "time": i} for i in range(n)]
     views += [{"index": n + i, "split": "nv_static", "camera": i, "time": 0} for i in range(extra)]
     write_json(scene.maps_dir / "views.json", views)
+    write_json(scene.maps_dir / "scale.json", {"disparity_of_65535": 0.5})
     generator = np.random.default_rng(0)
     directions = np.linalg.qr(generator.normal(size=(CHANNELS, 3)))[0].T
     for view in views:
@@ -60,6 +61,7 @@ def make_scene(root: Path, n: int = 6, extra: int = 0, salient: float = 0.6, wit
             flow = np.zeros((HEIGHT, WIDTH, 2), np.float32)
             flow[truth_mask(i), 0] = 1
             scene.write_flow(i, "fwd", flow, np.ones((HEIGHT, WIDTH), bool))
+            scene.write_flow(i + 1, "bwd", -np.roll(flow, 1, axis=1), np.ones((HEIGHT, WIDTH), bool))
     return scene
 
 

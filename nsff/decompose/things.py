@@ -1,0 +1,134 @@
+"""Labels of several things (nsff.decompose.parting): their numbers in every view, and at every point in space.
+
+Notation. Labels number the objects of the clusters from 1, 0 elsewhere; things are numbered from 1: those of label 1,
+the largest first, then those of label 2. Views are rendered; a training view shows frame i from camera i.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int64, Integer
+from scipy.spatial import cKDTree
+
+from nsff.decompose.parting import part_label
+from nsff.decompose.view_surfaces import read_disparity, surface_points
+from nsff.decompose.views import View
+from nsff.errors import StageError
+from nsff.io import read_npz, write_npz
+from nsff.priors.chaining import FlowCache, Link, chain_flow
+from nsff.scene import Scene
+
+FILE = "things.npz"
+KEPT = 2000
+"""Points that are kept of a label in a view, to tell by them what other views show."""
+
+
+@dataclass(frozen=True)
+class Things:
+    """How many things each label is, and, for each training view, points of those that are several."""
+
+    counts: list[int]
+    """By label, from 1."""
+    times: Float[np.ndarray, "V"]
+    points: list[Float[np.ndarray, "P 3"]]
+    """In the world."""
+    labels: list[Int64[np.ndarray, "P"]]
+    numbers: list[Int64[np.ndarray, "P"]]
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts)
+
+    @property
+    def parted(self) -> list[int]:
+        """Labels of several things."""
+        return [k for k, count in enumerate(self.counts, start=1) if count > 1]
+
+    @property
+    def first(self) -> Int64[np.ndarray, "K+1"]:
+        """The number of each label's largest thing, by label; 0 for 0."""
+        return np.concatenate([[0], 1 + np.cumsum([0, *self.counts])[:-1]]).astype(np.int64)
+
+    def numbers_of(
+        self, labels: Integer[np.ndarray, "M"], points: Float[np.ndarray, "M 3"], time: float
+    ) -> Int64[np.ndarray, "M"]:
+        """The thing of every point in the world, where labels are known: that of the nearest point with its label, in
+        the training view nearest in time that shows some."""
+        result = self.first[labels]
+        for k in self.parted:
+            at = np.flatnonzero(labels == k)
+            views = [v for v, own in enumerate(self.labels) if (own == k).any()]
+            if not len(at) or not views:
+                continue
+            view = min(views, key=lambda v: abs(self.times[v] - time))
+            own = self.labels[view] == k
+            result[at] = self.numbers[view][own][cKDTree(self.points[view][own]).query(points[at])[1]]
+        return result
+
+    def save(self, folder: Path) -> None:
+        """Writes things.npz."""
+        arrays = {name: np.concatenate(getattr(self, name)) for name in ("points", "labels", "numbers")}
+        sizes = np.array([len(points) for points in self.points])
+        write_npz(folder / FILE, counts=np.array(self.counts), times=self.times, sizes=sizes, **arrays)
+
+    @staticmethod
+    def load(scene: Scene) -> Things | None:
+        """From masks/; None where every label is one thing. Raises StageError for a damaged file."""
+        path = scene.masks_dir / FILE
+        if not path.exists():
+            return None
+        content = read_npz(path, ("counts", "times", "sizes", "points", "labels", "numbers"))
+        sizes = content["sizes"]
+        if len(sizes) != len(content["times"]) or {int(sizes.sum())} != {len(content[n]) for n in LISTS}:
+            raise StageError(path, "has lists of different lengths", "delete masks/ and run again")
+        lists = {name: np.split(content[name], np.cumsum(sizes)[:-1]) for name in LISTS}
+        return Things([int(n) for n in content["counts"]], content["times"], **lists)
+
+
+LISTS = ("points", "labels", "numbers")
+
+
+def find_things(
+    scene: Scene, views: Sequence[View], masks: Sequence[Integer[np.ndarray, "H W"]]
+) -> tuple[Things, list[Int64[np.ndarray, "H W"]]]:
+    """The things of all labels in the masks of the training views, and these masks with things for labels."""
+    flows = FlowCache(scene.flow)
+
+    def disparity(i: int) -> Float[np.ndarray, "H W"]:
+        return read_disparity(scene, views[i], scene.size)
+
+    def points(i: int) -> Float[np.ndarray, "H W 3"]:
+        return surface_points(scene, views[i], disparity(i))
+
+    def link(i: int, j: int) -> Link:
+        return chain_flow(flows, views[i].camera, views[j].camera)
+
+    labels = range(1, max((int(mask.max(initial=0)) for mask in masks), default=0) + 1)
+    found = [part_label([mask == k for mask in masks], points, disparity, link) for k in labels]
+    things = Things([count for count, _ in found], np.array([float(view.time) for view in views]), [], [], [])
+    numbered, generator = [], np.random.default_rng(0)
+    for i, mask in enumerate(masks):
+        numbers = things.first[mask]
+        for k in things.parted:
+            numbers[mask == k] += found[k - 1][1][i][mask == k] - 1
+        kept = [generator.permutation(np.flatnonzero(mask == k))[:KEPT] for k in things.parted]
+        at = np.concatenate([np.zeros(0, np.int64), *kept])
+        things.points.append(points(i).reshape(-1, 3)[at].astype(np.float32))
+        things.labels.append(mask.ravel()[at].astype(np.int64))
+        things.numbers.append(numbers.ravel()[at])
+        numbered.append(numbers)
+    return things, numbered
+
+
+def label_things(
+    scene: Scene, view: View, mask: Integer[np.ndarray, "H W"], things: Things
+) -> Int64[np.ndarray, "H W"]:
+    """A view's mask with things for labels."""
+    points = surface_points(scene, view, read_disparity(scene, view, scene.size)).reshape(-1, 3)
+    result, inside = np.zeros(mask.shape, np.int64), mask > 0
+    result[inside] = things.numbers_of(mask[inside], points[inside.ravel()], view.time)
+    return result
