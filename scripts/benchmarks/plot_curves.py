@@ -40,8 +40,9 @@ def main() -> None:
         for name, path in curves.items():
             rows = pd.read_csv(path)
             for column, (words, style) in REGIONS.items():
+                known = rows.dropna(subset=column)
                 axis.plot(
-                    rows["seconds"], rows[column], style, color=colours[name], marker="o", markersize=3,
+                    known["seconds"], known[column], style, color=colours[name], marker="o", markersize=3,
                     label=f"{name}, {words}",
                 )  # fmt: skip
         axis.set(title=scene, xlabel="seconds of training", ylabel="PSNR of held-out views, dB")
