@@ -66,7 +66,10 @@ def part_label(
     parts = separated([labels.copy() for labels in whole], link)
     chain_of = link_objects(parts, link)
     chains = _chains(parts, chain_of, points)
-    thing_of = _things(chains, _different(parts, whole, chain_of, disparity), len(masks))
+    candidates = _candidates(chains, len(masks))
+    # One candidate is the one thing there is: nothing has to be compared.
+    different = _different(parts, whole, chain_of, disparity, candidates) if len(candidates) > 1 else set()
+    thing_of = _things(chains, candidates, different)
     labels = []
     for mask, part, chain in zip(masks, parts, chain_of, strict=True):
         lookup = np.array([0] + [thing_of[chain[k]] for k in range(1, int(part.max(initial=0)) + 1)])
@@ -92,34 +95,52 @@ def _chains(
     return chains
 
 
+def _candidates(chains: dict[int, Chain], n_views: int) -> list[int]:
+    """Chains that may be things, by size: the largest, and those that live long and are large enough beside it."""
+    order = sorted(chains, key=lambda number: -chains[number].size)
+    life, area = max(LEAST_VIEWS, LEAST_LIFE * n_views), LEAST_AREA * chains[order[0]].area if order else 0.0
+    return order[:1] + [k for k in order[1:] if len(chains[k].areas) >= life and chains[k].area >= area]
+
+
 def _different(
     parts: Sequence[Int32[np.ndarray, "H W"]],
     whole: Sequence[Int32[np.ndarray, "H W"]],
     chain_of: Sequence[dict[int, int]],
     disparity: Callable[[int], Float[np.ndarray, "H W"]],
+    candidates: Sequence[int],
 ) -> set[frozenset[int]]:
-    """Pairs of chains that are apart in enough of the views that show both."""
+    """Pairs of a candidate and another chain that are apart in enough of the views that show both."""
     apart: Counter[frozenset[int]] = Counter()
     shown: Counter[frozenset[int]] = Counter()
     for view, (labels, before, of) in enumerate(zip(parts, whole, chain_of, strict=True)):
-        if len(of) < 2:
+        here = [a for a in candidates if a in of.values()]
+        if not here or len(of) < 2:
             continue
-        inverse_depth = disparity(view)
         regions = {number: labels == part for part, number in of.items()}
         connected = {number: int(before[inside].max()) for number, inside in regions.items()}
-        for a in regions:
-            for b in (number for number in regions if number > a):
+        inverse_depth = disparity(view)
+        for n, a in enumerate(here):
+            to_a = distance_to(regions[a])
+            for b in (number for number in regions if number not in here[: n + 1]):
                 pair = frozenset((a, b))
                 shown[pair] += 1
-                if connected[a] != connected[b]:
-                    apart[pair] += gap_is_open(regions[a], regions[b], inverse_depth)
+                if connected[a] != connected[b] and gap_is_open(to_a, regions[b], inverse_depth):
+                    apart[pair] += 1
     return {pair for pair, n in apart.items() if n >= max(LEAST_VIEWS, LEAST_SHARE * shown[pair])}
 
 
-def gap_is_open(a: Bool[np.ndarray, "H W"], b: Bool[np.ndarray, "H W"], disparity: Float[np.ndarray, "H W"]) -> bool:
-    """Whether what lies between two regions, where they are nearest, is not nearer to the camera than both."""
-    to_a = cv2.distanceTransform((~a).astype(np.uint8), cv2.DIST_L2, 5)
-    end = np.unravel_index(np.where(b, to_a, np.inf).argmin(), a.shape)
+def distance_to(region: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "H W"]:
+    """Of every pixel, in pixels; 0 inside."""
+    return cv2.distanceTransform((~region).astype(np.uint8), cv2.DIST_L2, 5)
+
+
+def gap_is_open(
+    to_a: Float[np.ndarray, "H W"], b: Bool[np.ndarray, "H W"], disparity: Float[np.ndarray, "H W"]
+) -> bool:
+    """Whether what lies between two regions, where they are nearest, is not nearer to the camera than both; ``to_a`` is
+    the distance to the first."""
+    a = to_a == 0
+    end = np.unravel_index(np.where(b, to_a, np.inf).argmin(), b.shape)
     rows, columns = np.nonzero(a)
     nearest = np.hypot(rows - end[0], columns - end[1]).argmin()
     start, steps = (rows[nearest], columns[nearest]), int(np.ceil(to_a[end])) + 1
@@ -131,27 +152,24 @@ def gap_is_open(a: Bool[np.ndarray, "H W"], b: Bool[np.ndarray, "H W"], disparit
     return float(np.median(disparity[line][between])) <= limit
 
 
-def _things(chains: dict[int, Chain], different: set[frozenset[int]], n_views: int) -> dict[int, int]:
+def _things(chains: dict[int, Chain], candidates: Sequence[int], different: set[frozenset[int]]) -> dict[int, int]:
     """The thing, numbered from 1 by size, of every chain.
 
-    The largest chain begins a thing, and so does every other that is different from all things so far, lives long and
-    is large enough. The rest belong to the thing that is nearest to them in time and space, of those they do not differ
-    from.
+    A candidate that is different from all things so far begins one. The rest belong to the thing that is nearest to
+    them in time and space, of those they do not differ from.
     """
-    order = sorted(chains, key=lambda number: -chains[number].size)
+
+    def apart(number: int, thing: list[int]) -> bool:
+        return any(frozenset((number, other)) in different for other in thing)
+
     things: list[list[int]] = []
-    rest: list[int] = []
-    for number in order:
-        chain = chains[number]
-        apart_from_all = all(any(frozenset((number, other)) in different for other in thing) for thing in things)
-        lasts = len(chain.areas) >= max(LEAST_VIEWS, LEAST_LIFE * n_views)
-        if not things or (apart_from_all and lasts and chain.area >= LEAST_AREA * chains[things[0][0]].area):
+    for number in candidates:
+        if all(apart(number, thing) for thing in things):
             things.append([number])
-        else:
-            rest.append(number)
-    for number in rest:
-        same = [t for t in things if not any(frozenset((number, other)) in different for other in t)]
-        min(same or things, key=lambda t: min(_distance(chains[number], chains[other]) for other in t)).append(number)
+    begun = {number for thing in things for number in thing}
+    for number in sorted(chains.keys() - begun, key=lambda k: -chains[k].size):
+        same = [thing for thing in things if not apart(number, thing)] or things
+        min(same, key=lambda t: min(_distance(chains[number], chains[other]) for other in t)).append(number)
     things.sort(key=lambda thing: -sum(chains[number].size for number in thing))
     return {number: k for k, thing in enumerate(things, start=1) for number in thing}
 

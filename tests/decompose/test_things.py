@@ -11,7 +11,7 @@ from nsff.config import CrfConfig, DecomposeConfig, ExtractConfig, RenderConfig
 from nsff.decompose.clusters import Clusters
 from nsff.decompose.crf import run_crf
 from nsff.decompose.extract import extract_view, run_extract
-from nsff.decompose.parting import gap_is_open, part_label
+from nsff.decompose.parting import distance_to, gap_is_open, part_label
 from nsff.decompose.postprocess import run_postprocess
 from nsff.decompose.things import FILE, Things, find_things, label_things
 from nsff.decompose.views import View, read_views
@@ -133,13 +133,13 @@ def test_gaps():
     a[2, :3], b[2, 6:] = True, True
     disparity = np.full((5, 9), 0.2)
     disparity[a], disparity[b] = 0.4, 0.5
-    assert gap_is_open(a, b, disparity)
+    assert gap_is_open(distance_to(a), b, disparity)
     disparity[2, 3:6] = 0.52  # within 5 % of the nearer
-    assert gap_is_open(a, b, disparity)
+    assert gap_is_open(distance_to(a), b, disparity)
     disparity[2, 3:6] = 0.53
-    assert not gap_is_open(a, b, disparity)
+    assert not gap_is_open(distance_to(a), b, disparity)
     disparity[2, 3] = disparity[2, 4] = 0.2  # most of it is open
-    assert gap_is_open(a, b, disparity)
+    assert gap_is_open(distance_to(a), b, disparity)
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
