@@ -45,7 +45,8 @@ def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
     changed = float(np.mean([(masks[i] != before[i]).mean() for i in training]))
     things = None
     if decompose.part_things:
-        things, numbered = find_things(scene, [views[i] for i in training], [masks[i] for i in training])
+        seen = [views[i] for i in training], [masks[i] for i in training]
+        things, numbered = find_things(scene, *seen, len(salient))
         shown = dict(zip(training, numbered, strict=True))
         masks = [
             shown[i] if i in shown else label_things(scene, view, mask, things)

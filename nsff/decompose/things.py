@@ -93,9 +93,10 @@ LISTS = ("points", "labels", "numbers")
 
 
 def find_things(
-    scene: Scene, views: Sequence[View], masks: Sequence[Integer[np.ndarray, "H W"]]
+    scene: Scene, views: Sequence[View], masks: Sequence[Integer[np.ndarray, "H W"]], n_labels: int
 ) -> tuple[Things, list[Int64[np.ndarray, "H W"]]]:
-    """The things of all labels in the masks of the training views, and these masks with things for labels."""
+    """The things of labels 1 to ``n_labels`` by the masks of the training views, and these masks with things for
+    labels. A label that no training view shows is one thing: other views may show it."""
     flows = FlowCache(scene.flow)
 
     def disparity(i: int) -> Float[np.ndarray, "H W"]:
@@ -107,8 +108,7 @@ def find_things(
     def link(i: int, j: int) -> Link:
         return chain_flow(flows, views[i].camera, views[j].camera)
 
-    labels = range(1, max((int(mask.max(initial=0)) for mask in masks), default=0) + 1)
-    found = [part_label([mask == k for mask in masks], points, disparity, link) for k in labels]
+    found = [part_label([mask == k for mask in masks], points, disparity, link) for k in range(1, n_labels + 1)]
     things = Things([count for count, _ in found], np.array([float(view.time) for view in views]), [], [], [])
     numbered, generator = [], np.random.default_rng(0)
     for i, mask in enumerate(masks):

@@ -242,6 +242,21 @@ def test_one_thing_needs_no_file(fake_scene):
     assert not (scene.masks_dir / FILE).exists()
 
 
+def test_a_label_that_no_training_view_shows_is_one_thing(fake_scene):
+    """Label 2 comes into the picture in another camera alone; its number follows the two of label 1."""
+    scene = fake_scene(extra=3)
+    two_squares(scene)
+    Clusters(np.eye(4, dtype=np.float32)[:3], np.arange(3), [1, 2]).save(scene.clusters_dir, {})
+    path = scene.clusters_dir / "merged" / "7.png"
+    label = read_mask(path)
+    label[30:40, :10] = 3
+    write_image(path, label)
+    run_postprocess(scene, DecomposeConfig(cleaning="none"))
+    assert scene.summary("postprocess")["things"] == [2, 1]
+    assert set(np.unique(read_mask(scene.masks_dir / "7.png")[30:40, :10])) == {3}
+    assert set(np.unique(read_mask(scene.masks_dir / "6.png"))) == {0, 1, 2}
+
+
 def test_held_out_views_are_labelled_by_what_the_others_show(fake_scene):
     """Training views 0, 2, 4: flow is chained over the frames between."""
     scene = fake_scene()
@@ -249,7 +264,7 @@ def test_held_out_views_are_labelled_by_what_the_others_show(fake_scene):
     views = read_views(scene)
     training = [view for view in views if view.index % 2 == 0]
     labels = [(mask > 0).astype(np.uint8) for mask in masks]
-    things, numbered = find_things(scene, training, [labels[view.index] for view in training])
+    things, numbered = find_things(scene, training, [labels[view.index] for view in training], 1)
     assert things.counts == [2]
     np.testing.assert_array_equal(numbered[1], masks[2])
     np.testing.assert_array_equal(label_things(scene, views[3], labels[3], things), masks[3])
