@@ -98,9 +98,7 @@ def extract_view(
     for start in range(0, len(rays) if count else 0, step):
         part = rays[slice(start, start + step)]
         found = space_samples(renderer.model, part)
-        numbers = torch.from_numpy(sample_objects(renderer.model, found, clusters, things, view.time)).to(
-            renderer.device
-        )
+        numbers = torch.from_numpy(sample_objects(renderer.model, found, clusters, things)).to(renderer.device)
         at = slice(start, start + len(part))
         through = found.transmittance
         for n in range(count + 1):
@@ -120,10 +118,10 @@ def _count(clusters: Clusters, things: Things | None) -> int:
 
 
 def sample_objects(
-    model: SceneModel, found: SpaceSamples, clusters: Clusters, things: Things | None = None, time: float = 0.0
+    model: SceneModel, found: SpaceSamples, clusters: Clusters, things: Things | None = None
 ) -> Int64[np.ndarray, "R K"]:
-    """The object number of every sample, by its own feature (and place and time, where the clusters have these); with
-    ``things``, by where it is as well."""
+    """The object number of every sample of one view, by its own feature (and place and time, where the clusters have
+    these); with ``things``, by where it is as well."""
     samples = found.evaluation.samples
     parts = [torch.nn.functional.normalize(found.features(model), dim=-1)]
     if clusters.has_position:
@@ -135,7 +133,7 @@ def sample_objects(
     objects = objects_of(merged, clusters.salient)
     if things is not None:
         world = model.space.to_world(samples.positions).flatten(0, 1).cpu().numpy()
-        objects = things.numbers_of(objects, world, time)
+        objects = things.numbers_of(objects, world, float(samples.time.flatten()[0]))
     return objects.reshape(values.shape[:2])
 
 

@@ -35,12 +35,15 @@ NEARER = 1.05
 """Times the disparity of the nearer part: what lies between two parts and is nearer may hide what joins them."""
 
 
+Middles = dict[int, dict[int, Float[np.ndarray, "3"]]]
+"""Of every chain: its middle, a point in the world, by view."""
+
+
 @dataclass
 class Chain:
-    """One part over time: its area and middle (a point in the world) by view."""
+    """One part over time: its area by view."""
 
     areas: dict[int, int] = field(default_factory=dict)
-    middles: dict[int, Float[np.ndarray, "3"]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -65,34 +68,42 @@ def part_label(
     whole = [components(mask) for mask in masks]
     parts = separated([labels.copy() for labels in whole], link)
     chain_of = link_objects(parts, link)
-    chains = _chains(parts, chain_of, points)
+    chains = _chains(parts, chain_of)
     candidates = _candidates(chains, len(masks))
     # One candidate is the one thing there is: nothing has to be compared.
     different = _different(parts, whole, chain_of, disparity, candidates) if len(candidates) > 1 else set()
-    thing_of = _things(chains, candidates, different)
+    if not different:
+        return 1, [mask.astype(np.int64) for mask in masks]
+    thing_of = _things(chains, _middles(parts, chain_of, points), candidates, different)
     labels = []
     for mask, part, chain in zip(masks, parts, chain_of, strict=True):
         lookup = np.array([0] + [thing_of[chain[k]] for k in range(1, int(part.max(initial=0)) + 1)])
         labels.append(_spread(lookup[part], mask))
-    return max(thing_of.values(), default=1), labels
+    return max(thing_of.values()), labels
 
 
-def _chains(
+def _chains(parts: Sequence[Int32[np.ndarray, "H W"]], chain_of: Sequence[dict[int, int]]) -> dict[int, Chain]:
+    chains: dict[int, Chain] = {}
+    for view, (labels, of) in enumerate(zip(parts, chain_of, strict=True)):
+        areas = np.bincount(labels.ravel())
+        for part, number in of.items():
+            chains.setdefault(number, Chain()).areas[view] = int(areas[part])
+    return chains
+
+
+def _middles(
     parts: Sequence[Int32[np.ndarray, "H W"]],
     chain_of: Sequence[dict[int, int]],
     points: Callable[[int], Float[np.ndarray, "H W 3"]],
-) -> dict[int, Chain]:
-    chains: dict[int, Chain] = {}
+) -> Middles:
+    middles: Middles = {}
     for view, (labels, of) in enumerate(zip(parts, chain_of, strict=True)):
         if not of:
             continue
         surface = points(view)
         for part, number in of.items():
-            inside = labels == part
-            chain = chains.setdefault(number, Chain())
-            chain.areas[view] = int(inside.sum())
-            chain.middles[view] = np.median(surface[inside], axis=0)
-    return chains
+            middles.setdefault(number, {})[view] = np.median(surface[labels == part], axis=0)
+    return middles
 
 
 def _candidates(chains: dict[int, Chain], n_views: int) -> list[int]:
@@ -152,7 +163,9 @@ def gap_is_open(
     return float(np.median(disparity[line][between])) <= limit
 
 
-def _things(chains: dict[int, Chain], candidates: Sequence[int], different: set[frozenset[int]]) -> dict[int, int]:
+def _things(
+    chains: dict[int, Chain], middles: Middles, candidates: Sequence[int], different: set[frozenset[int]]
+) -> dict[int, int]:
     """The thing, numbered from 1 by size, of every chain.
 
     A candidate that is different from all things so far begins one. The rest belong to the thing that is nearest to
@@ -169,14 +182,14 @@ def _things(chains: dict[int, Chain], candidates: Sequence[int], different: set[
     begun = {number for thing in things for number in thing}
     for number in sorted(chains.keys() - begun, key=lambda k: -chains[k].size):
         same = [thing for thing in things if not apart(number, thing)] or things
-        min(same, key=lambda t: min(_distance(chains[number], chains[other]) for other in t)).append(number)
+        min(same, key=lambda t: min(_distance(middles[number], middles[other]) for other in t)).append(number)
     things.sort(key=lambda thing: -sum(chains[number].size for number in thing))
     return {number: k for k, thing in enumerate(things, start=1) for number in thing}
 
 
-def _distance(a: Chain, b: Chain) -> tuple[int, float]:
+def _distance(a: dict[int, np.ndarray], b: dict[int, np.ndarray]) -> tuple[int, float]:
     """Between the middles of two chains where they are nearest in time: views, and distance in the world."""
-    return min((abs(i - j), float(np.linalg.norm(p - q))) for i, p in a.middles.items() for j, q in b.middles.items())
+    return min((abs(i - j), float(np.linalg.norm(p - q))) for i, p in a.items() for j, q in b.items())
 
 
 def _spread(labels: Int64[np.ndarray, "H W"], mask: Bool[np.ndarray, "H W"]) -> Int64[np.ndarray, "H W"]:

@@ -52,19 +52,20 @@ def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
             shown[i] if i in shown else label_things(scene, view, mask, things)
             for i, (view, mask) in enumerate(zip(views, masks, strict=True))
         ]
+    several = things if things is not None and things.parted else None
     with atomic_directory(scene.masks_dir) as folder:
         for view, mask in zip(views, masks, strict=True):
             write_mask_folder(folder, view, mask)
-        if things is not None and things.parted:
-            things.save(folder)
+        if several is not None:
+            several.save(folder)
         write_preview(scene, folder, [views[i] for i in training])
     before, masks = [before[i] for i in training], [masks[i] for i in training]
     numbers = describe_masks(scene, masks, [views[i].camera for i in training])
     kept = np.mean([(m > 0).sum() / max((b > 0).sum(), 1) for m, b in zip(masks, before, strict=True)])
     empty = sum(not m.any() for m in masks)
     level, words = judge(numbers)
-    if things is not None and things.parted:
-        words += f" {len(things.parted)} of {len(salient)} labels came apart: {things.total} objects."
+    if several is not None:
+        words += f" {len(several.parted)} of {len(salient)} labels came apart: {several.total} objects."
     if salient and not numbers["n_objects"]:
         words += " The clusters had objects, but none survived the cleaning: lower decompose.min_component."
     elif empty > len(masks) // 4:

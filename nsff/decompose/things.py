@@ -25,6 +25,8 @@ from nsff.scene import Scene
 FILE = "things.npz"
 KEPT = 2000
 """Points that are kept of a label in a view, to tell by them what other views show."""
+LISTS = ("points", "labels", "numbers")
+"""Of Things, one entry a training view; the file has each in one piece."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Things:
 
     def save(self, folder: Path) -> None:
         """Writes things.npz."""
-        arrays = {name: np.concatenate(getattr(self, name)) for name in ("points", "labels", "numbers")}
+        arrays = {name: np.concatenate(getattr(self, name)) for name in LISTS}
         sizes = np.array([len(points) for points in self.points])
         write_npz(folder / FILE, counts=np.array(self.counts), times=self.times, sizes=sizes, **arrays)
 
@@ -81,15 +83,12 @@ class Things:
         path = scene.masks_dir / FILE
         if not path.exists():
             return None
-        content = read_npz(path, ("counts", "times", "sizes", "points", "labels", "numbers"))
+        content = read_npz(path, ("counts", "times", "sizes", *LISTS))
         sizes = content["sizes"]
         if len(sizes) != len(content["times"]) or {int(sizes.sum())} != {len(content[n]) for n in LISTS}:
             raise StageError(path, "has lists of different lengths", "delete masks/ and run again")
         lists = {name: np.split(content[name], np.cumsum(sizes)[:-1]) for name in LISTS}
         return Things([int(n) for n in content["counts"]], content["times"], **lists)
-
-
-LISTS = ("points", "labels", "numbers")
 
 
 def find_things(
@@ -110,13 +109,15 @@ def find_things(
 
     found = [part_label([mask == k for mask in masks], points, disparity, link) for k in range(1, n_labels + 1)]
     things = Things([count for count, _ in found], np.array([float(view.time) for view in views]), [], [], [])
+    if not things.parted:
+        return things, [things.first[mask] for mask in masks]
     numbered, generator = [], np.random.default_rng(0)
     for i, mask in enumerate(masks):
         numbers = things.first[mask]
         for k in things.parted:
             numbers[mask == k] += found[k - 1][1][i][mask == k] - 1
         kept = [generator.permutation(np.flatnonzero(mask == k))[:KEPT] for k in things.parted]
-        at = np.concatenate([np.zeros(0, np.int64), *kept])
+        at = np.concatenate(kept)
         things.points.append(points(i).reshape(-1, 3)[at].astype(np.float32))
         things.labels.append(mask.ravel()[at].astype(np.int64))
         things.numbers.append(numbers.ravel()[at])
@@ -128,6 +129,8 @@ def label_things(
     scene: Scene, view: View, mask: Integer[np.ndarray, "H W"], things: Things
 ) -> Int64[np.ndarray, "H W"]:
     """A view's mask with things for labels."""
+    if not np.isin(mask, things.parted).any():
+        return things.first[mask]
     points = surface_points(scene, view, read_disparity(scene, view, scene.size)).reshape(-1, 3)
     result, inside = np.zeros(mask.shape, np.int64), mask > 0
     result[inside] = things.numbers_of(mask[inside], points[inside.ravel()], view.time)

@@ -71,6 +71,24 @@ def fake_scene(tmp_path: Path) -> Callable[..., Scene]:
 
 
 @pytest.fixture
+def read_ply() -> Callable[[Path], np.ndarray]:
+    return ply_table
+
+
+def ply_table(path: Path) -> np.ndarray:
+    """The points of a PLY file, a column a property."""
+    head, body = path.read_bytes().split(b"end_header\n", 1)
+    lines = head.decode().split("\n")
+    types = {"float": "<f4", "uchar": "u1", "int": "<i4"}
+    fields = [(line.split()[2], types[line.split()[1]]) for line in lines if line.startswith("property")]
+    count = int(next(line for line in lines if line.startswith("element")).split()[2])
+    assert lines[:2] == ["ply", "format binary_little_endian 1.0"]
+    table = np.frombuffer(body, fields)
+    assert len(table) == count
+    return table
+
+
+@pytest.fixture
 def moving_square() -> Callable[..., np.ndarray]:
     return truth_mask
 

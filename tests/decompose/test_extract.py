@@ -182,19 +182,7 @@ def test_colours_are_straight_where_alpha_is_small(box_world, monkeypatch):
     assert n == pytest.approx(np.round(n), abs=1e-3)
 
 
-def read_ply(path):
-    head, body = path.read_bytes().split(b"end_header\n", 1)
-    lines = head.decode().split("\n")
-    types = {"float": "<f4", "uchar": "u1", "int": "<i4"}
-    fields = [(line.split()[2], types[line.split()[1]]) for line in lines if line.startswith("property")]
-    count = int(next(line for line in lines if line.startswith("element")).split()[2])
-    assert lines[:2] == ["ply", "format binary_little_endian 1.0"]
-    table = np.frombuffer(body, fields)
-    assert len(table) == count
-    return table
-
-
-def test_the_stage(box_world):
+def test_the_stage(box_world, read_ply):
     scene, _ = box_world(n=4, extra=2)
     run_maps(scene, RenderConfig(canonical_views="saff"))
     run_cluster(scene, DecomposeConfig(restarts=2))

@@ -182,7 +182,7 @@ def test_things_are_stored(tmp_path):
 
 
 # --- the stages ------------------------------------------------------------------------------------------------------
-def two_squares(scene: Scene, n: int = 6) -> list[np.ndarray]:
+def two_squares(scene: Scene) -> list[np.ndarray]:
     """Clusters of one salient label: two squares that do not move, the smaller on the left. Views of another split show
     them six pixels further right, in the cameras of the training views."""
     masks = []
@@ -195,7 +195,7 @@ def two_squares(scene: Scene, n: int = 6) -> list[np.ndarray]:
         write_image(scene.maps_dir / f"{view.index}_depth.png", np.where(mask, 60000, 20000).astype(np.uint16))
         masks.append(mask)
     Clusters(np.eye(4, dtype=np.float32)[:2], np.arange(2), [1]).save(scene.clusters_dir, {})
-    for i in range(n - 1):
+    for i in range(scene.n_frames - 1):
         flow, valid = np.zeros((48, 64, 2), np.float32), np.ones((48, 64), bool)
         scene.write_flow(i, "fwd", flow, valid)
         scene.write_flow(i + 1, "bwd", flow, valid)
@@ -270,7 +270,7 @@ def test_held_out_views_are_labelled_by_what_the_others_show(fake_scene):
     np.testing.assert_array_equal(label_things(scene, views[3], labels[3], things), masks[3])
 
 
-def test_extracted_objects_are_things(box_world):
+def test_extracted_objects_are_things(box_world, read_ply):
     """Both boxes have one label; their surfaces tell samples apart, those inside and behind as well."""
     scene, renderer = box_world(n=4)
     run_maps(scene, RenderConfig())
@@ -289,12 +289,5 @@ def test_extracted_objects_are_things(box_world):
         write_image(scene.clusters_dir / "merged" / f"{i}.png", np.ones((48, 64), np.uint8))
     things.save(scene.masks_dir)
     assert sorted(run_extract(scene, ExtractConfig(clouds=1))["alpha"]) == ["1", "2"]
-    ply = next((scene.extracted_dir / "points").glob("*_clusters.ply")).read_bytes()
-    assert {0, 1, 2} == set(read_ply_objects(ply))
-
-
-def read_ply_objects(content: bytes) -> np.ndarray:
-    head, _, body = content.partition(b"end_header\n")
-    kinds = {"float": "<f4", "uchar": "u1", "int": "<i4"}
-    rows = [row.split() for row in head.decode().splitlines() if row.startswith("property")]
-    return np.frombuffer(body, [(name, kinds[kind]) for _, kind, name in rows])["object"]
+    ply = next((scene.extracted_dir / "points").glob("*_clusters.ply"))
+    assert {0, 1, 2} == set(read_ply(ply)["object"])
