@@ -77,10 +77,12 @@ def loss_scene_flow(
     """Magnitude of scene flow (4.6).
 
     fixed: mean absolute rendered flow, sum over samples of w f. reference: the published code sums over x, y, z
-    instead, so that opposite components cancel: mean |w (f_x + f_y + f_z)|.
+    instead, so that opposite components cancel. Its y points up and its z' grows with depth as here, so that the sum is
+    f_x - f_y + f_z in these axes: mean |w (f_x - f_y + f_z)|.
     """
-    weighted = weights[..., None] * flow
-    return weighted.sum(1 if axis == "fixed" else 2).abs().mean()
+    if axis == "fixed":
+        return (weights[..., None] * flow).sum(1).abs().mean()
+    return (weights * (flow[..., 0] - flow[..., 1] + flow[..., 2])).abs().mean()
 
 
 def loss_smooth_spatial(flow: Float[Tensor, "R K 3"]) -> Scalar:

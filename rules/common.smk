@@ -50,7 +50,7 @@ VERSIONS = dict.fromkeys(SECTIONS, 1) | {
     "features": 3,
     "motion": 2,
     "depth": 5,
-    "train": 2,
+    "train": 3,
     "postprocess": 2,
     "extract": 2,
     "report": 1,

@@ -92,10 +92,19 @@ def test_cycle():
 
 
 def test_scene_flow_axes():
-    # Rendered: 0.5 (1, -1, 0) + 0.25 (2, 0, 2) = (1, -0.5, 0.5): mean 2/3. Published: |0.5 * 0|, |0.25 * 4|: mean 1/2.
+    # Rendered: 0.5 (1, -1, 0) + 0.25 (2, 0, 2) = (1, -0.5, 0.5): mean 2/3. Published: |0.5 * 2|, |0.25 * 4|: mean 1.
     weights, flow = tensor([[0.5, 0.25]]), tensor([[[1, -1, 0], [2, 0, 2]]])
     assert losses.loss_scene_flow(weights, flow, "fixed").item() == pytest.approx(2 / 3)
-    assert losses.loss_scene_flow(weights, flow, "reference").item() == pytest.approx(0.5)
+    assert losses.loss_scene_flow(weights, flow, "reference").item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("published", "cost"), [((0.1, 0.1, 0), 0.2), ((0.1, -0.1, 0), 0), ((0, 0.1, 0.1), 0.2), ((0.1, 0, -0.1), 0)]
+)
+def test_scene_flow_in_the_published_axes(published, cost):
+    """Their y points up, ours down; z' = 1 - 2/depth in both."""
+    flow = tensor([[published]]) * tensor([1, -1, 1])
+    assert losses.loss_scene_flow(tensor([[1]]), flow, "reference").item() == pytest.approx(cost)
 
 
 def test_smoothness_takes_the_nearest_95_percent():

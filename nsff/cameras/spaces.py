@@ -1,7 +1,8 @@
 """Normalised spaces in which fields live: NDC for forward-facing scenes, contraction for all others.
 
 Notation. X are world points (OpenCV axes, scene units), x normalised positions. A space first applies its similarity
-X' = scale (R X + t), whose axes are OpenCV too. s in [0, 1] runs along a ray from the nearest to the farthest sample.
+X' = scale (R X + t), whose axes are OpenCV too; X' are the Euclidean coordinates of the space, the same whatever unit,
+origin and axes the world has. s in [0, 1] runs along a ray from the nearest to the farthest sample.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nsff.cameras.model import Cameras
+from nsff.cameras.rays import project
 
 EPSILON = 1e-6
+HORIZON = 5e-6
+"""Inverse depth below which a point counts as this near to infinity: float32 leaves few digits there."""
 FORWARD_ANGLE = 60.0
 
 
@@ -75,7 +79,37 @@ class Space:
         """World directions in the axes of the space (the average camera's for NDC), with unit length."""
         return torch.nn.functional.normalize(self._turn(directions), dim=-1)
 
+    # --- Euclidean coordinates of the space -------------------------------------------------------------------------
+    def euclidean(self, positions: Float[Tensor, "... 3"]) -> Float[Tensor, "... 3"]:
+        """X' of normalised positions, always finite: where scene flow and its losses are measured."""
+        points = self.homogeneous(positions)
+        w = points[..., 3:]
+        far = torch.full_like(w, HORIZON).copysign(w)
+        return points[..., :3] / torch.where(w.abs() < HORIZON, far, w)
+
+    def relative(self, world_to_camera: Float[Tensor, "N 3 4"]) -> Float[Tensor, "N 3 4"]:
+        """Transforms from X' to the same cameras, whose depths are in units of the space too."""
+        E = world_to_camera.double()
+        R, t = self._similarity(E)
+        turned = E[:, :, :3] @ R.T
+        return torch.cat([turned, self.scale * (E[:, :, 3:] - turned @ t[:, None])], -1).to(world_to_camera.dtype)
+
+    def project(
+        self, positions: Float[Tensor, "R 3"], K: Float[Tensor, "R 3 3"], relative: Float[Tensor, "R 3 4"]
+    ) -> Float[Tensor, "R 2"]:
+        """Pixel positions at which cameras, given by ``relative``, see normalised positions.
+
+        Divided once, in homogeneous coordinates, so that nothing explodes at infinity.
+        """
+        points = self.homogeneous(positions)
+        scaled = torch.cat([relative[..., :3], relative[..., 3:] * points[..., None, 3:]], -1)
+        return project(points[..., :3], K, scaled)[0]
+
     # --- what a space must say --------------------------------------------------------------------------------------
+    def homogeneous(self, positions: Float[Tensor, "... 3"]) -> Float[Tensor, "... 4"]:
+        """(a, w) with X' = a / w; w = 0 is infinity."""
+        raise NotImplementedError
+
     def normalise_rays(self, origins: Float[Tensor, "R 3"], directions: Float[Tensor, "R 3"]) -> tuple[Tensor, Tensor]:
         """World rays in the space's own ray parametrisation, for ``positions``."""
         raise NotImplementedError
@@ -128,6 +162,14 @@ class NdcSpace(Space):
     def positions(self, origins: Tensor, directions: Tensor, s: Tensor) -> Tensor:
         return origins[:, None] + s[..., None] * directions[:, None]
 
+    def homogeneous(self, positions: Tensor) -> Tensor:
+        """NSFF's conversion from NDC, Z = 2 / (1 - z' - 1e-6), its 1e-6 included.
+
+        Beyond infinity, where scene flow may push a sample, Z is negative, as there.
+        """
+        x, y, z = positions.unbind(-1)
+        return torch.stack([x / self.ax, y / self.ay, torch.ones_like(z), 0.5 * (1 - z - EPSILON)], -1)
+
     def to_world(self, positions: Tensor) -> Tensor:
         """Inverse of from_world. Beyond infinity (z' ≥ 1, where scene flow may push a sample) it stays at a far,
         finite depth.
@@ -168,10 +210,15 @@ class ContractedSpace(Space):
         distance = 1 / ((1 - s) / self.near + s / self.far)
         return contract(origins[:, None] + distance[..., None] * directions[:, None])
 
-    def to_world(self, positions: Tensor) -> Tensor:
+    def homogeneous(self, positions: Tensor) -> Tensor:
+        """The inverse of contraction; at and beyond infinity (norm 2) a far, finite distance."""
         norm = positions.norm(dim=-1, keepdim=True).clamp(min=EPSILON)
-        outside = positions / norm / (2 - norm).clamp(min=1e-4)
-        return self._back(torch.where(norm <= 1, positions, outside))
+        inside = torch.cat([positions, torch.ones_like(norm)], -1)
+        outside = torch.cat([positions / norm, (2 - norm).clamp(min=1e-4)], -1)
+        return torch.where(norm <= 1, inside, outside)
+
+    def to_world(self, positions: Tensor) -> Tensor:
+        return self._back(self.euclidean(positions))
 
     def from_world(self, points: Tensor) -> Tensor:
         return contract(self._similar(points))

@@ -147,9 +147,10 @@ class LossConfig(StageConfig):
     """Dynamic terms count by the rendered dynamic weight from the first step (published: after the first decay
     period).
     """
-    smooth_space: Literal["world", "normalised"] = "world"
-    """Where w_smooth measures: Euclidean (NSFF), or normalised space, in which far samples weigh no more than near
-    ones.
+    smooth_space: Literal["euclidean", "world", "normalised"] = "euclidean"
+    """Where w_smooth measures. euclidean: in the axes of the average camera and in units of the near plane, whatever
+    those of the world are (NSFF). world: another name for it. normalised: in normalised space, in which far samples
+    weigh no more than near ones.
     """
     warp_beyond_ends: bool = False
     """Warp to the frames before the first and after the last as the published code does; otherwise these terms are
@@ -158,7 +159,7 @@ class LossConfig(StageConfig):
     chain: bool = True
     """Chained scene flow to t±2 in colour after two decay periods (chain_sf)."""
     scene_flow_axis: Literal["reference", "fixed"] = "fixed"
-    """reference: the published sum over the wrong axis; fixed: rendered scene flow."""
+    """reference: the published sum over x, y and z instead of over samples; fixed: rendered scene flow."""
     kinetic_energy_count: int = Field(2, ge=0)
     """How often the least-kinetic-energy term is added (published code: 2)."""
 

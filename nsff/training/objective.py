@@ -15,7 +15,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nsff import losses
-from nsff.cameras.rays import project
 from nsff.config import LossConfig, TrainConfig
 from nsff.rendering.compositing import accumulate
 from nsff.rendering.model import Evaluation, Samples, SceneModel
@@ -296,7 +295,7 @@ class Objective:
                 + losses.loss_disocclusion(dynamic.disocclusion_post)
             )
         if config.w_smooth:
-            place = space.to_world if config.smooth_space == "world" else _same
+            place = _same if config.smooth_space == "normalised" else space.euclidean
             name, two = chain
             here, before, after, far = map(place, (positions, warped["prev"].positions, warped["post"].positions, two))
             one = (far, before, here) if name == "prev" else (here, after, far)
@@ -312,8 +311,8 @@ class Objective:
         target = batch.pixel + (batch.flow_post if sign > 0 else batch.flow_prev)
         valid = batch.valid_post if sign > 0 else batch.valid_prev
         neighbour = (batch.frame + sign).clamp(0, self.data.n_frames - 1)
-        world = self.model.space.to_world(expected)
-        uv, _ = project(world, self.data.intrinsics[neighbour], self.data.world_to_camera[neighbour])
+        cameras = self.model.space.relative(self.data.world_to_camera)
+        uv = self.model.space.project(expected, self.data.intrinsics[neighbour], cameras[neighbour])
         mask = valid.float() if M is None else valid.float() * M
         return losses.loss_flow(uv, target, mask)
 

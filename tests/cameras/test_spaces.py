@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from nsff.cameras import Cameras
+from nsff.cameras.llff import read_poses_bounds
 from nsff.cameras.rays import pixel_rays, project
 from nsff.cameras.spaces import NdcSpace, Space, average_pose, contract, is_forward_facing, make_space
 
@@ -132,3 +133,101 @@ def test_rays_and_projection_invert_each_other_and_agree_with_cameras():
     np.testing.assert_allclose(np.stack([expected[0, 0], expected[1, 1]]), uv.numpy(), atol=1e-9)
     np.testing.assert_allclose([z[0, 0], z[1, 1]], [2, 5])
     torch.autograd.gradcheck(lambda p: project(p, K, E)[0], points.requires_grad_())
+
+
+# --- the published frame ---------------------------------------------------------------------------------------------
+FLIP = torch.tensor([1.0, -1, -1], dtype=torch.float64)
+"""From OpenCV axes to NSFF's, OpenGL's (x right, y up, z backward), and back."""
+
+
+def published_frame(cameras: Cameras) -> tuple[np.ndarray, float]:
+    """NSFF's loader, on camera-to-world matrices in OpenGL axes: recentred and scaled poses (N,3,4), and the scale."""
+    poses = cameras.camera_to_world * np.array([1.0, -1, -1, 1])
+    scale = 1 / (np.percentile(cameras.near_far[:, 0], 5) * 0.9)
+    poses[:, :, 3] *= scale
+    unit = lambda v: v / np.linalg.norm(v)  # noqa: E731
+    backward, up = unit(poses[:, :, 2].sum(0)), poses[:, :, 1].sum(0)
+    right = unit(np.cross(up, backward))
+    mean = np.stack([right, unit(np.cross(backward, right)), backward, poses[:, :, 3].mean(0)], 1)
+    square = lambda p: np.concatenate([p, np.broadcast_to([[0.0, 0, 0, 1]], (*p.shape[:-2], 1, 4))], -2)  # noqa: E731
+    return (np.linalg.inv(square(mean)) @ square(poses))[:, :3], scale
+
+
+def moved_rig(scale: float) -> Cameras:
+    """Cameras that look forward from places and in directions of their own, in a turned and shifted world."""
+    g = np.random.default_rng(3)
+    rotation = np.linalg.qr(g.normal(size=(3, 3)))[0]
+    rotation *= np.sign(np.linalg.det(rotation))
+    rig = ring([-20, -7, 0, 4, 15])
+    shaken = [np.linalg.qr(pose[:, :3] + 0.05 * g.normal(size=(3, 3)))[0] for pose in rig.world_to_camera]
+    shaken = [R * np.sign(np.diag(R)) for R in shaken]
+    poses = np.concatenate([np.stack(shaken), rig.world_to_camera[:, :, 3:]], 2)
+    near_far = rig.near_far * g.uniform(0.8, 1.3, (5, 1))
+    still = Cameras(rig.intrinsics, poses, near_far, rig.width, rig.height)
+    return still.moved(scale, rotation, g.normal(size=3) * 3 * scale)
+
+
+def real_rig(shared, name: str) -> Cameras:
+    path = shared / "scenes" / {"balloon1": "balloon1", "toss": "toss/dense"}[name] / "poses_bounds.npy"
+    return read_poses_bounds(path).resized(288, 512)
+
+
+@pytest.mark.parametrize("rig", [0.03, 1.0, 30.0, 30_000.0, "balloon1", "toss"])
+def test_euclidean_coordinates_are_those_of_the_published_loader(rig, request):
+    """Recentred and scaled cameras, near plane, and the conversion from NDC with its 1e-6."""
+    cameras = moved_rig(rig) if isinstance(rig, float) else real_rig(request.getfixturevalue("shared"), rig)
+    poses, scale = published_frame(cameras)
+    space = make_space("ndc", cameras)
+    assert isinstance(space, NdcSpace)
+    assert space.scale == pytest.approx(scale, rel=1e-12)
+    relative = space.relative(torch.tensor(cameras.world_to_camera)).numpy()
+    R, t = relative[:, :, :3], relative[:, :, 3]
+    found = np.concatenate([R.transpose(0, 2, 1), -np.einsum("nji,nj->ni", R, t)[:, :, None]], 2)
+    sign = np.array([1.0, -1, -1])
+    np.testing.assert_allclose(found * sign[:, None] * np.append(sign, 1), poses, atol=1e-9)
+    # NSFF's NDC2Euclidean, in its axes: in front of the camera, and beyond infinity.
+    g = torch.Generator().manual_seed(0)
+    ndc = torch.rand(200, 3, generator=g, dtype=torch.float64) * torch.tensor([4.0, 4, 2.4]) - torch.tensor([2.0, 2, 1])
+    z = 2 / (ndc[:, 2] - 1 + 1e-6)
+    focal = cameras.intrinsics[0, 0, 0]
+    theirs = torch.stack(
+        [-ndc[:, 0] * z * cameras.width / (2 * focal), -ndc[:, 1] * z * cameras.height / (2 * focal), z], 1
+    )
+    ours = space.euclidean(ndc * torch.tensor([1.0, -1, 1], dtype=torch.float64))
+    torch.testing.assert_close(ours * FLIP, theirs, rtol=1e-9, atol=0)
+    # Seen by the cameras: f x / -z + W/2, -f y / -z + H/2 there.
+    i = torch.arange(200) % len(cameras)
+    near = torch.tensor(poses)[i]
+    local = torch.einsum("rji,rj->ri", near[:, :, :3], theirs - near[:, :, 3])
+    uv = torch.stack([focal * local[:, 0] / -local[:, 2], -focal * local[:, 1] / -local[:, 2]], 1)
+    uv = uv + torch.tensor([cameras.width / 2, cameras.height / 2])
+    relative = space.relative(torch.tensor(cameras.world_to_camera))[i]
+    seen = space.project(ndc * torch.tensor([1.0, -1, 1]), torch.tensor(cameras.intrinsics)[i], relative)
+    # Their division explodes at infinity, and points behind a camera appear in front of it.
+    homogeneous_depth = -local[:, 2] * (1 - ndc[:, 2] - 1e-6) / 2
+    sane = homogeneous_depth > 1e-2
+    assert sane.sum() > 150
+    torch.testing.assert_close(seen[sane], uv[sane], rtol=1e-7, atol=1e-7)
+
+
+def test_euclidean_coordinates_are_finite_at_infinity_and_invert_the_contraction():
+    z = torch.tensor([1 - 1e-6, 1.0, 1 - 1.1e-6, 1 + 1e-7, 1.7, 1 - 2e-5], dtype=torch.float64).requires_grad_()
+    points = identity_ndc().euclidean(torch.stack([z * 0 + 0.5, z * 0 + 0.5, z], -1))
+    assert bool(torch.isfinite(points).all())
+    assert points[:, 2].abs().max() <= 2e5 + 1
+    points.sum().backward()
+    assert bool(torch.isfinite(z.grad).all())
+    space = make_space("contraction", ring([-20, 0, 20]))
+    g = torch.Generator().manual_seed(1)
+    world = torch.randn(50, 3, generator=g, dtype=torch.float64) * 9
+    expected = space.scale * (world @ space.R.T + space.t)
+    torch.testing.assert_close(space.euclidean(space.from_world(world)), expected)
+    assert bool(torch.isfinite(space.euclidean(torch.tensor([[2.5, 0, 0], [0, 2.0, 0], [0, 0, 0]]))).all())
+
+
+def test_what_is_euclidean_knows_nothing_of_the_worlds_unit():
+    """The same clip in another world: the same coordinates, so the same losses."""
+    small, large = (make_space("ndc", moved_rig(scale)) for scale in (0.03, 30_000.0))
+    ndc = torch.rand(20, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    torch.testing.assert_close(small.euclidean(ndc), large.euclidean(ndc))
+    assert (small.to_world(ndc) - large.to_world(ndc)).abs().max() > 1

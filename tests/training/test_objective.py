@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from nsff.cameras.rays import project
 from nsff.config import FieldConfig, resolve_scene
 from nsff.fields.planes import PlaneStaticField
 from nsff.training.data import TrainingData, guessed_share
@@ -98,7 +99,8 @@ class Written:
             m = (1 - p)[..., None].expand_as(out)
             cycle = cycle + (m * (out + back).abs()).sum() / (m.sum() + 1e-8)
         result["cycle"] = c.w_cycle * cycle
-        published = [(w[..., None] * f).sum(2).abs().mean() for f in (here.flow_prev, here.flow_post)]
+        signs = torch.tensor([1.0, -1, 1], dtype=D)  # their y points up
+        published = [(w[..., None] * f * signs).sum(2).abs().mean() for f in (here.flow_prev, here.flow_post)]
         result["scene_flow"] = c.w_scene_flow * sum(published)
         p = here.disocclusion_prev.mean() + here.disocclusion_post.mean()
         result["disocclusion"] = c.w_disocclusion * p
@@ -128,16 +130,18 @@ class Written:
         return maps, w_d.sum(1), ((w_d + w_s) * self.z).sum(1)
 
     def euclidean(self, ndc):
-        """NSFF's conversion, in OpenCV axes: z = 2/(1 - z'), x = x' z W/(2f), y = y' z H/(2f); then to the world."""
+        """NSFF's conversion, in OpenCV axes of the average camera: z = 2/(1 - z' - 1e-6), x = x' z W/(2f), y = y' z
+        H/(2f)."""
         space = self.model.space
-        z = 2 / (1 - ndc[..., 2])
-        local = torch.stack([ndc[..., 0] * z / space.ax, ndc[..., 1] * z / space.ay, z], -1)
-        return (local / space.scale - space.t) @ space.R
+        z = 2 / (1 - ndc[..., 2] - 1e-6)
+        return torch.stack([ndc[..., 0] * z / space.ax, ndc[..., 1] * z / space.ay, z], -1)
 
     def flow(self, ndc, sign, flow, valid):
         i = (self.batch.frame + sign).clamp(0, self.data.n_frames - 1)
         E, k = self.data.world_to_camera[i].to(D), self.data.intrinsics[i].to(D)
-        local = torch.einsum("rij,rj->ri", E[:, :, :3], self.euclidean(ndc)) + E[:, :, 3]
+        space = self.model.space
+        world = (self.euclidean(ndc) / space.scale - space.t) @ space.R
+        local = torch.einsum("rij,rj->ri", E[:, :, :3], world) + E[:, :, 3]
         image = torch.einsum("rij,rj->ri", k, local)
         uv = image[:, :2] / image[:, 2:]
         m = valid.to(D)[:, None].expand_as(uv)
@@ -149,6 +153,7 @@ CASES = {
     "norig": {"field": {"dynamic_only": True}},
     "decaying semantics, full depth": {"losses": {"decay_extra": True, "depth_full": True}},
     "no chain": {"losses": {"chain": False}},
+    "Euclidean by its other name": {"losses": {"smooth_space": "world"}},
 }
 
 
@@ -275,7 +280,7 @@ def flow_term(weights, guessed=0.0, **changes):
     zeros = torch.zeros(1, 2, 3, dtype=D)
     positions = torch.tensor([[[0.0, 0.0, 2.0], [4.0, 0.0, 4.0]]], dtype=D)
     dynamic = SimpleNamespace(flow_prev=zeros, flow_post=zeros, disocclusion_prev=zeros, disocclusion_post=zeros)
-    space = SimpleNamespace(to_world=lambda x: x)
+    space = SimpleNamespace(relative=lambda E: E, project=lambda x, K, E: project(x, K, E)[0])
     K, E = torch.diag(torch.tensor([10.0, 10.0, 1.0], dtype=D)), torch.eye(4, dtype=D)[:3]
     data = SimpleNamespace(n_frames=3, intrinsics=K.expand(3, 3, 3), world_to_camera=E.expand(3, 3, 4),
                            guessed_depth=guessed)  # fmt: skip
