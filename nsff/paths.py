@@ -41,23 +41,27 @@ def make_path(
     kind: Kind,
     cameras: Cameras,
     frames: int,
-    target: int | None,
+    target: float | None,
     amplitude: float,
     start: float | None = None,
     end: float | None = None,
+    follow: bool = True,
 ) -> Path4D:
     """A path of ``frames`` poses through the scene of the N training ``cameras``.
 
     view: camera ``target`` wanders at time ``target`` (section 5.1). time: camera ``target`` stays and time runs over
     the clip (5.2). spacetime: time runs and the camera is the one interpolated between the training cameras at that
-    time, moved by a bullet-time loop (5.3). ``target`` null is the middle frame; ``amplitude`` is in pixels of
+    time, moved by a bullet-time loop (5.3); without ``follow``, the one at ``target`` moved by that loop (SAFF's
+    render_slowmo_full). ``target`` may lie between two frames; null is the middle frame. ``amplitude`` is in pixels of
     parallax at the nearest depth; time runs from ``start`` to ``end`` (null: the first and the last frame). Raises
     ConfigError for a target or times outside the clip, or an unknown kind.
     """
     count = len(cameras)
     target = count // 2 if target is None else target
-    if not 0 <= target < count:
-        raise ConfigError("render.target", f"is {target}, the scene has frames 0 to {count - 1}", "choose one of them")
+    if not 0 <= target <= count - 1:
+        raise ConfigError(
+            "render.target", f"is {target:g}, the scene has frames 0 to {count - 1}", "choose one of them"
+        )
     first, last = 0.0 if start is None else start, count - 1.0 if end is None else end
     if not 0 <= first <= last <= count - 1:
         raise ConfigError(
@@ -75,8 +79,9 @@ def make_path(
         return Path4D(interpolate(cameras, np.full(frames, float(target))), times)
     if kind == "spacetime":
         loop = max(1, round(frames / BULLET_LOOPS))
+        places = times if follow else np.full(frames, float(target))
         return Path4D(
-            offset(interpolate(cameras, times), bullet_time_offsets(frames, m * BULLET_AMPLITUDE, loop)), times
+            offset(interpolate(cameras, places), bullet_time_offsets(frames, m * BULLET_AMPLITUDE, loop)), times
         )
     raise ConfigError("render.paths", f"unknown path {kind!r}", "allowed: view, time, spacetime")
 

@@ -14,6 +14,7 @@ rule render:
             labels={"what": "video", "path": "{path}"},
         ),
         maps=directory("results/{scene}/renders/{path}_maps"),
+        pictures=directory("results/{scene}/renders/{path}"),
         summary="results/{scene}/summaries/render_{path}.json",
     log:
         "results/{scene}/logs/render_{path}.log",

@@ -26,6 +26,6 @@ if __name__ == "__main__":
         run,
         sections=("render",),
         reads="model/, cameras.json",
-        writes="renders/PATH.mp4, renders/PATH_maps/ (what render.maps names)",
+        writes="renders/PATH.mp4, renders/PATH_maps/ (what render.maps names), renders/PATH/ (render.pictures)",
         extra=path_option,
     )

@@ -123,12 +123,28 @@ def test_times_run_from_start_to_end(kind):
             make_path(kind, cameras(), 7, None, 0.0, *wrong)
 
 
+def test_the_camera_may_stay_between_two_frames_while_time_runs():
+    """SAFF's render_slowmo_full: times 0 to 20, the camera half-way from one pose to the next, a loop of 40."""
+    views = cameras()
+    still = make_path("spacetime", views, 201, 1.5, amplitude=0.0, start=0, end=4, follow=False)
+    np.testing.assert_allclose(still.cameras.centres, np.tile([1.5, 0, 0], (201, 1)), atol=1e-9)
+    np.testing.assert_allclose(still.times, np.linspace(0, 4, 201))
+    moved = make_path("spacetime", views, 201, 1.5, amplitude=9.0, start=0, end=4, follow=False)
+    loop = moved.cameras.world_to_camera[:, :, 3] - still.cameras.world_to_camera[:, :, 3]
+    m = 9.0 / views.focal * 2 * 32 / 48
+    np.testing.assert_allclose(loop, bullet_time_offsets(201, m, 40) * [1, -1, -1], atol=1e-9)
+    for kind in ("view", "time"):
+        path = make_path(kind, views, 5, 1.5, amplitude=0.0)
+        np.testing.assert_allclose(path.cameras.centres[:, 0], 1.5)
+    assert make_path("view", views, 5, 1.5, amplitude=0.0).times.tolist() == [1.5] * 5
+
+
 def test_one_frame():
     path = make_path("spacetime", cameras(), 1, 3, amplitude=9.0)
     assert path.times.tolist() == [3.0]
 
 
-@pytest.mark.parametrize("target", [-1, 5])
+@pytest.mark.parametrize("target", [-1, 4.5, 5])
 def test_a_target_outside_the_clip(target: int):
     with pytest.raises(ConfigError, match="frames 0 to 4"):
         make_path("view", cameras(), 10, target, 12.0)

@@ -18,14 +18,19 @@ class RenderConfig(StageConfig):
     """Frames of each video."""
     frame_rate: int = Field(24, ge=1)
     """Frames per second of each video."""
-    target: int | None = Field(None, ge=0)
-    """Frame whose camera and time the paths start from; null: the middle one."""
+    target: float | None = Field(None, ge=0)
+    """Frame whose camera and time the paths start from, or a place between two frames; null: the middle frame."""
+    follow: bool = True
+    """spacetime: the camera goes with the training cameras through time; false: it loops about that of target (SAFF's
+    render_slowmo_full)."""
     start: float | None = Field(None, ge=0)
     """Time at which the paths time and spacetime begin, frames (may lie between two); null: the first frame."""
     end: float | None = Field(None, ge=0)
     """Time at which they end; null: the last frame."""
     maps: list[Literal["saliency", "features"]] = []
     """Rendered along the paths too, into renders/{path}_maps/: a video of each, and the values of every frame."""
+    pictures: bool = False
+    """Also write each frame of each video as a numbered picture: renders/{path}/000.png, 001.png ..."""
     amplitude: float = Field(48.0, ge=0)
     """Largest camera offset, in pixels of parallax at the nearest depth (NSFF: 48 over the focal length)."""
     canonical_views: Literal["training", "saff"] = "training"

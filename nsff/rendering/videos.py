@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import imageio.v2 as imageio
 import numpy as np
+from jaxtyping import UInt8
 from tqdm import tqdm
 
 from nsff.config import RenderConfig
 from nsff.errors import StageError
-from nsff.io import atomic_directory, atomic_path
+from nsff.io import atomic_directory, atomic_path, write_image
 from nsff.paths import Path4D, make_path
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 
 
 def run_render(scene: Scene, render: RenderConfig, path: Literal["view", "time", "spacetime"]) -> dict[str, Any]:
-    """Renders one path to renders/{path}.mp4; returns the summary."""
+    """Renders one path to renders/{path}.mp4, and to renders/{path}/ where ``render.pictures`` asks for it (else that
+    folder is empty); returns the summary."""
     renderer = Renderer.load(scene.model_dir, chunk=render.chunk)
     height, width = even(scene.size[0] / render.render_factor), even(scene.size[1] / render.render_factor)
     cameras = scene.cameras.resized(height, width)
-    route = make_path(path, cameras, render.frames, render.target, render.amplitude, render.start, render.end)
+    route = make_path(
+        path, cameras, render.frames, render.target, render.amplitude, render.start, render.end, render.follow
+    )
     write_maps(scene.renders_dir / f"{path}_maps", renderer, route, (height, width), render)
     frames = []
     for K, E, time in tqdm(
@@ -36,6 +40,9 @@ def run_render(scene: Scene, render: RenderConfig, path: Literal["view", "time",
         frames.append((rgb.numpy() * 255).round().astype(np.uint8))
     target = scene.renders_dir / f"{path}.mp4"
     write_video(target, frames, render.frame_rate)
+    with atomic_directory(scene.renders_dir / path) as folder:
+        if render.pictures:
+            write_pictures(folder, frames)
     # A sharpness drop or jumps between frames show as a change of the mean absolute difference.
     steps = np.array([np.abs(a.astype(int) - b).mean() for a, b in zip(frames[1:], frames[:-1], strict=True)])
     jump = float(steps.max() / max(np.median(steps), 1e-6))
@@ -59,7 +66,8 @@ def run_render(scene: Scene, render: RenderConfig, path: Literal["view", "time",
 
 def write_maps(folder: Path, renderer: Renderer, route: Path4D, size: tuple[int, int], render: RenderConfig) -> None:
     """Writes ``render.maps`` along a path into ``folder`` (empty without any): {map}.mp4, saliency in grey, features by
-    their three principal components; and {map}/%05d.npy, float16, (H,W) or (H,W,C)."""
+    their three principal components; and {map}/%05d.npy, float16, (H,W) or (H,W,C), beside pictures of them where
+    ``render.pictures`` asks for these."""
     with atomic_directory(folder) as temporary:
         for name in render.maps:
             (temporary / name).mkdir()
@@ -72,6 +80,8 @@ def write_maps(folder: Path, renderer: Renderer, route: Path4D, size: tuple[int,
             show = np.atleast_3d if name == "saliency" else principal_colours(paths)
             frames = [np.broadcast_to(show(np.load(path)) * 255, (*size, 3)).round().astype(np.uint8) for path in paths]
             write_video(temporary / f"{name}.mp4", frames, render.frame_rate)
+            if render.pictures:
+                write_pictures(temporary / name, frames)
 
 
 def principal_colours(paths: list[Path]) -> Callable[[np.ndarray], np.ndarray]:
@@ -89,6 +99,13 @@ def principal_colours(paths: list[Path]) -> Callable[[np.ndarray], np.ndarray]:
         return (((features - mean) @ basis - low) / np.maximum(high - low, 1e-9)).clip(0, 1)
 
     return colours
+
+
+def write_pictures(folder: Path, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -> None:
+    """Writes RGB frames as 000.png, 001.png ...: three digits, or as many as the last number has."""
+    digits = max(3, len(str(len(frames) - 1)))
+    for i, frame in enumerate(frames):
+        write_image(folder / f"{i:0{digits}d}.png", frame)
 
 
 def write_video(path: Path, frames: list[np.ndarray], frame_rate: int) -> None:

@@ -8,7 +8,8 @@ from nsff.cameras import Cameras
 from nsff.cameras.spaces import make_space
 from nsff.config import FieldConfig, RenderConfig, SamplingConfig, resolve_scene
 from nsff.errors import ConfigError
-from nsff.io import write_json
+from nsff.io import read_image, write_json
+from nsff.rendering import videos
 from nsff.rendering.model import SceneModel
 from nsff.rendering.renderer import Renderer
 from nsff.rendering.videos import principal_colours, run_render
@@ -72,6 +73,29 @@ def test_maps_along_a_path(scene, interpolation):
         assert [v.shape for v in values] == [shape] * 4
         assert all(np.isfinite(v).all() for v in values)
         assert imageio.imread(folder / f"{name}.mp4").shape == (4, H, W, 3)
+
+
+def test_numbered_pictures_beside_each_video(scene, monkeypatch):
+    """They are the frames that the encoder was given; another run without them leaves an empty folder."""
+    encoded = {}
+    monkeypatch.setattr(videos, "write_video", lambda path, frames, rate: encoded.update({path.stem: frames}))
+    render = RenderConfig(frames=4, pictures=True, maps=["saliency"], frame_rate=4)
+    run_render(scene, render, "time")
+    for folder, name in ((scene.renders_dir / "time", "time"), (scene.renders_dir / "time_maps/saliency", "saliency")):
+        assert sorted(path.name for path in folder.glob("*.png")) == ["000.png", "001.png", "002.png", "003.png"]
+        for i, frame in enumerate(encoded[name]):
+            np.testing.assert_array_equal(read_image(folder / f"{i:03d}.png"), frame)
+    run_render(scene, render.model_copy(update={"pictures": False}), "time")
+    assert list((scene.renders_dir / "time").iterdir()) == []
+    assert list((scene.renders_dir / "time_maps/saliency").glob("*.png")) == []
+    assert list(scene.renders_dir.glob(".tmp*")) == []
+
+
+def test_pictures_sort_by_their_names(tmp_path):
+    """A thousand and one of them need a fourth digit, or 1000.png would come before 101.png."""
+    videos.write_pictures(tmp_path, [np.zeros((2, 2, 3), np.uint8)] * 1001)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert (names[0], names[101], names[-1], len(names)) == ("0000.png", "0101.png", "1000.png", 1001)
 
 
 def test_principal_colours_by_hand(tmp_path):
