@@ -1,11 +1,9 @@
 # The only place with functions: the checked configuration, and what rules ask of it.
-import fcntl
+import atexit
 import hashlib
 import json
 import os
 import re
-import shutil
-import socket
 import sys
 from pathlib import Path
 
@@ -16,6 +14,7 @@ os.environ |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.get
 
 from nsff.config import load_config, reproduced
 from nsff.errors import ConfigError, NsffError
+from nsff.folder_runs import explained, of_working_folder
 from nsff.metrics.protocols import get_protocol
 from nsff.priors.learned import NEEDS, weight_files
 from nsff.training.schedule import for_frames
@@ -85,33 +84,20 @@ def checked_scenes():
 SCENES = checked_scenes()
 
 
-def hold_folder():
-    """An open file that tells later runs in this folder whether this one is alive: the kernel frees its lock.
+def registered():
+    """Records this run in the folder until it ends, and says whose locks there are (nsff/folder_runs.py).
 
-    Snakemake's own locks outlive a run that was killed with SIGKILL or by a power cut, and would refuse the same command.
-    Where nobody on this machine is alive in this folder and the last run was on this machine, they are taken away.
+    Locks are never removed here: `nsff unlock` does that, where it can prove that nobody who holds them is alive.
     """
-    folder = Path(".snakemake")
-    folder.mkdir(exist_ok=True)
-    handle = (folder / "alive").open("a+")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        handle.seek(0)
-        if handle.read() == socket.gethostname():
-            shutil.rmtree(folder / "locks", ignore_errors=True)
-        handle.truncate(0)
-        handle.write(socket.gethostname())
-        handle.flush()
-    except OSError:  # another run is alive, or this file system has no locks: Snakemake's own locks decide
-        pass
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        pass
-    return handle
+    runs = of_working_folder(Path.cwd())
+    run = runs.register()
+    atexit.register(runs.leave, run)
+    if runs.locked() and not workflow.dryrun:
+        print(explained(runs, run), file=sys.stderr)
 
 
-ALIVE = hold_folder() if workflow.is_main_process else None
+if workflow.is_main_process:
+    registered()
 
 
 def any_of(names):

@@ -5,12 +5,15 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from nsff.cli import main
 
 STEPS = 120
 
@@ -62,6 +65,13 @@ def test_sigkill_in_the_middle_of_training(untrained, finished, repo, environmen
     running.wait()
     assert not (untrained.scene(finished.scene) / "model").exists()
     assert list((untrained.folder / ".snakemake" / "locks").iterdir())  # as Snakemake leaves them
+    refused = untrained.snakemake(target)
+    assert refused.status != 0
+    assert f"process {running.pid} on {socket.gethostname()}" in refused.text
+    assert "nsff unlock" in refused.text
+    assert (untrained.folder / ".snakemake" / "locks").iterdir()
+    wait_for(lambda: not processes_of(untrained.folder.resolve(), "train.py"))
+    assert main(["unlock", str(untrained.folder)]) == 0
     assert start(untrained, target, repo, environment).wait(timeout=120) == 0
     word, first, steps = trained(untrained, finished.scene)
     assert word == "resuming"
@@ -78,7 +88,11 @@ def test_two_runs_at_once_are_refused(untrained, finished, repo, environment):
         ended = untrained.snakemake(target)
         assert ended.status != 0
         assert "cannot be locked" in ended.text
+        assert f"process {running.pid} on {socket.gethostname()}, since" in ended.text
+        assert "alive" in ended.text
         assert running.poll() is None
+        assert main(["unlock", str(untrained.folder)]) == 1
+        assert (untrained.folder / ".snakemake" / "locks" / "0.output.lock").exists()
     finally:
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()
