@@ -1,10 +1,10 @@
 """Camera and time paths: a moving view at one time, moving time in one view, both together, and user keyframes.
 
 Notation. Offsets o (F,3) are NSFF's, in OpenGL camera axes (right, up, backward): the pose is c2w [I|o]^-1, so the
-camera moves by -o along its own axes. Times are frame indices (floats) in 0..N-1. Lengths: NSFF scales its world so
-that the nearest content lies at about 1 and moves by m = pixels / focal. Here the world keeps its own scale, so m =
-amplitude / focal * near with near the least near bound: the nearest content moves by at most ``amplitude`` pixels.
-Source: NSFF, render_bt, render_lockcam_slowmo, render_slowmo_bt.
+camera moves by -o along its own axes. Times are frame indices (floats) in 0..N-1. Lengths: NSFF divides its world by
+0.9 times the 5th percentile of the near bounds, and moves there by m = pixels / focal. Here the world keeps its own
+scale, so m = amplitude / focal * 0.9 P5(near): what lies at NSFF's near plane moves by at most ``amplitude`` pixels.
+Source: NSFF, load_llff_data, render_bt, render_lockcam_slowmo, render_slowmo_bt.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ Kind = Literal["view", "time", "spacetime"]
 # In slow motion the loop of the bullet-time offset is shorter than the path: 40 of 201 poses, and 32 of 48 pixels.
 BULLET_LOOPS = 5
 BULLET_AMPLITUDE = 32 / 48
+NEAR_PLANE = 0.9
+"""NSFF's near plane as a fraction of the near bound of the scene (bd_factor of its loader)."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def make_path(
     the clip (5.2). spacetime: time runs and the camera is the one interpolated between the training cameras at that
     time, moved by a bullet-time loop (5.3); without ``follow``, the one at ``target`` moved by that loop (SAFF's
     render_slowmo_full). ``target`` may lie between two frames; null is the middle frame. ``amplitude`` is in pixels of
-    parallax at the nearest depth; time runs from ``start`` to ``end`` (null: the first and the last frame). Raises
+    parallax at NSFF's near plane; time runs from ``start`` to ``end`` (null: the first and the last frame). Raises
     ConfigError for a target or times outside the clip, or an unknown kind.
     """
     count = len(cameras)
@@ -70,7 +72,7 @@ def make_path(
         )  # fmt: skip
     if frames < 1:
         raise ConfigError("render.frames", f"is {frames}", "at least 1")
-    m = amplitude / cameras.focal * float(cameras.near_far[:, 0].min())
+    m = amplitude / cameras.focal * NEAR_PLANE * float(np.percentile(cameras.near_far[:, 0], 5))
     if kind == "view":
         still = interpolate(cameras, np.full(frames, float(target)))
         return Path4D(offset(still, wander_offsets(frames, m)), np.full(frames, float(target)))

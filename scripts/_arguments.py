@@ -120,7 +120,7 @@ def settings(arguments: argparse.Namespace) -> SceneConfig:
     """The scene's settings: preset, then --config, --options and --set, later wins. Raises ConfigError."""
     from nsff.config import merge, resolve_scene
     from nsff.config.changes import with_changes
-    from nsff.config.project import StagesConfig
+    from nsff.config.project import StagesConfig, with_own_decay
 
     name, own, preset, sections, overlays = arguments.scene.resolve().name, {}, "fast", {}, []
     if arguments.config:
@@ -131,7 +131,7 @@ def settings(arguments: argparse.Namespace) -> SceneConfig:
         if name not in scenes:
             raise ConfigError(arguments.config, f"has no scene {name}", f"it has: {', '.join(map(str, scenes))}")
         own = scenes[name] or {}
-    own = merge(own, _options(arguments.options))
+    own = merge(own, with_own_decay(_options(arguments.options)))
     own = with_changes(own, arguments.set)
     if arguments.preset:
         own["preset"] = arguments.preset

@@ -86,8 +86,8 @@ def test_view_path_moves_the_nearest_content_by_the_amplitude():
     views = cameras(turn=0.0)
     path = make_path("view", views, 60, 2, amplitude=12.0)
     assert len(path) == 60 and (path.times == 2).all()
-    # A point on the axis of camera 2 at the near bound: at the widest it is seen `amplitude` pixels off (mean focal).
-    point = views.centres[2] + [0, 0, 2.0]
+    # A point on the axis of camera 2 at 0.9 of the near bound: at the widest, `amplitude` pixels off (mean focal).
+    point = views.centres[2] + [0, 0, 0.9 * 2.0]
     uv, _ = path.cameras.project(point[None])
     assert np.abs(uv[:, 0, 0] - 50).max() == pytest.approx(12.0, rel=0.02)
     # The loop is closed and starts right above and in front of the camera.
@@ -107,7 +107,7 @@ def test_spacetime_path_follows_the_training_cameras():
     np.testing.assert_allclose(still.cameras.centres[:, 0], still.times, atol=1e-9)
     moved = make_path("spacetime", cameras(), 41, None, amplitude=9.0)
     away = np.linalg.norm(moved.cameras.centres - still.cameras.centres, axis=1)
-    m = 9.0 / 82 * 2 * 32 / 48
+    m = 9.0 / 82 * 0.9 * 2 * 32 / 48
     assert away.max() == pytest.approx(m, rel=0.02) and away.min() == pytest.approx(m / 2, rel=0.02)
 
 
@@ -168,3 +168,82 @@ def test_keyframes_by_hand():
 def test_bad_keyframes(moments: list):
     with pytest.raises(ConfigError, match="keyframes"):
         keyframe_path(cameras(3), [0, 1, 2], moments, 10)
+
+
+# --- the published paths, written once more from their formulas -----------------------------------------------------
+def published_world(views: Cameras) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """The loader's poses (N,4,4), camera to world with OpenGL axes, recentred and scaled; the way back to our world
+    (rotation, centre), and the scale."""
+    poses = np.tile(np.eye(4), (len(views), 1, 1))
+    poses[:, :3] = views.camera_to_world @ np.diag([1.0, -1, -1, 1])
+    scale = 1 / (np.percentile(views.near_far[:, 0], 5) * 0.9)
+    centre = poses[:, :3, 3].mean(0)
+    z = poses[:, :3, 2].sum(0)
+    z /= np.linalg.norm(z)
+    x = np.cross(poses[:, :3, 1].sum(0), z)
+    x /= np.linalg.norm(x)
+    rotation = np.stack([x, np.cross(z, x), z], 1)
+    poses[:, :3, :3] = rotation.T @ poses[:, :3, :3]
+    poses[:, :3, 3] = scale * (poses[:, :3, 3] - centre) @ rotation
+    return poses, rotation, centre, scale
+
+
+def in_the_world(poses: np.ndarray, rotation: np.ndarray, centre: np.ndarray, scale: float) -> np.ndarray:
+    """Poses of the loader's world as our camera to world (F,3,4), in OpenCV axes."""
+    back = poses[:, :3].copy()
+    back[:, :, :3] = rotation @ back[:, :, :3]
+    back[:, :, 3] = back[:, :, 3] @ rotation.T / scale + centre
+    return back @ np.diag([1.0, -1, -1, 1])
+
+
+def moved(pose: np.ndarray, offset_: list[float]) -> np.ndarray:
+    step = np.eye(4)
+    step[:3, 3] = offset_
+    return pose @ np.linalg.inv(step)
+
+
+def varied(scale: float) -> Cameras:
+    """24 cameras of one focal length that wander and turn, with near bounds that differ, in a world of any scale."""
+    count, rng = 24, np.random.default_rng(3)
+    R = Rotation.from_rotvec(0.1 * rng.normal(size=(count, 3)) + [0.4, -0.2, 0.3]).as_matrix()
+    centres = scale * (np.cumsum(0.05 * rng.normal(size=(count, 3)), 0) + np.array([7.0, -3.0, 2.0]))
+    K = np.tile([[411.0, 0, 273], [0, 411, 144], [0, 0, 1]], (count, 1, 1))
+    near = scale * rng.uniform(1.5, 2.5, count)
+    poses = np.concatenate([R, -R @ centres[:, :, None]], axis=2)
+    return Cameras(K, poses, np.stack([near, 9 * near], 1), 546, 288)
+
+
+@pytest.mark.parametrize("scale", [0.03, 1.0, 30.0])
+def test_the_view_path_is_the_published_one(scale):
+    views = varied(scale)
+    poses, *way_back = published_world(views)
+    m = 48 / 411
+    expected = [
+        moved(poses[10], [m * np.sin(p), m * np.cos(p) / 3, m * np.cos(p) / 3]) for p in 2 * np.pi * np.arange(60) / 60
+    ]
+    found = make_path("view", views, 60, 10, 48.0)
+    np.testing.assert_allclose(
+        found.cameras.camera_to_world, in_the_world(np.stack(expected), *way_back), rtol=1e-9, atol=1e-9 * scale
+    )
+
+
+@pytest.mark.parametrize("scale", [0.03, 1.0, 30.0])
+def test_the_spacetime_path_is_the_published_one(scale):
+    """201 times around frame 10; translation linear, rotation by slerp, then the bullet-time loop of 40 poses."""
+    from scipy.spatial.transform import Slerp
+
+    views = varied(scale)
+    poses, *way_back = published_world(views)
+    m, expected = 32 / 411, []
+    for i, time in enumerate(np.linspace(0, 20, 201)):
+        first, part = int(np.floor(time)), time % 1
+        pose = np.eye(4)
+        pose[:3, 3] = (1 - part) * poses[first, :3, 3] + part * poses[first + 1, :3, 3]
+        pose[:3, :3] = Slerp([0, 1], Rotation.from_matrix(poses[first : first + 2, :3, :3]))(part).as_matrix()
+        phase = 2 * np.pi * i / 40
+        expected.append(moved(pose, [m * np.sin(phase), m * np.cos(phase) / 2, 0]))
+    found = make_path("spacetime", views, 201, None, 48.0, 0, 20)
+    np.testing.assert_allclose(found.times, np.linspace(0, 20, 201))
+    np.testing.assert_allclose(
+        found.cameras.camera_to_world, in_the_world(np.stack(expected), *way_back), rtol=1e-7, atol=1e-7 * scale
+    )

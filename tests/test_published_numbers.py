@@ -118,7 +118,7 @@ def cameras(near: float = 1 / 0.9) -> Cameras:
 def test_first_offsets_of_the_paths():
     m = 48 / 400
     np.testing.assert_allclose(wander_offsets(60, m)[0], [0, m / 3, m / 3], atol=1e-15)
-    scaled = cameras(1.0)
+    scaled = cameras()
     wander = make_path("view", scaled, 60, 10, 48.0).cameras.world_to_camera[0, :, 3]
     np.testing.assert_allclose(wander, [0, -m / 3, -m / 3], atol=1e-12)
     bullet = make_path("spacetime", scaled, 200, 10, 48.0).cameras.world_to_camera[0, :, 3]

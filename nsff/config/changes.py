@@ -7,13 +7,13 @@ from typing import Any
 
 import yaml
 
-from nsff.config.project import merge
+from nsff.config.project import merge, with_own_decay
 from nsff.errors import ConfigError
 
 
 def with_changes(own: Mapping[str, Any], changes: Iterable[str]) -> dict[str, Any]:
     """Sections with settings like ``train.steps=99`` laid over them; values are YAML. Raises ConfigError."""
-    result = dict(own)
+    result: dict[str, Any] = {}
     for change in changes:
         key, equals, text = change.partition("=")
         section, _, field = key.partition(".")
@@ -24,4 +24,4 @@ def with_changes(own: Mapping[str, Any], changes: Iterable[str]) -> dict[str, An
         except yaml.YAMLError as error:
             raise ConfigError("--set", f"is neither JSON nor YAML: {error}", "write SECTION.KEY=VALUE") from None
         result = merge(result, {section: {field: value} if field else value})
-    return result
+    return merge(own, with_own_decay(result))

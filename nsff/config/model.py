@@ -125,6 +125,10 @@ class LossConfig(StageConfig):
     """Total variation of the feature planes (not in NSFF)."""
     decay_steps: int = Field(30_000, ge=1)
     """Length of a decay period in steps (1000 decay_iteration)."""
+    decay_by_frames: bool = False
+    """A decay period is decay_steps or 1000 steps a frame, whichever is more, up to 250,000 (NSFF). Presets nsff and
+    saff say true; where a file sets decay_steps and not this, decay_steps counts as it is.
+    """
     decay_depth: bool = True
     """Depth weight falls tenfold each decay period."""
     decay_flow: bool = True

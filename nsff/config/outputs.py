@@ -32,7 +32,7 @@ class RenderConfig(StageConfig):
     pictures: bool = False
     """Also write each frame of each video as a numbered picture: renders/{path}/000.png, 001.png ..."""
     amplitude: float = Field(48.0, ge=0)
-    """Largest camera offset, in pixels of parallax at the nearest depth (NSFF: 48 over the focal length)."""
+    """Largest camera offset, in pixels of parallax at NSFF's near plane, 0.9 times the nearest depth (NSFF: 48)."""
     canonical_views: Literal["training", "saff"] = "training"
     """Views of the maps: the training views, or also SAFF's fixed camera and fixed time splits."""
     render_factor: float = Field(1.0, ge=1)

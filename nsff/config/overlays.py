@@ -62,7 +62,6 @@ OVERLAYS: dict[str, Sections] = {
     "on_saff": {"render": {"canonical_views": "saff"}},
     "on_dycheck": {
         "canonical": {"resize_height": 400},
-        "losses": {"decay_steps": 48_000},
         "train": {"hold_out": 2},
         "score": {"oracle": True},
     },
@@ -97,7 +96,7 @@ MEANINGS: dict[str, str] = {
     "nsff_jumping": "NSFF's weights and decay for Jumping",
     "on_dynnerf12": "the size of protocol dynnerf12, 480x270",
     "on_saff": "the views of protocol saff",
-    "on_dycheck": "SAFF's settings on DyCheck: 400 rows, even frames, decay of 48 frames; and the oracle used there",
+    "on_dycheck": "SAFF's settings on DyCheck: 400 rows, even frames; and the oracle used there",
     "on_iphone": "the size that DyCheck scores at",
     "additive": "densities of the two fields add up, as in nsff_pl, instead of a blending weight",
 }

@@ -9,7 +9,12 @@ from typing import Any
 _PUBLISHED: dict[str, Any] = {
     "field": {"kind": "mlp", "space": "ndc", "composition": "blending", "view_axes": "average"},
     "sampling": {"kind": "stratified", "samples": 128, "pixel_centre": 0.0, "noise": 1.0},
-    "losses": {"w_cycle": 1.0, "scene_flow_axis": "reference", "warp_beyond_ends": True},
+    "losses": {
+        "w_cycle": 1.0,
+        "scene_flow_axis": "reference",
+        "warp_beyond_ends": True,
+        "decay_by_frames": True,
+    },
     "train": {
         "steps": 360_000,
         "rays": 1024,
@@ -22,6 +27,7 @@ _PUBLISHED: dict[str, Any] = {
     },
     "render": {"interpolation": "depth_planes"},
     "sfm": {"refine_given": False},
+    "flow": {"consistency_inside": False},
     "motion": {
         "intervals": [1],
         "combine": "max",

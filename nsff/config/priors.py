@@ -41,6 +41,9 @@ class FlowConfig(StageConfig):
     """Flow is consistent where |f + b(f)| < relative (|f| + |b(f)|) + absolute (NSFF: 0.5)."""
     consistency_absolute: float = Field(0.5, ge=0)
     """Absolute part of that bound, pixels (NSFF: 0.5)."""
+    consistency_inside: bool = True
+    """Flow that leaves the picture is not consistent. false: outside, the flow back counts as zero, so that flow of
+    less than a pixel passes (NSFF)."""
 
 
 class MotionConfig(StageConfig):

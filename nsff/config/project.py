@@ -224,7 +224,8 @@ def resolve_scene(
                 f"{nearest(str(overlay), OVERLAYS)} allowed: {', '.join(OVERLAYS)}",
             )
         merged = merge(merged, OVERLAYS[overlay])
-    merged = merge(merge(merged, sections), own) | {"preset": preset, "overlays": chosen}
+    merged = merge(merge(merged, with_own_decay(sections)), with_own_decay(own))
+    merged |= {"preset": preset, "overlays": chosen}
     try:
         return SceneConfig.model_validate(merged)
     except ValidationError as error:
@@ -240,6 +241,14 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
             merge(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else deepcopy(value)
         )
     return result
+
+
+def with_own_decay(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """A user's settings, in which a decay period counts as it is said, unless they say that it goes by the frames."""
+    losses = layer.get("losses")
+    if isinstance(losses, Mapping) and "decay_steps" in losses:
+        return merge({"losses": {"decay_by_frames": False}}, layer)
+    return dict(layer)
 
 
 def check_files(name: str, scene: SceneConfig, root: Path) -> None:

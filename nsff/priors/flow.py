@@ -99,12 +99,17 @@ def working_size(size: tuple[int, int], height: int) -> tuple[int, int]:
 
 
 def consistency(
-    flow: Float32[np.ndarray, "H W 2"], back: Float32[np.ndarray, "H W 2"], relative: float, absolute: float
+    flow: Float32[np.ndarray, "H W 2"],
+    back: Float32[np.ndarray, "H W 2"],
+    relative: float,
+    absolute: float,
+    inside: bool = True,
 ) -> Bool[np.ndarray, "H W"]:
-    """True where |f + b(x+f)| < relative (|f| + |b(x+f)|) + absolute and x + f lies inside the picture.
+    """True where |f + b(x+f)| < relative (|f| + |b(x+f)|) + absolute and, with ``inside``, x + f lies in the picture.
 
     ``flow`` leads from a picture to another and ``back`` from there to the first; b is read by cubic interpolation,
-    zero outside. NSFF: relative 0.5, absolute 0.5 px.
+    zero outside. NSFF: relative 0.5, absolute 0.5 px, ``inside`` False: a flow below 1 px that leaves the picture
+    agrees with the zero that it finds there.
     """
     h, w = flow.shape[:2]
     columns, rows = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
@@ -112,8 +117,10 @@ def consistency(
     there = cv2.remap(back, u, v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     error = np.linalg.norm(flow + there, axis=2)
     bound = relative * (np.linalg.norm(flow, axis=2) + np.linalg.norm(there, axis=2)) + absolute
-    inside = (u >= -0.5) & (u <= w - 0.5) & (v >= -0.5) & (v <= h - 0.5)
-    return (error < bound) & inside
+    agrees = error < bound
+    if inside:
+        agrees &= (u >= -0.5) & (u <= w - 0.5) & (v >= -0.5) & (v <= h - 0.5)
+    return agrees
 
 
 def between(
@@ -129,7 +136,7 @@ def between(
     """
     forward = resize_flow(estimator.estimate(first, second), size)
     backward = resize_flow(estimator.estimate(second, first), size)
-    bounds = (config.consistency_relative, config.consistency_absolute)
+    bounds = (config.consistency_relative, config.consistency_absolute, config.consistency_inside)
     return (
         (forward, consistency(forward, backward, *bounds)),
         (backward, consistency(backward, forward, *bounds)),

@@ -79,6 +79,9 @@ def _summary(trainer: Trainer, config: SceneConfig) -> dict[str, Any]:
     words = (
         f"Training views reach {psnr:.1f} dB after {trainer.step} steps ({trainer.seconds:.0f} s, {trainer.device})."
     )
+    if config.losses.decay_by_frames:
+        frames = trainer.data.n_frames
+        words += f" Weights decay every {config.losses.decay_steps} steps, by the clip's {frames} frames."
     if verdict != "good":
         words += (
             " Blurred training views mean too few steps, or cameras that do not fit: see the cameras' verdict,"
@@ -87,6 +90,7 @@ def _summary(trainer: Trainer, config: SceneConfig) -> dict[str, Any]:
     return {
         "psnr": psnr,
         "steps": trainer.step,
+        "decay_steps": config.losses.decay_steps,
         "seconds": trainer.seconds,
         "device": str(trainer.device),
         "preset": config.preset,

@@ -1,4 +1,4 @@
-"""Longer clips train longer, shorter ones less long: steps, and what goes by them, by the number of frames."""
+"""What goes by the number of frames: steps of presets that say so, and the published decay period."""
 
 from __future__ import annotations
 
@@ -10,9 +10,27 @@ STRETCHED = {"train": ("steps", "learning_rate_decay_steps"), "losses": ("decay_
 LEAST = 0.5
 """Geometry takes steps of its own to settle: the share of the steps that the shortest clips get."""
 
+DECAY_STEPS_PER_FRAME, MOST_DECAY_STEPS = 1000, 250_000
+
 
 def for_frames(config: SceneConfig, frames: int) -> SceneConfig:
-    """The settings for a clip of so many frames, see train.steps_for_frames."""
+    """The settings for a clip of so many frames: train.steps_for_frames, then losses.decay_by_frames."""
+    config = _stretched(config, frames)
+    if not config.losses.decay_by_frames:
+        return config
+    losses = config.losses.model_copy(update={"decay_steps": decay_period(config.losses.decay_steps, frames)})
+    return config.model_copy(update={"losses": losses})
+
+
+def decay_period(decay_steps: int, frames: int) -> int:
+    """Steps of a decay period: 1000 a frame where that is more than ``decay_steps``, up to 250,000.
+
+    Source: start-up of NSFF's run_nerf.py, min(250, max(decay_iteration, end_frame - start_frame)) thousand.
+    """
+    return min(MOST_DECAY_STEPS, max(decay_steps, DECAY_STEPS_PER_FRAME * frames))
+
+
+def _stretched(config: SceneConfig, frames: int) -> SceneConfig:
     meant_for = config.train.steps_for_frames
     if not meant_for:
         return config

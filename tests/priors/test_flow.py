@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 
-from nsff.config import FlowConfig
+from nsff.config import PRESETS, FlowConfig
 from nsff.errors import StageError
 from nsff.io import write_image, write_json
 from nsff.priors.dis import DisFlow
-from nsff.priors.flow import consistency, run_flow, working_size
+from nsff.priors.flow import between, consistency, run_flow, working_size
 from nsff.scene import Scene, write_flow
 
 
@@ -61,6 +63,29 @@ def test_consistency_by_hand():
     mask = consistency(flow, -flow, 0.5, 0.5)
     assert mask[:, :25].all()
     assert not mask[:, 26:].any()
+
+
+def test_published_consistency_lets_short_flow_leave_the_picture():
+    """NSFF reads zero outside and asks no more: 3/4 px across the border agree with the -0.17 that OpenCV's cubic
+    kernel finds there (weights -0.035 and 0.262 of two columns), 4 px do not."""
+    flow = np.tile(np.float32([0.75, 0]), (20, 30, 1))
+    assert consistency(flow, -flow, 0.5, 0.5, inside=False).all()
+    mask = consistency(flow, -flow, 0.5, 0.5)
+    assert mask[:, :29].all() and not mask[:, 29].any()
+    flow *= 16 / 3
+    assert not consistency(flow, -flow, 0.5, 0.5, inside=False)[:, 26:].any()
+
+
+@pytest.mark.parametrize(("preset", "leaves"), [("fast", False), ("nsff", True), ("saff", True)])
+def test_published_presets_let_short_flow_leave_the_picture(preset, leaves):
+    config = FlowConfig(**PRESETS[preset].get("flow", {}))
+    flow = np.tile(np.float32([0.75, 0]), (20, 30, 1))
+    both = iter([flow, -flow])
+    estimator = SimpleNamespace(estimate=lambda *_: next(both))
+    picture = np.zeros((20, 30, 3), np.uint8)
+    (_, forward), (_, backward) = between(estimator, picture, picture, (20, 30), config)
+    assert forward[:, :29].all() and backward[:, 1:].all()
+    assert forward[:, 29].all() == backward[:, 0].all() == leaves
 
 
 def test_dis_finds_a_known_shift_within_a_tenth_of_a_pixel():

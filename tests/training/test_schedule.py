@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from nsff.config import resolve_scene
+from nsff.config.changes import with_changes
 from nsff.training.checkpoints import CheckpointStore
 from nsff.training.data import TrainingData
 from nsff.training.run import build_model, run_train
@@ -39,10 +40,65 @@ def test_steps_that_a_user_sets_go_by_the_number_of_frames_too():
     assert for_frames(settings("fast", steps=99, steps_for_frames=0), 48).train.steps == 99
 
 
-@pytest.mark.parametrize("preset", ["demo", "nsff", "saff"])
-def test_other_presets_train_clips_of_any_length_alike(preset):
-    config = settings(preset)
+def test_preset_demo_trains_clips_of_any_length_alike():
+    config = settings("demo")
     assert for_frames(config, 1000) == config
+
+
+# min(250, max(decay_iteration, end_frame - start_frame)) thousand, decay_iteration 25 in NSFF's files and 30 in SAFF's.
+@pytest.mark.parametrize(("preset", "frames", "decay"), [
+    ("nsff", 2, 25_000), ("nsff", 24, 25_000), ("nsff", 26, 26_000), ("nsff", 60, 60_000), ("nsff", 250, 250_000),
+    ("nsff", 400, 250_000), ("saff", 24, 30_000), ("saff", 48, 48_000), ("saff", 60, 60_000), ("saff", 251, 250_000),
+])  # fmt: skip
+def test_the_published_decay_goes_by_the_number_of_frames(preset, frames, decay):
+    config = settings(preset)
+    found = for_frames(config, frames)
+    assert found.losses.decay_steps == decay
+    assert found.train == config.train
+    assert found.losses.model_copy(update={"decay_steps": config.losses.decay_steps}) == config.losses
+    assert for_frames(found, frames) == found
+
+
+def decays(frames, *, sections=None, overlays=(), **losses):
+    own = {"input": {"path": "x"}, "losses": losses}
+    return for_frames(resolve_scene("a", own, "nsff", sections or {}, overlays), frames).losses.decay_steps
+
+
+def test_a_decay_period_that_a_user_sets_counts_as_it_is():
+    assert decays(60, decay_steps=400) == 400
+    assert decays(60, decay_steps=400, decay_by_frames=True) == 60_000
+    assert decays(60, sections={"losses": {"decay_steps": 500}}) == 500
+    assert decays(60, sections={"losses": {"decay_steps": 500, "decay_by_frames": True}}, decay_steps=400) == 400
+    assert decays(60, w_rgb=2.0) == 60_000
+    # An overlay stands for a published file: the period of Jumping is raised as any other.
+    assert [decays(frames, overlays=["nsff_jumping"]) for frames in (24, 60)] == [48_000, 60_000]
+
+
+def test_changes_on_a_command_line_are_a_users_too():
+    whole = settings("nsff").model_dump()
+
+    def changed(*changes):
+        return for_frames(resolve_scene("a", with_changes(whole, changes), "nsff", {}), 60).losses.decay_steps
+
+    assert changed() == 60_000
+    assert changed("losses.decay_steps=9") == 9
+    for both in (["losses.decay_steps=9", "losses.decay_by_frames=true"],
+                 ["losses.decay_by_frames=true", "losses.decay_steps=9"]):  # fmt: skip
+        assert changed(*both) == 60_000
+
+
+def test_the_summary_of_a_training_tells_the_decay(tiny_scene):
+    """Of a clip of 27 frames, in preset nsff; and that of a user, which says nothing of frames."""
+    scene = tiny_scene(27, 12, 16)
+    small = {
+        "input": {"path": "x"}, "sampling": {"samples": 4}, "field": {"width": 8, "depth": 2},
+        "train": {"steps": 1, "rays": 8, "motion_rays": 4, "device": "cpu", "tensorboard": False},
+    }  # fmt: skip
+    summary = run_train(scene, resolve_scene("tiny", small, "nsff", {}))
+    assert summary["decay_steps"] == 27_000
+    assert "Weights decay every 27000 steps, by the clip's 27 frames." in summary["words"]
+    summary = run_train(scene, resolve_scene("tiny", small | {"losses": {"decay_steps": 7}}, "nsff", {}))
+    assert summary["decay_steps"] == 7 and "decay" not in summary["words"]
 
 
 def test_a_training_of_a_longer_clip(tiny_scene):
