@@ -1,4 +1,5 @@
-"""Pins: the lock satisfies pyproject, holds hashes and no addresses, and the conda files agree with it."""
+"""Pins: the lock satisfies pyproject, holds hashes and no addresses, and the conda files agree with both. Packages that
+the documents name are imported by the code that is named for them."""
 
 import re
 import tomllib
@@ -9,6 +10,8 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 ENVIRONMENTS = ["video", "sfm", "torch", "objects", "report"]
+EXTRAS = {"gpu": "torch", "crf": "objects"}
+"""Extras that are not in the lock, and the environment that has them."""
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +21,13 @@ def lock(repo):
     for name, version in re.findall(r"^([A-Za-z0-9_.-]+)==([^ ;\\]+)", (repo / "requirements.lock").read_text(), re.M):
         pins.setdefault(name.lower().replace("_", "-"), set()).add(version)
     return pins
+
+
+@pytest.fixture(scope="module")
+def extras(repo):
+    """The pins of the extras that are not in the lock: one package each."""
+    optional = tomllib.loads((repo / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    return {extra: dict(pin.split("==") for pin in optional[extra]) for extra in EXTRAS}
 
 
 def test_every_requirement_has_a_hash_and_no_address(repo):
@@ -40,14 +50,47 @@ def test_lock_satisfies_pyproject(repo, lock):
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
-def test_conda_files_have_the_locks_pins(repo, lock, name):
+def test_conda_files_have_the_locks_pins(repo, lock, extras, name):
+    """And those of the extras, which the lock leaves out: cupy where splatting is, pydensecrf2 where the CRF is."""
     content = yaml.safe_load((repo / "envs" / f"{name}.yaml").read_text())
     assert content["channels"] == ["conda-forge"]
     pip = next(entry["pip"] for entry in content["dependencies"] if isinstance(entry, dict))
+    own = {key: version for extra, place in EXTRAS.items() if place == name for key, version in extras[extra].items()}
+    assert own.items() <= dict(pin.split("==") for pin in pip).items()
+    assert not own.keys() & lock.keys()
     for pin in pip:
         package, version = pin.split("==")
-        assert version in lock[package], pin
+        assert version == own[package] if package in own else version in lock[package], pin
+    # What is built from its source needs a compiler of the environment's own.
+    outside = {entry.split("=")[0] for entry in content["dependencies"] if isinstance(entry, str)}
+    assert outside == {"python", "pip"} | ({"cxx-compiler"} if "pydensecrf2" in own else set())
     assert any(pin.startswith("torch==") for pin in pip) == (name == "torch")
+
+
+@pytest.mark.parametrize(("rule", "extra"), [("render", "gpu"), ("score", "gpu"), ("crf", "crf")])
+def test_extras_are_where_they_are_used(repo, rule, extra):
+    text = "".join(path.read_text() for path in sorted((repo / "rules").glob("*.smk")))
+    body = text.split(f"rule {rule}:")[1].split("rule ")[0]
+    assert f'"../envs/{EXTRAS[extra]}.yaml"' in body
+
+
+def test_packages_are_imported_where_the_documents_say(repo, extras, lock):
+    """The table of docs/architecture.md: each package is a dependency, and each file that is named imports it."""
+    table = (repo / "docs" / "architecture.md").read_text().split("## Packages")[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:1] == "|"][2:]
+    named = {re.findall(r"`([\w-]+)`", row[0])[0]: row for row in rows}
+    assert set(named) >= {
+        "snakemake", "torch", "cupy", "opencv-python", "timm", "numpy", "imageio", "pandas", "kornia",
+    }  # fmt: skip
+    known = lock.keys() | {key for extra in extras.values() for key in extra}
+    for package, row in named.items():
+        distribution, module = re.findall(r"`([\w-]+)`", row[1])[:2]
+        assert distribution in known, package
+        files = re.findall(r"`((?:nsff/|scripts/)?[\w/]+(?:\.py)?)`", row[2])
+        files = [name for name in files if (repo / name).is_file()]
+        assert files, package
+        for name in files:
+            assert re.search(rf"^\s*(import|from) {module}\b", (repo / name).read_text(), re.M), (package, name)
 
 
 def test_no_other_conda_file(repo):

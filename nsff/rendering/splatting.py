@@ -11,6 +11,7 @@ Sums run in parallel on a GPU, so that repeated runs differ by rounding.
 from __future__ import annotations
 
 import functools
+import importlib.util
 from typing import Any, Literal
 
 import torch
@@ -65,7 +66,7 @@ def splat(
     if backend == "cupy":
         _check_cupy(values, gradient)
     usable = values.is_cuda and not gradient and values.dtype in (torch.float32, torch.float64)
-    if backend == "cupy" or (backend == "auto" and usable and _cupy() is not None):
+    if backend == "cupy" or (backend == "auto" and usable and _cupy(values.device.index) is not None):
         sums = _sums_cupy(values.contiguous(), displacement.contiguous())
     else:
         sums = _sums_torch(values, displacement)
@@ -96,32 +97,44 @@ def _sums_torch(values: Float[Tensor, "B C H W"], displacement: Float[Tensor, "B
 
 # --- the kernel ------------------------------------------------------------------------------------------------------
 @functools.cache
-def _cupy() -> Any:
-    """The cupy module, or None where it is not installed or finds no driver."""
+def _cupy(device: int) -> Any:
+    """The cupy module, or None where it is not installed, or cannot make an array and build the kernel on this GPU.
+
+    It can be imported without a GPU, or beside a CUDA that does not suit it, and fails when it is first put to use.
+    """
+    if importlib.util.find_spec("cupy") is None:
+        return None
     try:
         import cupy
-    except Exception:  # a broken CUDA installation raises other errors than ImportError
+
+        with cupy.cuda.Device(device):
+            cupy.zeros(1)
+            _kernel("float").compile()
+    except Exception as error:  # of many kinds: no driver, no compiler, another CUDA
+        print(f"CuPy is installed and does not work on GPU {device} ({error}): PyTorch splats instead", flush=True)
         return None
     return cupy
 
 
 @functools.cache
 def _kernel(real: str) -> Any:
-    return _cupy().RawKernel(KERNEL.replace("REAL", real), "splat")
+    import cupy
+
+    return cupy.RawKernel(KERNEL.replace("REAL", real), "splat")
 
 
 def _check_cupy(values: Tensor, gradient: bool) -> None:
-    if _cupy() is None:
-        raise ConfigError("splatting backend", "cupy is not usable here", "install nsff[gpu], or take torch")
     if gradient or not values.is_cuda or values.dtype not in (torch.float32, torch.float64):
         raise ConfigError(
             "splatting backend", f"cupy cannot splat {values.dtype} on {values.device}{' with gradients' * gradient}",
             "take torch",
         )  # fmt: skip
+    if _cupy(values.device.index) is None:
+        raise ConfigError("splatting backend", "cupy is not usable here", "install nsff[gpu], or take torch")
 
 
 def _sums_cupy(values: Float[Tensor, "B C H W"], displacement: Float[Tensor, "B 2 H W"]) -> Float[Tensor, "B C1 H W"]:
-    cupy = _cupy()
+    cupy = _cupy(values.device.index)
     B, C, H, W = values.shape
     sums = values.new_zeros(B, C + 1, H, W)
     threads, pixels = 256, B * H * W

@@ -1,9 +1,15 @@
 """Forward splatting: shifts, shares and losses by hand; the CUDA kernel against its torch twin; plane compositing."""
 
+import sys
+from contextlib import nullcontext
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
+
 import pytest
 import torch
 
 from nsff.errors import ConfigError
+from nsff.rendering import splatting
 from nsff.rendering.splatting import composite_planes, splat
 
 D = torch.float64
@@ -111,6 +117,42 @@ def test_gradients():
 def test_the_kernel_is_refused_on_the_cpu():
     with pytest.raises(ConfigError, match="cupy"):
         splat(torch.zeros(1, 2, 2), torch.zeros(2, 2, 2), backend="cupy")
+
+
+class Cupy(ModuleType):
+    """CuPy as it is without a GPU, or without a compiler: it can be imported, and fails when it is put to use."""
+
+    def __init__(self, fails: str) -> None:
+        super().__init__("cupy")
+        self.__spec__ = ModuleSpec("cupy", None)
+        self.fails, self.cuda, self.kernels = fails, SimpleNamespace(Device=nullcontext), []
+
+    def zeros(self, count: int) -> None:
+        if self.fails == "array":
+            raise RuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected")
+
+    def RawKernel(self, code: str, name: str) -> SimpleNamespace:  # noqa: N802
+        def build() -> None:
+            if self.fails == "kernel":
+                raise RuntimeError("libnvrtc.so.13: cannot open shared object file")
+            self.kernels.append((code, name))
+
+        return SimpleNamespace(compile=build)
+
+
+@pytest.mark.parametrize("fails", ["array", "kernel", "nothing"])
+def test_cupy_is_tried_before_it_is_relied_on(monkeypatch, capsys, fails):
+    cupy = Cupy(fails)
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    splatting._cupy.cache_clear()
+    splatting._kernel.cache_clear()
+    try:
+        assert (splatting._cupy(0) is cupy) == (fails == "nothing")
+        assert ("PyTorch splats instead" in capsys.readouterr().out) == (fails != "nothing")
+        assert [name for _, name in cupy.kernels] == ["splat"] * (fails == "nothing")
+    finally:
+        splatting._cupy.cache_clear()
+        splatting._kernel.cache_clear()
 
 
 @pytest.mark.gpu

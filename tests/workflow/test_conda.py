@@ -1,5 +1,6 @@
 """--use-conda: every rule in an environment made from its own file alone: `make test-conda` (gigabytes, minutes)."""
 
+import json
 import os
 import subprocess
 import sys
@@ -54,3 +55,8 @@ def test_each_rule_runs_in_the_environment_of_its_own_file(
     assert len(made) == len(list((repo / "envs").glob("*.yaml")))
     assert len(list(environments.glob("*/lib/python*/site-packages/torch"))) == 1
     assert not list(environments.glob("*/lib/python*/site-packages/snakemake"))
+    # What users name is used: CuPy lies beside torch, and the CRF is pydensecrf's.
+    torch_alone = next(environments.glob("*/lib/python*/site-packages/torch")).parent
+    assert [path.parent for path in environments.glob("*/lib/python*/site-packages/cupy")] == [torch_alone]
+    assert len(list(environments.glob("*/lib/python*/site-packages/pydensecrf"))) == 1
+    assert json.loads((project.scene("clip") / "summaries" / "crf.json").read_text())["backend"] == "pydensecrf"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-NOT_FROM_PIP = {"python", "pip", "colmap", "ffmpeg"}
+NOT_FROM_PIP = {"python", "pip", "colmap", "ffmpeg", "cxx-compiler"}
 
 
 def create(file: str, prefix: str) -> None:
