@@ -33,8 +33,9 @@ class RenderConfig(StageConfig):
     """Also write each frame of each video as a numbered picture: renders/{path}/000.png, 001.png ..."""
     amplitude: float = Field(48.0, ge=0)
     """Largest camera offset, in pixels of parallax at NSFF's near plane, 0.9 times the nearest depth (NSFF: 48)."""
-    canonical_views: Literal["training", "saff"] = "training"
-    """Views of the maps: the training views, or also SAFF's fixed camera and fixed time splits."""
+    canonical_views: Literal["training", "saff", "auto"] = "training"
+    """Views of the maps: the training views, or also SAFF's fixed camera and fixed time splits. auto: what SAFF
+    has: with 24 frames, or in NSFF's layout, all; with 48 frames (DyCheck) no fixed time; else the training views."""
     render_factor: float = Field(1.0, ge=1)
     """Videos are rendered at 1/render_factor of the canonical size."""
     chunk: int = Field(0, ge=0)

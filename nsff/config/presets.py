@@ -168,6 +168,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         **_PUBLISHED,
         # Of the network's features; without its weights the classical ones stand in, at the same full size.
         "features": {"pyramid": "online", "imagenet_normalisation": False, "stride": 1},
+        "render": {**_PUBLISHED["render"], "canonical_views": "auto"},
         "losses": {**_PUBLISHED["losses"], "decay_steps": 30_000},
         "train": {**_PUBLISHED["train"], "motion_rays": 0},
     },

@@ -239,9 +239,15 @@ class FeaturesConfig(StageConfig):
     pyramid: Literal["online", "offline", "single"] = "online"
     """dino: windows that are averaged. online: whole frame, windows of twice short_side and of short_side, one vote
     each, nearest neighbour (SAFF); offline: the same up to the border, antialiased, levels weighted; single: the whole
-    frame alone."""
+    frame alone, and the basis of the PCA is fit on all its tokens."""
     pyramid_weights: tuple[float, float, float] = (1 / 3, 1 / 3, 1 / 3)
     """dino, offline: weights of the small windows, the large ones, and the whole frame; their sum should be 1."""
+    saliency_weights: tuple[float, float, float] | None = None
+    """dino, online and offline: such weights for saliency alone (SAFF's _6: 0, 0, 1, the whole frame); null: saliency
+    is averaged as features are."""
+    single_resizing: Literal["auto", "nearest", "lanczos"] = "auto"
+    """dino, single: how the whole frame comes to the network's size. nearest: as SAFF trains; lanczos: antialiased, as
+    SAFF's 2-D baseline; auto: lanczos with imagenet_normalisation, else nearest, as these two have it."""
     imagenet_normalisation: bool = True
     """dino: colours are normalised as in the network's training (SAFF: false, raw values in 0..1)."""
     batch: int = Field(4, ge=1)

@@ -27,7 +27,7 @@ from nsff.errors import ConfigError
 
 PresetName = Literal["demo", "fast", "nsff", "saff"]
 OverlayName = Literal[
-    "_0", "_0_nodep", "_0_norig", "_2", "_3", "_4", "_4_nodep", "_4_norig", "_5", "_7", "_old", "_nosal",
+    "_0", "_0_nodep", "_0_norig", "_2", "_3", "_4", "_4_nodep", "_4_norig", "_5", "_6", "_7", "_old", "_nosal",
     "additive", "released_masks", "motion_vote", "points", "images",
     "nsff_balloon1", "nsff_balloon2", "nsff_playground", "nsff_dynamicface", "nsff_jumping",
     "on_dynnerf12", "on_saff", "on_dycheck", "on_iphone",

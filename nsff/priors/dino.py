@@ -21,7 +21,18 @@ from nsff.errors import StageError
 from nsff.priors.dino_network import DinoNetwork, build, load_weights
 from nsff.priors.feature_weights import VARIANTS, required_file
 from nsff.priors.motion_saliency import MotionSaliency
-from nsff.priors.pyramid import Level, average, crop, network_size, offline_levels, online_levels, single_level
+from nsff.priors.pyramid import (
+    Level,
+    Window,
+    average,
+    crop,
+    network_size,
+    offline_levels,
+    online_levels,
+    single_level,
+    weighted,
+    whole_frame,
+)
 from nsff.scene import Scene
 
 
@@ -40,6 +51,9 @@ class DinoFeatures:
         height, width = self.size
         self.samples = (-(-height // config.stride), -(-width // config.stride))
         self.levels = pyramid_levels(self.size, config)
+        self.saliency_levels = self.levels
+        if config.saliency_weights is not None and config.pyramid != "single":
+            self.saliency_levels = weighted(self.levels, config.saliency_weights)
         # Windows are those of patches of 8 pixels; networks with larger patches see them enlarged, with as many tokens.
         dh, dw = network_size(height, width, config.short_side)
         self.input_size = (dh * self.network.patch // 8, dw * self.network.patch // 8)
@@ -54,7 +68,15 @@ class DinoFeatures:
         if self._motion is not None:
             return descriptors, self._motion(i, self.config.stride)
         scaled = (minmax(grid.astype(np.float32))[..., None] for grid in attention)
-        return descriptors, np.clip(average(scaled, self.levels, self.size, self.samples)[..., 0], 0, 1)
+        return descriptors, np.clip(average(scaled, self.saliency_levels, self.size, self.samples)[..., 0], 0, 1)
+
+    def basis_tokens(self, i: int) -> Float32[np.ndarray, "P D"] | None:
+        """Descriptors of frame i that the basis is fit on, all of them: the tokens of the whole frame, where there is
+        no pyramid (SAFF). None: it is fit on pixels."""
+        if self.config.pyramid != "single":
+            return None
+        keys = self._tokens(i)[0]
+        return keys.reshape(-1, keys.shape[-1]).astype(np.float32)
 
     def _tokens(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """Keys (K,th,tw,D) float16 and attention (K,th,tw) float32 of the K windows of frame i."""
@@ -68,14 +90,21 @@ class DinoFeatures:
 
     def _run(self, image: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         boxes = [window for level in self.levels for window in level.windows]
-        antialias = self.config.pyramid == "offline"
         for start in range(0, len(boxes), self.config.batch):
-            part = [crop(image, box, self.input_size, antialias) for box in boxes[start : start + self.config.batch]]
+            part = [self._seen(image, box) for box in boxes[start : start + self.config.batch]]
             pictures = torch.from_numpy(np.stack(part)).to(self.device).permute(0, 3, 1, 2).float() / 255
             keys, attention = self.network(pictures)
             if not torch.isfinite(keys).all():
                 raise StageError("features", "the network's keys are not finite", "check the file of its weights")
             yield keys.half().cpu().numpy(), attention.float().cpu().numpy()
+
+    def _seen(self, image: np.ndarray, box: Window) -> np.ndarray:
+        """A window as the network sees it."""
+        config = self.config
+        by_library = {"auto": config.imagenet_normalisation, "lanczos": True, "nearest": False}
+        if config.pyramid == "single" and by_library[config.single_resizing]:
+            return whole_frame(image, self.input_size)
+        return crop(image, box, self.input_size, config.pyramid == "offline")
 
 
 def open_network(config: FeaturesConfig) -> DinoNetwork:

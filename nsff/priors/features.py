@@ -6,7 +6,8 @@ and the features are not scaled again afterwards. Frames pass one by one and the
 does not grow with N.
 
 A new backend is one file with a callable ``open(scene, config) -> (frame index -> (descriptors, saliency))``, one
-line in BACKENDS and its name in FeaturesConfig.backend (docs/extending.md).
+line in BACKENDS and its name in FeaturesConfig.backend (docs/extending.md). The callable may have a method
+``basis_tokens(frame index)``: descriptors (P,D) that the basis is fit on instead, every one of them, or None.
 """
 
 from __future__ import annotations
@@ -101,13 +102,13 @@ def run_features(scene: Scene, features: FeaturesConfig) -> None:
 
 
 def fit_basis(describe: Describe, n_frames: int, features: FeaturesConfig, backend: str = "classical") -> Basis:
-    """PCA of normalised descriptors, every ``sample_interval``-th pixel of the list over all frames; more on small
-    scenes."""
+    """PCA of normalised descriptors, every ``sample_interval``-th pixel of the list over all frames, more on small
+    scenes; or of all tokens that the backend gives for it."""
     moments: Moments | None = None
     interval, start = 0, 0
     for i in tqdm(range(n_frames), desc="descriptor samples", unit="frame"):
-        descriptors = describe(i)[0]
-        pixels = descriptors.reshape(-1, descriptors.shape[2])
+        tokens = _basis_tokens(describe, i)
+        pixels = _pixels(describe(i)[0]) if tokens is None else tokens
         if moments is None:
             if pixels.shape[1] < features.components:
                 raise ConfigError(
@@ -117,11 +118,21 @@ def fit_basis(describe: Describe, n_frames: int, features: FeaturesConfig, backe
                 )
             # A few dozen samples per dimension keep the covariance well conditioned however short the clip is.
             interval = max(1, min(features.sample_interval, len(pixels) * n_frames // (50 * pixels.shape[1])))
+            interval = interval if tokens is None else 1
             moments = Moments(pixels.shape[1])
         moments.add(normalise(pixels[start::interval]))
         start = (start - len(pixels)) % interval
     assert moments is not None
     return moments.basis(features.components)
+
+
+def _basis_tokens(describe: Describe, i: int) -> Float32[np.ndarray, "P D"] | None:
+    own = getattr(describe, "basis_tokens", None)
+    return None if own is None else own(i)
+
+
+def _pixels(descriptors: Float32[np.ndarray, "h w D"]) -> Float32[np.ndarray, "P D"]:
+    return descriptors.reshape(-1, descriptors.shape[2])
 
 
 @contextlib.contextmanager

@@ -71,11 +71,14 @@ def offline_levels(
 ) -> list[Level]:
     """The same up to the border; levels are averaged first, then added with ``weights`` (fine, middle, whole)."""
     dh, dw = network_size(height, width, short_side)
-    return [
-        Level([(0, 0, height, width)], weights[2]),
-        Level(windows(height, width, (2 * dh, 2 * dw), True), weights[1]),
-        Level(windows(height, width, (dh, dw), True), weights[0]),
-    ]
+    whole = Level([(0, 0, height, width)], None)
+    parts = [Level(windows(height, width, (k * dh, k * dw), True), None) for k in (2, 1)]
+    return weighted([whole, *parts], weights)
+
+
+def weighted(levels: Sequence[Level], weights: tuple[float, float, float]) -> list[Level]:
+    """The windows of a pyramid's three levels, with weights (fine, middle, whole) of their own."""
+    return [Level(level.windows, weight) for level, weight in zip(levels, reversed(weights), strict=True)]
 
 
 def single_level(height: int, width: int) -> list[Level]:
@@ -100,6 +103,13 @@ def crop(
         return cv2.resize(part, size[::-1], interpolation=cv2.INTER_LANCZOS4)
     smaller = size[0] < height
     return cv2.resize(part, size[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+
+
+def whole_frame(image: UInt8[np.ndarray, "H W 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "dh dw 3"]:
+    """The image at the network's size by antialiased Lanczos, as the library of SAFF's features prepares pictures."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.LANCZOS))
 
 
 @lru_cache(maxsize=256)

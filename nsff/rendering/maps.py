@@ -16,22 +16,34 @@ from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 
 OUTPUTS = ("rgb", "depth", "blend", "saliency", "features", "moved_prev", "moved_post")
+NVIDIA_FRAMES, DYCHECK_FRAMES = 24, 48
+"""Lengths of the clips for which SAFF has more views than those it trains on."""
 
 
 def canonical_views(n_frames: int, kind: str, hold_out: int = 0) -> list[dict[str, Any]]:
     """The views by index: N training views; with ``saff`` also camera 0 at all times, and up to 12 cameras at time 0.
 
-    SAFF's 60 views (specification, 5.4) for any number of frames. Frames that were held out of training, every
-    ``hold_out``-th, are split ``heldout``: they neither define clusters nor vote.
+    SAFF's 60 views (render_2D) for any number of frames. ``auto``: those that SAFF has, 60 of 24 frames, and of 48
+    frames the training views and camera 0 at all times; of others the training views. Frames that were held out of
+    training, every ``hold_out``-th, are split ``heldout``: they neither define clusters nor vote.
     """
     held = range(hold_out - 1, n_frames, hold_out) if hold_out else ()
     views = [("heldout" if i in held else "training", i, i) for i in range(n_frames)]
-    if kind == "saff":
+    if kind == "saff" or (kind == "auto" and n_frames in (NVIDIA_FRAMES, DYCHECK_FRAMES)):
         views += [("nv_spatial", 0, i) for i in range(n_frames)]
+    if kind == "saff" or (kind == "auto" and n_frames == NVIDIA_FRAMES):
         views += [("nv_static", i, 0) for i in range(min(n_frames, 12))]
     return [
         {"index": k, "split": split, "camera": camera, "time": time} for k, (split, camera, time) in enumerate(views)
     ]
+
+
+def asked_views(scene: Scene, render: RenderConfig) -> str:
+    """render.canonical_views, in which ``auto`` is ``saff`` for scenes in NSFF's layout of any length but DyCheck's."""
+    asked = render.canonical_views
+    if asked != "auto" or scene.n_frames == DYCHECK_FRAMES:
+        return asked
+    return "saff" if scene.manifest.get("source", {}).get("kind") == "nvidia" else asked
 
 
 def picture_motion(
@@ -62,7 +74,7 @@ def run_maps(scene: Scene, render: RenderConfig) -> dict[str, Any]:
     renderer = Renderer.load(scene.model_dir, chunk=render.chunk)
     cameras, (height, width) = scene.cameras, scene.size
     hold_out = int(read_json(scene.model_dir / "model.json").get("hold_out", 0))
-    views = canonical_views(len(cameras), render.canonical_views, hold_out)
+    views = canonical_views(len(cameras), asked_views(scene, render), hold_out)
     nearest = 1 / max(float(cameras.near_far[:, 0].min()) * 0.5, 1e-6)
     coverage, centre = [], renderer.model.sampling.pixel_centre
     with atomic_directory(scene.maps_dir) as folder:

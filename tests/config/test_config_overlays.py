@@ -82,6 +82,9 @@ def test_published_presets_keep_the_published_numbers(root):
         assert scene.canonical.resize_height == 288
         assert scene.sampling.pixel_centre == 0
     assert not resolved(root, {}, preset="nsff").field.features
+    views = {name: resolved(root, {}, preset=name).render.canonical_views for name in PRESETS}
+    assert views == {"demo": "training", "fast": "training", "nsff": "training", "saff": "auto"}
+    assert resolved(root, {"overlays": ["on_saff"]}, preset="saff").render.canonical_views == "saff"
     saff = resolved(root, {}, preset="saff")
     assert (saff.losses.w_features, saff.losses.w_saliency) == pytest.approx((0.04, 0.04))
     # Section 1.7: raw colours, one vote a window, a feature for every pixel, 64 components.
@@ -103,6 +106,7 @@ def test_published_presets_keep_the_published_numbers(root):
     ("_4_nodep", {"losses": {"w_depth": 0}}),
     ("_4_norig", {"field": {"dynamic_only": True}}),
     ("_5", {"losses": {"decay_extra": True}}),
+    ("_6", {"features": {"pyramid": "offline", "saliency_weights": (0, 0, 1)}}),
     ("_7", {"features": {"pyramid": "offline"}}),
     ("_old", {"features": {"pyramid": "offline", "pyramid_weights": (0.4, 0.4, 0.2)}}),
     ("_nosal", {"field": {"saliency": False}, "losses": {"w_saliency": 0}}),
@@ -113,7 +117,9 @@ def test_published_presets_keep_the_published_numbers(root):
     }),
     ("motion_vote", {"decompose": {"motion_threshold": 0.07}}),
     ("points", {"decompose": {"source": "points", "saliency_threshold": 0.11}}),
-    ("images", {"decompose": {"source": "images"}}),
+    ("images", {
+        "decompose": {"source": "images"}, "features": {"pyramid": "single", "imagenet_normalisation": True},
+    }),
 ])  # fmt: skip
 def test_each_overlay_changes_what_it_says_and_nothing_else(root, name, changes):
     plain, laid = (resolved(root, own, preset="saff").model_dump() for own in ({}, {"overlays": [name]}))

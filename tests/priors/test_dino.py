@@ -347,6 +347,82 @@ def test_larger_patches_see_enlarged_windows(tmp_path):
     assert saliency.max() <= 1
 
 
+def seen(network: DinoNetwork, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Keys (P,D) of one picture at the network's size, and its attention (th,tw) from 0 to 1."""
+    keys, attention = network(torch.tensor(picture).permute(2, 0, 1)[None].float() / 255)
+    attention = attention[0].numpy()
+    return keys[0].flatten(0, 1).numpy(), (attention - attention.min()) / (attention.max() - attention.min())
+
+
+def enlarged(grid: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return functional.interpolate(torch.from_numpy(grid)[None, None], size=size, mode="nearest")[0, 0].numpy()
+
+
+@pytest.mark.parametrize("pyramid", ["online", "offline"])
+def test_saliency_may_have_weights_of_its_own(tmp_path, pyramid):
+    """SAFF's _6, features of three levels and saliency of the whole frame; and any other three weights, written out."""
+    scene, network = make_scene(tmp_path / "scene"), DinoNetwork(random_model("dino"), 4)
+    size, weights = scene.size, (0.2, 0.3, 0.5)
+    settings = {"stride": 1, "short_side": 32, "pyramid": pyramid, "pyramid_weights": (0.5, 0.25, 0.25)}
+    plain, whole, mixed = (
+        DinoFeatures(scene, FeaturesConfig(**settings, saliency_weights=own), network)(1)
+        for own in (None, (0, 0, 1), weights)
+    )
+    for other in (whole, mixed):
+        np.testing.assert_array_equal(other[0], plain[0])
+        assert np.abs(other[1] - plain[1]).max() > 0.05
+    image, antialias = scene.image(1), pyramid == "offline"
+    expected, of = np.zeros(size), np.zeros(size)
+    for k, weight in ((4, 0.5), (2, 0.3), (1, 0.2)):
+        total, count = np.zeros(size), np.zeros(size)
+        boxes = [(0, 0, *size)] if k == 4 else windows(*size, (32 * k, 48 * k), antialias)
+        for v, u, h, w in boxes:
+            attention = seen(network, crop(image, (v, u, h, w), (32, 48), antialias))[1]
+            if k == 4:
+                np.testing.assert_allclose(whole[1], enlarged(attention, size), atol=1e-4)
+            total[v : v + h, u : u + w] += enlarged(attention, (h, w))
+            count[v : v + h, u : u + w] += 1
+        expected += weight * total / np.maximum(count, 1)
+        of += weight * (count > 0)
+    np.testing.assert_allclose(mixed[1], expected / of, atol=1e-4)
+
+
+@pytest.mark.parametrize("baseline", [False, True])
+def test_features_of_the_whole_frame_are_fit_on_all_tokens(tmp_path, monkeypatch, baseline):
+    """SAFF without a pyramid, and its 2-D baseline: unit tokens of all frames, scikit-learn's PCA, nearest neighbour.
+    The baseline's pictures are prepared by torchvision on Pillow's, as its library prepares them."""
+    from PIL import Image
+    from sklearn.decomposition import PCA
+    from torchvision.transforms import InterpolationMode, Resize
+
+    scene, model = make_scene(tmp_path / "scene"), random_model("dino")
+    monkeypatch.setattr(
+        "nsff.priors.dino.open_network", lambda config: DinoNetwork(model, 4, normalise=config.imagenet_normalisation)
+    )
+    config = FeaturesConfig(
+        backend="dino", components=8, stride=1, short_side=32, pyramid="single", imagenet_normalisation=baseline
+    )
+    run_features(scene, config)
+    network, tokens, saliency = DinoNetwork(model, 4, normalise=baseline), [], []
+    resize = Resize(32, interpolation=InterpolationMode.LANCZOS)
+    for i in range(3):
+        image = scene.image(i)
+        picture = (
+            np.asarray(resize(Image.fromarray(image))) if baseline else crop(image, (0, 0, 64, 96), (32, 48), False)
+        )
+        keys, attention = seen(network, picture)
+        tokens.append(keys / np.linalg.norm(keys, axis=1, keepdims=True))
+        saliency.append(enlarged(attention, scene.size))
+    pca = PCA(8, svd_solver="full").fit(np.concatenate(tokens))
+    features, found = scene.features()
+    np.testing.assert_allclose(found, saliency, atol=2e-3)
+    for i in range(3):
+        expected = pca.transform(tokens[i]).reshape(7, 11, 8)
+        expected = np.stack([enlarged(expected[..., c].astype(np.float32), scene.size) for c in range(8)], axis=2)
+        sign = np.sign((expected * features[i].astype(np.float32)).sum((0, 1)))
+        np.testing.assert_allclose(features[i], sign * expected, atol=2e-3 * np.abs(expected).max())
+
+
 def test_minmax():
     np.testing.assert_allclose(minmax(np.array([[2.0, 4.0], [3.0, 2.0]])), [[0, 1], [0.5, 0]])
     assert (minmax(np.full((2, 2), 0.3)) == 0).all()

@@ -1,6 +1,7 @@
 """Whole pictures from a model: shapes, chunks, agreement of paths through the code, and damage named."""
 
 import copy
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,13 +9,16 @@ import torch
 
 from nsff.cameras import Cameras
 from nsff.cameras.spaces import make_space
-from nsff.config import FieldConfig, SamplingConfig
+from nsff.config import FieldConfig, SamplingConfig, resolve_scene
 from nsff.errors import StageError
 from nsff.gpu_memory import peak_of
-from nsff.rendering.maps import canonical_views
+from nsff.io import write_json
+from nsff.rendering.maps import canonical_views, run_maps
 from nsff.rendering.model import SceneModel
 from nsff.rendering.renderer import CHUNKS, MAPS, Renderer
 from nsff.rendering.videos import even, write_video
+from nsff.scene import Scene
+from nsff.training.model_files import write_model
 
 H, W = 12, 16
 
@@ -138,6 +142,37 @@ def test_canonical_views_generalise_saffs_sixty():
     assert views[59] == {"index": 59, "split": "nv_static", "camera": 11, "time": 0}
     assert len(canonical_views(7, "saff")) == 7 + 7 + 7
     assert len(canonical_views(7, "training")) == 7
+
+
+def splits(views) -> list[tuple[str, int]]:
+    return sorted(Counter(view["split"] for view in views).items())
+
+
+def test_views_that_saff_has_by_the_number_of_frames():
+    """24 frames: 24, then camera 0 at 24 times, then 12 cameras at time 0; 48: camera 0 at 48 times; others none."""
+    assert canonical_views(24, "auto") == canonical_views(24, "saff")
+    assert splits(canonical_views(24, "auto")) == [("nv_spatial", 24), ("nv_static", 12), ("training", 24)]
+    views = canonical_views(48, "auto", 2)
+    assert splits(views) == [("heldout", 24), ("nv_spatial", 48), ("training", 24)]
+    assert views[48:] == [{"index": 48 + k, "split": "nv_spatial", "camera": 0, "time": k} for k in range(48)]
+    for n in (7, 23, 30, 49):
+        assert canonical_views(n, "auto") == canonical_views(n, "training")
+
+
+@pytest.mark.parametrize(("kind", "views"), [("nvidia", 4 + 4 + 4), ("video", 4)])
+def test_scenes_in_nsffs_layout_have_saffs_views(tmp_path, cameras, kind, views):
+    """Preset saff without an overlay, through the stage itself."""
+    scene = Scene(tmp_path / kind)
+    write_json(scene.manifest_path, {"n_frames": 4, "width": W, "height": H, "source": {"kind": kind}})
+    cameras.save(scene.cameras_path)
+    config = resolve_scene(
+        "a", {"input": {"path": "x"}, "field": {"width": 8, "depth": 1}, "sampling": {"samples": 4}}, "saff", {}
+    )
+    torch.manual_seed(0)
+    model = SceneModel(make_space("auto", cameras), config.field, config.sampling, 64, 4)
+    write_model(scene, model, config, 1, 0.0, [])
+    assert run_maps(scene, config.render)["views"] == views
+    assert len(list(scene.maps_dir.glob("*_rgb.png"))) == views
 
 
 def test_videos_are_h264_of_even_size(tmp_path):
