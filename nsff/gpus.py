@@ -2,7 +2,8 @@
 
 Snakemake's resource ``gpu`` limits how many jobs run, but never tells a local job which device is its own. A device is
 held by an exclusive lock (flock) on a file of its name, which the kernel frees when its holder dies, however it dies:
-a lock file that is merely there means nothing. Jobs of one user share the files' folder.
+a lock file that is merely there means nothing. Jobs of one user share the files' folder, which nobody else can read or
+write. Whoever gives a device back removes its file: a lock counts only while its file is the one of that name.
 
 Processes that torchrun started together hold one device each. Such groups take theirs one after another (``_turn``):
 two groups that each held some and waited for the rest would wait for ever.
@@ -11,19 +12,22 @@ two groups that each held some and waited for the rest would wait for ever.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from nsff.errors import StageError
 from nsff.launch import Place, place
 
+Found = TypeVar("Found")
 ALLOWED = "CUDA_VISIBLE_DEVICES"
 HELD = "NSFF_GPU_HELD"
 """Names the device that this process, or the one that started it, already holds."""
@@ -85,8 +89,8 @@ def acquire_device(folder: Path | None = None, poll: float = 2.0, patience: floa
             f"{group.count} processes are to train together, each on a GPU of its own",
             f"set train.gpus to {len(devices)}, or allow more devices in {ALLOWED}",
         )
-    folder = folder or Path(tempfile.gettempdir()) / f"nsff-gpus-{os.getuid()}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = private_folder(folder or Path(tempfile.gettempdir()) / f"nsff-gpus-{os.getuid()}")
+    _sweep(folder)
     with contextlib.ExitStack() as held:
         with _turn(group, folder, poll, patience):
             device = _wait(devices, folder, poll, patience, held)
@@ -107,11 +111,12 @@ def _wait(devices: list[str], folder: Path, poll: float, patience: float, held: 
     started, told = time.monotonic(), False
     while True:
         for device in devices:
-            handle = (folder / (names[device].replace("/", "_") + ".lock")).open("a")
-            if not _locked(handle):
-                handle.close()
+            path = folder / (names[device].replace("/", "_") + ".lock")
+            handle = _taken(path)
+            if handle is None:
                 continue
             held.enter_context(handle)
+            held.callback(path.unlink, missing_ok=True)  # while it is still locked
             return device
         if time.monotonic() - started > patience:
             raise StageError(
@@ -125,27 +130,110 @@ def _wait(devices: list[str], folder: Path, poll: float, patience: float, held: 
         time.sleep(poll)
 
 
+def private_folder(folder: Path) -> Path:
+    """Makes the folder, or takes it as it is if it is this user's own; nobody else may read or write it (mode 0700).
+
+    Raises StageError where somebody else made it, or where a link or a file has its name: in a folder that all may
+    write to, such as /tmp, others could otherwise hold our devices, or have us write where the link leads.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = os.lstat(folder)
+    problem = ""
+    if stat.S_ISLNK(found.st_mode):
+        problem = f"is a link to {os.readlink(folder)}"
+    elif not stat.S_ISDIR(found.st_mode):
+        problem = "is no folder"
+    elif found.st_uid != os.getuid():
+        problem = f"belongs to user {found.st_uid}, not to {os.getuid()}"
+    if problem:
+        raise StageError(
+            folder,
+            f"{problem}, so it cannot hold the locks of GPUs",
+            "remove it, or set TMPDIR to a folder of your own",
+        )
+    if stat.S_IMODE(found.st_mode) != 0o700:
+        folder.chmod(0o700)
+    return folder
+
+
+def _sweep(folder: Path) -> None:
+    """Removes the files that killed jobs of other allocations left behind: nobody will ever ask for them again."""
+    allocation = os.environ.get("SLURM_JOB_ID", "")
+    for path in [*folder.glob("slurm-*.lock"), *folder.glob("turn-[0-9]*.txt")]:
+        if path.name.split("-")[1].removesuffix(".txt") == allocation:
+            continue
+        handle = _taken(path)
+        if handle is not None:
+            path.unlink(missing_ok=True)
+            handle.close()
+
+
+def _taken(path: Path) -> IO[str] | None:
+    """The file of that name, locked; None where another process holds it."""
+    handle = _opened(path)
+    try:
+        if _locked(handle) and _is_named(handle, path):
+            return handle
+    except BaseException:
+        handle.close()
+        raise
+    handle.close()
+    return None
+
+
+def _opened(path: Path) -> IO[str]:
+    """Opens for reading and adding, and makes the file where there is none; a link in its place is an error."""
+    try:
+        return open(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "a+")
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR):
+            raise StageError(path, "is a link or a folder, not a lock file", "remove it") from None
+        raise
+
+
+def _is_named(handle: IO[str], path: Path) -> bool:
+    """Whether the open file is the one of that name: its holder may have removed it since it was opened."""
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(handle.fileno()))
+    except FileNotFoundError:
+        return False
+
+
 @contextlib.contextmanager
 def _turn(group: Place, folder: Path, poll: float, patience: float) -> Iterator[None]:
     """Within, this group alone takes devices: left by the first process when all of the group have theirs.
 
     The first process holds the lock of a file and writes into it whose turn it is; each process adds its rank once it
-    has a device. A single process holds nothing while it waits, and needs no turn.
+    has a device, and the first one removes the file when all have done so. A single process holds nothing while it
+    waits, and needs no turn.
     """
     if group.count == 1:
         yield
         return
     path = folder / f"turn-{os.environ.get('SLURM_JOB_ID', 'local')}.txt"
-    with path.open("a+") as handle:
-        if group.leader:
-            _until(lambda: _locked(handle), poll, patience, path)
-            handle.truncate(0)
-            _append(handle, group.run)
-        _until(lambda: path.read_text().startswith(f"{group.run}\n"), poll, patience, path)
+    if not group.leader:
+        _until(lambda: _lines(path)[:1] == [group.run], poll, patience, path)
+        with _opened(path) as handle:
+            yield
+            _append(handle, str(group.rank))
+        return
+    with _until(lambda: _taken(path), poll, patience, path) as handle:
+        handle.truncate(0)
+        _append(handle, group.run)
         yield
         _append(handle, str(group.rank))
-        if group.leader:
-            _until(lambda: len(path.read_text().splitlines()) > group.count, poll, patience, path)
+        _until(lambda: len(_lines(path)) > group.count, poll, patience, path)
+        path.unlink(missing_ok=True)
+
+
+def _lines(path: Path) -> list[str]:
+    """Empty where there is no such file yet, or none any more."""
+    try:
+        return path.read_text().splitlines()
+    except FileNotFoundError:
+        return []
 
 
 def _append(handle: IO[str], line: str) -> None:
@@ -161,14 +249,16 @@ def _locked(handle: IO[str]) -> bool:
     return True
 
 
-def _until(condition: Callable[[], bool], poll: float, patience: float, path: Path) -> None:
+def _until(condition: Callable[[], Found | None], poll: float, patience: float, path: Path) -> Found:
+    """What ``condition`` returns once it is true."""
     started = time.monotonic()
-    while not condition():
+    while not (found := condition()):
         if time.monotonic() - started > patience:
             raise StageError(
                 path, f"no turn within {patience:.0f} s", "wait for other jobs of several GPUs, or end them"
             )
         time.sleep(poll)
+    return found
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from nsff.errors import StageError
-from nsff.gpus import ALLOWED, HELD, acquire_device, visible_devices
+from nsff.gpus import ALLOWED, HELD, acquire_device, private_folder, visible_devices
 
 HOLDER = """
 import sys, time
@@ -134,7 +134,7 @@ def test_a_waiting_process_gets_the_device_that_becomes_free(holder) -> None:
 
 
 def test_a_killed_holder_leaves_no_lock(holder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file stays behind; the lock does not."""
+    """The file stays behind; the lock does not. Who gives a device back takes the file away."""
     first = holder("0")
     assert line(first) == "0"
     first.send_signal(signal.SIGKILL)
@@ -145,6 +145,7 @@ def test_a_killed_holder_leaves_no_lock(holder, tmp_path: Path, monkeypatch: pyt
     with acquire_device(tmp_path / "locks", poll=0.01, patience=5) as device:
         assert device == "0"
     assert time.monotonic() - started < 2
+    assert list((tmp_path / "locks").iterdir()) == []
 
 
 def test_index_and_uuid_are_one_device(holder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_smi) -> None:
@@ -232,3 +233,64 @@ def test_jobs_of_a_cluster_share_their_own_allocation(holder) -> None:
     first, other = holder("0", SLURM_JOB_ID="7"), holder("0", SLURM_JOB_ID="8")
     assert line(first) == line(other) == "0"
     assert line(holder("0", SLURM_JOB_ID="7")).startswith("waiting")
+
+
+def test_nothing_is_left_of_jobs_of_a_cluster(holder, tmp_path: Path) -> None:
+    """Neither by those that end nor, once another job comes, by those that were killed."""
+    locks = tmp_path / "locks"
+    for number in (0, 1):
+        finish_all = [holder("0,1", SLURM_JOB_ID="7", **rank(i, f"run{number}")) for i in (0, 1)]
+        assert {next(text for text in iter(lambda p=p: line(p), "") if len(text) == 1) for p in finish_all} == {
+            "0",
+            "1",
+        }
+        for process in finish_all:
+            finish(process)
+        assert list(locks.iterdir()) == []
+    killed = holder("0", SLURM_JOB_ID="8")
+    assert line(killed) == "0"
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(10)
+    assert [path.name for path in locks.iterdir()] == ["slurm-8-0.lock"]
+    last = holder("0", SLURM_JOB_ID="9")
+    assert line(last) == "0"
+    assert [path.name for path in locks.iterdir()] == ["slurm-9-0.lock"]
+    finish(last)
+    assert list(locks.iterdir()) == []
+
+
+# --- the folder of lock files --------------------------------------------------------------------------------------
+def test_the_folder_is_private(tmp_path: Path) -> None:
+    folder = private_folder(tmp_path / "locks")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    assert private_folder(folder).stat().st_mode & 0o777 == 0o700
+
+
+def test_no_link_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (tmp_path / "locks").symlink_to(target)
+    monkeypatch.setenv(ALLOWED, "0")
+    with pytest.raises(StageError, match="is a link to"):
+        acquire_device(tmp_path / "locks").__enter__()
+    (tmp_path / "locks").unlink()
+    (tmp_path / "locks").mkdir()
+    precious = tmp_path / "precious.txt"
+    precious.write_text("kept")
+    (tmp_path / "locks" / "0.lock").symlink_to(precious)
+    with pytest.raises(StageError, match="is a link"):
+        acquire_device(tmp_path / "locks").__enter__()
+    assert precious.read_text() == "kept"
+    assert list(target.iterdir()) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="giving a folder to another user needs root")
+def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "locks").mkdir(mode=0o777)
+    os.chown(tmp_path / "locks", 12345, 12345)
+    with pytest.raises(StageError, match="belongs to user 12345"):
+        private_folder(tmp_path / "locks")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StageError, match="is no folder"):
+        private_folder(tmp_path / "file")
