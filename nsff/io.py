@@ -22,20 +22,30 @@ import numpy as np
 from jaxtyping import UInt8
 
 from nsff.errors import NsffError, StageError
+from nsff.temporary import prefix
 
 FULL = 2**16
 """A disk with fewer free bytes is full."""
 
 
 @contextlib.contextmanager
-def _full_disk_named(path: Path) -> Iterator[None]:
-    """A StageError that names ``path`` in place of what a library makes of a full disk."""
+def _writing_to(path: Path) -> Iterator[None]:
+    """A StageError that names ``path`` in place of what a library makes of a full disk or of a folder that is not ours
+    to write to.
+    """
     try:
         yield
     except NsffError:
         raise
     except Exception as error:
-        said = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+        number = getattr(error, "errno", None)
+        if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise StageError(
+                path,
+                f"cannot be written ({error.strerror if isinstance(error, OSError) else error})",
+                f"make {path.parent} writable for you, or work in another folder",
+            ) from None
+        said = number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
         # torch.save speaks of positions in its archive.
         if said or (path.parent.is_dir() and shutil.disk_usage(path.parent).free < FULL):
             raise StageError(
@@ -48,14 +58,14 @@ def _full_disk_named(path: Path) -> Iterator[None]:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside ``path`` with the same suffix, and renames it to ``path`` on success.
 
-    Raises StageError, naming the file, when the disk is full.
+    Raises StageError, naming the file, when the disk is full or the folder may not be written to.
     """
     path = Path(path)
     temporary: Path | None = None
     try:
-        with _full_disk_named(path):
+        with _writing_to(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
+            handle, name = tempfile.mkstemp(prefix=prefix(), suffix=path.suffix, dir=path.parent)
             os.close(handle)
             temporary = Path(name)
             yield temporary
@@ -70,14 +80,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Yields an empty temporary directory beside ``path``; on success it replaces ``path`` as a whole.
 
-    Raises StageError, naming the directory, when the disk is full.
+    A link to a directory stays, and the directory that it leads to is replaced. Raises StageError, naming the
+    directory, when the disk is full or the folder may not be written to.
     """
     path = Path(path)
+    path = path.resolve() if path.is_symlink() else path
     temporary: Path | None = None
     try:
-        with _full_disk_named(path):
+        with _writing_to(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(prefix=f".tmp-{path.name}-", dir=path.parent))
+            temporary = Path(tempfile.mkdtemp(prefix=prefix(), dir=path.parent))
             yield temporary
             if path.exists():
                 shutil.rmtree(path)

@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from nsff.errors import ConfigError, NsffError, StageError
 from nsff.launch import place
+from nsff.temporary import remove_leftovers
 from nsff.threads import set_threads
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def main(
     def stage() -> None:
         from nsff.scene import Scene
 
+        if place().leader and (left := remove_leftovers(arguments.scene)):
+            print(f"removed what killed runs left behind: {', '.join(str(path) for path in left)}", flush=True)
         with known_weights(arguments.weights):
             run(Scene(arguments.scene), settings(arguments), arguments)
 

@@ -8,7 +8,6 @@ points a frame sees. A frame that was not registered gets a pose between its nei
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from nsff.paths import interpolate
 from nsff.priors.epipolar import fundamental, has_parallax, line_distance, pixel_centres
 from nsff.priors.undistort import FrameMap, frame_map, read_undistorted, run_colmap
 from nsff.scene import Scene, write_flow
+from nsff.temporary import temporary_directory
 
 LONGEST_GAP = 3
 """No more frames in a row than this may lack a pose."""
@@ -55,11 +55,11 @@ def run_canonical(scene: Scene, canonical: CanonicalConfig) -> None:
     LONGEST_GAP (named), frames or flow of another size than expected, an external undistorter that is missing or fails.
     """
     frame_size = (int(scene.manifest["height"]), int(scene.manifest["width"]))
-    with tempfile.TemporaryDirectory(prefix=".tmp-undistorted-", dir=scene.root) as work:
+    with temporary_directory(scene.root, "undistorted") as work:
         if (scene.given_dir / "cameras.json").exists():
             views = _given(scene, canonical, frame_size)
         else:
-            views = _estimated(scene, canonical, frame_size, Path(work))
+            views = _estimated(scene, canonical, frame_size, work)
         with atomic_directory(scene.images_dir) as images, atomic_directory(scene.flow_dir) as flow:
             _write_images(scene, views, frame_size, images)
             kept = _write_flow(scene, views.frames, flow)

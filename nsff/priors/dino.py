@@ -34,6 +34,7 @@ from nsff.priors.pyramid import (
     whole_frame,
 )
 from nsff.scene import Scene
+from nsff.temporary import prefix
 
 
 class DinoFeatures:
@@ -59,7 +60,7 @@ class DinoFeatures:
         self.input_size = (dh * self.network.patch // 8, dw * self.network.patch // 8)
         self._motion = MotionSaliency(scene) if config.saliency == "motion" else None
         scene.root.mkdir(parents=True, exist_ok=True)
-        self._folder = tempfile.TemporaryDirectory(prefix=".tmp-tokens-", dir=scene.root)
+        self._folder = tempfile.TemporaryDirectory(prefix=f"{prefix()}tokens-", dir=scene.root)
 
     def __call__(self, i: int) -> tuple[Float32[np.ndarray, "h w D"], Float32[np.ndarray, "h w"]]:
         """Descriptors, not yet normalised per pixel, and saliency in [0,1] of frame i."""

@@ -11,8 +11,6 @@ lies at about 1.
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,14 +36,13 @@ from nsff.priors.sfm_mapping import (
 )
 from nsff.priors.sfm_refinement import refine_given
 from nsff.scene import Scene
+from nsff.temporary import temporary_directory
 
 ENLARGE = 1.5
 """Attempt `larger`: the working height grows by this factor."""
 
 LEAST_FRAMES = 3
 """Global mapping keeps only points seen in three frames."""
-WORK = ".tmp-sfm-work-"
-"""Prefix of the folder for pictures and database while the stage runs."""
 
 Batch = tuple[str, bool, list[Any]]
 """A name for the log, whether angles were relaxed, and reconstructions."""
@@ -98,13 +95,9 @@ def _given(scene: Scene, cameras: Cameras, sfm: SfmConfig, folder: Path) -> dict
     return summary | {"focal": cameras.focal, "words": words}
 
 
-@contextlib.contextmanager
-def work_folder(scene: Scene) -> Iterator[Path]:
-    """A folder for pictures and database; those that killed runs left are taken away first."""
-    for left in scene.root.glob(f"{WORK}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=WORK, dir=scene.root) as folder:
-        yield Path(folder)
+def work_folder(scene: Scene) -> contextlib.AbstractContextManager[Path]:
+    """A folder for pictures and database."""
+    return temporary_directory(scene.root, "sfm")
 
 
 def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:

@@ -166,9 +166,8 @@ def test_two_frames_are_too_few(filmed: SimpleNamespace, tmp_path: Path):
         run_sfm(scene, FAST)
 
 
-def test_what_a_killed_run_left_is_cleared(travelling: Any, tmp_path: Path):
+def test_nothing_is_left_of_a_run_that_fails(travelling: Any, tmp_path: Path):
     scene = travelling.save(tmp_path / "left")
-    (scene.root / ".tmp-sfm-work-old").mkdir()
     write_image(scene.frames_dir / "00003.png", travelling.frames[3][:200])
     with pytest.raises(StageError):
         run_sfm(scene, FAST)
