@@ -150,7 +150,8 @@ class NdcSpace(Space):
         return {"ax": self.ax, "ay": self.ay}
 
     def normalise_rays(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-        o, d = self._similar(origins), self._turn(directions)
+        # The line's image in NDC does not depend on the length of d, which keeps that of the world.
+        o, d = self._similar(origins), self._turn(directions) / self.scale
         # To the plane Z = 1, then the line's image in NDC; rays that do not go forward are bent to.
         dz = torch.where(d[:, 2] > EPSILON, d[:, 2], torch.full_like(d[:, 2], EPSILON))
         o = o + ((1 - o[:, 2]) / dz)[:, None] * d
@@ -224,7 +225,7 @@ class ContractedSpace(Space):
         return contract(self._similar(points))
 
     def s_of_depth(self, origins: Tensor, directions: Tensor, depth: Tensor) -> Tensor:
-        return (1 / depth.clamp(min=EPSILON) - 1 / self.near) / (1 / self.far - 1 / self.near)
+        return (1 / depth.clamp(min=EPSILON * self.near) - 1 / self.near) / (1 / self.far - 1 / self.near)
 
 
 def contract(points: Float[Tensor, "... 3"]) -> Float[Tensor, "... 3"]:

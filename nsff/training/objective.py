@@ -101,7 +101,7 @@ class Objective:
             )
         if config.w_surface and self.data.metric_depth:
             # The expected distance to the prior's surface: zero only if all weight lies there.
-            distance = 1 / batch.disparity.clamp(min=1e-6)
+            distance = 1 / batch.disparity.clamp(min=1e-6 * self.model.space.scale)
             target = self.model.space.s_of_depth(batch.rays.origins, batch.rays.directions, distance).clamp(0, 1)
             miss = ((samples.s - target[:, None]).abs() - config.surface_tolerance).clamp(min=0)
             per_ray = accumulate(weights, miss)

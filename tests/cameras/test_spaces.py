@@ -231,3 +231,22 @@ def test_what_is_euclidean_knows_nothing_of_the_worlds_unit():
     ndc = torch.rand(20, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     torch.testing.assert_close(small.euclidean(ndc), large.euclidean(ndc))
     assert (small.to_world(ndc) - large.to_world(ndc)).abs().max() > 1
+
+
+@pytest.mark.parametrize("kind", ["ndc", "contraction"])
+def test_rays_do_not_depend_on_the_worlds_unit(kind):
+    """Down to worlds whose near plane is at a billionth of a unit, and up to those where it is at a billion."""
+
+    def positions(scale: float) -> torch.Tensor:
+        cameras = moved_rig(1.0).moved(scale, np.eye(3), np.zeros(3))
+        g = torch.Generator().manual_seed(4)
+        uv = torch.rand(2, 30, generator=g, dtype=torch.float64) * 48
+        K, E = torch.tensor(cameras.intrinsics[:1]), torch.tensor(cameras.world_to_camera[:1])
+        space = make_space(kind, cameras)
+        o, d = pixel_rays(K.expand(30, 3, 3), E.expand(30, 3, 4), uv[0], uv[1])
+        depth = 3 * scale * torch.ones(30, dtype=torch.float64)
+        s = torch.stack([torch.full_like(depth, 0.3), space.s_of_depth(o, d, depth)], 1)
+        return space.positions(*space.normalise_rays(o, d), s)
+
+    for scale in (1e-9, 1e9):
+        torch.testing.assert_close(positions(scale), positions(1.0))

@@ -1,11 +1,16 @@
 """A tiny canonical scene with true geometry, as training reads it."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from nsff.cameras import Cameras
 from nsff.io import write_image, write_json
 from nsff.scene import Scene
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture
