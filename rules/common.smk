@@ -1,6 +1,5 @@
 # The only place with functions: the checked configuration, and what rules ask of it.
 import atexit
-import hashlib
 import json
 import os
 import re
@@ -13,6 +12,7 @@ sys.path.insert(0, str(ROOT))
 os.environ |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", os.defpath)])}
 
 from nsff.config import load_config, reproduced
+from nsff.config.strict_yaml import check_files
 from nsff.errors import ConfigError, NsffError
 from nsff.folder_runs import explained, of_working_folder
 from nsff.metrics.protocols import get_protocol
@@ -69,6 +69,8 @@ def settings_paths(settings):
 def checked_scenes():
     """The scenes of the configuration by name; a mistake in it stops here, before any job."""
     try:
+        if workflow.is_main_process:
+            check_files(workflow.configfiles)  # Snakemake's own reader loses a key that is given twice
         scenes = load_config(config)
         for name, settings in scenes.items():
             files = [str(path) for stage in NEEDS for path in weight_files(stage, settings)]
@@ -155,29 +157,39 @@ def all_options(wildcards):
     return json.dumps(settings, ensure_ascii=False)
 
 
+def timeless(paths):
+    """Folders count by what is read of them (params.contents): their own times change with any file beside that."""
+    return [ancient(path) if os.path.isdir(path) else path for path in paths]
+
+
 def source(wildcards):
     """The scene's video or folder, depth of the user's own, and priors from truth where an experiment asks for them."""
     settings = SCENES[wildcards.scene].input
     depth = settings.depth.path if settings.depth else None
-    return [path for path in (settings.path, depth, settings.truth_priors) if path is not None]
+    return timeless(path for path in (settings.path, depth, settings.truth_priors) if path is not None)
 
 
 def truths(wildcards):
     """The folders of truth that a scene is scored against. Only the rule score may ask for them."""
-    return list(dict.fromkeys(e.truth for e in SCENES[wildcards.scene].evaluation if e.truth is not None))
+    return timeless(dict.fromkeys(e.truth for e in SCENES[wildcards.scene].evaluation if e.truth is not None))
 
 
-def contents(paths):
-    """A digest of names, sizes and times of the files in folders: Snakemake itself looks at a folder's own time only."""
-    digest = hashlib.sha256()
-    for folder in filter(os.path.isdir, paths):
-        for parent, folders, files in os.walk(folder):
-            folders.sort()
-            for name in sorted(files):
-                status = os.stat(os.path.join(parent, name))
-                entry = (os.path.relpath(os.path.join(parent, name), folder), status.st_size, status.st_mtime_ns)
-                digest.update(repr(entry).encode())
-    return digest.hexdigest()[:16]
+def input_contents(wildcards):
+    """A digest of the folders that the scene is read from: Snakemake itself looks at a folder's own time only."""
+    if not any(map(os.path.isdir, source(wildcards))):
+        return ""
+    from nsff.datasets.digest import input_digest  # brings numerical libraries along: not for each start
+
+    return input_digest(SCENES[wildcards.scene].input)
+
+
+def truth_contents(wildcards):
+    """The same of the folders of truth."""
+    if not truths(wildcards):
+        return ""
+    from nsff.datasets.digest import folder_digest
+
+    return folder_digest(truths(wildcards))
 
 
 def has_features(wildcards):

@@ -23,7 +23,7 @@ rule ingest:
         script=script("ingest"),
         options=options("ingest"),
         version=VERSIONS["ingest"],
-        contents=lambda wildcards: contents(source(wildcards)),
+        contents=input_contents,
     message:
         "{wildcards.scene}: reading frames from {input.source}"
     shell:

@@ -37,7 +37,7 @@ rule score:
         script=script("score"),
         options=options("score"),
         version=VERSIONS["score"],
-        contents=lambda wildcards: contents(truths(wildcards)),
+        contents=truth_contents,
     message:
         "{wildcards.scene}: scoring"
     shell:

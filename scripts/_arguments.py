@@ -163,19 +163,12 @@ def _options(text: str) -> dict[str, Any]:
 
 
 def _mapping(text: str, subject: str) -> dict[str, Any]:
-    content = _yaml(text, subject)
+    from nsff.config.strict_yaml import parse_yaml
+
+    content = parse_yaml(text, subject)
     if not isinstance(content, dict):
         raise ConfigError(subject, f"holds {type(content).__name__}, not sections", "see config.yaml in the repository")
     return content
-
-
-def _yaml(text: str, subject: str) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(subject, f"is neither JSON nor YAML: {error}") from None
 
 
 def known_weights(files: Sequence[Path] | None) -> contextlib.AbstractContextManager[None]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, get_args
+from os.path import expanduser
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from nsff.errors import ConfigError
+
+UserPath = Annotated[str, AfterValidator(expanduser)]
+"""A path that the user writes; ~ stands for the home folder, as in a shell."""
 
 
 class StageConfig(BaseModel):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import yaml
-
 from nsff.config.project import merge, with_own_decay
+from nsff.config.strict_yaml import parse_yaml
 from nsff.errors import ConfigError
 
 
@@ -19,9 +18,6 @@ def with_changes(own: Mapping[str, Any], changes: Iterable[str]) -> dict[str, An
         section, _, field = key.partition(".")
         if not equals:
             raise ConfigError("--set", f"not understood: {change!r}", "write SECTION.KEY=VALUE")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError("--set", f"is neither JSON nor YAML: {error}", "write SECTION.KEY=VALUE") from None
+        value = parse_yaml(text, f"--set {key}")
         result = merge(result, {section: {field: value} if field else value})
     return merge(own, with_own_decay(result))

@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from nsff.config.base import StageConfig
+from nsff.config.base import StageConfig, UserPath
 
 
 class SensorDepthConfig(StageConfig):
     """Depth that the user measured or made: one map for each source frame."""
 
-    path: str
+    path: UserPath
     """Folder of .png (16 bits), .npy or .npz (its only array, or `depth` or `disparity`): named as the frames are, or
     as many as frames, in their order."""
     kind: Literal["depth", "disparity"] = "depth"
@@ -24,7 +24,7 @@ class SensorDepthConfig(StageConfig):
 class InputConfig(StageConfig):
     """Where the frames come from, and which of them are used."""
 
-    path: str
+    path: UserPath
     """The video file or folder, relative to the working directory or absolute."""
     kind: Literal["auto", "video", "frames", "colmap", "nvidia", "dynamicnerf", "dycheck"] = "auto"
     """The layout. auto: a file is a video, a folder is recognised by what it contains."""
@@ -42,7 +42,7 @@ class InputConfig(StageConfig):
     """auto: given where the layout has cameras, else estimated by structure from motion."""
     depth: SensorDepthConfig | None = None
     """Depth from a sensor or of your own making; it takes the place of depth in the layout."""
-    truth_priors: str | None = None
+    truth_priors: UserPath | None = None
     """Folder with depth/ and flow/ of rendered truth (toss layout), used as given priors. For experiments on priors
     only.
     """
@@ -70,5 +70,5 @@ class EvaluationConfig(StageConfig):
 
     protocol: Literal["views", "masks", "self", "nsff24", "dynnerf12", "saff", "dycheck", "iphone"]
     """The protocol's name (docs/protocols.md). A score without its protocol means nothing."""
-    truth: str | None = None
+    truth: UserPath | None = None
     """Folder with the truth in the protocol's layout. Not needed for self."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from nsff.config.base import StageConfig
+from nsff.config.base import StageConfig, UserPath
 
 
 class FlowConfig(StageConfig):
@@ -22,7 +22,7 @@ class FlowConfig(StageConfig):
     ] = "auto"
     """raft: the weights, by their names in `nsff weights list` (NSFF: raft-things); auto: the first found, large ones
     first."""
-    weights: str | None = None
+    weights: UserPath | None = None
     """raft: file of the weights, torchvision's or the authors'; null: looked for on this machine."""
     iterations: int = Field(20, ge=1)
     """raft: refinements of the flow (NSFF: 20)."""
@@ -84,7 +84,7 @@ class MotionConfig(StageConfig):
     instances: Literal["auto", "off", "on"] = "auto"
     """Add people, animals and the like that Mask R-CNN finds (NSFF). auto: where its weights are found; on: a missing
     file is an error."""
-    instance_weights: str | None = None
+    instance_weights: UserPath | None = None
     """File of Mask R-CNN's weights (torchvision's maskrcnn_resnet50_fpn); null: looked for on this machine by
     torchvision's name."""
     instance_labels: list[int] = [1, 2, 4, 8, 17, 18, 28, 36, 41]
@@ -148,9 +148,9 @@ class DepthConfig(StageConfig):
     auto_order: list[Literal["given", "learned", "classical"]] = Field(["given", "learned", "classical"], min_length=1)
     """backend auto: tried in this order. learned: the model where one is named, else MiDaS v2.1 where its weights are
     found on this machine."""
-    weights: str | None = None
+    weights: UserPath | None = None
     """midas21: file of the weights; null: midas_v21-f6b98070.pt is looked for on this machine."""
-    model: str | None = None
+    model: UserPath | None = None
     """transformers: folder with config.json and model.safetensors (absolute, relative, or in the folder of the
     weights), or the name of a repository that lies in the local cache. Nothing is downloaded."""
     revision: str | None = None
@@ -226,7 +226,7 @@ class FeaturesConfig(StageConfig):
     pooling: float = Field(10.0, ge=0)
     """classical: standard deviation of the Gaussian that appearance is averaged over, pixels at 288 rows, as the
     patches of a network average; 0: none. Clusters stay as good, and a field can show such features sooner."""
-    weights: str | None = None
+    weights: UserPath | None = None
     """dino, vgg: file of the weights; null: looked for on this machine by the authors' name."""
     dino_model: Literal[
         "dino_vits8", "dino_vitb8", "dinov2_vits14_reg", "dinov2_vitb14_reg", "dinov3_vits16", "dinov3_vitb16"

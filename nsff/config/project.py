@@ -12,10 +12,9 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from nsff.config.base import StageConfig, explain, nearest
+from nsff.config.base import StageConfig, UserPath, explain, nearest
 from nsff.config.inputs import CanonicalConfig, EvaluationConfig, InputConfig
 from nsff.config.model import FieldConfig, LossConfig, SamplingConfig, TrainConfig
 from nsff.config.outputs import CrfConfig, DecomposeConfig, ExtractConfig, RenderConfig, ReportConfig, ScoreConfig
@@ -23,6 +22,7 @@ from nsff.config.overlays import OVERLAYS
 from nsff.config.presets import PRESETS
 from nsff.config.priors import DepthConfig, FeaturesConfig, FlowConfig, MotionConfig, SfmConfig
 from nsff.config.reproduce import ReproduceConfig, find_scenes
+from nsff.config.strict_yaml import read_yaml
 from nsff.errors import ConfigError
 
 PresetName = Literal["demo", "fast", "nsff", "saff"]
@@ -85,7 +85,7 @@ class SceneConfig(StagesConfig):
     """The preset that fills what is not set."""
     overlays: list[OverlayName] = Field(default_factory=list)
     """Named changes laid over the preset, in this order: ablations of the published systems, and variants."""
-    checkpoint: str | None = None
+    checkpoint: UserPath | None = None
     """A checkpoint released by the authors of NSFF or SAFF (360000.tar): imported instead of training."""
 
     @model_validator(mode="after")
@@ -153,6 +153,12 @@ def load_config(source: Path | Mapping[str, Any], root: Path | None = None) -> d
     raw = _read(source) if isinstance(source, (str, Path)) else deepcopy(dict(source))
     if isinstance(raw.get("scenes"), Mapping):
         for name, own in raw["scenes"].items():
+            if not isinstance(name, str):
+                raise ConfigError(
+                    f"scenes.{name}",
+                    f"is read by YAML as {type(name).__name__}, not as a name",
+                    f"write the name in quotes, as it is: '{name}':",
+                )
             if not isinstance(own, Mapping):
                 raise ConfigError(
                     f"scenes.{name}",
@@ -282,12 +288,7 @@ def schema() -> dict[str, Any]:
 
 
 def _read(path: str | Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(path, "no such file", "name an existing configuration file") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(path, f"is not YAML: {error}", "mind indentation and colons") from None
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise ConfigError(path, "holds no mapping", "see config.yaml in the repository")
     return content

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from nsff.config.base import StageConfig
+from nsff.config.base import StageConfig, UserPath
 from nsff.config.overlays import NSFF_SCENES, OVERLAYS
 from nsff.errors import ConfigError
 
@@ -23,13 +23,13 @@ class ReproduceConfig(StageConfig):
 
     protocol: Literal["nsff24", "dynnerf12", "saff", "dycheck", "iphone", "views", "masks"]
     """The protocol (docs/protocols.md); a folder inside ``folder`` is a scene where it has that protocol's layout."""
-    folder: str
+    folder: UserPath
     """Holds one folder a scene, or is one itself; relative to the working directory or absolute."""
     preset: Literal["demo", "fast", "nsff", "saff"] | None = None
     """Preset of the scenes; null: saff for protocols of masks, else nsff."""
     overlays: list[str] = Field(default_factory=list)
     """Further overlays of all of them, after the protocol's and the scene's own."""
-    checkpoints: str | None = None
+    checkpoints: UserPath | None = None
     """Folder with {scene}/*.tar as released (the last by number counts); null: checkpoints/ in ``folder`` or beside it.
     Scenes that have one are not trained."""
     use_checkpoints: bool = True

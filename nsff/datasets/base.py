@@ -59,6 +59,8 @@ class Source:
         self.alpha = False
         """Whether transparent pixels were met (they are laid over white)."""
         self.notes: list[str] = []
+        self.complaints: list[str] = []
+        """Notes that make the verdict doubtful."""
 
     def frames(self, start: int, end: int | None, stride: int) -> Iterator[Frame]:
         """The frames start, start + stride, ... before end, one at a time; InputError for the first bad one."""
@@ -86,6 +88,12 @@ class Source:
     def note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
+
+    def complain(self, text: str) -> None:
+        """A note that makes the verdict doubtful."""
+        self.note(text)
+        if text not in self.complaints:
+            self.complaints.append(text)
 
 
 def check_range(path: Path, count: int, start: int, end: int | None, stride: int) -> int:

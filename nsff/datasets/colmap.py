@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from nsff.cameras.colmap import find_model, read_model
+from nsff.cameras.colmap_places import model_files
 from nsff.datasets.base import GivenCameras
-from nsff.datasets.frames import FrameFolder, list_images
+from nsff.datasets.frames import FrameFolder
+from nsff.datasets.listing import frame_files, list_images
 from nsff.errors import InputError
 
 
@@ -55,3 +57,9 @@ def holds(path: Path, *names: str) -> bool:
 def matches(path: Path) -> bool:
     """images/ and a COLMAP model."""
     return any(holds(root) and find_model(root) is not None for root in (path, path / "dense") if root.is_dir())
+
+
+def files(path: Path) -> list[Path]:
+    """What is read of such a folder: its pictures, and every model, since the fullest is taken."""
+    root = dense_folder(path)
+    return [*frame_files(root / "images"), *model_files(root)]

@@ -18,6 +18,7 @@ from scipy.ndimage import distance_transform_edt
 from nsff.datasets.base import FOLDER_FRAME_RATE, Frame, GivenCameras
 from nsff.datasets.dycheck_capture import REMEDY, Capture
 from nsff.datasets.frames import FrameFolder
+from nsff.datasets.listing import with_suffix
 from nsff.datasets.priors import first_existing, load_array
 from nsff.errors import InputError
 
@@ -35,6 +36,7 @@ class DyCheckScene(FrameFolder):
             raise InputError(path, "has no frames of the moving camera, or no rgb/1x", REMEDY)
         super().__init__(Path(path), self.capture.root / "rgb" / f"{factors[0]}x")
         self.notes.clear()
+        self.complaints.clear()
         self.files = [self.folder / f"{name}.png" for name in self.names]
         missing = [file for file in self.files if not file.exists()]
         if missing:
@@ -74,3 +76,11 @@ class DyCheckScene(FrameFolder):
 def matches(path: Path) -> bool:
     """dataset.json, camera/ and rgb/."""
     return path.is_dir() and (path / "dataset.json").exists() and all((path / n).is_dir() for n in ("camera", "rgb"))
+
+
+def files(path: Path) -> list[Path]:
+    """What is read of such a folder."""
+    capture = Capture(path)
+    reduced = [path / name / f"{n}x" for name in ("rgb", "depth") for n in capture.factors(name)]
+    folders = [path, *(folder for folder in (path / "camera", path / "splits") if folder.is_dir()), *reduced]
+    return [file for folder in folders for file in with_suffix(folder, (".json", ".png", ".npy"))]

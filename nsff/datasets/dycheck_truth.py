@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nsff.datasets.dycheck_capture import REMEDY, Capture
-from nsff.datasets.frames import list_images
+from nsff.datasets.listing import list_images
 from nsff.datasets.truth import Truth, TruthCamera, TruthView
 from nsff.errors import InputError
 

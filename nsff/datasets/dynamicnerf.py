@@ -9,7 +9,9 @@ from pathlib import Path
 
 from nsff.datasets.base import GivenCameras
 from nsff.datasets.colmap import ColmapFolder, holds
-from nsff.datasets.nvidia import NvidiaScene, llff_cameras
+from nsff.datasets.nvidia import NvidiaScene, files, llff_cameras
+
+__all__ = ["DynamicNerfScene", "files", "matches"]
 
 
 class DynamicNerfScene(NvidiaScene):

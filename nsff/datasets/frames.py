@@ -5,7 +5,6 @@ EXIF orientation is applied, 16 bits are reduced to 8 (v / 257), grey becomes RG
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,30 +14,25 @@ from jaxtyping import UInt8
 
 from nsff.datasets.base import FOLDER_FRAME_RATE, Frame, Source, check_range, over_white
 from nsff.datasets.focal import focal_of_picture
+from nsff.datasets.frame_names import check_pictures, check_series, missing_numbers
+from nsff.datasets.listing import (
+    SUFFIXES,
+    arranged,
+    frame_files,
+    images_folder,
+    list_images,
+    natural_key,
+    visible,
+)
 from nsff.errors import InputError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+__all__ = ["FrameFolder", "apply_orientation", "exif_orientation", "list_images", "natural_key", "read_picture"]
+
 # EXIF orientation: (transpose, flip left-right, flip top-bottom, degrees counterclockwise).
 _ORIENTATIONS = {
     1: (False, False, False, 0), 2: (False, True, False, 0), 3: (False, True, True, 180), 4: (False, False, True, 0),
     5: (True, False, False, 90), 6: (True, True, False, 270), 7: (True, True, True, 270), 8: (True, False, True, 90),
 }  # fmt: skip
-
-
-def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sort key in which runs of digits compare as numbers."""
-    parts = re.split(r"(\d+)", name.lower())
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]
-
-
-def list_images(folder: Path) -> list[Path]:
-    """Image files of a folder by suffix, sorted naturally; hidden files are left out."""
-    files = [
-        file
-        for file in folder.iterdir()
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
-    ]
-    return sorted(files, key=lambda file: (natural_key(file.stem), file.name))
 
 
 class FrameFolder(Source):
@@ -49,13 +43,25 @@ class FrameFolder(Source):
     def __init__(self, path: Path, images: Path | None = None) -> None:
         super().__init__(path)
         self.folder = images or images_folder(self.path)
-        self.files = list_images(self.folder)
+        if not self.folder.is_dir():
+            raise InputError(self.folder, "no such folder", "check input.path")
+        self.notes += check_pictures(self.folder)
+        self.files, doubt = arranged(list_images(self.folder))
         self.count = len(self.files)
         if not self.files:
-            others = sorted(file.name for file in self.folder.iterdir())[:3]
+            others = sorted(file.name for file in visible(self.folder))[:3]
             problem = "has no images" + (f"; it holds {', '.join(others)}" if others else "")
             raise InputError(self.folder, problem, f"give a folder of images ({', '.join(SUFFIXES)}), or a video file")
+        if doubt:
+            problem = f"has names whose numbers can be read in two ways: {doubt}"
+            raise InputError(self.folder, problem, "give all numbers as many digits (frame_0.50, frame_0007)")
+        self._check_names()
         self.focal_guess = focal_of_picture(self.files[0])
+        ignored = sum(1 for file in self.folder.iterdir() if file.is_file()) - len(frame_files(self.folder))
+        if ignored:
+            self.note(f"{ignored} files in {self.folder.name}/ that are no images were left out")
+
+    def _check_names(self) -> None:
         stems: dict[str, Path] = {}
         for file in self.files:
             if file.stem in stems:
@@ -63,9 +69,11 @@ class FrameFolder(Source):
                     file, f"has the same name as {stems[file.stem].name}", "keep one image per frame in the folder"
                 )
             stems[file.stem] = file
-        ignored = sum(1 for file in self.folder.iterdir() if file.is_file()) - len(self.files)
-        if ignored:
-            self.note(f"{ignored} files in {self.folder.name}/ that are no images were left out")
+        check_series(self.folder, self.files)
+        missing = missing_numbers(self.files)
+        if missing:
+            some = ", ".join(map(str, missing[:4])) + (", ..." if len(missing) > 4 else "")
+            self.complain(f"the numbers of the frames have gaps ({some} missing), where more time passes")
 
     def frames(self, start: int, end: int | None, stride: int) -> Iterator[Frame]:
         check_range(self.folder, len(self.files), start, end, stride)
@@ -124,13 +132,11 @@ def apply_orientation(image: np.ndarray, orientation: int) -> tuple[np.ndarray, 
     return np.ascontiguousarray(image), degrees
 
 
-def images_folder(path: Path) -> Path:
-    """``path`` where it holds images, else its images/ where that exists, else ``path``."""
-    if not path.is_dir():
-        raise InputError(path, "no such folder", "check input.path")
-    return path / "images" if not list_images(path) and (path / "images").is_dir() else path
-
-
 def matches(path: Path) -> bool:
     """A folder with images in it or in images/."""
-    return path.is_dir() and bool(list_images(images_folder(path)))
+    return path.is_dir() and bool(frame_files(images_folder(path)))
+
+
+def files(path: Path) -> list[Path]:
+    """What is read of such a folder."""
+    return frame_files(images_folder(path))

@@ -12,9 +12,13 @@ import numpy as np
 
 from nsff.cameras.llff import read_poses_bounds
 from nsff.datasets.base import GivenCameras
-from nsff.datasets.colmap import ColmapFolder, holds
+from nsff.datasets.colmap import ColmapFolder, dense_folder, holds
+from nsff.datasets.colmap import files as colmap_files
+from nsff.datasets.listing import with_suffix
 from nsff.datasets.priors import first_existing, read_disparity, read_given_flow
 from nsff.errors import InputError
+
+PRIORS = (".npy", ".npz")
 
 
 class NvidiaScene(ColmapFolder):
@@ -63,3 +67,11 @@ def matches(path: Path) -> bool:
     """Multi-view truth or NSFF's flow folder beside the images, or both kinds of cameras without DynamicNeRF's flow."""
     both = any((root / "sparse").is_dir() and not (root / "flow").is_dir() for root in (path, path / "dense"))
     return holds(path, "mv_images") or holds(path, "flow_i1") or (both and holds(path, "poses_bounds.npy"))
+
+
+def files(path: Path) -> list[Path]:
+    """What is read of such a folder: pictures, models, poses_bounds.npy and priors."""
+    root = dense_folder(path)
+    poses = [file for file in (root / "poses_bounds.npy",) if file.exists()]
+    priors = [with_suffix(root / name, PRIORS) for name in ("disp", "flow", "flow_i1") if (root / name).is_dir()]
+    return [*colmap_files(path), *poses, *(file for found in priors for file in found)]

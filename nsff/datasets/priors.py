@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from nsff.datasets.listing import with_suffix
 from nsff.errors import InputError
 
 _REMEDY = "make the file again, or take its folder away so that the prior is computed"
@@ -94,3 +95,9 @@ class TruthPriors:
 
     def flow(self, index: int, direction: str) -> tuple[Float32[np.ndarray, "h w 2"], Bool[np.ndarray, "h w"]]:
         return read_given_flow(self.folder / "flow" / f"{index:05d}_{direction}.npz")
+
+
+def truth_files(folder: Path) -> list[Path]:
+    """What TruthPriors reads of a folder."""
+    inside = [folder / name for name in ("depth", "flow") if (folder / name).is_dir()]
+    return [file for place in inside for file in with_suffix(place, (".npz",))]

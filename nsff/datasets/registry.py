@@ -12,19 +12,20 @@ from nsff.errors import InputError
 
 
 class Reader(NamedTuple):
-    """How to open a path of this kind, and whether a path looks like one."""
+    """How to open a path of this kind, whether a path looks like one, and which files are read of it."""
 
     open: Callable[[Path], Source]
     matches: Callable[[Path], bool]
+    files: Callable[[Path], list[Path]]
 
 
 READERS: dict[str, Reader] = {
-    "video": Reader(video.VideoSource, video.matches),
-    "dycheck": Reader(dycheck.DyCheckScene, dycheck.matches),
-    "nvidia": Reader(nvidia.NvidiaScene, nvidia.matches),
-    "dynamicnerf": Reader(dynamicnerf.DynamicNerfScene, dynamicnerf.matches),
-    "colmap": Reader(colmap.ColmapFolder, colmap.matches),
-    "frames": Reader(frames.FrameFolder, frames.matches),
+    "video": Reader(video.VideoSource, video.matches, video.files),
+    "dycheck": Reader(dycheck.DyCheckScene, dycheck.matches, dycheck.files),
+    "nvidia": Reader(nvidia.NvidiaScene, nvidia.matches, nvidia.files),
+    "dynamicnerf": Reader(dynamicnerf.DynamicNerfScene, dynamicnerf.matches, dynamicnerf.files),
+    "colmap": Reader(colmap.ColmapFolder, colmap.matches, colmap.files),
+    "frames": Reader(frames.FrameFolder, frames.matches, frames.files),
 }
 """In the order in which they are tried: from the most to the least particular."""
 

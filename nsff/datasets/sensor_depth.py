@@ -16,7 +16,7 @@ from scipy.ndimage import distance_transform_edt
 
 from nsff.config.inputs import SensorDepthConfig
 from nsff.datasets.base import Source
-from nsff.datasets.frames import natural_key
+from nsff.datasets.listing import with_suffix
 from nsff.datasets.priors import load_array
 from nsff.errors import InputError
 
@@ -33,8 +33,7 @@ class SensorDepth:
         self.config, self.folder = config, Path(config.path).expanduser()
         if not self.folder.is_dir():
             raise InputError(self.folder, "is no folder", "give the folder of the depth maps as input.depth.path")
-        files = [f for f in self.folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith(".")]
-        files.sort(key=lambda file: (natural_key(file.stem), file.name))
+        files = list_maps(self.folder)
         if not files:
             raise InputError(self.folder, "has no depth maps", f"put one in for each frame ({', '.join(SUFFIXES)})")
         self.files = self._matched(files, source)
@@ -90,6 +89,11 @@ class SensorDepth:
         if not np.isfinite(disparity).all():
             raise InputError(path, f"has numbers too small for depth (scale {scale:g})", "check input.depth.scale")
         return disparity, measured.astype(np.float32)
+
+
+def list_maps(folder: Path) -> list[Path]:
+    """The depth maps of a folder, sorted by name."""
+    return with_suffix(folder, SUFFIXES)
 
 
 def read_values(path: Path, kind: str) -> Float32[np.ndarray, "h w"]:

@@ -15,7 +15,7 @@ import numpy as np
 from nsff.cameras import Cameras
 from nsff.cameras.llff import read_poses_bounds
 from nsff.config.reproduce import gt_masks
-from nsff.datasets.frames import list_images
+from nsff.datasets.listing import list_images
 from nsff.datasets.nvidia import NvidiaScene
 from nsff.datasets.truth import Truth, TruthCamera, TruthView
 from nsff.errors import InputError, StageError

@@ -195,3 +195,8 @@ def _reason(error: Exception) -> str:
 def matches(path: Path) -> bool:
     """A file is a video until opening it says otherwise."""
     return path.is_file()
+
+
+def files(path: Path) -> list[Path]:
+    """The file itself."""
+    return [path]

@@ -146,6 +146,7 @@ def test_empty_one_and_missing(tmp_path: Path, tiny_clip, picture_writer: Callab
     (tmp_path / "a.heic").write_text("")
     with pytest.raises(InputError, match=r"a\.heic"):
         FrameFolder(tmp_path)
+    (tmp_path / "a.heic").unlink()
     picture_writer(tmp_path / "0.png", tiny_clip.frames[0])
     with pytest.raises(InputError, match="has one frame"):
         read(tmp_path)

@@ -56,3 +56,35 @@ def test_a_scene_of_another_name_is_no_target(project, clip):
     assert ended.status != 0
     assert "results/clop/report.html" in ended.text
     assert not (project.folder / "results").exists()
+
+
+def refused(project, text, *arguments):
+    project.folder.mkdir(parents=True, exist_ok=True)
+    (project.folder / "config.yaml").write_text(text)
+    ended = project.snakemake("--dry-run", *arguments)
+    assert ended.status != 0
+    assert "Traceback" not in ended.text
+    assert "common.smk" not in ended.text
+    return ended.text
+
+
+def test_a_key_given_twice_stops_and_names_both_lines(project, clip):
+    text = "train: {steps: 111}\nscenes:\n  clip:\n    input: {path: clip.mp4}\ntrain: {rays: 64}\n"
+    said = refused(project, text)
+    assert "train is given twice, in line 1 and in line 5" in said
+    assert "config.yaml" in said
+    said = refused(project, "scenes:\n  a: {input: {path: clip.mp4}}\n  a: {input: {path: clip.mp4}}\n")
+    assert "scenes.a is given twice, in line 2 and in line 3" in said
+
+
+@pytest.mark.parametrize("name", ["20240501_123456", "001", "on", "null", "1e5"])
+def test_a_name_that_yaml_takes_for_something_else(project, clip, name):
+    said = refused(project, f"scenes:\n  {name}:\n    input: {{path: clip.mp4}}\n")
+    assert f"write the name in quotes: '{name}':" in said
+
+
+def test_home_is_expanded(project, clip, monkeypatch):
+    (project.folder / "config.yaml").write_text("scenes:\n  walk:\n    input: {path: ~/clip.mp4}\n")
+    jobs = project.snakemake("--dry-run", "results/walk/manifest.json", environment={"HOME": str(project.folder)})
+    assert jobs.status == 0, jobs.text
+    assert f"{project.folder}/clip.mp4" in jobs.text

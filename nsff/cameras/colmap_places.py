@@ -1,0 +1,51 @@
+"""Where COLMAP models may lie in a folder, and which of their files are read. Nothing is opened here.
+
+COLMAP numbers the models it makes (sparse/0, sparse/1, ...); others keep them in colmap/sparse/0 (nerfstudio), in
+distorted/sparse/0 (Gaussian splatting), in colmap_text (instant-ngp), or in the folder itself. cameras and images, both
+.bin or both .txt, make a model; points3D may be missing.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+NAMED = re.compile(r"(sparse|colmap|distorted|undistorted|dense|model|text|txt|bin)[\w.-]*|\d{1,3}", re.IGNORECASE)
+"""Names of folders that are looked into."""
+DEPTH = 4
+PARTS = ("cameras", "images", "points3D", "rigs", "frames")
+USUAL = ("", "sparse", "sparse/0", "0")
+"""These come first, in this order."""
+
+
+def model_suffix(folder: Path) -> str | None:
+    """.bin or .txt where ``folder`` itself is a model; None where it is none. .bin comes first, as in COLMAP."""
+    for suffix in (".bin", ".txt"):
+        if all((folder / f"{stem}{suffix}").is_file() for stem in PARTS[:2]):
+            return suffix
+    return None
+
+
+def find_models(folder: Path) -> list[Path]:
+    """All folders with a model in and below ``folder``, the usual places first, then by name."""
+    found = [place for place in _below(Path(folder), DEPTH) if model_suffix(place) is not None]
+    usual = [Path(folder, place) for place in USUAL]
+    return sorted(found, key=lambda place: (usual.index(place) if place in usual else len(usual), str(place)))
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The files of all models of ``folder``, in the order of ``find_models``."""
+    return [
+        file
+        for place in find_models(folder)
+        for part in PARTS
+        if (file := place / f"{part}{model_suffix(place)}").is_file()
+    ]
+
+
+def _below(folder: Path, depth: int) -> list[Path]:
+    """``folder`` and the folders below it whose names are those of models, links followed to ``depth``."""
+    if not folder.is_dir():
+        return []
+    inner = [entry for entry in folder.iterdir() if depth and NAMED.fullmatch(entry.name) and entry.is_dir()]
+    return [folder, *(place for entry in inner for place in _below(entry, depth - 1))]

@@ -1,0 +1,52 @@
+"""What lies in a file that is not what its name says: told from its first bytes, for errors.
+
+Downloads that need a login or a click leave a web page under the file's name; Git LFS, git-annex and DVC leave a few
+lines of text in place of a file that was not fetched; phones write HEIC into files called .jpg.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+FIRST = 512
+"""Bytes that are looked at."""
+
+
+class Foreign(NamedTuple):
+    """What a file is, as `is {what}`, and what to do."""
+
+    what: str
+    remedy: str
+
+
+def foreign(path: Path | str) -> Foreign | None:
+    """What ``path`` holds where that is known and is no picture, video or file of tensors; None otherwise."""
+    try:
+        with Path(path).open("rb") as stream:
+            data = stream.read(FIRST)
+    except OSError:
+        return None
+    return foreign_bytes(data)
+
+
+def foreign_bytes(data: bytes) -> Foreign | None:
+    """The same of a file's first bytes."""
+    if not data:
+        return Foreign("empty (0 bytes)", "copy or download it again")
+    if re.match(rb"(\xef\xbb\xbf)?\s*(<!doctype html|<html|<head|<\?xml[^>]*>\s*<html)", data, re.IGNORECASE):
+        return Foreign("a web page, not the file", "open the link in a browser and download the file itself again")
+    if data.startswith(b"version https://git-lfs"):
+        return Foreign("a pointer of Git LFS, not the file", "fetch the file with `git lfs pull`")
+    if re.match(rb"/annex/objects/|\S*\.git/annex/objects/", data):
+        return Foreign("a pointer of git-annex, not the file", "fetch the file with `git annex get`")
+    if data[4:8] == b"ftyp" and (brand := _BRANDS.get(data[8:12])):
+        return Foreign(f"a picture in {brand}", "convert it to JPEG or PNG")
+    return None
+
+
+_BRANDS = {
+    b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"heim": "HEIC", b"mif1": "HEIF", b"msf1": "HEIF",
+    b"avif": "AVIF", b"avis": "AVIF", b"jxl ": "JPEG XL",
+}  # fmt: skip
