@@ -101,6 +101,7 @@ rule crf:
     input:
         manifest="results/{scene}/manifest.json",
         cameras="results/{scene}/cameras.json",
+        clusters="results/{scene}/clusters",
         masks="results/{scene}/masks",
         maps="results/{scene}/maps",
         images="results/{scene}/images",

@@ -14,6 +14,6 @@ if __name__ == "__main__":
         __doc__,
         run,
         sections=("crf",),
-        reads="masks/, maps/, images/, flow/",
+        reads="clusters/clusters.json, masks/, maps/, images/, flow/",
         writes="masks_crf/",
     )

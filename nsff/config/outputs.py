@@ -88,10 +88,12 @@ class DecomposeConfig(StageConfig):
     """Where no label has the votes, keep the one with the highest mean saliency (reported as doubtful); else all is
     background.
     """
-    cleaning: Literal["gentle", "published", "none"] = "gentle"
-    """none: masks stay as they are. published: specification section 7.1. gentle: thin parts attached to what survives
-    the opening come back, and a component is dropped only if it is also small beside its object's usual area, so that
-    a walker keeps her legs."""
+    cleaning: Literal["gentle", "per_object", "published", "none"] = "gentle"
+    """none: masks stay as they are. published: SAFF's postprocess.py to the pixel: morphology on the picture of label
+    numbers, colours that share their first channel are one object, in pixels whatever the height. per_object: the same
+    operations on each object's own mask, holes filled. gentle: per_object, but thin parts attached to what survives the
+    opening come back, and a component is dropped only if it is also small beside its object's usual area, so that a
+    walker keeps her legs."""
     morphology_iterations: int = Field(3, ge=0)
     """Erosions and dilations with 3×3 at 288 rows (SAFF: 3)."""
     closing_area: float = Field(500, ge=0)
@@ -99,7 +101,8 @@ class DecomposeConfig(StageConfig):
     min_component: float = Field(0.01, ge=0, lt=1)
     """Components up to this fraction of the image are dropped (SAFF: 0.01)."""
     scale_with_height: bool = True
-    """Scale iterations and area from 288 rows to the height at hand; false: as published, whatever the height."""
+    """Scale iterations and area from 288 rows to the height at hand; false: as they are, whatever the height. Cleaning
+    published never scales them."""
     part_things: bool = True
     """Parts of one label that are apart in many views, with nothing before the gap, are objects of their own: two
     people are two. false: all that has one label is one object (SAFF)."""
@@ -113,6 +116,14 @@ class CrfConfig(StageConfig):
     guidance: Literal["frames", "rendered"] = "frames"
     """Colours that guide. frames: a training view's own input frame, whose edges are sharp, and renderings elsewhere;
     rendered: renderings everywhere (SAFF)."""
+    depth_guide: Literal["disparity", "ndc"] = "disparity"
+    """Depth that guides. disparity: grey levels of 1/z, 255 at half the nearest depth; ndc: SAFF's depth pictures,
+    255 (1 - 0.9 near/z), 1.8 times as steep."""
+    labels: Literal["numbers", "grey", "permuted"] = "numbers"
+    """What a label is. numbers: an object. grey: objects whose colours have one grey value are one label, as where SAFF
+    reads its coloured masks in grey (palette entries 0 and 14, 2 and 21, 5 and 9, 18 and 23); it keeps the lowest of
+    their numbers. permuted: like grey, and numbered as SAFF colours the result: in the order of colours, not of grey
+    values, so that objects change their numbers from view to view."""
     iterations: int = Field(5, ge=0)
     """Mean-field iterations."""
     ground_truth_probability: float = Field(0.7, gt=0, lt=1)

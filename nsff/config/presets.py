@@ -53,7 +53,13 @@ _PUBLISHED: dict[str, Any] = {
         "scale_with_height": False,
         "part_things": False,
     },
-    "crf": {"scale_with_height": False, "guidance": "rendered"},
+    "crf": {
+        "scale_with_height": False,
+        "guidance": "rendered",
+        "depth_guide": "ndc",
+        "labels": "grey",
+        "exact_pixels": 0,
+    },
 }
 
 # Plane fields with supervision that NSFF does not have: metric depth, motion masks, a static picture

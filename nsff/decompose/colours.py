@@ -7,6 +7,9 @@ background is black.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import cv2
 import matplotlib
 import numpy as np
 from jaxtyping import Integer, UInt8
@@ -24,6 +27,26 @@ def colour_labels(labels: Integer[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W 
     """A picture of labels. Labels beyond 40 share colours; nothing reads them back from here."""
     labels = np.asarray(labels).astype(np.int64)
     return PALETTE[np.where(labels > 0, (labels - 1) % N_COLOURS, N_COLOURS)]
+
+
+def cluster_colours(
+    numbers: Integer[np.ndarray, "n"], clusters: Sequence[int] | None = None
+) -> UInt8[np.ndarray, "n 3"]:
+    """Colours of object numbers in SAFF's masks, where a cluster has the colour of its label: black for 0, that of
+    ``clusters[k-1]`` for object k (k-1 where there is no such entry).
+
+    As OpenCV reads them: SAFF writes red for blue, so that the first channel, blue to OpenCV, is the palette's red.
+    """
+    own = np.arange(max(int(numbers.max(initial=0)), 0))
+    known = np.asarray([] if clusters is None else sorted(clusters), np.int64)[: len(own)]
+    own[: len(known)] = known
+    return colour_labels(np.concatenate([[0], own + 1])[numbers])
+
+
+def grey_values(colours: UInt8[np.ndarray, "n 3"]) -> UInt8[np.ndarray, "n"]:
+    """Grey values of colours, blue first, that OpenCV finds where it reads a PNG file in grey. It rounds them down, and
+    not as cvtColor does to the nearest."""
+    return np.asarray(cv2.imdecode(cv2.imencode(".png", colours[None])[1], cv2.IMREAD_GRAYSCALE))[0]
 
 
 def overlay(

@@ -1,23 +1,26 @@
-"""Dense CRF on the object masks, guided by colour and rendered depth (SAFF; specification section 7.2).
+"""Dense CRF on the object masks, guided by colour and rendered depth (SAFF, postprocess_crf.py).
 
-Notation. Labels (H,W) are object numbers, 0 background; inside the CRF the labels present in a view are 0..L-1 in
-ascending order. Guidance is rgb (H,W,3) and depth (H,W) in grey levels 0..255. Standard deviations in pixels hold at
-288 rows. Energy: unary -log p; Potts terms with a Gaussian, a depth-bilateral and a colour-bilateral kernel,
-symmetrically normalised.
+Notation. Labels (H,W) are object numbers, 0 background; inside the CRF the labels present in a view are 0..L-1, in
+ascending order or as their colours' grey values go (crf_labels). Guidance is rgb (H,W,3) and depth (H,W) in grey
+levels 0..255. Standard deviations in pixels hold at 288 rows. Energy: unary -log p; Potts terms with a Gaussian, a
+depth-bilateral and a colour-bilateral kernel, symmetrically normalised.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Float, Float32, Int64, Integer, UInt8
+from jaxtyping import Float, Int64, Integer, Num, UInt8
 from tqdm import tqdm
 
 from nsff.config import CrfConfig
 from nsff.decompose import mean_field as field
+from nsff.decompose.clusters import salient_labels
+from nsff.decompose.colours import cluster_colours, grey_values
 from nsff.decompose.stability import describe_masks, judge
+from nsff.decompose.things import FILE as THINGS
 from nsff.decompose.views import TRAINING, read_depth, read_labelled, read_rgb, write_mask_folder, write_preview
 from nsff.errors import ConfigError
 from nsff.io import atomic_directory, read_mask
@@ -33,6 +36,7 @@ def run_crf(scene: Scene, crf: CrfConfig) -> None:
     """
     backend = choose_backend(crf)
     views = read_labelled(scene, scene.masks_dir)
+    clusters = None if crf.labels == "numbers" else clusters_of_objects(scene)
     before, after, training, passed = [], [], [], 0
     with atomic_directory(scene.masks_crf_dir) as folder:
         for view in tqdm(views, desc="dense CRF", unit="view"):
@@ -41,7 +45,8 @@ def run_crf(scene: Scene, crf: CrfConfig) -> None:
             if len(np.unique(labels)) > 1:
                 own = crf.guidance == "frames" and view.split == TRAINING
                 rgb = scene.image(view.camera) if own else read_rgb(scene, view, scene.size)
-                refined = refine(labels, rgb, read_depth(scene, view, scene.size), crf, backend)
+                depth = read_depth(scene, view, scene.size, crf.depth_guide)
+                refined = refine(labels, rgb, depth, crf, backend, clusters)
             else:
                 passed += 1
             write_mask_folder(folder, view, refined)
@@ -72,19 +77,49 @@ def choose_backend(crf: CrfConfig) -> str:
     return "own" if crf.backend == "own" or not installed else "pydensecrf"
 
 
+def clusters_of_objects(scene: Scene) -> list[int] | None:
+    """The clusters' labels by object, which decide on SAFF's colours; None where masks were not made from clusters, or
+    where objects are parts of clusters."""
+    parted = (scene.masks_dir / THINGS).exists()
+    return None if parted or not (scene.clusters_dir / "clusters.json").exists() else salient_labels(scene)
+
+
 def refine(
     labels: Integer[np.ndarray, "H W"],
     rgb: UInt8[np.ndarray, "H W 3"],
-    depth: Float32[np.ndarray, "H W"],
+    depth: Num[np.ndarray, "H W"],
     crf: CrfConfig,
     backend: str = "own",
+    clusters: Sequence[int] | None = None,
 ) -> Int64[np.ndarray, "H W"]:
-    """Labels after the CRF; the same numbers as before, never a new one."""
+    """Labels after the CRF; numbers that were there before, never a new one.
+
+    ``clusters`` as of ``cluster_colours``, for crf.labels grey and permuted.
+    """
+    index, names = crf_labels(labels, crf.labels, clusters)
+    if len(names) < 2:
+        return names[index]
+    beliefs = BACKENDS[backend](index, len(names), rgb, depth, crf)
+    return names[beliefs.argmax(1)].reshape(labels.shape)
+
+
+def crf_labels(
+    labels: Integer[np.ndarray, "H W"], kind: str, clusters: Sequence[int] | None = None
+) -> tuple[Int64[np.ndarray, "H W"], Int64[np.ndarray, "L"]]:
+    """Labels as the CRF counts them, from 0, and the object number that each gets after it (crf.labels)."""
     present, index = np.unique(labels, return_inverse=True)
-    if len(present) < 2:
-        return labels.astype(np.int64)
-    beliefs = BACKENDS[backend](index.reshape(labels.shape), len(present), rgb, depth, crf)
-    return present[beliefs.argmax(1)].reshape(labels.shape).astype(np.int64)
+    present, index = present.astype(np.int64), index.reshape(labels.shape)
+    if kind == "numbers":
+        return index, present
+    colours = cluster_colours(present, clusters)
+    grey, rank = np.unique(grey_values(colours), return_inverse=True)
+    if kind == "grey":
+        names = np.array([present[rank == value].min() for value in range(len(grey))])
+    else:
+        # SAFF takes the result's colours from the list of all colours in their own order.
+        first = np.unique(colours, axis=0, return_index=True)[1]
+        names = present[first][: len(grey)]
+    return rank[index], names
 
 
 def sigmas(crf: CrfConfig, height: int) -> tuple[float, float, float]:
@@ -97,22 +132,22 @@ def beliefs_own(
     index: Integer[np.ndarray, "H W"],
     n_labels: int,
     rgb: UInt8[np.ndarray, "H W 3"],
-    depth: Float32[np.ndarray, "H W"],
+    depth: Num[np.ndarray, "H W"],
     crf: CrfConfig,
 ) -> Float[np.ndarray, "N L"]:
-    """Beliefs (H·W, L) by this project's mean field: exact kernels on small images, the lattice on larger ones."""
+    """Beliefs (H·W, L) by this project's mean field: exact kernels on small images, the lattice on larger ones, where
+    it computes what pydensecrf does (which has single precision)."""
+    kernels = []
+    exact = index.size <= crf.exact_pixels
+    bilateral = field.exact_kernel if exact else field.lattice_kernel
     height, width = index.shape
     gaussian, depth_sigma, rgb_sigma = sigmas(crf, height)
-    bilateral = field.exact_kernel if index.size <= crf.exact_pixels else field.lattice_kernel
-    kernels = []
     if crf.gaussian_weight > 0:
-        kernels.append((crf.gaussian_weight, field.gaussian_kernel(height, width, gaussian)))
-    if crf.depth_weight > 0:
-        # SAFF gives depth as three equal channels; one channel with σ/√3 is the same kernel.
-        features = field.bilateral_features(depth[..., None], depth_sigma, crf.channel_sigma / np.sqrt(3))
-        kernels.append((crf.depth_weight, bilateral(features)))
-    if crf.rgb_weight > 0:
-        kernels.append((crf.rgb_weight, bilateral(field.bilateral_features(rgb, rgb_sigma, crf.channel_sigma))))
+        positions = field.position_features(height, width, gaussian)
+        smooth = field.gaussian_kernel(height, width, gaussian) if exact else field.lattice_kernel(positions)
+        kernels.append((crf.gaussian_weight, smooth))
+    for guide, sigma, weight in guides(rgb, depth, depth_sigma, rgb_sigma, crf):
+        kernels.append((weight, bilateral(field.bilateral_features(guide, sigma, crf.channel_sigma))))
     unary = field.unary_from_labels(index, n_labels, crf.ground_truth_probability)
     return field.mean_field(unary, kernels, crf.iterations)
 
@@ -121,27 +156,41 @@ def beliefs_pydensecrf(
     index: Integer[np.ndarray, "H W"],
     n_labels: int,
     rgb: UInt8[np.ndarray, "H W 3"],
-    depth: Float32[np.ndarray, "H W"],
+    depth: Num[np.ndarray, "H W"],
     crf: CrfConfig,
 ) -> Float[np.ndarray, "N L"]:
-    """Beliefs (H·W, L) by pydensecrf, called as SAFF calls it (depth as three equal channels of 8 bits)."""
+    """Beliefs (H·W, L) by pydensecrf, which is given what SAFF gives it, value by value."""
     import pydensecrf.densecrf as densecrf
+    from pydensecrf.utils import create_pairwise_bilateral, create_pairwise_gaussian, unary_from_labels
 
     height, width = index.shape
     gaussian, depth_sigma, rgb_sigma = sigmas(crf, height)
     model = densecrf.DenseCRF2D(width, height, n_labels)
-    unary = field.unary_from_labels(index, n_labels, crf.ground_truth_probability)
-    model.setUnaryEnergy(np.ascontiguousarray(unary.T, np.float32))
+    model.setUnaryEnergy(unary_from_labels(index, n_labels, crf.ground_truth_probability, zero_unsure=False))
     options = {"kernel": densecrf.DIAG_KERNEL, "normalization": densecrf.NORMALIZE_SYMMETRIC}
     if crf.gaussian_weight > 0:
-        model.addPairwiseGaussian(sxy=gaussian, compat=crf.gaussian_weight, **options)
-    grey = np.repeat(np.round(depth).astype(np.uint8)[..., None], 3, axis=2)
-    for guide, sigma, weight in ((grey, depth_sigma, crf.depth_weight), (rgb, rgb_sigma, crf.rgb_weight)):
-        if weight > 0:
-            model.addPairwiseBilateral(
-                sxy=sigma, srgb=crf.channel_sigma, rgbim=np.ascontiguousarray(guide), compat=weight, **options
-            )
+        features = create_pairwise_gaussian((gaussian, gaussian), (height, width))
+        model.addPairwiseEnergy(features, compat=crf.gaussian_weight, **options)
+    for guide, sigma, weight in guides(rgb, depth, depth_sigma, rgb_sigma, crf):
+        # Blue first, as OpenCV reads pictures: the lattice depends on the order of features.
+        picture = np.ascontiguousarray(guide[..., ::-1])
+        features = create_pairwise_bilateral((sigma, sigma), (crf.channel_sigma,) * 3, picture, chdim=2)
+        model.addPairwiseEnergy(features, compat=weight, **options)
     return np.array(model.inference(crf.iterations), np.float64).T
+
+
+def guides(
+    rgb: UInt8[np.ndarray, "H W 3"],
+    depth: Num[np.ndarray, "H W"],
+    depth_sigma: float,
+    rgb_sigma: float,
+    crf: CrfConfig,
+) -> list[tuple[UInt8[np.ndarray, "H W 3"], float, float]]:
+    """Pictures of the bilateral terms that count, with their spatial deviations and weights: depth as a picture of
+    8 bits and three equal channels, then colour."""
+    grey = np.rint(depth).clip(0, 255).astype(np.uint8)
+    both = ((np.repeat(grey[..., None], 3, axis=2), depth_sigma, crf.depth_weight), (rgb, rgb_sigma, crf.rgb_weight))
+    return [part for part in both if part[2] > 0]
 
 
 BACKENDS: dict[str, Callable[..., np.ndarray]] = {"own": beliefs_own, "pydensecrf": beliefs_pydensecrf}

@@ -65,11 +65,21 @@ def gaussian_kernel(height: int, width: int, sigma: float) -> Filter:
 def bilateral_features(
     guide: Float[np.ndarray, "H W c"], sigma: float, channel_sigma: float
 ) -> Float64[np.ndarray, "N d"]:
-    """Position / σ (pixels) and guidance / channel_sigma (grey levels) of every pixel, (H·W, 2+c)."""
+    """Position / σ (pixels) and guidance / channel_sigma (grey levels) of every pixel, (H·W, 2+c).
+
+    In the order y, x, then the channels from the last to the first: a lattice depends on the order, and this is what
+    SAFF hands to pydensecrf for pictures that OpenCV has read, blue first.
+    """
     height, width = guide.shape[:2]
-    y, x = np.mgrid[:height, :width].astype(np.float64)
-    grid = np.stack([x, y], 2) / sigma
-    return np.concatenate([grid, guide.astype(np.float64) / channel_sigma], 2).reshape(height * width, -1)
+    grid = position_features(height, width, sigma).reshape(height, width, 2)
+    channels = guide[..., ::-1].astype(np.float64) / channel_sigma
+    return np.concatenate([grid, channels], 2).reshape(height * width, -1)
+
+
+def position_features(height: int, width: int, sigma: float) -> Float64[np.ndarray, "N 2"]:
+    """y and x of every pixel over σ (pixels)."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([y, x], 2).reshape(height * width, 2) / sigma
 
 
 def exact_kernel(features: Float64[np.ndarray, "N d"], chunk: int = 1024) -> Filter:

@@ -1,14 +1,14 @@
-"""Object masks from merged clusters: salient labels, cleaned by morphology (SAFF; specification section 7.1), and
-divided into things that come apart, where asked for (nsff.decompose.parting).
+"""Object masks from merged clusters: salient labels, cleaned by morphology, and divided into things that come apart,
+where asked for (nsff.decompose.parting).
 
 Notation. Labels (H,W) are integers, 0 background, 1, 2, … objects. Sizes and areas are made for 288 rows and scale
-with the height. Morphology acts on each object's mask, not on label numbers: grey morphology would let high numbers
-win over low ones.
+with the height. The morphology here acts on each object's mask, not on label numbers: grey morphology would let high
+numbers win over low ones. SAFF's own, on numbers, is in nsff.decompose.published_cleaning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from nsff.config import DecomposeConfig
 from nsff.decompose.clusters import objects_of, salient_labels
+from nsff.decompose.published_cleaning import clean_as_published
 from nsff.decompose.stability import describe_masks, judge
 from nsff.decompose.things import find_things, label_things
 from nsff.decompose.views import TRAINING, View, read_labelled, write_mask_folder, write_preview
@@ -37,11 +38,8 @@ def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
     iterations, closing = scaled_sizes(decompose, scene.size[0])
     before = [read_objects(scene, view, salient) for view in views]
     training = [i for i, view in enumerate(views) if view.split == TRAINING]
-    limits = object_limits(before, closing, decompose.min_component, decompose.cleaning)
-    masks = []
-    for labels in tqdm(before, desc="masks", unit="view"):
-        kept = clean(labels, iterations, limits, decompose.cleaning == "gentle")
-        masks.append((labels if decompose.cleaning == "none" else kept).astype(np.uint8))
+    cleaned = cleaner(decompose, before, salient)
+    masks = [cleaned(labels).astype(np.uint8) for labels in tqdm(before, desc="masks", unit="view")]
     changed = float(np.mean([(masks[i] != before[i]).mean() for i in training]))
     things = None
     if decompose.part_things:
@@ -84,13 +82,27 @@ def read_objects(scene: Scene, view: View, salient: Sequence[int]) -> UInt8[np.n
     return objects_of(merged, salient).astype(np.uint8)
 
 
+def cleaner(
+    decompose: DecomposeConfig, masks: Sequence[Integer[np.ndarray, "H W"]], clusters: Sequence[int]
+) -> Callable[[Integer[np.ndarray, "H W"]], Integer[np.ndarray, "H W"]]:
+    """The configured cleaning of a view's labels. ``masks`` are the labels of all views, ``clusters`` the clusters'
+    labels by object, in ascending order."""
+    if decompose.cleaning == "none" or not len(masks):
+        return lambda labels: labels
+    iterations, closing = scaled_sizes(decompose, masks[0].shape[0])
+    if decompose.cleaning == "published":
+        return lambda labels: clean_as_published(labels, clusters, iterations, closing, decompose.min_component)
+    limits = object_limits(masks, closing, decompose.min_component, decompose.cleaning)
+    return lambda labels: clean(labels, iterations, limits, decompose.cleaning == "gentle")
+
+
 def scaled_sizes(decompose: DecomposeConfig, height: int) -> tuple[int, float]:
-    """Iterations and closing area (pixels) at a height.
+    """Iterations and closing area (pixels) at a height; published cleaning has the same at all.
 
     n erosions with 3×3 remove what is narrower than 2n+1 pixels at 288 rows. At other heights n is the largest that
     removes nothing that would be kept there: n' = floor(((2n+1)·height/288 - 1)/2), 1 at 180 rows for the published 3.
     """
-    if not decompose.scale_with_height:
+    if not decompose.scale_with_height or decompose.cleaning == "published":
         return decompose.morphology_iterations, decompose.closing_area
     scale = height / REFERENCE_ROWS
     width = (2 * decompose.morphology_iterations + 1) * scale

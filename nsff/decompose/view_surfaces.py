@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32
 
-from nsff.decompose.views import View
-from nsff.errors import StageError
-from nsff.io import read_json, read_mask
+from nsff.decompose.views import View, disparity_scale
+from nsff.io import read_mask
 from nsff.scene import Scene
 
 
@@ -16,10 +15,7 @@ def read_disparity(scene: Scene, view: View, size: tuple[int, int]) -> Float32[n
     """Inverse depths 1/z of {i}_depth.png at (height, width), above 0; raises StageError where there is no scale."""
     folder = scene.maps_dir
     raw = read_mask(folder / f"{view.index}_depth.png")
-    try:
-        scale = float(read_json(folder / "scale.json")["disparity_of_65535"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise StageError(folder / "scale.json", f"has no scale ({error})", "delete maps/ and run again") from None
+    scale = disparity_scale(scene)
     disparity = resize(raw.astype(np.float32) / np.iinfo(raw.dtype).max * scale, size)
     return np.maximum(disparity, 1e-6 * scale)
 

@@ -1,8 +1,7 @@
 """Reading the rendered maps of the views that are decomposed.
 
 Notation. A view is one entry of maps/views.json: index, split, camera (a frame index) and time. Features (h,w,C)
-float16, saliency (H,W) in [0,1]; rgb (H,W,3) uint8; depth (H,W) in grey levels 0..255 of the scene's normalised
-disparity.
+float16, saliency (H,W) in [0,1]; rgb (H,W,3) uint8; depth (H,W) uint8, a picture of the disparity or of NDC.
 """
 
 from __future__ import annotations
@@ -20,6 +19,8 @@ from nsff.io import read_image, read_json, read_mask, write_image
 from nsff.scene import Scene
 
 TRAINING = "training"
+NEAR_PLANE = 0.9
+"""Of NDC, as a fraction of the nearest depth (NSFF)."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,31 @@ def read_rgb(scene: Scene, view: View, size: tuple[int, int] | None = None) -> U
     return read_image(scene.maps_dir / f"{view.index}_rgb.png", size)
 
 
-def read_depth(scene: Scene, view: View, size: tuple[int, int] | None = None) -> Float32[np.ndarray, "H W"]:
-    """Grey levels 0..255 (not rounded) of {i}_depth.png."""
-    return 255 * _unit(read_mask(scene.maps_dir / f"{view.index}_depth.png", size))
+def read_depth(
+    scene: Scene, view: View, size: tuple[int, int] | None = None, guide: str = "disparity"
+) -> UInt8[np.ndarray, "H W"]:
+    """A view's depth as a grey picture. ``disparity``: {i}_depth.png; ``ndc``: {i}_ndc.png, SAFF's depth pictures, or,
+    where the scene's space is not NDC and the maps have none, 255 (1 - 0.9 near/z) from {i}_depth.png.
+
+    Raises StageError where a file is missing or has another size.
+    """
+    path = scene.maps_dir / f"{view.index}_ndc.png"
+    if guide == "ndc" and path.exists():
+        return read_mask(path, size)
+    grey = 255 * _unit(read_mask(scene.maps_dir / f"{view.index}_depth.png", size))
+    if guide == "ndc":
+        near = float(np.percentile(scene.cameras.near_far[:, 0], 5))
+        grey = 255 - NEAR_PLANE * near * disparity_scale(scene) * grey
+    return np.rint(grey).clip(0, 255).astype(np.uint8)
+
+
+def disparity_scale(scene: Scene) -> float:
+    """The disparity 1/z that white stands for in {i}_depth.png; raises StageError where there is none."""
+    path = scene.maps_dir / "scale.json"
+    try:
+        return float(read_json(path)["disparity_of_65535"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise StageError(path, f"has no scale ({error})", "delete maps/ and run again") from None
 
 
 def _unit(values: np.ndarray) -> Float32[np.ndarray, "H W"]:

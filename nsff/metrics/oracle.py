@@ -15,7 +15,7 @@ from jaxtyping import Bool, Int64, Integer
 from nsff.config import SceneConfig
 from nsff.decompose.clusters import objects_of
 from nsff.decompose.crf import choose_backend, refine
-from nsff.decompose.postprocess import clean, object_limits, scaled_sizes
+from nsff.decompose.postprocess import cleaner
 from nsff.decompose.views import View, read_depth, read_rgb
 from nsff.io import read_mask
 from nsff.metrics.targets import Target
@@ -56,19 +56,16 @@ def oracle_sources(
         return objects_of(_merged(scene, view), chosen).astype(np.uint8)
 
     @lru_cache(maxsize=1)
-    def limits() -> tuple[int, dict[int, tuple[float, float]]]:
-        iterations, closing = scaled_sizes(decompose, scene.size[0])
-        return iterations, object_limits([raw(v) for v in views], closing, decompose.min_component, decompose.cleaning)
+    def cleaned() -> Callable[[Integer[np.ndarray, "H W"]], Integer[np.ndarray, "H W"]]:
+        return cleaner(decompose, [raw(v) for v in views], chosen)
 
     @lru_cache(maxsize=2)
     def processed(view: View) -> Int64[np.ndarray, "H W"]:
-        if decompose.cleaning == "none":
-            return raw(view).astype(np.int64)
-        return clean(raw(view), *limits(), decompose.cleaning == "gentle")
+        return cleaned()(raw(view)).astype(np.int64)
 
     def refined(view: View) -> Int64[np.ndarray, "H W"]:
-        rgb, depth = read_rgb(scene, view, scene.size), read_depth(scene, view, scene.size)
-        return refine(processed(view), rgb, depth, crf, choose_backend(crf))
+        rgb, depth = read_rgb(scene, view, scene.size), read_depth(scene, view, scene.size, crf.depth_guide)
+        return refine(processed(view), rgb, depth, crf, choose_backend(crf), chosen)
 
     return {"oracle": raw, "oracle_processed": processed, "oracle_crf": refined}
 

@@ -78,6 +78,20 @@ def blended_weights(
     return T * alpha_static, T * alpha_dynamic
 
 
+def union_weights(
+    static: Float[Tensor, "R K"],
+    dynamic: Float[Tensor, "R K"],
+    blending: Float[Tensor, "R K"],
+    deltas: Float[Tensor, "R K"],
+) -> Float[Tensor, "R K"]:
+    """Weights of what either field stops, T (1 - (1 - v a_d)(1 - (1-v) a_s)): their sum is at most one.
+
+    SAFF composites its depth pictures by them (render_2D); colours by the pair of ``blended_weights``.
+    """
+    passing = (1 - blending * opacities(dynamic, deltas)) * (1 - (1 - blending) * opacities(static, deltas))
+    return _before(survival(passing + 1e-10)) * (1 - passing)
+
+
 def additive_weights(
     static: Float[Tensor, "R K"], dynamic: Float[Tensor, "R K"], deltas: Float[Tensor, "R K"]
 ) -> tuple[Float[Tensor, "R K"], Float[Tensor, "R K"]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 from tqdm import tqdm
 
@@ -15,7 +15,7 @@ from nsff.io import atomic_directory, read_json, write_image, write_json
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 
-OUTPUTS = ("rgb", "depth", "blend", "saliency", "features", "moved_prev", "moved_post")
+OUTPUTS = ("rgb", "depth", "blend", "saliency", "features", "moved_prev", "moved_post", "ndc_depth")
 NVIDIA_FRAMES, DYCHECK_FRAMES = 24, 48
 """Lengths of the clips for which SAFF has more views than those it trains on."""
 
@@ -69,6 +69,12 @@ def picture_motion(
     return result
 
 
+def grey_levels(values: Float32[np.ndarray, "H W"]) -> UInt8[np.ndarray, "H W"]:
+    """255 times values, as OpenCV writes floats (SAFF's pictures): to the nearest whole number, halves to the even one,
+    saturated."""
+    return np.rint(values * np.float32(255)).clip(0, 255).astype(np.uint8)
+
+
 def run_maps(scene: Scene, render: RenderConfig) -> dict[str, Any]:
     """Renders all maps into maps/; returns the summary."""
     renderer = Renderer.load(scene.model_dir, chunk=render.chunk)
@@ -88,6 +94,8 @@ def run_maps(scene: Scene, render: RenderConfig) -> dict[str, Any]:
             write_image(folder / f"{i}_blend.png", byte["blend"])
             disparity = (1 / maps["depth"].numpy().clip(1e-6)) / nearest
             write_image(folder / f"{i}_depth.png", (disparity.clip(0, 1) * 65535).round().astype(np.uint16))
+            if "ndc_depth" in maps:
+                write_image(folder / f"{i}_ndc.png", grey_levels(maps["ndc_depth"].numpy()))
             if "saliency" in maps:
                 write_image(
                     folder / f"{i}_sal.png", (maps["saliency"].clamp(0, 1).numpy() * 255).round().astype(np.uint8)

@@ -148,12 +148,26 @@ class SceneModel(nn.Module):
         if self.field_config.composition == "additive":
             pair = compositing.additive_weights(static_density, dynamic_density, samples.deltas)
         else:
-            blending = static.blending
-            assert blending is not None
-            if self.field_config.dynamic_only:
-                blending = torch.ones_like(blending)
-            pair = compositing.blended_weights(static_density, dynamic_density, blending, samples.deltas)
+            pair = compositing.blended_weights(static_density, dynamic_density, self._blending(static), samples.deltas)
         return Evaluation(samples, static, dynamic, static_density, dynamic_density, *pair)
+
+    def _blending(self, static: FieldSamples) -> Float[Tensor, "R K"]:
+        """The share of the dynamic field at every sample, where the fields are blended."""
+        assert static.blending is not None
+        return torch.ones_like(static.blending) if self.field_config.dynamic_only else static.blending
+
+    def ray_parameter(self, evaluation: Evaluation) -> Float[Tensor, "R"]:
+        """The sum of weighted ray parameters s: in NDC the depth as SAFF's depth pictures have it, 0 at the near plane
+        and 1 at infinity. It is not divided by the sum of weights: where nothing stops the light it is 0."""
+        weights, samples = evaluation.weights, evaluation.samples
+        if evaluation.dynamic_density is not None and self.field_config.composition == "blending":
+            weights = compositing.union_weights(
+                evaluation.static_density,
+                evaluation.dynamic_density,
+                self._blending(evaluation.static),
+                samples.deltas,
+            )
+        return compositing.accumulate(weights, samples.s)
 
     def dynamic_at(
         self,

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nsff.cameras.rays import pixel_rays, project
-from nsff.cameras.spaces import Space
+from nsff.cameras.spaces import NdcSpace, Space
 from nsff.config import FieldConfig, SamplingConfig
 from nsff.errors import StageError
 from nsff.gpu_memory import free_memory, peak_of
@@ -28,8 +28,10 @@ from nsff.rendering.splatting import splat
 
 MAPS = (
     "rgb", "depth", "blend", "saliency", "features", "static_rgb", "dynamic_rgb", "opacity", "moved_prev", "moved_post",
+    "ndc_depth",
 )  # fmt: skip
-"""moved_prev, moved_post: world points (3) where what the dynamic field alone shows is at the last and next frame."""
+"""ndc_depth: SAFF's depth in [0, 1], where the space is NDC.
+moved_prev, moved_post: world points (3) where what the dynamic field alone shows is at the last and next frame."""
 
 CHUNKS = (256, 65536)
 """Fewest and most rays at a time; more are not faster."""
@@ -109,6 +111,8 @@ class Renderer:
         field = self.model.field_config
         if name.startswith("moved_") and self.model.dynamic is None:
             return False
+        if name == "ndc_depth":
+            return isinstance(self.model.space, NdcSpace)
         return not ((name == "features" and not field.features) or (name == "saliency" and not field.saliency))
 
     def _map(self, name: str, evaluation: Evaluation, rays: Rays) -> Tensor:
@@ -129,6 +133,8 @@ class Renderer:
             return accumulate(evaluation.dynamic_weights, evaluation.dynamic.rgb)
         if name in ("moved_prev", "moved_post"):
             return self._moved(evaluation, name.removeprefix("moved_"))
+        if name == "ndc_depth":
+            return self.model.ray_parameter(evaluation)
         weights = evaluation.weights
         s = accumulate(weights, evaluation.samples.s) / weights.sum(1).clamp(min=1e-6)
         return self.model.depth(rays, s.clamp(0, 0.9995))
