@@ -61,6 +61,10 @@ class CanonicalConfig(StageConfig):
 
     resize_height: int = Field(288, ge=32)
     """Height in pixels of the canonical frames (NSFF: 288); the width follows the aspect. Never enlarges."""
+    focal: Literal["exact", "published"] = "exact"
+    """exact: of each axis, as far as that is reduced. published: NSFF's loader, which reduces one focal length by the
+    height and puts the principal point in the middle; another one where the width had to be rounded.
+    """
     undistorter: Literal["pycolmap", "colmap"] = "pycolmap"
     """pycolmap in this process, or an external colmap binary on PATH."""
 

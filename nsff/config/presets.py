@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 _PUBLISHED: dict[str, Any] = {
+    "canonical": {"focal": "published"},
     "field": {"kind": "mlp", "space": "ndc", "composition": "blending", "view_axes": "average"},
     "sampling": {"kind": "stratified", "samples": 128, "pixel_centre": 0.0, "noise": 1.0},
     "losses": {

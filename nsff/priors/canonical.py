@@ -11,7 +11,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -85,7 +85,7 @@ def _given(scene: Scene, canonical: CanonicalConfig, frame_size: tuple[int, int]
     frames = frame_map(None, frame_size, canonical.resize_height)
     points = scene.given_dir / "points.npz"
     return Views(
-        cameras.resized(*frames.canonical_size),
+        canonical_cameras(cameras, frames.canonical_size, canonical.focal),
         SparsePoints.load(points) if points.exists() else SparsePoints.empty(), frames, [],
     )  # fmt: skip
 
@@ -115,7 +115,18 @@ def _estimated(scene: Scene, canonical: CanonicalConfig, frame_size: tuple[int, 
     cameras = fill_gaps(model.cameras, registered, scene.n_frames)
     points = replace(model.points, track_frame=np.array(registered)[model.points.track_frame])
     filled = sorted(set(range(scene.n_frames)) - set(registered))
-    return Views(cameras.resized(*frames.canonical_size), points, frames, filled, pictures)
+    return Views(canonical_cameras(cameras, frames.canonical_size, canonical.focal), points, frames, filled, pictures)
+
+
+def canonical_cameras(cameras: Cameras, size: tuple[int, int], focal: Literal["exact", "published"]) -> Cameras:
+    """The cameras for pictures reduced to ``size`` (height, width); see CanonicalConfig.focal."""
+    sized = cameras.resized(*size)
+    if focal == "exact":
+        return sized
+    # The first camera's speaks for all, as its line of poses_bounds.npy does there.
+    f = cameras.intrinsics[0, 0, 0] * size[0] / cameras.height
+    K = np.array([[f, 0, size[1] / 2], [0, f, size[0] / 2], [0, 0, 1.0]])
+    return replace(sized, intrinsics=np.tile(K, (len(cameras), 1, 1)))
 
 
 def _read(sparse: Path) -> Any:

@@ -18,12 +18,12 @@ from _root import ROOT
 from tqdm import tqdm
 
 sys.path.insert(0, str(ROOT / "tests" / "training"))
-from published_cases import BASE, RIGS, Case, compare, overlays, worlds_of
+from published_cases import BASE, REAL_RIGS, RIGS, Case, compare, overlays, worlds_of
 
 Table = dict[str, dict[str, float]]
 
 
-def cases(rigs: tuple[str, ...], with_overlays: bool) -> list[Case]:
+def cases(rigs: list[str], with_overlays: bool) -> list[Case]:
     compared = [(p, overlay) for p in BASE for overlay in (None, *(overlays(p) if with_overlays else ()))]
     return [case for preset, overlay in compared for rig in rigs for case in worlds_of(preset, overlay, rig)]
 
@@ -56,7 +56,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     shared = ROOT.parent / "shared"
-    chosen = cases(RIGS if (shared / "scenes").is_dir() else RIGS[:1], not arguments.presets)
+    chosen = cases(
+        tuple(rig for rig in RIGS if rig not in REAL_RIGS or (shared / "scenes").is_dir()), not arguments.presets
+    )
     by_overlay, by_world = measure(chosen, shared)
     print(f"{len(chosen)} cases.\n\n{markdown(by_overlay, 'preset, overlay')}\n\n{markdown(by_world, 'world')}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -203,6 +204,19 @@ def test_given_cameras(ready: Scene, short: Any):
     assert PixelMap.load(scene.pixel_map_path).is_resizing
 
 
+def test_published_focal_length_where_the_width_is_rounded(ready: Scene, short: Any):
+    """320 x 240 at 100 rows is 133.3 wide: f = 288 becomes 120 by the height, 119.7 by the width of 133."""
+    off = short.cameras.intrinsics.copy()
+    off[:, 0, 2] += 3
+    scene = with_given_cameras(ready, replace(short.cameras, intrinsics=off))
+    run_canonical(scene, CanonicalConfig(resize_height=100, focal="published"))
+    assert scene.size == (100, 133)
+    np.testing.assert_allclose(scene.cameras.intrinsics, [[[120, 0, 66.5], [0, 120, 50], [0, 0, 1]]] * 5)
+    run_canonical(scene, CanonicalConfig(resize_height=100))
+    x = 133 / 320
+    np.testing.assert_allclose(scene.cameras.intrinsics, [[[288 * x, 0, 163 * x], [0, 120, 50], [0, 0, 1]]] * 5)
+
+
 def test_wrong_cameras_are_told_by_the_flow(ready: Scene, short: Any):
     upside_down = Cameras(
         short.cameras.intrinsics, short.cameras.world_to_camera[:, [1, 0, 2]] * [[1], [-1], [1]],
@@ -312,6 +326,7 @@ def test_missing_flow(ready: Scene):
 
 STAND_IN = """#!{python}
 import sys
+from dataclasses import replace
 import cv2
 import pycolmap
 

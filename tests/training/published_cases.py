@@ -24,16 +24,22 @@ from nsff.config import SceneConfig, resolve_scene
 from nsff.config.overlays import OVERLAYS
 from nsff.fields.published import published_state
 from nsff.io import write_image, write_json
+from nsff.priors.canonical import canonical_cameras
 from nsff.rendering.model import SceneModel
 from nsff.scene import Scene
 from nsff.training.data import Batch, TrainingData
 from nsff.training.objective import Objective
 from nsff.training.run import build_model
+from nsff.training.schedule import for_frames
 
 D = torch.float64
 RAYS, EXTRA, K, CHANNELS = 14, 5, 12, 5
 SCALES = (0.03, 1.0, 30.0, 30_000.0)
-RIGS = ("synthetic", "balloon1", "toss")
+RIGS = ("synthetic", "rounded", "long", "balloon1", "toss")
+"""rounded: the synthetic one, of pictures whose width is no whole number at the height trained on; long: 60 frames,
+after whose number the decay period is chosen."""
+REAL_RIGS = ("balloon1", "toss")
+SIZES = {"synthetic": (24, 32), "rounded": (24, 31), "long": (12, 16), "balloon1": (18, 32), "toss": (18, 32)}
 FRAMES = ("first", "middle", "last")
 TIMES = {"0": (0, 0), "1": (0, 1), "S": (1, 0), "S+1": (1, 1), "S+2": (1, 2), "2S": (2, 0), "2S+1": (2, 1),
          "2S+2": (2, 2)}  # fmt: skip
@@ -63,7 +69,7 @@ CHANGES: dict[str, dict[str, dict[str, Any]]] = {
         "_4_norig": {"disable_rigid": True},
         "_5": {"decay_extra": True},
         "_nosal": {"sal_coe": 0.0},
-        "on_dycheck": {"decay_iteration": 48},
+        "on_dycheck": {},
     },
 }
 SWITCHES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -88,22 +94,22 @@ def options(preset: str, overlay: str | None) -> Options:
 
 
 # --- rigs and worlds -------------------------------------------------------------------------------------------------
-def synthetic_rows() -> np.ndarray:
-    """poses_bounds.npy of seven cameras that look forward, each from a place and in a direction of its own."""
+def synthetic_rows(width: float = 64, count: int = 7) -> np.ndarray:
+    """poses_bounds.npy of cameras that look forward, each from a place and in a direction of its own."""
     g = np.random.default_rng(5)
     rows = []
-    for i in range(7):
+    for i in range(count):
         tilt = np.linalg.qr(np.eye(3) + 0.04 * g.normal(size=(3, 3)))[0]
         right, up, backward = (tilt * np.sign(np.diag(tilt))).T
-        centre = np.array([0.5 * i - 1.5, 0.2 * g.normal(), 0.3 * g.normal()])
-        matrix = np.stack([-up, right, backward, centre, [48.0, 64.0, 55.0]], 1)
+        centre = np.array([3.5 * i / count - 1.5, 0.2 * g.normal(), 0.3 * g.normal()])
+        matrix = np.stack([-up, right, backward, centre, [48.0, width, 55.0]], 1)
         rows.append([*matrix.ravel(), 3 + g.uniform(), 20 + g.uniform()])
     return np.array(rows)
 
 
 def rig_rows(rig: str, shared: Path | None) -> np.ndarray:
-    if rig == "synthetic":
-        return synthetic_rows()
+    if rig not in REAL_RIGS:
+        return synthetic_rows(61 if rig == "rounded" else 64, 60 if rig == "long" else 7)
     assert shared is not None
     return np.load(shared / "scenes" / {"toss": "toss/dense"}.get(rig, rig) / "poses_bounds.npy")
 
@@ -125,7 +131,7 @@ def in_world(rows: np.ndarray, scale: float) -> np.ndarray:
 def scene_data(folder: Path, n: int, height: int, width: int) -> TrainingData:
     """A scene of random pictures, flow, disparity, masks and features, as training reads it."""
     g = np.random.default_rng(n)
-    scene = Scene(folder / f"scene{n}_{height}")
+    scene = Scene(folder / f"scene{n}_{height}x{width}")
     write_json(scene.manifest_path, {"n_frames": n, "width": width, "height": height, "given": {"cameras": True}})
     rows = np.tile(synthetic_rows()[:1], (n, 1))
     cameras_from_poses_bounds(rows).resized(height, width).save(scene.cameras_path)
@@ -166,10 +172,9 @@ class Case:
         theirs = SWITCHES[self.switch][1] if self.switch else {}
         return replace(options(self.preset, self.overlay), **theirs)
 
-    @property
-    def step(self) -> int:
+    def step(self, options: Options) -> int:
         periods, more = TIMES[self.time]
-        return 1000 * self.options.decay_iteration * periods + more
+        return 1000 * options.decay_iteration * periods + more
 
 
 def settings(case: Case) -> SceneConfig:
@@ -217,11 +222,15 @@ class Step:
     """A case made ready: model, batch and randomness, the same for both sides."""
 
     def __init__(self, case: Case, folder: Path, shared: Path | None) -> None:
-        self.case, self.config = case, settings(case)
+        self.case = case
         self.rows = in_world(rig_rows(case.rig, shared), case.scale)
-        cameras = cameras_from_poses_bounds(self.rows)
-        self.size = (24, 32) if case.rig == "synthetic" else (18, 32)
-        cameras = cameras.resized(*self.size)
+        self.config = for_frames(settings(case), len(self.rows))
+        # As at the start of run_nerf.py, end_frame - start_frame being the frames there are.
+        decay_iteration = min(250, max(case.options.decay_iteration, len(self.rows)))
+        self.options = replace(case.options, decay_iteration=decay_iteration)
+        self.step = case.step(self.options)
+        self.size = SIZES[case.rig]
+        cameras = canonical_cameras(cameras_from_poses_bounds(self.rows), self.size, self.config.canonical.focal)
         N = len(cameras)
         self.data = copy.copy(scene_data(folder, N, *self.size))
         self.data.intrinsics = torch.tensor(cameras.intrinsics)
@@ -234,7 +243,7 @@ class Step:
         self.model = build_model(scene, self.config, self.data).double()
         self._stir(self.model)
         self.i = {"first": 0, "middle": N // 2, "last": N - 1}[case.frame]
-        self.index = self._choose(np.random.default_rng(case.step + self.i))
+        self.index = self._choose(np.random.default_rng(self.step + self.i))
 
     def _stir(self, model: SceneModel) -> None:
         """Not empty, and motion of which some leads beyond the ends of NDC."""
@@ -270,7 +279,7 @@ class Step:
         batch, seeded = self.batch(), lambda: torch.Generator().manual_seed(11)
         z = model.sample(batch.rays, seeded()).s.to(D)
         objective = Objective(model, self.data, self.config.losses, self.config.train)
-        terms, _ = objective(batch, self.case.step, seeded())
+        terms, _ = objective(batch, self.step, seeded())
         R = len(self.index)
         sides = noises[1].to(D)
         draw = Draw(z, noises[0].to(D), sides[:R], sides[R:], noises[2].to(D) if len(noises) > 2 else sides[:R])
@@ -287,9 +296,7 @@ class Step:
             {n: v.requires_grad_() for n, v in published_state(net).items()} for net in (self.model.static, dynamic)
         ]
         cameras = load_llff(self.rows, *self.size)
-        terms, out = step_terms(
-            self.case.preset, self.case.step, *states, cameras, self.targets(), draw, self.case.options
-        )
+        terms, out = step_terms(self.case.preset, self.step, *states, cameras, self.targets(), draw, self.options)
         outputs, output_signs = self._outputs(out.answers)
         weights, weight_signs = [], []
         for state, net in zip(states, (self.model.static, dynamic), strict=True):

@@ -1,9 +1,13 @@
-"""Terms of the objective that the papers do not have, by hand; test_published_objective has those that they have."""
+"""The objective: settings that no published overlay has, and terms that the papers do not have, by hand.
+
+test_published_objective has all that is published.
+"""
 
 from types import SimpleNamespace
 
 import pytest
 import torch
+from published_cases import SWITCHES, Case, compare
 
 from nsff.cameras.rays import project
 from nsff.config import FieldConfig, resolve_scene
@@ -13,6 +17,14 @@ from nsff.training.objective import Objective
 from nsff.training.run import build_model
 
 D = torch.float64
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+@pytest.mark.parametrize("time", ["S", "2S+1"])
+def test_every_term_is_its_equation(switch, time, tmp_path):
+    """Settings that no published overlay has, against the formulas of SAFF."""
+    differences = compare(Case("saff", time=time, switch=switch), tmp_path)
+    assert all(difference.largest < 1e-5 for difference in differences.values()), differences
 
 
 def surface(weights: torch.Tensor, dynamic: bool = False, **changes) -> torch.Tensor:
