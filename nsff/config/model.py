@@ -218,5 +218,8 @@ class TrainConfig(StageConfig):
     """Steps between scalars."""
     preview_every: int = Field(0, ge=0)
     """Steps between previews of the middle frame (state/previews/ and TensorBoard); 0: none."""
+    keep_state: bool = False
+    """Whether the checkpoints, with the optimiser's state, stay once the model is written. Without them state/ keeps a
+    copy of the model, which is all that running the same training again needs."""
     tensorboard: bool = True
     """Write TensorBoard event files beside the training state."""

@@ -15,12 +15,22 @@ from typing import Any
 import torch
 
 from nsff.config import SceneConfig
+from nsff.errors import StageError
 from nsff.io import atomic_path, write_text
 from nsff.scene import Scene
 
 SECTIONS = ("field", "sampling", "losses", "train")
 # Settings that do not change what is learned: a run may continue with other values of these.
-HARMLESS = {"device", "memory_gb", "cuda_graphs", "checkpoint_every", "log_every", "preview_every", "tensorboard"}
+HARMLESS = {
+    "device",
+    "memory_gb",
+    "cuda_graphs",
+    "checkpoint_every",
+    "log_every",
+    "preview_every",
+    "tensorboard",
+    "keep_state",
+}
 
 
 def fingerprint(scene: Scene, config: SceneConfig) -> str:
@@ -49,7 +59,9 @@ class CheckpointStore:
         if mark.exists() and mark.read_text().strip() == print_:
             return
         if folder.exists():
-            shutil.rmtree(folder)
+            # A link stays, and the folder that it leads to is emptied.
+            shutil.rmtree(folder.resolve())
+            folder.resolve().mkdir()
         write_text(mark, print_ + "\n")
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
@@ -59,6 +71,20 @@ class CheckpointStore:
         for old in self.paths()[: -self.keep]:
             old.unlink()
         return path
+
+    def finish(self, step: int, state: dict[str, Any]) -> None:
+        """Keeps ``state`` alone, of a training that has ended: what is needed to write its model once more.
+
+        Where there is no room for it on the disk, all stays as it is.
+        """
+        try:
+            path = self.save(step, state)
+        except StageError as error:
+            print(f"checkpoints are kept as they are: {error}")
+            return
+        for old in self.paths():
+            if old != path:
+                old.unlink()
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step_{step:09d}.pt"

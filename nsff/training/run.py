@@ -45,6 +45,8 @@ def run_train(scene: Scene, config: SceneConfig, state_dir: Path | None = None) 
         if ranks.leader:
             write_model(scene, model, config, trainer.step, trainer.seconds, trainer.history)
             scene.write_summary("train", summary)
+            if not config.train.keep_state:
+                store.finish(trainer.step, trainer.ended_state())
         return summary
 
 

@@ -35,6 +35,8 @@ from nsff.training.waiting_planes import DYNAMIC, WaitingPlanes, ends_wait, step
 
 INTERRUPTED = 75
 """Exit status after a signal: the state is saved, run again to continue (EX_TEMPFAIL)."""
+STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+"""Signals that ask to stop: from a scheduler before its time limit, and from Ctrl-C."""
 
 
 class Trainer:
@@ -101,16 +103,24 @@ class Trainer:
             "history_values": [row[2] for row in self.history],
         }
 
+    def ended_state(self) -> dict[str, Any]:
+        """What of the state a training that has ended needs to write its model once more."""
+        return {key: value for key, value in self.state().items() if key not in ("optimiser", "waiting")}
+
     def resume(self) -> bool:
-        """Continues from the newest checkpoint, if there is one; all processes from the one that the first reads."""
+        """Continues from the newest checkpoint, if there is one; all processes from the one that the first reads.
+
+        A training that has ended needs no optimiser (``ended_state``).
+        """
         state = self.store.latest(self.device) if self.ranks.leader else None
         step = self.ranks.largest_number(-1 if state is None else state["step"])
         if step < 0:
             return False
         state = state or self.store.at(step, self.device)
         self.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        if self.waiting is not None:
+        if "optimiser" in state:
+            self.optimiser.load_state_dict(state["optimiser"])
+        if self.waiting is not None and "waiting" in state:
             self.waiting.optimiser.load_state_dict(state["waiting"])
         self._ready_for_recording()
         self.ranks.same(self.model.state_dict().values())
@@ -132,7 +142,7 @@ class Trainer:
         word = "resuming" if resumed else "starting"
         self.say(f"{word} at step {self.step} of {train.steps} on {self.device}{together}")
         writer = _tensorboard(log_folder) if train.tensorboard and log_folder and self.ranks.leader else None
-        previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGTERM, signal.SIGUSR1)}
+        previous = {s: signal.signal(s, self._on_signal) for s in STOPPING}
         try:
             with tqdm(
                 total=train.steps,
@@ -355,6 +365,8 @@ class Trainer:
             writer.add_image("preview", both, self.step, dataformats="HWC")
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self._stop == signal.SIGINT:
+            raise KeyboardInterrupt  # Ctrl-C a second time: at once, without saving
         self._stop = number
 
 

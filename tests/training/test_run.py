@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -170,13 +171,15 @@ def test_interrupted_and_resumed_equals_uninterrupted(tiny_scene, monkeypatch):
     assert len(values(broken, "loss/total")) == 6
 
 
-def test_a_signal_saves_and_leaves_with_its_own_status(tiny_scene, monkeypatch, capsys):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_saves_and_leaves_with_its_own_status(tiny_scene, monkeypatch, capsys, number):
+    """Of a scheduler, and Ctrl-C: far from the next checkpoint nothing is lost."""
     scene = tiny_scene()
     original = Trainer.one_step
 
     def signal_in_step_two(self, log=False):
         if self.step == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         return original(self, log)
 
     monkeypatch.setattr(Trainer, "one_step", signal_in_step_two)
@@ -186,6 +189,56 @@ def test_a_signal_saves_and_leaves_with_its_own_status(tiny_scene, monkeypatch, 
     monkeypatch.setattr(Trainer, "one_step", original)
     run_train(scene, small("demo", train={"steps": 9}))
     assert "resuming at step 3 of 9" in capsys.readouterr().out
+
+
+def test_ctrl_c_a_second_time_ends_at_once(tiny_scene, monkeypatch):
+    original = Trainer.one_step
+
+    def impatient(self, log=False):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        return original(self, log)
+
+    monkeypatch.setattr(Trainer, "one_step", impatient)
+    with pytest.raises(KeyboardInterrupt):
+        run_train(tiny_scene(), small("demo", train={"steps": 9}))
+
+
+# --- what is left of the state ---------------------------------------------------------------------------------------
+def test_a_training_that_has_ended_keeps_its_model_alone(tiny_scene, capsys):
+    """And running it again makes the same files, without a step."""
+    scene = tiny_scene()
+    config = small("demo", train={"steps": 4, "checkpoint_every": 1})
+    run_train(scene, config)
+    (kept,) = scene.state_dir.glob("step_*.pt")
+    assert kept.name == "step_000000004.pt"
+    first = {path.name: path.read_bytes() for path in scene.model_dir.iterdir()}
+    assert kept.stat().st_size < 1.5 * sum(map(len, first.values()))
+    shutil.rmtree(scene.model_dir)
+    run_train(scene, config)
+    assert "resuming at step 4 of 4" in capsys.readouterr().out
+    assert {path.name: path.read_bytes() for path in scene.model_dir.iterdir()} == first
+
+
+def test_checkpoints_stay_where_they_are_asked_for(tiny_scene):
+    scene = tiny_scene()
+    run_train(scene, small("demo", train={"steps": 4, "checkpoint_every": 1, "keep_state": True}))
+    assert [path.name for path in sorted(scene.state_dir.glob("step_*.pt"))] == [
+        "step_000000002.pt",
+        "step_000000003.pt",
+    ]
+    assert "optimiser" in torch.load(scene.state_dir / "step_000000003.pt", weights_only=True)
+
+
+def test_the_state_may_lie_behind_a_link(tiny_scene, tmp_path):
+    scene = tiny_scene()
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    scene.state_dir.symlink_to(disk)
+    run_train(scene, small("demo"))
+    run_train(scene, small("demo", train={"steps": 3}))  # of another fingerprint: begun anew
+    assert scene.state_dir.is_symlink()
+    assert [path.name for path in disk.glob("step_*.pt")] == ["step_000000003.pt"]
 
 
 def test_the_fingerprint_sees_inputs_and_settings_but_not_logging(tiny_scene):
