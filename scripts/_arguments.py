@@ -123,11 +123,12 @@ def settings(arguments: argparse.Namespace) -> SceneConfig:
     """The scene's settings: preset, then --config, --options and --set, later wins. Raises ConfigError."""
     from nsff.config import merge, resolve_scene
     from nsff.config.changes import with_changes
-    from nsff.config.project import StagesConfig, with_own_decay
+    from nsff.config.project import StagesConfig, checked_project, with_own_decay
 
     name, own, preset, sections, overlays = arguments.scene.resolve().name, {}, "fast", {}, []
     if arguments.config:
         project = _mapping(arguments.config.read_text(encoding="utf-8"), str(arguments.config))
+        checked_project(project)
         sections = {key: project[key] for key in StagesConfig.model_fields if key in project}
         preset, scenes = project.get("preset", preset), project.get("scenes") or {}
         overlays = project.get("overlays", overlays)

@@ -1,7 +1,7 @@
 """Converts the authors' config_*.txt of NSFF and SAFF to scenes of a configuration file.
 
 What a file says otherwise than preset nsff (saff, where it trains features) is written out; the authors' defaults count
-where it says nothing. Whatever has no counterpart here is told.
+where it says nothing. Whatever has no counterpart here is told. Frames are counted where the folder is there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     import yaml
 
-    from nsff.config.published import convert
+    from nsff.config.published import convert, read_published
     from nsff.errors import ConfigError
     from nsff.io import write_text
 
@@ -36,7 +36,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise ConfigError(arguments.out, "exists already", "name another file, or remove it")
     scenes = {}
     for file in arguments.files:
-        scene = convert(file, arguments.path, _frames(arguments.path))
+        source = arguments.path or read_published(file).get("datadir")
+        scene = convert(file, arguments.path, _frames(source))
         if scene.name in scenes:
             raise ConfigError(file, f"would be a second scene {scene.name}", "convert it by itself")
         scenes[scene.name] = scene.settings
@@ -50,8 +51,8 @@ def run(arguments: argparse.Namespace) -> None:
         print(text, end="")
 
 
-def _frames(path: str | None) -> int | None:
+def _frames(path: object) -> int | None:
     """How many frames the folder has, where it is there."""
     from nsff.datasets.registry import open_source
 
-    return open_source(Path(path)).count if path and Path(path).exists() else None
+    return open_source(Path(path)).count if isinstance(path, str) and path and Path(path).exists() else None

@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
+from nsff.config.old_names import old_name_hint
 from nsff.errors import ConfigError
 
 UserPath = Annotated[str, AfterValidator(expanduser)]
@@ -50,7 +51,8 @@ def _explain_one(entry: Any, model: type[BaseModel], where: str) -> tuple[str, s
     if entry["type"] == "extra_forbidden":
         section = model_at(model, location[:-1])
         allowed = sorted(section.model_fields) if section else []
-        remedy = f"{nearest(location[-1], allowed)} allowed: {', '.join(allowed)}".strip()
+        hint = old_name_hint(location[-1]) or nearest(location[-1], allowed)
+        remedy = f"{hint} allowed: {', '.join(allowed)}".strip()
         return key, f"unknown key (value {value})", remedy
     if entry["type"] == "missing":
         return key, "is missing", _describe(model, location)

@@ -165,10 +165,7 @@ def load_config(source: Path | Mapping[str, Any], root: Path | None = None) -> d
                     f"holds {own!r}, not settings",
                     f"write scenes: {{{name}: {{input: {{path: video.mp4}}}}}}",
                 )
-    try:
-        project = ProjectConfig.model_validate(raw)
-    except ValidationError as error:
-        raise explain(error, ProjectConfig, "") from None
+    project = checked_project(raw)
     project = project.model_copy(update={"scenes": project.scenes | _found(project, root or Path.cwd())})
     if not project.scenes:
         raise ConfigError("scenes", "is empty", "add at least one scene: scenes: {name: {input: {path: video.mp4}}}")
@@ -185,6 +182,14 @@ def load_config(source: Path | Mapping[str, Any], root: Path | None = None) -> d
     for name, scene in scenes.items():
         check_files(name, scene, root or Path.cwd())
     return scenes
+
+
+def checked_project(raw: Mapping[str, Any]) -> ProjectConfig:
+    """The content of a configuration file, its keys and values checked. Raises ConfigError."""
+    try:
+        return ProjectConfig.model_validate(raw)
+    except ValidationError as error:
+        raise explain(error, ProjectConfig, "") from None
 
 
 def reproduced(source: Mapping[str, Any], root: Path | None = None) -> list[str]:

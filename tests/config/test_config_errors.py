@@ -2,7 +2,10 @@
 
 import pytest
 
-from nsff.config import load_config
+from nsff.config import SceneConfig, load_config, resolve_scene
+from nsff.config.base import model_at
+from nsff.config.changes import with_changes
+from nsff.config.old_names import PARAMETERS, old_name_hint
 from nsff.errors import ConfigError
 
 
@@ -52,6 +55,94 @@ def test_unknown_keys_name_the_nearest(root, content, subject, value, nearest):
     assert value in error.problem
     assert f"did you mean {nearest}?" in error.remedy
     assert "allowed: " in error.remedy
+
+
+# --- names that NSFF and SAFF have for these things ------------------------------------------------------------------
+OLD_NAMES = {
+    "w_optical_flow": "losses.w_flow", "w_depth": "losses.w_depth", "w_sm": "losses.w_smooth",
+    "w_sf_reg": "losses.w_scene_flow", "w_cycle": "losses.w_cycle", "w_prob_reg": "losses.w_disocclusion",
+    "w_entropy": "losses.w_entropy", "decay_iteration": "losses.decay_steps / 1000",
+    "decay_depth_w": "losses.decay_depth",
+    "decay_optical_flow_w": "losses.decay_flow", "decay_extra": "losses.decay_extra", "chain_sf": "losses.chain",
+    "depth_full": "losses.depth_full", "use_motion_mask": "train.motion_rays", "num_extra_sample": "train.motion_rays",
+    "start_frame": "input.start", "end_frame": "input.end", "datadir": "input.path", "N_samples": "sampling.samples",
+    "N_rand": "train.rays", "netwidth": "field.width", "netdepth": "field.depth", "no_ndc": "field.space",
+    "final_height": "canonical.resize_height", "target_idx": "render.target", "lrate": "train.learning_rate",
+    "lrate_decay": "train.learning_rate_decay_steps / 1000", "multires": "field.position_frequencies",
+    "multires_views": "field.direction_frequencies", "i_embed": "field.position_frequencies",
+    "raw_noise_std": "sampling.noise", "disable_rigid": "field.dynamic_only", "dino_coe": "losses.w_features",
+    "sal_coe": "losses.w_saliency", "n_components": "features.components", "shallow_dino": "field.shallow_features",
+    "use_tanh": "field.feature_tanh", "use_multi_dino": "features.pyramid", "load_dino_dir": "features.pyramid",
+    "load_feat_weight": "features.pyramid_weights", "load_sal_weight": "features.saliency_weights",
+    "use_multi_dino_single_sal": "features.saliency_weights", "load_size": "features.short_side",
+    "load_dino_size": "features.short_side", "model_type": "features.dino_model", "dino_batch": "features.batch",
+    "stride": "features.dino_stride", "ft_path": "checkpoint", "chunk": "render.chunk", "netchunk": "train.memory_gb",
+    "i_print": "train.log_every", "i_img": "train.preview_every", "i_weights": "train.checkpoint_every",
+    "render_factor": "render.render_factor", "render_bt": "render.paths", "render_lockcam_slowmo": "render.paths",
+    "render_slowmo_bt": "render.paths", "render_slowmo_full": "render.paths", "render_2D": "render.canonical_views",
+    "render_pcd_color": "extract.clouds", "render_pcd": "extract.clouds", "render_sal_3D": "extract.clouds",
+    "extract_2D": "extract.enabled", "cluster_2D": "field.features", "cluster_pcd": "decompose.source",
+    "cluster_2D_flow": "decompose.motion_threshold", "no_merge": "decompose.merge_similarity",
+    "use_pos": "decompose.use_position", "use_time": "decompose.use_time", "use_pcd": "decompose.source",
+    "epi_threshold": "motion.epipolar_threshold", "resize_height": "canonical.resize_height",
+    "compact_depth": "crf.depth_weight", "compact_rgb": "crf.rgb_weight", "sdim_depth": "crf.depth_sigma",
+    "sdim_rgb": "crf.rgb_sigma", "dataset_type": "input.kind",
+}  # fmt: skip
+WITHOUT_KEY = (
+    "expname", "basedir", "config", "factor", "llffhold", "use_viewdirs", "perturb", "lindisp", "prep_dino", "facet",
+    "layer", "bin", "no_reload", "render_test", "render_mode", "cluster_dir", "cluster_finch", "dino_weight",
+    "flow_weight", "n_cluster", "load_algo", "netdepth_fine", "netwidth_fine", "N_importance", "no_batching",
+    "testskip", "white_bkgd", "spherify", "i_testset", "i_video",
+)  # fmt: skip
+
+
+def places(name: str):
+    """The key at the top level, in a scene, and in a section of either."""
+    yield name, {name: 1, "scenes": {"a": scene()}}
+    yield f"scenes.a.{name}", {"scenes": {"a": scene(**{name: 1})}}
+    yield f"crf.{name}", {"crf": {name: 1}, "scenes": {"a": scene()}}
+    yield f"scenes.a.crf.{name}", {"scenes": {"a": scene(crf={name: 1})}}
+
+
+@pytest.mark.parametrize("name", [*OLD_NAMES, *WITHOUT_KEY])
+def test_old_names_get_a_hint_that_is_right(root, name):
+    for subject, content in places(name):
+        error = refused(root, content)
+        assert error.subject == subject
+        assert "did you mean" not in error.remedy
+        if name in OLD_NAMES:
+            assert f"{name} of NSFF and SAFF is {OLD_NAMES[name]} here" in error.remedy
+        else:
+            assert error.remedy.startswith(f"{name} of NSFF and SAFF: ")
+
+
+def test_old_names_lead_to_keys_that_exist():
+    assert PARAMETERS.keys() >= {*OLD_NAMES, *WITHOUT_KEY}
+    for name, old in PARAMETERS.items():
+        if old.here:
+            *section, key = old.here.split(".")
+            model = model_at(SceneConfig, section)
+            assert model is not None and key in model.model_fields, name
+        else:
+            assert old.words, name
+
+
+def test_old_names_in_other_spellings_and_beside_new_ones(root):
+    assert "n_samples" not in PARAMETERS
+    for name in ("n_samples", "--N_samples", "N_SAMPLES"):
+        assert "N_samples of NSFF and SAFF is sampling.samples here." in refused(root, {name: 1}).remedy
+    # A key that is one here, at its place, is no old name, whatever else it is called there.
+    own = {"input": {"path": "clip.mp4", "stride": 2}, "losses": {"w_depth": 0.1, "depth_full": True}}
+    found = load_config({"scenes": {"a": own}}, root)["a"]
+    assert (found.losses.w_depth, found.losses.depth_full, found.input.stride) == (0.1, True, 2)
+    assert old_name_hint("w_rbg") == ""
+
+
+@pytest.mark.parametrize("change", ["w_optical_flow=0.1", "losses.w_optical_flow=0.1", "train.w_optical_flow=0.1"])
+def test_old_names_in_changes_on_a_command_line(change):
+    own = with_changes({"input": {"path": "x"}}, [change])
+    with pytest.raises(ConfigError, match=r"w_optical_flow of NSFF and SAFF is losses\.w_flow here"):
+        resolve_scene("a", own, "nsff", {})
 
 
 @pytest.mark.parametrize(

@@ -71,11 +71,23 @@ def test_a_stage_by_hand(repo, tmp_path, environment, tiny_clip):
     assert sorted(path.name for path in (scene / "frames").iterdir()) == [f"{i:05d}.png" for i in range(4)]
 
 
+def test_old_names_in_a_file_for_scripts(repo, tmp_path, environment):
+    (tmp_path / "own.yaml").write_text("chain_sf: true\nscenes: {scene: {input: {path: a.mp4}}}\n")
+    found = run(repo, tmp_path, environment, "train", "--scene", "scene", "--config", "own.yaml")
+    assert found.returncode == 1
+    assert "chain_sf of NSFF and SAFF is losses.chain here." in found.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--set", "input.path=gone.mp4"], ["gone.mp4", "no such file"]),
         (["--set", "input.pth=a.mp4", "--set", "input.path=a.mp4"], ["input.pth", "did you mean 'path'?"]),
+        (["--set", "w_optical_flow=0.1", "--set", "input.path=a.mp4"], ["w_optical_flow", "is losses.w_flow here"]),
+        (
+            ["--set", "input.path=a.mp4", "--set", "train.N_rand=9"],
+            ["train.N_rand", "N_rand of NSFF and SAFF is train.rays"],
+        ),
         (["--options", "{]"], ["--options", "neither JSON nor YAML"]),
         ([], ["input.path", "--set input.path="]),
     ],
