@@ -39,6 +39,7 @@ class Scene:
     manifest_path = property(lambda self: self.root / "manifest.json")
     frames_dir = property(lambda self: self.root / "frames")
     given_dir = property(lambda self: self.root / "given")
+    given_masks_dir = property(lambda self: self.root / "given" / "motion_masks")
     raw_flow_dir = property(lambda self: self.root / "raw_flow")
     coarse_masks_dir = property(lambda self: self.root / "coarse_masks")
     sfm_dir = property(lambda self: self.root / "sfm")

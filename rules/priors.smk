@@ -9,6 +9,7 @@ rule motion:
         pixel_map="results/{scene}/pixel_map.npz",
         images="results/{scene}/images",
         flow="results/{scene}/flow",
+        given="results/{scene}/given",
         weights=weights("motion"),
     output:
         masks=directory("results/{scene}/motion_masks"),

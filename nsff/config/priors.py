@@ -53,6 +53,9 @@ class MotionConfig(StageConfig):
     instance_moving 0, memory 0, fill_radius 0, dilation_radius 2.
     """
 
+    given: bool = True
+    """Masks that come with the source (motion_masks/ beside images/, NSFF's layout) are taken as they are; false: they
+    are made anew, by what follows."""
     coarse_threshold: float = Field(1.0, gt=0)
     """Pixels; distance to the line of the fitted fundamental matrix above which a pixel moves (before poses)."""
     coarse_dilation_radius: int = Field(3, ge=0)

@@ -72,6 +72,7 @@ class Source:
 
     has_depth = False
     has_flow = False
+    has_masks = False
 
     def disparity(self, index: int) -> Float32[np.ndarray, "h w"]:
         """Given relative inverse depth of source frame ``index``, at its own size."""
@@ -83,6 +84,10 @@ class Source:
 
     def flow(self, index: int, direction: str) -> tuple[Float32[np.ndarray, "h w 2"], Bool[np.ndarray, "h w"]]:
         """Given flow (right, down; pixels of its own size) to the next (fwd) or last (bwd) source frame, and mask."""
+        raise NotImplementedError
+
+    def motion_mask(self, index: int) -> Bool[np.ndarray, "h w"]:
+        """Given mask of what moves in source frame ``index`` (True moves), at its own size."""
         raise NotImplementedError
 
     def note(self, text: str) -> None:

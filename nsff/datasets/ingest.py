@@ -166,6 +166,12 @@ def _write_priors(
                     flow, mask = priors.flow(index, direction)
                     _check_shape(source.path, f"given flow of source frame {index}", mask, size)
                     write_flow(folder / "flow" / Scene.flow_name(i, direction), flow, mask)
+    if source.has_masks:
+        given["masks"] = True
+        for i, index in enumerate(tqdm(indices, desc="given masks", leave=False)):
+            mask = source.motion_mask(index)
+            _check_shape(source.path, f"given mask of source frame {index}", mask, size)
+            write_image(folder / "motion_masks" / f"{i:05d}.png", mask.astype(np.uint8) * 255)
     return given
 
 

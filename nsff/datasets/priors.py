@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from nsff.datasets.frames import read_picture
 from nsff.datasets.listing import with_suffix
 from nsff.errors import InputError
 
@@ -78,6 +79,13 @@ def read_given_flow(path: Path) -> tuple[Float32[np.ndarray, "h w 2"], Bool[np.n
     finite = np.isfinite(flow).all(axis=2)
     flow[~finite] = 0
     return flow, mask & finite
+
+
+def read_motion_mask(path: Path) -> Bool[np.ndarray, "h w"]:
+    """A mask of what moves from a picture: True where any channel is above 0."""
+    if not path.exists():
+        raise InputError(path, "no such file", _REMEDY)
+    return np.asarray(read_picture(path)[..., :3].any(axis=2))
 
 
 class TruthPriors:

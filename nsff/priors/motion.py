@@ -34,6 +34,7 @@ from nsff.priors.epipolar import (
     pixel_centres,
     segment_distance,
 )
+from nsff.priors.given_masks import given_masks, has_given_masks
 from nsff.priors.instances import Instances, open_instances
 from nsff.priors.mask_gaps import filled
 from nsff.priors.masks import Distances, morphology, nan_median, summarise
@@ -46,11 +47,18 @@ __all__ = ["run_coarse_masks", "run_motion"]
 
 def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None = None) -> None:
     """Writes motion_masks/ (canonical size) as a whole and summaries/motion.json. Reads cameras, images/ and flow/;
-    where instances are added, also frames/ and pixel_map.npz.
+    where instances are added, also frames/ and pixel_map.npz. Masks that came with the source (given/motion_masks/)
+    take the place of all that, unless motion.given is false.
 
     ``instances`` takes the place of what the settings ask for (for tests). Raises StageError where motion.instances is
     on and weights are missing.
     """
+    if motion.given and has_given_masks(scene):
+        masks = list(given_masks(scene))
+        _write(scene, masks)
+        summary = summarise([float(mask.mean()) for mask in masks], motion, "The masks that came with the source cover")
+        scene.write_summary("motion", {"source": "given", **summary})
+        return
     cameras = scene.cameras
     link = FlowCache(scene.flow, keep=4 * max(*motion.intervals, motion.memory) + 8)
     network = ""
@@ -70,9 +78,7 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
     full = filled(whole, scene.image, motion.fill_radius)
     gaps = _added(full, whole)
     grown = [morphology(mask, cv2.MORPH_DILATE, motion.dilation_radius) for mask in full]
-    with atomic_directory(scene.motion_dir) as folder:
-        for i, mask in enumerate(grown):
-            write_image(folder / f"{i:05d}.png", mask.astype(np.uint8) * 255)
+    _write(scene, grown)
     summary = summarise([float(mask.mean()) for mask in grown], motion, "Motion masks cover")
     summary |= {"resting_fraction": resting, "filled_fraction": gaps}
     if resting > 0.001:
@@ -90,6 +96,13 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
         words += f", {still} that stand still were not." if still else "."
         summary["words"] = f"{summary['words']}{words}"
     scene.write_summary("motion", {"instances": network or "given", "turning_pairs_fraction": turning, **summary})
+
+
+def _write(scene: Scene, masks: Sequence[Bool[np.ndarray, "H W"]]) -> None:
+    """Writes motion_masks/ as a whole."""
+    with atomic_directory(scene.motion_dir) as folder:
+        for i, mask in enumerate(masks):
+            write_image(folder / f"{i:05d}.png", mask.astype(np.uint8) * 255)
 
 
 def _added(after: Sequence[np.ndarray], before: Sequence[np.ndarray]) -> float:

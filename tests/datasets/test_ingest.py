@@ -20,7 +20,7 @@ from nsff.config import InputConfig
 from nsff.datasets import detect_kind, ingest, run_ingest
 from nsff.datasets.base import Frame, Source
 from nsff.errors import InputError
-from nsff.io import read_npz, write_npz
+from nsff.io import read_mask, read_npz, write_npz
 from nsff.scene import Scene, read_flow
 
 
@@ -110,6 +110,35 @@ def test_nvidia_given_everything(tmp_path: Path, nvidia: Path, tiny_clip):
         assert sorted(file.name for file in (scene.given_dir / "flow").iterdir()) == sorted(
             [f"{i:05d}_fwd.npz" for i in range(7)] + [f"{i:05d}_bwd.npz" for i in range(1, 8)]
         )
+
+
+def test_masks_of_what_moves_come_along(tmp_path: Path, nvidia: Path, picture_writer: Callable):
+    """NSFF's motion_masks/: whatever is not black moves; frames that are not taken leave theirs behind."""
+    for i in range(8):
+        picture_writer(nvidia / "motion_masks" / f"{i:05d}.png", np.diag(np.full(24, i + 1, np.uint8))[:, :24])
+    with pytest.raises(InputError, match="another aspect"):
+        ingested(tmp_path, nvidia)
+    for i in range(8):
+        picture_writer(nvidia / "motion_masks" / f"{i:05d}.png", np.eye(24, 32, dtype=np.uint8) * (i + 1))
+    scene = ingested(tmp_path, nvidia, start=3)
+    assert scene.manifest["given"]["masks"] and "masks" in scene.summary("ingest")["words"]
+    assert sorted(path.name for path in scene.given_masks_dir.iterdir()) == [f"{i:05d}.png" for i in range(5)]
+    np.testing.assert_array_equal(read_mask(scene.given_masks_dir / "00004.png"), np.eye(24, 32) * 255)
+    (nvidia / "motion_masks" / "00005.png").unlink()
+    with pytest.raises(InputError, match=r"00005\.png: no such file"):
+        ingested(tmp_path, nvidia)
+
+
+def test_a_dense_folder_with_masks_alone_is_nsffs(tmp_path: Path, nvidia: Path, picture_writer: Callable):
+    """images/, sparse/ and motion_masks/: masks would be lost where it were taken for any COLMAP folder."""
+    for name in ("disp", "flow_i1"):
+        shutil.rmtree(nvidia / name)
+    (nvidia / "poses_bounds.npy").unlink()
+    assert ingested(tmp_path, nvidia).manifest["source"]["kind"] == "colmap"
+    for i in range(8):
+        picture_writer(nvidia / "motion_masks" / f"{i:05d}.png", np.full((48, 64), 255, np.uint8))
+    scene = ingested(tmp_path, nvidia)
+    assert scene.manifest["source"]["kind"] == "nvidia" and scene.manifest["given"]["masks"]
 
 
 def test_given_follows_selection_and_size(tmp_path: Path, nvidia: Path, tiny_clip):

@@ -7,8 +7,9 @@ import pytest
 
 from nsff.config import MotionConfig
 from nsff.errors import StageError
-from nsff.io import read_mask
+from nsff.io import read_mask, write_image, write_npz
 from nsff.priors.coarse_motion import fitted_distance
+from nsff.priors.epipolar import pixel_centres
 from nsff.priors.masks import morphology, nan_median
 from nsff.priors.motion import combine_sides, run_coarse_masks, run_motion
 
@@ -47,6 +48,28 @@ def test_a_square_that_moves_across_epipolar_lines_is_found(tmp_path, layered, c
     run_motion(scene, config)
     assert jaccard(scene.motion_masks(), truth(layered, cameras, layers)) > (0.6 if config is PUBLISHED else 0.9)
     assert scene.summary("motion")["verdict"] == "good"
+
+
+def test_masks_that_came_with_the_source_are_taken_as_they_are(tmp_path, layered):
+    """Read through pixel_map.npz at the nearest pixel of the given mask, whatever its size; motion.given: false makes
+    masks anew."""
+    cameras, layers = layered.make_cameras(6, (0.05, 0, 0)), world(layered, (0.0, 0.07))
+    scene = layered.make_scene(tmp_path / "scene", cameras, layers)
+    size, where = scene.size, pixel_centres(*scene.size)
+    given = np.random.default_rng(0).random((6, 2 * size[0], 2 * size[1])) < 0.3
+    for i, mask in enumerate(given):
+        write_image(scene.given_masks_dir / f"{i:05d}.png", mask.astype(np.uint8) * 255)
+    # The canonical picture begins four pixels to the right of the frame, and the given masks have twice its size.
+    shifted = where + np.array([4, 0])
+    write_npz(scene.pixel_map_path, map=shifted.astype(np.float32) - 0.25, frame_size=np.array(size))
+    run_motion(scene, MotionConfig())
+    np.testing.assert_array_equal(scene.motion_masks()[:, :, :-4], given[:, ::2, 8::2])
+    assert scene.summary("motion")["source"] == "given"
+    run_motion(scene, MotionConfig(given=False))
+    assert jaccard(scene.motion_masks(), truth(layered, cameras, layers)) > 0.9
+    (scene.given_masks_dir / "00002.png").unlink()
+    with pytest.raises(StageError, match=r"00002\.png: missing"):
+        run_motion(scene, MotionConfig())
 
 
 def test_only_the_depth_cue_sees_motion_along_epipolar_lines(tmp_path, layered):
