@@ -7,6 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from nsff.cameras import Cameras
+from nsff.cameras.llff import read_poses_bounds
 from nsff.errors import ConfigError
 from nsff.paths import (
     bullet_time_offsets,
@@ -172,11 +173,16 @@ def test_bad_keyframes(moments: list):
 
 # --- the published paths, written once more from their formulas -----------------------------------------------------
 def published_world(views: Cameras) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """The loader's poses (N,4,4), camera to world with OpenGL axes, recentred and scaled; the way back to our world
-    (rotation, centre), and the scale."""
-    poses = np.tile(np.eye(4), (len(views), 1, 1))
-    poses[:, :3] = views.camera_to_world @ np.diag([1.0, -1, -1, 1])
-    scale = 1 / (np.percentile(views.near_far[:, 0], 5) * 0.9)
+    """The loader's poses of ``views``, as loaded_world has them."""
+    return loaded_world(views.camera_to_world @ np.diag([1.0, -1, -1, 1]), views.near_far[:, 0])
+
+
+def loaded_world(opengl: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """The loader's poses (N,4,4) of camera to world (N,3,4) with OpenGL axes, recentred and scaled; the way back to our
+    world (rotation, centre), and the scale."""
+    poses = np.tile(np.eye(4), (len(opengl), 1, 1))
+    poses[:, :3] = opengl
+    scale = 1 / (np.percentile(near, 5) * 0.9)
     centre = poses[:, :3, 3].mean(0)
     z = poses[:, :3, 2].sum(0)
     z /= np.linalg.norm(z)
@@ -247,3 +253,21 @@ def test_the_spacetime_path_is_the_published_one(scale):
     np.testing.assert_allclose(
         found.cameras.camera_to_world, in_the_world(np.stack(expected), *way_back), rtol=1e-7, atol=1e-7 * scale
     )
+
+
+@pytest.mark.parametrize(("name", "target"), [("balloon1", 5), ("toss/dense", 10)])
+def test_the_view_path_of_a_real_scene_is_the_published_one(shared, name, target):
+    """From the numbers of poses_bounds.npy: columns down, right, backward, centre, and (height, width, focal)."""
+    file = shared / "scenes" / name / "poses_bounds.npy"
+    if not file.exists():
+        pytest.skip(f"no {file}")
+    rows = np.load(file)
+    matrix = rows[:, :15].reshape(-1, 3, 5)
+    opengl = np.stack([matrix[:, :, 1], -matrix[:, :, 0], matrix[:, :, 2], matrix[:, :, 3]], axis=2)
+    poses, *way_back = loaded_world(opengl, rows[:, 15])
+    m = 48 / matrix[0, 2, 4]
+    phases = 2 * np.pi * np.arange(60) / 60
+    expected = [moved(poses[target], [m * np.sin(p), m * np.cos(p) / 3, m * np.cos(p) / 3]) for p in phases]
+    found = make_path("view", read_poses_bounds(file), 60, target, 48.0).cameras.camera_to_world
+    size = np.ptp(found[:, :, 3], axis=0).max()
+    np.testing.assert_allclose(found, in_the_world(np.stack(expected), *way_back), rtol=1e-7, atol=1e-7 * size)
