@@ -162,6 +162,8 @@ class Case:
     reach: float = 1.0
     """Factor on scene flow at the start, which leads some samples beyond infinity at 5."""
     switch: str | None = None
+    wrong: tuple[str, str, Any] | None = None
+    """A setting (section, key, value) here that has no counterpart there: then terms must differ."""
 
     def __str__(self) -> str:
         name = self.switch or self.overlay or "as it is"
@@ -181,8 +183,11 @@ def settings(case: Case) -> SceneConfig:
     own: dict[str, Any] = {
         "input": {"path": "x"}, "overlays": [case.overlay] if case.overlay else [], "train": {"device": "cpu"},
         "field": {"width": 16, "position_frequencies": 3, "direction_frequencies": 2}, "sampling": {"samples": K},
-        "losses": SWITCHES[case.switch][0] if case.switch else {},
+        "losses": dict(SWITCHES[case.switch][0]) if case.switch else {},
     }  # fmt: skip
+    if case.wrong is not None:
+        section, key, value = case.wrong
+        own.setdefault(section, {})[key] = value
     return resolve_scene("a", own, case.preset, {})
 
 

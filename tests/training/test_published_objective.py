@@ -92,6 +92,38 @@ def test_every_overlay_that_changes_training_is_compared():
     assert {"_3", "_4", "_7", "_old"} <= set(overlays("saff"))
 
 
+WRONG = {
+    ("losses", "kinetic_energy_count", 1): {"sf_sm_loss"},
+    ("losses", "smooth_space", "normalised"): {"sf_sm_loss"},
+    ("losses", "scene_flow_axis", "fixed"): {"sf_reg_loss"},
+    ("losses", "decay_flow", False): {"flow_loss"},
+    ("losses", "decay_extra", True): {"dino_loss, union", "dino_loss, dynamic", "sal_loss, union", "sal_loss, dynamic"},
+    ("losses", "w_entropy", 0.0): {"entropy_loss"},
+    ("losses", "warp_beyond_ends", False): {"render_loss, dynamic", "dino_loss, dynamic", "sal_loss, dynamic"},
+    ("losses", "depth_full", True): {"depth_loss"},
+}
+"""Settings that are not the published ones, and the terms that each changes: no other, by more than the agreement."""
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong[1])
+def test_the_comparison_sees_what_is_not_published(wrong, folder):
+    differences = compare(Case("saff", time="2S+1", frame="last", wrong=wrong), folder)
+    assert {name for name, d in differences.items() if d.largest > AGREEMENT} == WRONG[wrong]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "rig"),
+    [(("field", "view_axes", "world"), "synthetic"), (("field", "near", 0.8), "synthetic"),
+     (("canonical", "focal", "exact"), "rounded")],
+)  # fmt: skip
+def test_the_comparison_sees_another_frame_and_other_cameras(wrong, rig, folder):
+    """The view direction is met by colour alone; samples elsewhere change nearly everything."""
+    differences = compare(Case("saff", rig=rig, scale=30.0, wrong=wrong), folder)
+    seen = {name for name, d in differences.items() if d.largest > AGREEMENT}
+    colours = {"render_loss, union", "render_loss, dynamic"}
+    assert seen == colours if wrong[1] == "view_axes" else seen >= colours | {"flow_loss", "sf_sm_loss", "sf_reg_loss"}
+
+
 def test_far_cases_reach_beyond_infinity_and_all_cases_see_rays_from_masks(folder):
     step = Step(FAR[0], folder, None)
     batch = step.batch()
