@@ -7,7 +7,9 @@ an image sees. pycolmap is imported inside the functions, after OpenCV: the othe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,11 @@ from typing import Any
 import cv2  # noqa: F401  (before pycolmap, see above)
 import numpy as np
 
+from nsff.cameras.colmap_places import PARTS, find_models, model_suffix
 from nsff.cameras.model import Cameras
 from nsff.cameras.points import SparsePoints, depth_bounds
 from nsff.errors import InputError
 from nsff.io import atomic_directory
-
-_STEMS = ("cameras", "images", "points3D")
 
 
 @dataclass(frozen=True)
@@ -37,17 +38,15 @@ class ColmapModel:
 
 
 def find_model(folder: Path) -> Path | None:
-    """The folder with the model: ``folder`` itself, its sparse/, sparse/0/ or 0/; None if none of them has one."""
-    for candidate in (folder, folder / "sparse", folder / "sparse" / "0", folder / "0"):
-        if any(all((candidate / f"{stem}{suffix}").is_file() for stem in _STEMS) for suffix in (".bin", ".txt")):
-            return candidate
-    return None
+    """The first place in ``folder`` with a model (nsff.cameras.colmap_places), or None."""
+    return next(iter(find_models(folder)), None)
 
 
-def read_model(folder: Path) -> ColmapModel:
-    """Reads an undistorted COLMAP model from ``folder`` (see find_model for where it may lie).
+def read_model(folder: Path, need_points: bool = True) -> ColmapModel:
+    """Reads an undistorted COLMAP model from ``folder`` (see find_models for where it may lie).
 
-    Raises InputError: no model, unreadable, no registered image, sizes that differ, a distorted camera, no points.
+    Raises InputError: no model, unreadable, no registered image, sizes that differ, a distorted camera, and no points
+    where they are needed; without any, depth bounds are 1 and 2.
     """
     folder = Path(folder)
     place = find_model(folder)
@@ -57,20 +56,41 @@ def read_model(folder: Path) -> ColmapModel:
             "holds no COLMAP model",
             "needs cameras, images and points3D (.bin or .txt), in it or in sparse/ or sparse/0/",
         )
-    import pycolmap
+    return from_reconstruction(read_reconstruction(place), place, need_points)
 
+
+def read_reconstruction(place: Path) -> Any:
+    """The pycolmap.Reconstruction of the model in ``place`` itself; without points3D it has no points."""
     try:
-        reconstruction = pycolmap.Reconstruction(str(place))
+        with _with_points(place) as whole:
+            import pycolmap
+
+            return pycolmap.Reconstruction(str(whole))
     except Exception as error:  # pycolmap raises bare exceptions of several kinds for corrupt files
         raise InputError(
             place,
             f"not readable as a COLMAP model ({error})",
             "make it again with COLMAP, or set input.cameras: estimate",
         ) from None
-    return from_reconstruction(reconstruction, place)
 
 
-def from_reconstruction(reconstruction: Any, subject: object = "model") -> ColmapModel:
+@contextlib.contextmanager
+def _with_points(place: Path) -> Iterator[Path]:
+    """A folder with all files that pycolmap asks for: ``place``, or links to its files and no points."""
+    suffix = model_suffix(place) or ".bin"
+    if (place / f"points3D{suffix}").is_file():
+        yield place
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        for part in PARTS:
+            if (place / f"{part}{suffix}").is_file():
+                Path(temporary, f"{part}{suffix}").symlink_to((place / f"{part}{suffix}").resolve())
+        # The count of points, 64 bits, or no line of text.
+        Path(temporary, f"points3D{suffix}").write_bytes(bytes(8) if suffix == ".bin" else b"")
+        yield Path(temporary)
+
+
+def from_reconstruction(reconstruction: Any, subject: object = "model", need_points: bool = True) -> ColmapModel:
     """The same from a pycolmap.Reconstruction; ``subject`` names it in errors."""
     images = sorted((image for image in reconstruction.images.values() if image.has_pose), key=lambda image: image.name)
     if not images:
@@ -81,15 +101,17 @@ def from_reconstruction(reconstruction: Any, subject: object = "model") -> Colma
     sizes = {(int(camera.width), int(camera.height)) for camera in used}
     if len(sizes) > 1:
         raise InputError(subject, f"has cameras of different sizes {sorted(sizes)}", "undistort all images to one size")
-    points = _points(reconstruction, {image.image_id: i for i, image in enumerate(images)})
+    points = sparse_points(reconstruction, {image.image_id: i for i, image in enumerate(images)})
     width, height = sizes.pop()
     cameras = Cameras(
         np.stack([camera.calibration_matrix() for camera in used]),
         np.stack([np.asarray(image.cam_from_world().matrix())[:3] for image in images]),
-        np.ones((len(images), 2)),
+        np.tile([1.0, 2.0], (len(images), 1)),
         width,
         height,
     )
+    if not len(points) and not need_points:
+        return ColmapModel(cameras, points, [image.name for image in images])
     try:
         bounds = depth_bounds(cameras, points)
     except ValueError:
@@ -115,7 +137,8 @@ def _check_camera(camera: Any, image: str, subject: object) -> None:
         )
 
 
-def _points(reconstruction: Any, frame_of: dict[int, int]) -> SparsePoints:
+def sparse_points(reconstruction: Any, frame_of: dict[int, int]) -> SparsePoints:
+    """The points of a reconstruction; ``frame_of`` gives the frames of images by their ids."""
     xyz, rgb, error, track_point, track_frame = [], [], [], [], []
     for number, key in enumerate(sorted(reconstruction.points3D)):
         point = reconstruction.points3D[key]

@@ -19,10 +19,13 @@ USUAL = ("", "sparse", "sparse/0", "0")
 
 
 def model_suffix(folder: Path) -> str | None:
-    """.bin or .txt where ``folder`` itself is a model; None where it is none. .bin comes first, as in COLMAP."""
-    for suffix in (".bin", ".txt"):
-        if all((folder / f"{stem}{suffix}").is_file() for stem in PARTS[:2]):
-            return suffix
+    """.bin or .txt where ``folder`` itself is a model; None where it is none. A model with
+    points comes first, then .bin, as in COLMAP.
+    """
+    for parts in (PARTS[:3], PARTS[:2]):
+        for suffix in (".bin", ".txt"):
+            if all((folder / f"{stem}{suffix}").is_file() for stem in parts):
+                return suffix
     return None
 
 
@@ -44,8 +47,15 @@ def model_files(folder: Path) -> list[Path]:
 
 
 def _below(folder: Path, depth: int) -> list[Path]:
-    """``folder`` and the folders below it whose names are those of models, links followed to ``depth``."""
+    """``folder`` and the folders below it whose names are those of models, links followed to ``depth``.
+
+    A folder with pictures of its own (images/) is another scene, whose models are of those pictures.
+    """
     if not folder.is_dir():
         return []
-    inner = [entry for entry in folder.iterdir() if depth and NAMED.fullmatch(entry.name) and entry.is_dir()]
+    inner = [
+        entry
+        for entry in (folder.iterdir() if depth else ())
+        if NAMED.fullmatch(entry.name) and entry.is_dir() and not (entry / "images").is_dir()
+    ]
     return [folder, *(place for entry in inner for place in _below(entry, depth - 1))]

@@ -2,35 +2,44 @@
 
 Notation. transform_matrix is camera-to-world, 4x4, with OpenGL axes of the camera (x right, y up, z backward); Cameras
 are OpenCV (x right, y down, z forward), so the second and third column change sign. fl_x, fl_y, cx, cy are in pixels,
-cx = w/2 at the centre as here. The world is taken as it stands: applied_transform concerns the raw data behind it.
-Source: nerfstudio, "Data conventions".
+cx = w/2 at the centre as here. The world is taken as it stands; applied_transform leads to it from that of the raw
+data. Source: nerfstudio, "Data conventions".
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nsff.cameras.lens import Lens
 from nsff.cameras.model import Cameras
 from nsff.errors import InputError, StageError
 from nsff.io import read_json, write_json
 
 _FLIP = np.array([1.0, -1.0, -1.0])
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
+_PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 
 
 @dataclass(frozen=True)
 class Transforms:
-    """Cameras in the order of the file, their image paths as written there, and times or None."""
+    """Cameras in the order of the file, their image paths as written there, and times or None.
+
+    ``lenses`` are the frames' own; where ``bounded`` is False, the file has no depth bounds and those of the cameras
+    mean nothing. ``applied`` (3,4) takes the world of the raw data, a COLMAP model, to that of the cameras.
+    """
 
     cameras: Cameras
     names: list[str]
     times: list[float] | None
+    lenses: list[Lens]
+    bounded: bool
+    applied: np.ndarray
 
 
 def write_transforms(path: Path, cameras: Cameras, names: Sequence[str], times: Sequence[float] | None = None) -> None:
@@ -60,48 +69,85 @@ def write_transforms(path: Path, cameras: Cameras, names: Sequence[str], times: 
 
 
 def read_transforms(path: Path, near_far: tuple[float, float] | None = None) -> Transforms:
-    """Reads transforms.json; intrinsics may be global or per frame, or camera_angle_x (radians).
+    """Reads transforms.json of straight pictures; intrinsics may be global or per frame, or camera_angle_x (radians).
 
     ``near_far`` (scene units) fills in where the file has no bounds. Raises InputError naming the file and the key:
     not readable, no frames, missing numbers, distortion, sizes that differ, no bounds.
+    """
+    found = read_capture(path)
+    for name, lens in zip(found.names, found.lenses, strict=True):
+        if lens.bends:
+            kind = "fisheye" if lens.fisheye else "perspective"
+            problem = f"is distorted: {kind} lens of {name} with {lens.coefficients}"
+            raise InputError(path, problem, "undistort the images first")
+    if not found.bounded:
+        if near_far is None:
+            problem = f"has no near and far for {found.names[0]}"
+            raise InputError(path, problem, "give near_far, the depth bounds in scene units")
+        bounds = np.tile(near_far, (len(found.names), 1))
+        return replace(found, cameras=replace(found.cameras, near_far=bounds), bounded=True)
+    return found
+
+
+def read_capture(path: Path, size: Callable[[str], tuple[int, int] | None] = lambda name: None) -> Transforms:
+    """The same with lenses that bend, and without bounds (1 and 2 stand in for them).
+
+    ``size`` gives (height, width) of a picture by its path in the file, where that says nothing of it. Raises
+    InputError as read_transforms does.
     """
     try:
         content = read_json(path)
     except StageError as error:
         raise InputError(path, error.problem, "give a transforms.json in nerfstudio's format") from None
     frames = content.get("frames") if isinstance(content, dict) else None
-    if not frames:
+    if not frames or not all(isinstance(frame, dict) for frame in frames):
         raise InputError(path, "has no frames", "give a transforms.json in nerfstudio's format")
-    K, poses, bounds, sizes = [], [], [], set()
+    K, poses, bounds, lenses, sizes = [], [], [], [], set()
     for frame in frames:
-        _check_undistorted(path, content, frame)
-        width, height = _number(path, content, frame, "w"), _number(path, content, frame, "h")
+        own = size(str(frame.get("file_path", ""))) or (None, None)
+        width = _number(path, content, frame, "w", own[1])
+        height = _number(path, content, frame, "h", own[0])
         sizes.add((int(width), int(height)))
+        lenses.append(_lens(path, content, frame))
         K.append(_intrinsics(path, content, frame, width, height))
         poses.append(_world_to_camera(path, frame))
         if "near" in frame and "far" in frame:
             bounds.append((float(frame["near"]), float(frame["far"])))
-        elif near_far is not None:
-            bounds.append(near_far)
-        else:
-            raise InputError(
-                path,
-                f"has no near and far for {frame.get('file_path')}",
-                "give near_far, the depth bounds in scene units",
-            )
     if len(sizes) > 1:
         raise InputError(path, f"has frames of different sizes {sorted(sizes)}", "one size is needed")
     width, height = sizes.pop()
     times = [float(frame["time"]) for frame in frames] if all("time" in frame for frame in frames) else None
-    cameras = Cameras(np.array(K), np.array(poses), np.array(bounds), width, height)
-    return Transforms(cameras, [str(frame.get("file_path", "")) for frame in frames], times)
+    bounded = len(bounds) == len(frames)
+    near_far = np.array(bounds if bounded else [(1.0, 2.0)] * len(frames))
+    cameras = Cameras(np.array(K), np.array(poses), near_far, width, height)
+    names = [str(frame.get("file_path", "")) for frame in frames]
+    return Transforms(cameras, names, times, lenses, bounded, _applied(path, content))
 
 
-def _check_undistorted(path: Path, content: dict[str, Any], frame: dict[str, Any]) -> None:
+def _lens(path: Path, content: dict[str, Any], frame: dict[str, Any]) -> Lens:
     model = frame.get("camera_model", content.get("camera_model", "OPENCV"))
-    distortion = {key: value for key in _DISTORTION if (value := frame.get(key, content.get(key, 0.0)))}
-    if distortion or model not in ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE"):
-        raise InputError(path, f"is distorted: camera_model {model} with {distortion}", "undistort the images first")
+    if frame.get("is_fisheye", content.get("is_fisheye", False)):
+        model = "OPENCV_FISHEYE"
+    value = {key: float(frame.get(key, content.get(key, 0.0)) or 0.0) for key in _DISTORTION}
+    if model in ("OPENCV_FISHEYE", "FISHEYE"):
+        return Lens(True, (value["k1"], value["k2"], value["k3"], value["k4"]))
+    if model not in _PERSPECTIVE or value["k4"]:
+        known = ", ".join([*_PERSPECTIVE, "OPENCV_FISHEYE"])
+        problem = f"is distorted: camera_model {model}" + (" with k4" if value["k4"] else "")
+        raise InputError(path, problem, f"undistort the images first; known are {known}")
+    return Lens(False, (value["k1"], value["k2"], value["p1"], value["p2"], value["k3"]))
+
+
+def _applied(path: Path, content: dict[str, Any]) -> np.ndarray:
+    """applied_transform (3,4 or 4,4; nothing: the identity), with applied_scale where there is one."""
+    try:
+        matrix = np.asarray(content.get("applied_transform", np.eye(4)), np.float64)[:3, :4]
+        scale = float(content.get("applied_scale", 1.0))
+    except (TypeError, ValueError, IndexError):
+        matrix, scale = np.zeros((0, 0)), 1.0
+    if matrix.shape != (3, 4) or not np.isfinite(matrix).all():
+        raise InputError(path, "applied_transform is no 3x4 matrix", "correct it, or take it out")
+    return scale * matrix
 
 
 def _number(

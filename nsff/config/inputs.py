@@ -13,8 +13,8 @@ class SensorDepthConfig(StageConfig):
     """Depth that the user measured or made: one map for each source frame."""
 
     path: UserPath
-    """Folder of .png (16 bits), .npy or .npz (its only array, or `depth` or `disparity`): named as the frames are, or
-    as many as frames, in their order."""
+    """Folder of .png (16 bits), .npy or .npz (its only array, or `depth` or `disparity`): named or numbered as the
+    frames are, or as many as frames, in their order."""
     kind: Literal["depth", "disparity"] = "depth"
     """depth: z along the optical axis; disparity: 1/z."""
     scale: float | None = Field(None, gt=0)
@@ -26,7 +26,7 @@ class InputConfig(StageConfig):
 
     path: UserPath
     """The video file or folder, relative to the working directory or absolute."""
-    kind: Literal["auto", "video", "frames", "colmap", "nvidia", "dynamicnerf", "dycheck"] = "auto"
+    kind: Literal["auto", "video", "frames", "colmap", "nerfstudio", "nvidia", "dynamicnerf", "dycheck"] = "auto"
     """The layout. auto: a file is a video, a folder is recognised by what it contains."""
     start: int = Field(0, ge=0)
     """First frame taken (0-based, in the order of display)."""
@@ -34,6 +34,8 @@ class InputConfig(StageConfig):
     """One past the last frame taken; null takes all."""
     stride: int = Field(1, ge=1)
     """Every stride-th frame is taken."""
+    skip: list[int] = Field(default_factory=list)
+    """Source frames left out, e.g. one that is black or blurred: numbered as start is (0-based), in any order."""
     max_frames: int = Field(500, ge=2)
     """More frames than this after selection stop the run, rather than fill the disk."""
     max_height: int | None = Field(1080, ge=16)
@@ -51,6 +53,8 @@ class InputConfig(StageConfig):
     def _range(self) -> InputConfig:
         if self.end is not None and self.end - self.start < 2:
             raise ValueError(f"start {self.start} to end {self.end} leaves fewer than two frames")
+        if any(frame < 0 for frame in self.skip):
+            raise ValueError(f"skip: {min(self.skip)} is no frame; they are numbered from 0")
         if self.depth and self.truth_priors:
             raise ValueError("depth and truth_priors exclude each other: both bring depth")
         return self

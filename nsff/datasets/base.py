@@ -6,7 +6,7 @@ them are taken. Images are (H,W,3) uint8 RGB, upright, without alpha. Times are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,8 @@ class GivenCameras:
     cameras: Cameras
     frames: list[int]
     points: SparsePoints | None = None
+    bounded: bool = True
+    """Whether depth bounds are known; if not, those of the cameras mean nothing."""
 
 
 class Source:
@@ -50,14 +52,20 @@ class Source:
         self.path = Path(path)
         self.count: int | None = None
         """Number of source frames, exact for folders; for videos what the file declares, or None."""
+        self.about: int | None = None
+        """About how many source frames there are, by the duration where no count is declared; None where unknown."""
         self.frame_rate: float | None = None
         """Frames per second on average; None where the source does not say."""
         self.rotation = 0
         """Degrees counterclockwise that frames were turned to stand upright."""
+        self.turned_unseen = False
+        """Whether frames were turned or mirrored in a way that their shape does not show."""
         self.focal_guess: float | None = None
         """Focal length over the diagonal of the frames by the camera's own word (nsff.datasets.focal), or None."""
         self.alpha = False
         """Whether transparent pixels were met (they are laid over white)."""
+        self.skip: frozenset[int] = frozenset()
+        """Source frames that are left out, and not even decoded where that can be done."""
         self.notes: list[str] = []
         self.complaints: list[str] = []
         """Notes that make the verdict doubtful."""
@@ -70,9 +78,19 @@ class Source:
         """Cameras that come with the source, or None. Raises InputError where they are there and unusable."""
         return None
 
+    def use_cameras(self, given: GivenCameras | None) -> None:
+        """Called before frames are read: whether the cameras that come with them are used."""
+
+    def frame_names(self) -> list[str] | None:
+        """Names of the source frames without suffix, in their order; None where frames have no names."""
+        return None
+
     has_depth = False
     has_flow = False
     has_masks = False
+
+    def match(self, taken: Sequence[int], flow: bool = True, depth: bool = True) -> None:
+        """Pairs given flow and depth, where wanted, with frames (nsff.datasets.pairing); ``taken`` are used."""
 
     def disparity(self, index: int) -> Float32[np.ndarray, "h w"]:
         """Given relative inverse depth of source frame ``index``, at its own size."""
@@ -101,8 +119,10 @@ class Source:
             self.complaints.append(text)
 
 
-def check_range(path: Path, count: int, start: int, end: int | None, stride: int) -> int:
-    """How many frames start:end:stride takes of ``count``; InputError for none, one, or a range beyond the end."""
+def check_range(path: Path, count: int, start: int, end: int | None, stride: int, skip: Collection[int] = ()) -> int:
+    """How many frames start:end:stride without ``skip`` takes of ``count``; InputError for none, one, or numbers beyond
+    the end.
+    """
     if count == 0:
         raise InputError(path, "has no frames", "give a source with at least two frames")
     if count == 1:
@@ -112,9 +132,12 @@ def check_range(path: Path, count: int, start: int, end: int | None, stride: int
         raise InputError(path, f"input.start {start} lies beyond the end: {length}", f"choose start below {count - 1}")
     if end is not None and end > count:
         raise InputError(path, f"input.end {end} lies beyond the end: {length}", f"set end to {count} or null")
-    taken = len(range(start, count if end is None else end, stride))
+    if skip and max(skip) >= count:
+        raise InputError(path, f"input.skip names frame {max(skip)}: {length}", f"frames are 0 to {count - 1}")
+    taken = len(set(range(start, count if end is None else end, stride)) - set(skip))
     if taken < 2:
-        problem = f"start {start}, end {end}, stride {stride} take one frame of {count}"
+        what = f"start {start}, end {end}, stride {stride}" + (f", skip {sorted(skip)}" if skip else "")
+        problem = f"{what} take {taken or 'no'} frame of {count}".replace("take 1 frame", "take one frame")
         raise InputError(path, problem, "take at least two: a smaller start or stride")
     return taken
 

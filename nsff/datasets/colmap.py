@@ -1,14 +1,15 @@
-"""Folders as COLMAP's image_undistorter leaves them: images/ and sparse/ (or sparse/0/), undistorted."""
+"""Folders as COLMAP's image_undistorter leaves them: images/ and a model, undistorted (nsff.cameras.colmap_places)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from nsff.cameras.colmap import find_model, read_model
-from nsff.cameras.colmap_places import model_files
+from nsff.cameras.colmap import ColmapModel, read_model
+from nsff.cameras.colmap_places import find_models, model_files
 from nsff.datasets.base import GivenCameras
 from nsff.datasets.frames import FrameFolder
-from nsff.datasets.listing import frame_files, list_images
+from nsff.datasets.listing import frame_files
+from nsff.datasets.pairing import by_image_name
 from nsff.errors import InputError
 
 
@@ -18,48 +19,79 @@ class ColmapFolder(FrameFolder):
     kind = "colmap"
 
     def __init__(self, path: Path) -> None:
-        self.root = dense_folder(Path(path))
-        super().__init__(path, self.root / "images")
+        self.root, images = scene_folder(Path(path))
+        super().__init__(path, images)
 
     def cameras(self) -> GivenCameras | None:
-        if find_model(self.root) is None:
+        """Of the model that has the most of these images; what other models have beside that becomes a complaint."""
+        found: list[tuple[Path, ColmapModel, dict[int, int]]] = []
+        failed: list[InputError] = []
+        places = find_models(self.root)
+        for place in places:
+            try:
+                model = read_model(place, need_points=False)
+                found.append((place, model, by_image_name(model.names, [file.name for file in self.files])))
+            except (InputError, ValueError) as error:
+                remedy = "give a model of these images"
+                failed.append(error if isinstance(error, InputError) else InputError(place, str(error), remedy))
+        if not found:
+            if failed:
+                raise failed[0]
             return None
-        model = read_model(self.root)
-        place = {name: i for i, name in enumerate(model.names)}
-        frames, rows = [], []
-        for index, file in enumerate(self.files):
-            if file.name in place:
-                frames.append(index)
-                rows.append(place[file.name])
+        place, model, frames = max(found, key=lambda entry: len(entry[2]))  # the first of equals
         if not frames:
             problem = f"the model's images ({model.names[0]}, ...) are not those of images/ ({self.files[0].name}, ...)"
             raise InputError(self.root, problem, "put the model's images into images/, or set input.cameras: estimate")
-        selected = model.selected(rows)
-        return GivenCameras(selected.cameras, frames, selected.points)
+        for failure in failed:
+            self.complain(f"a COLMAP model was left out: {failure.subject}: {failure.problem}")
+        for other, _, others in found:
+            if other != place:
+                said = f"the COLMAP model in {self._below(other)} ({len(others)} of these images) was left out: "
+                said += f"that in {self._below(place)} has {len(frames)}"
+                (self.note if others.keys() <= frames.keys() else self.complain)(said)
+        order = sorted(frames)
+        selected = model.selected([frames[frame] for frame in order])
+        return GivenCameras(selected.cameras, order, selected.points, bounded=len(model.points) > 0)
+
+    def _below(self, place: Path) -> str:
+        return str(place.relative_to(self.root)) if place != self.root else "the folder itself"
 
 
-def dense_folder(path: Path) -> Path:
-    """``path`` or its dense/, whichever has images/; InputError where neither has."""
-    for candidate in (path, path / "dense"):
-        if (candidate / "images").is_dir():
-            return candidate
-    raise InputError(path, "has no images/, nor has its dense/", "give the folder that holds images/")
+def scene_folder(path: Path) -> tuple[Path, Path]:
+    """The scene's folder, ``path`` or its dense/, and the folder of its images: images/, or itself beside a model.
+
+    dense/, as COLMAP's image_undistorter leaves it, comes first where both have a model: that of ``path`` is distorted.
+    Raises InputError where neither has images/.
+    """
+    roots = [root for root in (path / "dense", path) if (root / "images").is_dir()]
+    if not roots and len(frame_files(path) if path.is_dir() else ()) >= 2 and find_models(path):
+        return path, path
+    if not roots:
+        raise InputError(path, "has no images/, nor has its dense/", "give the folder that holds images/")
+    root = next((root for root in roots if find_models(root)), roots[-1])
+    return root, root / "images"
 
 
 def holds(path: Path, *names: str) -> bool:
     """Whether ``path`` or its dense/ has images/ with images in it, and all of ``names`` beside it."""
     for root in (path, path / "dense"):
         if (root / "images").is_dir() and all((root / name).exists() for name in names):
-            return bool(list_images(root / "images"))
+            return bool(frame_files(root / "images"))
     return False
 
 
 def matches(path: Path) -> bool:
-    """images/ and a COLMAP model."""
-    return any(holds(root) and find_model(root) is not None for root in (path, path / "dense") if root.is_dir())
+    """Images, in images/ or beside it, and a COLMAP model."""
+    if not path.is_dir():
+        return False
+    try:
+        root, images = scene_folder(path)
+    except InputError:
+        return False
+    return bool(find_models(root) and frame_files(images))
 
 
 def files(path: Path) -> list[Path]:
     """What is read of such a folder: its pictures, and every model, since the fullest is taken."""
-    root = dense_folder(path)
-    return [*frame_files(root / "images"), *model_files(root)]
+    root, images = scene_folder(path)
+    return [*frame_files(images), *model_files(root)]

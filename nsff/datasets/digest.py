@@ -46,7 +46,7 @@ def _parts(config: InputConfig) -> Iterator[tuple[Path, str, list[Path]]]:
         files = READERS[kind].files(path)
     except (NsffError, OSError) as error:
         kind = f"{kind} {type(error).__name__}"
-    yield path, kind, files
+    yield path.parent if kind == "nerfstudio" and path.is_file() else path, kind, files
     if config.depth is not None:
         folder = Path(config.depth.path).expanduser()
         yield folder, "depth", list_maps(folder) if folder.is_dir() else []

@@ -21,7 +21,7 @@ class DynamicNerfScene(NvidiaScene):
     flow_folders = ("flow", "flow_i1")
 
     def cameras(self) -> GivenCameras | None:
-        return llff_cameras(self.root / "poses_bounds.npy", len(self.files)) or ColmapFolder.cameras(self)
+        return llff_cameras(self.root / "poses_bounds.npy", self) or ColmapFolder.cameras(self)
 
 
 def matches(path: Path) -> bool:

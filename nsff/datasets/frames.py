@@ -5,14 +5,22 @@ EXIF orientation is applied, 16 bits are reduced to 8 (v / 257), grey becomes RG
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from nsff.datasets.base import FOLDER_FRAME_RATE, Frame, Source, check_range, over_white
+from nsff.datasets.base import (
+    FOLDER_FRAME_RATE,
+    Frame,
+    GivenCameras,
+    Source,
+    check_range,
+    over_white,
+    same_aspect,
+)
 from nsff.datasets.focal import focal_of_picture
 from nsff.datasets.frame_names import check_pictures, check_series, missing_numbers
 from nsff.datasets.listing import (
@@ -39,9 +47,15 @@ class FrameFolder(Source):
     """A folder of images, or a folder with them in images/."""
 
     kind = "frames"
+    _as_stored = False
+    """Whether EXIF orientation is left alone."""
 
-    def __init__(self, path: Path, images: Path | None = None) -> None:
+    def __init__(self, path: Path, images: Path | None = None, files: Sequence[Path] | None = None) -> None:
         super().__init__(path)
+        if files is not None:  # a list of the source's own, in order
+            self.folder, self.files, self.count = files[0].parent, list(files), len(files)
+            self.focal_guess = focal_of_picture(self.files[0])
+            return
         self.folder = images or images_folder(self.path)
         if not self.folder.is_dir():
             raise InputError(self.folder, "no such folder", "check input.path")
@@ -75,11 +89,36 @@ class FrameFolder(Source):
             some = ", ".join(map(str, missing[:4])) + (", ..." if len(missing) > 4 else "")
             self.complain(f"the numbers of the frames have gaps ({some} missing), where more time passes")
 
+    def frame_names(self) -> list[str] | None:
+        return [file.stem for file in self.files]
+
+    def use_cameras(self, given: GivenCameras | None) -> None:
+        """Given cameras are of the pixels as stored, unless only the turned picture has their shape."""
+        self._as_stored = given is not None
+        if given is None:
+            return
+        for file in self.files:
+            orientation = exif_orientation(file)
+            if orientation != 1:
+                size = picture_size(file)
+                shape = (given.cameras.height, given.cameras.width)
+                if size is not None and not same_aspect(shape, size) and same_aspect(shape, size[::-1]):
+                    self._as_stored = False
+                else:
+                    self.note("EXIF orientation is not applied: given cameras are of the pixels as they are stored")
+                return
+
     def frames(self, start: int, end: int | None, stride: int) -> Iterator[Frame]:
-        check_range(self.folder, len(self.files), start, end, stride)
+        check_range(self.folder, len(self.files), start, end, stride, self.skip)
         for index in range(start, len(self.files) if end is None else end, stride):
-            file = self.files[index]
-            yield Frame(index, file.name, index / FOLDER_FRAME_RATE, self._read(file))
+            if index not in self.skip:
+                file = self.files[index]
+                try:
+                    image = self._read(file)
+                except InputError as error:
+                    remedy = f"{error.remedy}, or leave the frame out (input.skip: [{index}])"
+                    raise InputError(error.subject, error.problem, remedy) from None
+                yield Frame(index, file.name, index / FOLDER_FRAME_RATE, image)
 
     def _read(self, file: Path) -> UInt8[np.ndarray, "H W 3"]:
         image = read_picture(file)
@@ -89,9 +128,12 @@ class FrameFolder(Source):
         if image.shape[2] == 4:
             image, transparent = over_white(image)
             self.alpha |= transparent
-        image, degrees = apply_orientation(image, exif_orientation(file))
+        orientation = 1 if self._as_stored else exif_orientation(file)
+        upright, degrees = apply_orientation(image, orientation)
         self.rotation = degrees or self.rotation
-        return image
+        # A quarter turn of an oblong picture shows in its shape; any other turn does not.
+        self.turned_unseen |= orientation not in (1, 6, 8) or (orientation != 1 and image.shape[0] == image.shape[1])
+        return upright
 
 
 def read_picture(file: Path) -> np.ndarray:
@@ -109,6 +151,17 @@ def read_picture(file: Path) -> np.ndarray:
     if image.shape[2] == 2:
         return np.concatenate([image[..., :1]] * 3 + [image[..., 1:]], axis=2)
     return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+
+
+def picture_size(file: Path) -> tuple[int, int] | None:
+    """(height, width) as stored, by the header alone; None where that is not readable."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as picture:
+            return picture.height, picture.width
+    except (OSError, ValueError, SyntaxError):
+        return None
 
 
 def exif_orientation(file: Path) -> int:

@@ -7,6 +7,7 @@ mv_images/, mv_masks/ and gt_masks/ are truth and never read here. Frame t is fi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,11 @@ from jaxtyping import Bool
 
 from nsff.cameras.llff import read_poses_bounds
 from nsff.datasets.base import GivenCameras
-from nsff.datasets.colmap import ColmapFolder, dense_folder, holds
+from nsff.datasets.colmap import ColmapFolder, holds, scene_folder
 from nsff.datasets.colmap import files as colmap_files
+from nsff.datasets.frames import FrameFolder
 from nsff.datasets.listing import with_suffix
+from nsff.datasets.pairing import GivenFiles, rows_in_text_order
 from nsff.datasets.priors import first_existing, read_disparity, read_given_flow, read_motion_mask
 from nsff.errors import InputError
 
@@ -31,44 +34,52 @@ class NvidiaScene(ColmapFolder):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.flow_root = first_existing([self.root / name for name in self.flow_folders])
-        self.has_flow = self.flow_root.is_dir() and any(self.flow_root.glob("*.npz"))
-        self.has_masks = (self.root / "motion_masks").is_dir() and any((self.root / "motion_masks").glob("*.png"))
-        self.has_depth = (self.root / "disp").is_dir() and any((self.root / "disp").glob("*.npy"))
+        folder = first_existing([self.root / name for name in self.flow_folders])
+        self.given_flow = GivenFiles(folder, (".npz",), "flow file", ("fwd", "bwd"))
+        self.given_depth = GivenFiles(self.root / "disp", (".npy",), "disparity map")
+        self.given_masks = GivenFiles(self.root / "motion_masks", (".png",), "motion mask")
+        self.has_flow, self.has_depth = bool(self.given_flow), bool(self.given_depth)
+        self.has_masks = bool(self.given_masks)
 
     def cameras(self) -> GivenCameras | None:
-        return super().cameras() or llff_cameras(self.root / "poses_bounds.npy", len(self.files))
+        return super().cameras() or llff_cameras(self.root / "poses_bounds.npy", self)
+
+    def match(self, taken: Sequence[int], flow: bool = True, depth: bool = True) -> None:
+        for files, wanted in ((self.given_flow, flow), (self.given_depth, depth), (self.given_masks, True)):
+            if files and wanted:
+                files.match(self.frame_names(), len(self.files), taken)
+                if files.note:
+                    self.note(files.note)
 
     def disparity(self, index: int) -> np.ndarray:
-        return read_disparity(first_existing([self.root / "disp" / f"{name}.npy" for name in self._names(index)]))
+        return read_disparity(self.given_depth.path(index))
 
     def flow(self, index: int, direction: str) -> tuple[np.ndarray, np.ndarray]:
-        return read_given_flow(
-            first_existing([self.flow_root / f"{name}_{direction}.npz" for name in self._names(index)])
-        )
+        return read_given_flow(self.given_flow.path(index, direction))
 
     def motion_mask(self, index: int) -> Bool[np.ndarray, "h w"]:
         """Whatever is not black moves (NSFF)."""
-        names = [self.root / "motion_masks" / f"{name}.png" for name in self._names(index)]
-        return read_motion_mask(first_existing(names))
-
-    def _names(self, index: int) -> list[str]:
-        """Names that priors of a frame go by: the image's, or the index (NSFF numbers flow files itself)."""
-        return list(dict.fromkeys([self.files[index].stem, f"{index:05d}", f"{index:03d}"]))
+        return read_motion_mask(self.given_masks.path(index))
 
 
-def llff_cameras(path: Path, count: int) -> GivenCameras | None:
-    """Cameras of poses_bounds.npy, one per image in order; None where there is no such file."""
+def llff_cameras(path: Path, source: FrameFolder) -> GivenCameras | None:
+    """Cameras of poses_bounds.npy, one row per image, sorted by name as text; None where there is no such file."""
     if not path.exists():
         return None
-    cameras = read_poses_bounds(path)
+    cameras, count = read_poses_bounds(path), len(source.files)
     if len(cameras) != count:
         raise InputError(
             path,
             f"has {len(cameras)} rows, but there are {count} images",
             "give one row per image, or set input.cameras: estimate",
         )
-    return GivenCameras(cameras, list(range(count)))
+    rows = rows_in_text_order([file.name for file in source.files])
+    if rows != list(range(count)):
+        source.note(
+            f"rows of {path.name} are taken in the order of names as text, as LLFF writes them: "
+            f"row 1 is {source.files[rows.index(1)].name}"
+        )
+    return GivenCameras(cameras[rows], list(range(count)))
 
 
 def matches(path: Path) -> bool:
@@ -81,7 +92,7 @@ def matches(path: Path) -> bool:
 
 def files(path: Path) -> list[Path]:
     """What is read of such a folder: pictures, models, poses_bounds.npy and priors, masks among them."""
-    root = dense_folder(path)
+    root, _ = scene_folder(path)
     poses = [file for file in (root / "poses_bounds.npy",) if file.exists()]
     priors = [with_suffix(root / name, PRIORS) for name in ("disp", "flow", "flow_i1") if (root / name).is_dir()]
     priors += [with_suffix(root / "motion_masks", (".png",))] if (root / "motion_masks").is_dir() else []

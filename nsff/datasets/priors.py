@@ -15,9 +15,8 @@ from jaxtyping import Bool, Float32
 
 from nsff.datasets.frames import read_picture
 from nsff.datasets.listing import with_suffix
+from nsff.datasets.pairing import REMEDY, GivenFiles
 from nsff.errors import InputError
-
-_REMEDY = "make the file again, or take its folder away so that the prior is computed"
 
 
 def load_array(path: Path, key: str | None = None, default: str | None = None) -> np.ndarray:
@@ -29,11 +28,11 @@ def load_array(path: Path, key: str | None = None, default: str | None = None) -
         with content:
             return content[default if default in content and key not in content else key]
     except FileNotFoundError:
-        raise InputError(path, "no such file", _REMEDY) from None
+        raise InputError(path, "no such file", REMEDY) from None
     except KeyError:
-        raise InputError(path, f"has no array {key}", _REMEDY) from None
+        raise InputError(path, f"has no array {key}", REMEDY) from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(path, f"not readable ({error})", _REMEDY) from None
+        raise InputError(path, f"not readable ({error})", REMEDY) from None
 
 
 def first_existing(candidates: Sequence[Path]) -> Path:
@@ -58,11 +57,11 @@ def _checked_disparity(path: Path, disparity: np.ndarray) -> np.ndarray:
     disparity = np.squeeze(disparity)
     if disparity.ndim != 2 or disparity.dtype.kind not in "fiu":
         raise InputError(
-            path, f"has shape {disparity.shape} and type {disparity.dtype}, expected (height, width)", _REMEDY
+            path, f"has shape {disparity.shape} and type {disparity.dtype}, expected (height, width)", REMEDY
         )
     disparity = disparity.astype(np.float32)
     if not np.isfinite(disparity).all():
-        raise InputError(path, "has values that are not finite", _REMEDY)
+        raise InputError(path, "has values that are not finite", REMEDY)
     return disparity
 
 
@@ -74,7 +73,7 @@ def read_given_flow(path: Path) -> tuple[Float32[np.ndarray, "h w 2"], Bool[np.n
         raise InputError(
             path,
             f"has flow {flow.shape} and mask {mask.shape}, expected (height, width, 2) and (height, width)",
-            _REMEDY,
+            REMEDY,
         )
     finite = np.isfinite(flow).all(axis=2)
     flow[~finite] = 0
@@ -84,7 +83,7 @@ def read_given_flow(path: Path) -> tuple[Float32[np.ndarray, "h w 2"], Bool[np.n
 def read_motion_mask(path: Path) -> Bool[np.ndarray, "h w"]:
     """A mask of what moves from a picture: True where any channel is above 0."""
     if not path.exists():
-        raise InputError(path, "no such file", _REMEDY)
+        raise InputError(path, "no such file", REMEDY)
     return np.asarray(read_picture(path)[..., :3].any(axis=2))
 
 
@@ -97,12 +96,21 @@ class TruthPriors:
         self.has_flow = (self.folder / "flow").is_dir()
         if not self.has_depth and not self.has_flow:
             raise InputError(self.folder, "has neither depth/ nor flow/", "check input.truth_priors")
+        self.given_depth = GivenFiles(self.folder / "depth", (".npz",), "depth map")
+        self.given_flow = GivenFiles(self.folder / "flow", (".npz",), "flow file", ("fwd", "bwd"))
+
+    def match(self, names: Sequence[str] | None, count: int | None, taken: Sequence[int], flow: bool) -> list[str]:
+        """Pairs the files with the frames of a source (nsff.datasets.pairing); returns notes."""
+        wanted = [files for files, there in ((self.given_depth, True), (self.given_flow, flow)) if files and there]
+        for files in wanted:
+            files.match(names, count, taken)
+        return [files.note for files in wanted if files.note]
 
     def disparity(self, index: int) -> Float32[np.ndarray, "h w"]:
-        return read_depth_as_disparity(self.folder / "depth" / f"{index:05d}.npz")
+        return read_depth_as_disparity(self.given_depth.path(index))
 
     def flow(self, index: int, direction: str) -> tuple[Float32[np.ndarray, "h w 2"], Bool[np.ndarray, "h w"]]:
-        return read_given_flow(self.folder / "flow" / f"{index:05d}_{direction}.npz")
+        return read_given_flow(self.given_flow.path(index, direction))
 
 
 def truth_files(folder: Path) -> list[Path]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from nsff.datasets import colmap, dycheck, dynamicnerf, frames, nvidia, video
+from nsff.datasets import colmap, dycheck, dynamicnerf, frames, nerfstudio, nvidia, video
 from nsff.datasets.base import Source
 from nsff.errors import InputError
 
@@ -20,6 +20,7 @@ class Reader(NamedTuple):
 
 
 READERS: dict[str, Reader] = {
+    "nerfstudio": Reader(nerfstudio.NerfstudioScene, nerfstudio.matches, nerfstudio.files),
     "video": Reader(video.VideoSource, video.matches, video.files),
     "dycheck": Reader(dycheck.DyCheckScene, dycheck.matches, dycheck.files),
     "nvidia": Reader(nvidia.NvidiaScene, nvidia.matches, nvidia.files),

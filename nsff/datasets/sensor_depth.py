@@ -7,6 +7,7 @@ is in 1/units of z, whatever these are: the depth stage brings it into the scene
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from scipy.ndimage import distance_transform_edt
 from nsff.config.inputs import SensorDepthConfig
 from nsff.datasets.base import Source
 from nsff.datasets.listing import with_suffix
+from nsff.datasets.pairing import GivenFiles
 from nsff.datasets.priors import load_array
 from nsff.errors import InputError
 
@@ -25,7 +27,7 @@ MILLIMETRE = 0.001
 
 
 class SensorDepth:
-    """Depth maps of the frames of ``source``, found by the frames' names, else by their order."""
+    """Depth maps of the frames of ``source``, paired with them by nsff.datasets.pairing."""
 
     has_depth = True
 
@@ -33,28 +35,17 @@ class SensorDepth:
         self.config, self.folder = config, Path(config.path).expanduser()
         if not self.folder.is_dir():
             raise InputError(self.folder, "is no folder", "give the folder of the depth maps as input.depth.path")
-        files = list_maps(self.folder)
-        if not files:
+        self.given = GivenFiles(self.folder, SUFFIXES, "depth map")
+        if not self.given:
             raise InputError(self.folder, "has no depth maps", f"put one in for each frame ({', '.join(SUFFIXES)})")
-        self.files = self._matched(files, source)
+        if source.frame_names() is None and source.about is not None:
+            self.given.check_count(source.about)
         self._held: tuple[int, np.ndarray, np.ndarray] | None = None
 
-    def _matched(self, files: list[Path], source: Source) -> list[Path]:
-        """One file for each source frame, in the frames' order."""
-        stems: dict[str, Path] = {}
-        for file in files:
-            if file.stem in stems:
-                raise InputError(file, f"has the same name as {stems[file.stem].name}", "keep one map per frame")
-            stems[file.stem] = file
-        names = [file.stem for file in getattr(source, "files", [])]
-        if names and set(names) <= stems.keys():
-            return [stems[name] for name in names]
-        # The count that a video declares may be a little off: then a missing map is named when it is asked for.
-        if names and len(names) != len(files):
-            missing = next(name for name in names if name not in stems)
-            problem = f"has {len(files)} depth maps, but there are {len(names)} frames (none is called {missing})"
-            raise InputError(self.folder, problem, "give one map per frame, best under the frame's name")
-        return files
+    def match(self, names: Sequence[str] | None, count: int | None, taken: Sequence[int]) -> list[str]:
+        """Pairs the maps with the frames of the source (nsff.datasets.pairing); returns notes."""
+        self.given.match(names, count, taken)
+        return [self.given.note] if self.given.note else []
 
     def disparity(self, index: int) -> Float32[np.ndarray, "h w"]:
         """1/z of source frame ``index``, at the map's own size."""
@@ -66,10 +57,7 @@ class SensorDepth:
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         if self._held is None or self._held[0] != index:
-            if index >= len(self.files):
-                problem = f"has {len(self.files)} depth maps, none for source frame {index}"
-                raise InputError(self.folder, problem, "give one map per frame, or take fewer frames (input.end)")
-            self._held = (index, *self._disparity(self.files[index]))
+            self._held = (index, *self._disparity(self.given.path(index)))
         return self._held[1], self._held[2]
 
     def _disparity(self, path: Path) -> tuple[np.ndarray, np.ndarray]:

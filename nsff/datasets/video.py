@@ -38,6 +38,8 @@ class VideoSource(Source):
             self.count = stream.frames or None
             rate = stream.average_rate or stream.guessed_rate
             self.frame_rate = float(rate) if rate else None
+            seconds = _declared_duration(stream) or (container.duration or 0) / av_time_base()
+            self.about = self.count or (round(seconds * self.frame_rate) if self.frame_rate else 0) or None
             self.focal_guess = focal_of_video(stream.metadata, container.metadata)
 
     def _open(self) -> av.container.InputContainer:
@@ -63,19 +65,20 @@ class VideoSource(Source):
                 last = _seconds(frame, stream, index, self.frame_rate)
                 first = last if index == 0 else first
                 shown = float((frame.duration or 0) * stream.time_base) if stream.time_base else 0.0
-                if index >= start and (index - start) % stride == 0:
+                if index >= start and (index - start) % stride == 0 and index not in self.skip:
                     if frame.is_corrupt:
                         raise InputError(
                             self.path,
                             f"frame {index} is damaged",
-                            f"{_REMUX}, or leave the frame out by input.start or input.end",
+                            f"{_REMUX}, or leave the frame out by input.skip: [{index}]",
                         )
                     yield Frame(index, f"{self.path.name} frame {index}", last - first, self._picture(frame, stream))
                 if end is not None and count >= end:
                     break
             else:
                 self._check_complete(stream, count, last - first + shown)
-        check_range(self.path, count, start, end, stride)
+                self.count = count
+        check_range(self.path, count, start, end, stride, self.skip)
 
     def _decode(self, container: Any, stream: Any) -> Iterator[Any]:
         import av
@@ -169,6 +172,13 @@ def _video_stream(path: Path, container: Any) -> Any:
     if not streams:
         raise InputError(path, "has no video stream", "give a file with moving pictures")
     return max(streams, key=lambda stream: stream.width * stream.height)
+
+
+def av_time_base() -> int:
+    """What the duration of a container counts in one second."""
+    import av
+
+    return int(av.time_base)
 
 
 def _seconds(frame: Any, stream: Any, index: int, rate: float | None) -> float:

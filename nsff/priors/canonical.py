@@ -8,7 +8,6 @@ points a frame sees. A frame that was not registered gets a pose between its nei
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,21 +15,21 @@ from typing import Any, Literal
 import numpy as np
 from tqdm import tqdm
 
-from nsff.cameras import Cameras, stack
+from nsff.cameras import Cameras
 from nsff.cameras.colmap import from_reconstruction
 from nsff.cameras.llff import write_poses_bounds
 from nsff.cameras.points import SparsePoints
 from nsff.config import CanonicalConfig
 from nsff.errors import StageError
+from nsff.gaps import LONGEST_GAP, fill_gaps
 from nsff.io import atomic_directory, write_image, write_npz
-from nsff.paths import interpolate
 from nsff.priors.epipolar import fundamental, has_parallax, line_distance, pixel_centres
 from nsff.priors.undistort import FrameMap, frame_map, read_undistorted, run_colmap
 from nsff.scene import Scene, write_flow
 from nsff.temporary import temporary_directory
 
-LONGEST_GAP = 3
-"""No more frames in a row than this may lack a pose."""
+__all__ = ["LONGEST_GAP", "Views", "epipolar_residual", "fill_gaps", "run_canonical"]
+
 RESIDUAL = (0.5, 1.0)
 """Median distance of flow to epipolar lines, pixels at 288 rows, up to which cameras are good, and doubtful."""
 
@@ -148,45 +147,6 @@ def _pinhole(lens: Any) -> Any:
     return pycolmap.Camera(
         model="PINHOLE", width=lens.width, height=lens.height, params=[K[0, 0], K[1, 1], K[0, 2], K[1, 2]]
     )
-
-
-def fill_gaps(cameras: Cameras, registered: Sequence[int], n_frames: int) -> Cameras:
-    """Cameras of all frames from those of the ``registered`` ones (ascending).
-
-    Between registered frames poses are interpolated (centres linearly, rotations by slerp), before the first and after
-    the last the last motion goes on. Raises StageError naming the frames where more than LONGEST_GAP in a row lack one.
-    """
-    known = np.asarray(registered)
-    missing = [i for i in range(n_frames) if i not in set(registered)]
-    run: list[int] = []
-    for i in missing:
-        run = [*run, i] if run and run[-1] == i - 1 else [i]
-        if len(run) > LONGEST_GAP:
-            raise StageError(
-                "sfm",
-                f"frames {run[0]} to {run[-1]} have no pose; at most {LONGEST_GAP} in a row are filled in "
-                f"(all without: {', '.join(map(str, missing))})",
-                "leave them out by input.start and input.end, or look at what they show",
-            )
-    inside = interpolate(cameras, np.interp(np.arange(n_frames), known, np.arange(len(known))))
-    before = _continued(cameras[::-1], int(known[0]))[::-1]
-    after = _continued(cameras, n_frames - 1 - int(known[-1]))
-    return stack(stack(before, inside[int(known[0]) : int(known[-1]) + 1]), after)
-
-
-def _continued(cameras: Cameras, count: int) -> Cameras:
-    """``count`` cameras that repeat the motion between the last two: P_(i+1) = (P_i P_(i-1)^-1) P_i."""
-    pose = _square(cameras.world_to_camera[-1])
-    step = pose @ np.linalg.inv(_square(cameras.world_to_camera[-2])) if len(cameras) > 1 else np.eye(4)
-    poses = np.zeros((count, 3, 4))
-    for k in range(count):
-        pose = step @ pose
-        poses[k] = pose[:3]
-    return replace(cameras[[len(cameras) - 1] * count], world_to_camera=poses)
-
-
-def _square(pose: np.ndarray) -> np.ndarray:
-    return np.concatenate([pose, [[0, 0, 0, 1.0]]])
 
 
 def _write_images(scene: Scene, views: Views, frame_size: tuple[int, int], folder: Path) -> None:

@@ -181,8 +181,13 @@ def test_image_without_a_pose(tmp_path: Path, tiny_clip):
     )
     scene = ingested(tmp_path, tmp_path / "in")
     assert scene.manifest["source"]["kind"] == "colmap"
-    assert not scene.manifest["given"]["cameras"]
-    assert "1 of 8 frames have no given camera" in scene.manifest["notes"][0]
+    assert scene.manifest["given"]["cameras"]
+    assert "1 of 8 frames have no given camera (source frames 7 (00007))" in scene.manifest["notes"][0]
+    assert scene.summary("ingest")["verdict"] != "good"
+    assert "no given camera" in scene.summary("ingest")["words"]
+    # The last motion goes on.
+    cameras = Cameras.load(scene.given_dir / "cameras.json")
+    np.testing.assert_allclose(cameras.world_to_camera, tiny_clip.world_to_camera, atol=1e-9)
     with pytest.raises(InputError, match="no given camera"):
         ingested(tmp_path, tmp_path / "in", cameras="given")
     assert ingested(tmp_path, tmp_path / "in", cameras="given", end=7).manifest["given"]["cameras"]
