@@ -48,7 +48,7 @@ VERSIONS = dict.fromkeys(SECTIONS, 1) | {
     "ingest": 2,
     "sfm": 2,
     "features": 4,
-    "motion": 2,
+    "motion": 3,
     "depth": 5,
     "train": 3,
     "render": 2,

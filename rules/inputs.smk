@@ -75,7 +75,7 @@ rule coarse_masks:
     benchmark:
         "results/{scene}/benchmarks/coarse_masks.tsv"
     conda:
-        "../envs/video.yaml"
+        "../envs/torch.yaml"
     threads: 2
     resources:
         mem_mb=4000,

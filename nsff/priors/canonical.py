@@ -23,7 +23,7 @@ from nsff.config import CanonicalConfig
 from nsff.errors import StageError
 from nsff.gaps import LONGEST_GAP, fill_gaps
 from nsff.io import atomic_directory, write_image, write_npz
-from nsff.priors.epipolar import fundamental, has_parallax, line_distance, pixel_centres
+from nsff.priors.epipolar import curve_distance, has_parallax, pixel_centres
 from nsff.priors.undistort import FrameMap, frame_map, read_undistorted, run_colmap
 from nsff.scene import Scene, write_flow
 from nsff.temporary import temporary_directory
@@ -189,7 +189,7 @@ def epipolar_residual(scene: Scene, cameras: Cameras) -> float | None:
             flow, mask = scene.flow(i, "fwd")
             if mask.any():
                 there = (x + flow)[mask]
-                medians.append(float(np.median(line_distance(fundamental(cameras, i, i + 1), x[mask], there))))
+                medians.append(float(np.median(curve_distance(cameras, i, i + 1, x[mask], there))))
     return float(np.median(medians)) if medians else None
 
 

@@ -18,9 +18,10 @@ from tqdm import tqdm
 from nsff.config import MotionConfig
 from nsff.io import atomic_directory, write_image
 from nsff.priors.chaining import FlowCache, Link, chain_flows
-from nsff.priors.epipolar import homography_distance, line_distance, pixel_centres
+from nsff.priors.epipolar import pixel_centres
 from nsff.priors.masks import morphology, summarise
 from nsff.priors.motion_saliency import REFERENCE_ROWS
+from nsff.priors.two_view import homography_distance, line_distance
 from nsff.scene import Scene
 
 GRID_POINTS = 4000

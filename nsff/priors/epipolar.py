@@ -1,9 +1,9 @@
 """Two-view geometry of flow: how far its end points lie from where a static world allows them.
 
 Notation. x (H,W,2) are pixel centres (column + 0.5, row + 0.5) of the first view, x' = x + f in the second; K
-intrinsics, T = [R|t] leads from the first camera to the second, E = [t]x R, F = K'^-T E K^-1. A static pixel of inverse
-depth w lies at the image of a + w b, a = K' R K^-1 x, b = K' t: w = 0 is infinity, and the line over all w is the
-epipolar line.
+intrinsics, T = [R|t] leads from the first camera to the second. A static pixel of inverse depth w lies at the image of
+a + w b, a = K' R K^-1 x, b = K' t: w = 0 is infinity, and the line over all w is the epipolar line. Distances to whole
+lines and to homographies are kornia's (nsff.priors.two_view).
 """
 
 from __future__ import annotations
@@ -27,30 +27,6 @@ def relative_pose(cameras: Cameras, i: int, j: int) -> tuple[Float64[np.ndarray,
     return R, second[:, 3] - R @ first[:, 3]
 
 
-def fundamental(cameras: Cameras, i: int, j: int) -> Float64[np.ndarray, "3 3"]:
-    """F with x'^T F x = 0 for static points, x in view i and x' in view j, both homogeneous pixels."""
-    R, (x, y, z) = relative_pose(cameras, i, j)
-    E = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ R
-    return np.linalg.inv(cameras.intrinsics[j]).T @ E @ np.linalg.inv(cameras.intrinsics[i])
-
-
-def line_distance(
-    F: Float[np.ndarray, "3 3"], x: Float[np.ndarray, "... 2"], x_other: Float[np.ndarray, "... 2"]
-) -> Float64[np.ndarray, " ..."]:
-    """Pixels between x' and the line F x in the second view (one-sided, not Sampson; as in NSFF's preprocessing)."""
-    line = _homogeneous(x) @ F.T
-    numerator = np.abs((_homogeneous(x_other) * line).sum(-1))
-    return numerator / (np.hypot(line[..., 0], line[..., 1]) + 1e-8)
-
-
-def homography_distance(
-    M: Float[np.ndarray, "3 3"], x: Float[np.ndarray, "... 2"], x_other: Float[np.ndarray, "... 2"]
-) -> Float64[np.ndarray, " ..."]:
-    """Pixels between x' and the image M x."""
-    image = _homogeneous(x) @ M.T
-    return np.linalg.norm(image[..., :2] / image[..., 2:] - x_other, axis=-1)
-
-
 def epipolar_curve(
     cameras: Cameras, i: int, j: int, x: Float[np.ndarray, "... 2"]
 ) -> tuple[Float64[np.ndarray, "... 3"], Float64[np.ndarray, " 3"]]:
@@ -58,6 +34,15 @@ def epipolar_curve(
     R, t = relative_pose(cameras, i, j)
     K_i, K_j = cameras.intrinsics[i], cameras.intrinsics[j]
     return _homogeneous(x) @ (K_j @ R @ np.linalg.inv(K_i)).T, K_j @ t
+
+
+def curve_distance(
+    cameras: Cameras, i: int, j: int, x: Float[np.ndarray, "... 2"], x_other: Float[np.ndarray, "... 2"]
+) -> Float64[np.ndarray, " ..."]:
+    """Pixels between x' and the epipolar line of x, whatever the depth: what the published masks measure (two_view),
+    for stages without torch."""
+    line = np.cross(*epipolar_curve(cameras, i, j, x))
+    return np.abs((_homogeneous(x_other) * line).sum(-1)) / (np.hypot(line[..., 0], line[..., 1]) + 1e-8)
 
 
 def segment_distance(

@@ -25,21 +25,14 @@ from nsff.config import MotionConfig
 from nsff.io import atomic_directory, write_image
 from nsff.priors.chaining import FlowCache, Link, chain_flows
 from nsff.priors.coarse_motion import run_coarse_masks
-from nsff.priors.epipolar import (
-    fundamental,
-    has_parallax,
-    homography_distance,
-    infinity_homography,
-    line_distance,
-    pixel_centres,
-    segment_distance,
-)
+from nsff.priors.epipolar import has_parallax, infinity_homography, pixel_centres, segment_distance
 from nsff.priors.given_masks import given_masks, has_given_masks
 from nsff.priors.instances import Instances, open_instances
 from nsff.priors.mask_gaps import filled
 from nsff.priors.masks import Distances, morphology, nan_median, summarise
 from nsff.priors.motion_memory import remembered
 from nsff.priors.motion_saliency import REFERENCE_ROWS, guided_filter
+from nsff.priors.two_view import fundamental, homography_distance, line_distance
 from nsff.scene import Scene
 
 __all__ = ["run_coarse_masks", "run_motion"]

@@ -16,8 +16,9 @@ from _scenes import arguments, markdown, prepared, true_motion
 from nsff.config import MotionConfig
 from nsff.config.presets import PRESETS
 from nsff.priors.coarse_motion import dominant_homography
-from nsff.priors.epipolar import homography_distance, pixel_centres
+from nsff.priors.epipolar import pixel_centres
 from nsff.priors.motion import run_motion
+from nsff.priors.two_view import homography_distance
 from nsff.scene import Scene
 
 THRESHOLDS = np.round(np.geomspace(0.25, 16, 25), 2)

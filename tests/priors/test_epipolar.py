@@ -7,8 +7,9 @@ import pytest
 
 from nsff.cameras import Cameras
 from nsff.priors.chaining import FlowCache, chain_flow, chain_flows
-from nsff.priors.epipolar import fundamental, has_parallax, line_distance, pixel_centres, segment_distance
+from nsff.priors.epipolar import curve_distance, has_parallax, infinity_homography, pixel_centres, segment_distance
 from nsff.priors.motion import pair_distance
+from nsff.priors.two_view import fundamental, homography_distance, line_distance
 
 
 @pytest.fixture
@@ -49,6 +50,19 @@ def test_fundamental_holds_for_projected_points():
     distance = line_distance(fundamental(cameras, 0, 1), uv[0], uv[1])
     assert (z != 0).all()
     assert distance.max() < 1e-4
+
+
+def test_the_same_distance_with_and_without_torch(layered):
+    """kornia's from the matrix, and numpy's from the epipolar curve; a homography by its definition."""
+    cameras = layered.make_cameras(2, (0.3, 0.1, 0.05), angle=0.03)
+    x = pixel_centres(48, 64)
+    flow = np.random.default_rng(0).normal(0, 4, x.shape)
+    of_lines = line_distance(fundamental(cameras, 0, 1), x, x + flow)
+    np.testing.assert_allclose(of_lines, curve_distance(cameras, 0, 1, x, x + flow), atol=1e-6)
+    M = infinity_homography(cameras, 0, 1)
+    image = np.concatenate([x, np.ones((48, 64, 1))], 2) @ M.T
+    by_hand = np.linalg.norm(image[..., :2] / image[..., 2:] - x - flow, axis=2)
+    np.testing.assert_allclose(homography_distance(M, x, x + flow), by_hand, atol=1e-9)
 
 
 def test_segment_distance_by_hand(sideways):
