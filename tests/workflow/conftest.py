@@ -20,6 +20,7 @@ import yaml
 
 from nsff.cameras import Cameras
 from nsff.cameras.colmap import write_model
+from nsff.cameras.llff import write_poses_bounds
 from nsff.cameras.points import SparsePoints
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -307,6 +308,66 @@ def write_truth(folder: Path, clip: Film, picture_writer: Callable[..., None]) -
     }  # fmt: skip
     (folder / "cameras.json").write_text(json.dumps(content))
     return folder
+
+
+RIG, TIMES, SLOW = 12, 24, 0.4
+"""Cameras of a rig, its times, and the room's time from one of them to the next."""
+
+
+def write_nvidia(data: Path, name: str, picture_writer: Callable[..., None]) -> Path:
+    """A scene of NVIDIA's data as NSFF and SAFF keep it: {name}/dense/ with every prior and mv_images/, and masks in
+    gt_masks/{name} beside ``data``. Frame t is taken by camera t mod 12 at time t; labels are 0 and 100."""
+    height, width, dense, truth = 48, 64, data / name / "dense", data.parent / "gt_masks" / name
+    K = np.array([[0.9 * width, 0, width / 2], [0, 0.9 * width, height / 2], [0, 0, 1.0]])
+    rig = [pose_at(0.12 * (camera - RIG / 2)) for camera in range(RIG)]
+    poses = [rig[t % RIG] for t in range(TIMES)]
+    shots = {(c, t): photograph(rig[c], K, height, width, SLOW * t) for c in range(RIG) for t in range(TIMES)}
+    own = [shots[t % RIG, t] for t in range(TIMES)]
+    images, depth, moving = (np.stack(parts) for parts in zip(*own, strict=True))
+    cameras = Cameras(np.tile(K, (TIMES, 1, 1)), np.array(poses), np.tile([2.0, 6.0], (TIMES, 1)), width, height)
+    write_dense(dense, Film(images, depth, moving, cameras), picture_writer)
+    for file in (dense / "sparse" / "0").iterdir():  # as image_undistorter leaves them
+        file.rename(dense / "sparse" / file.name)
+    (dense / "sparse" / "0").rmdir()
+    write_poses_bounds(dense / "poses_bounds.npy", cameras)
+    (dense / "disp").mkdir()
+    (dense / "flow_i1").mkdir()
+    v, u = np.mgrid[:height, :width] + 0.5
+    for t in range(TIMES):
+        np.save(dense / "disp" / f"{t:05d}.npy", (300 / depth[t]).astype(np.float32))
+        picture_writer(dense / "motion_masks" / f"{t:05d}.png", moving[t].astype(np.uint8) * 255)
+        seen = np.linalg.inv(K) @ np.stack([u.ravel(), v.ravel(), np.ones(u.size)]) * depth[t].ravel()
+        points = (poses[t][:, :3].T @ (seen - poses[t][:, 3:])).T
+        for direction, step in (("fwd", 1), ("bwd", -1)):
+            if 0 <= t + step < TIMES:
+                there = points - moving[t].ravel()[:, None] * [0, 0.09 * SLOW * step, 0]
+                to = cameras[[t + step]].project(there)[0][0].reshape(height, width, 2)
+                mask = ((to >= 0) & (to <= [width, height])).all(-1)
+                np.savez(
+                    dense / "flow_i1" / f"{t:05d}_{direction}.npz", mask=mask,
+                    flow=(to - np.stack([u, v], -1)).astype(np.float32),
+                )  # fmt: skip
+        for camera in range(RIG):
+            picture_writer(dense / "mv_images" / f"{t:05d}" / f"cam{camera + 1:02d}.jpg", shots[camera, t][0])
+            mask = shots[camera, t][2].astype(np.uint8) * 255
+            picture_writer(dense / "mv_masks" / f"{t:05d}" / f"cam{camera + 1:02d}.png", mask)
+        for split, number, view in (("training", t, (t % RIG, t)), ("nv_spatial", TIMES + t, (0, t))):
+            picture_writer(truth / f"{split}_{number:2d}.png", shots[view][2].astype(np.uint8) * 100)
+    for camera in range(RIG):
+        mask = shots[camera, 0][2].astype(np.uint8) * 100
+        picture_writer(truth / f"nv_static_{2 * TIMES + camera:2d}.png", mask)
+    return dense
+
+
+@pytest.fixture(scope="session")
+def nvidia_writer(picture_writer: Callable[..., None]) -> Callable[[Path, str], Path]:
+    return lambda data, name: write_nvidia(data, name, picture_writer)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> dict[str, Any]:
+    """The settings of Project.configure: the least of everything."""
+    return TINY
 
 
 @pytest.fixture(scope="session")
