@@ -116,7 +116,7 @@ PARAMETERS: dict[str, Old] = {
     "render_bt": Old("render.paths", "[view]"),
     "render_lockcam_slowmo": Old("render.paths", "[time]"),
     "render_slowmo_bt": Old("render.paths", "[spacetime]"),
-    "render_slowmo_full": Old("render.paths", "[spacetime], with render.follow: false, render.maps: [saliency, features]"),
+    "render_slowmo_full": Old("render.paths", "[spacetime], render.follow: false, render.maps: [saliency, features]"),
     "render_2D": Old("render.canonical_views", "the maps are part of every run"),
     "render_test": ALWAYS,
     "render_only": Old(words="ask for what you want: snakemake results/NAME/renders/view.mp4"),
