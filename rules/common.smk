@@ -45,7 +45,7 @@ SECTIONS = {
 
 # Raised by hand when a stage's code changes its results; results of another version are made again.
 VERSIONS = dict.fromkeys(SECTIONS, 1) | {
-    "ingest": 2,
+    "ingest": 3,
     "sfm": 2,
     "features": 4,
     "motion": 3,

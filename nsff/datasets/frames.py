@@ -1,10 +1,12 @@
 """Folders of images: png, jpg, webp, tif, bmp; sorted naturally (2 before 10), one size.
 
-EXIF orientation is applied, 16 bits are reduced to 8 (v / 257), grey becomes RGB, transparency is laid over white.
+EXIF orientation is applied, 16 bits are reduced to 8 (nsff.datasets.bit_depth), grey becomes RGB, transparency is laid
+over white.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from nsff.datasets.base import (
     over_white,
     same_aspect,
 )
+from nsff.datasets.bit_depth import bits_of, reduced
 from nsff.datasets.focal import focal_of_picture
 from nsff.datasets.frame_names import check_pictures, check_series, missing_numbers
 from nsff.datasets.listing import (
@@ -33,6 +36,7 @@ from nsff.datasets.listing import (
     visible,
 )
 from nsff.errors import InputError
+from nsff.foreign import FIRST, foreign_bytes
 
 __all__ = ["FrameFolder", "apply_orientation", "exif_orientation", "list_images", "natural_key", "read_picture"]
 
@@ -47,6 +51,8 @@ class FrameFolder(Source):
     """A folder of images, or a folder with them in images/."""
 
     kind = "frames"
+    _bits: int | None = None
+    _taken: Sequence[int] = ()
     _as_stored = False
     """Whether EXIF orientation is left alone."""
 
@@ -110,21 +116,21 @@ class FrameFolder(Source):
 
     def frames(self, start: int, end: int | None, stride: int) -> Iterator[Frame]:
         check_range(self.folder, len(self.files), start, end, stride, self.skip)
-        for index in range(start, len(self.files) if end is None else end, stride):
-            if index not in self.skip:
-                file = self.files[index]
-                try:
-                    image = self._read(file)
-                except InputError as error:
-                    remedy = f"{error.remedy}, or leave the frame out (input.skip: [{index}])"
-                    raise InputError(error.subject, error.problem, remedy) from None
-                yield Frame(index, file.name, index / FOLDER_FRAME_RATE, image)
+        taken = [i for i in range(start, len(self.files) if end is None else end, stride) if i not in self.skip]
+        self._bits, self._taken = None, taken
+        for index in taken:
+            file = self.files[index]
+            try:
+                image = self._read(file)
+            except InputError as error:
+                remedy = f"{error.remedy}, or leave the frame out (input.skip: [{index}])"
+                raise InputError(error.subject, error.problem, remedy) from None
+            yield Frame(index, file.name, index / FOLDER_FRAME_RATE, image)
 
     def _read(self, file: Path) -> UInt8[np.ndarray, "H W 3"]:
         image = read_picture(file)
         if image.dtype == np.uint16:
-            self.note("16-bit images were reduced to 8 bits")
-            image = np.round(image / 257).astype(np.uint8)
+            image = reduced(image, self._find_bits())
         if image.shape[2] == 4:
             image, transparent = over_white(image)
             self.alpha |= transparent
@@ -135,15 +141,31 @@ class FrameFolder(Source):
         self.turned_unseen |= orientation not in (1, 6, 8) or (orientation != 1 and image.shape[0] == image.shape[1])
         return upright
 
+    def _find_bits(self) -> int:
+        """Bits that the colours of all frames use (nsff.datasets.bit_depth); reads them all once."""
+        if self._bits is None:
+            self._bits, largest = bits_of(self._deep_pictures())
+            held = f", which hold {self._bits} bits (largest value {largest})," if self._bits < 16 else ""
+            self.note(f"16-bit images{held} were reduced to 8 bits")
+        return self._bits
+
+    def _deep_pictures(self) -> Iterator[np.ndarray]:
+        for index in self._taken:
+            with contextlib.suppress(InputError):  # told when it is this frame's turn
+                image = read_picture(self.files[index])
+                if image.dtype == np.uint16:
+                    yield image
+
 
 def read_picture(file: Path) -> np.ndarray:
     """(H,W,3) RGB or (H,W,4) RGBA, uint8 or uint16, as stored (before EXIF orientation); InputError if unreadable."""
     data = np.fromfile(file, np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if image is None:
-        raise InputError(
-            file, "is no readable image (corrupt, truncated, or not what its name says)", "replace or remove the file"
-        )
+        other = foreign_bytes(data[:FIRST].tobytes())
+        problem = "is no readable image (corrupt, truncated, or not what its name says)"
+        problem += f": it is {other.what}" if other else ""
+        raise InputError(file, problem, f"{other.remedy if other else 'replace or remove the file'}")
     if image.dtype not in (np.uint8, np.uint16):
         raise InputError(file, f"has pixels of type {image.dtype}", "store frames with 8 or 16 bits per channel")
     if image.ndim == 2:

@@ -7,6 +7,7 @@ either the old scene or none.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from nsff.config import InputConfig
 from nsff.datasets.base import FOLDER_FRAME_RATE, Frame, Source, check_range, limit_height
 from nsff.datasets.given import Priors, choose_cameras, size_text, write_cameras
+from nsff.datasets.odd_frames import FrameKinds
 from nsff.datasets.quality import QualityMeter, judge
 from nsff.datasets.registry import open_source
 from nsff.errors import InputError
@@ -32,7 +34,7 @@ def run_ingest(scene: Scene, config: InputConfig) -> None:
     source = open_source(Path(config.path), config.kind)
     source.skip = frozenset(config.skip)
     priors = Priors(source, config)
-    meter = QualityMeter()
+    meter, kinds = QualityMeter(), FrameKinds()
     # Frames of a folder are known before they are read: what cannot fit them stops here.
     planned = None
     if source.frame_names() is not None and source.count is not None:
@@ -42,8 +44,10 @@ def run_ingest(scene: Scene, config: InputConfig) -> None:
     cameras = choose_cameras(source, config, planned or [])
     source.use_cameras(cameras)
     with atomic_directory(scene.frames_dir) as frames_dir, atomic_directory(scene.given_dir) as given_dir:
-        frames, size, source_size = _write_frames(source, config, frames_dir, meter)
+        frames, size, source_size = _write_frames(source, config, frames_dir, meter, kinds)
         indices = [frame["index"] for frame in frames]
+        kinds.check(source.path)
+        _check_times(source, frames)
         if planned is None:
             priors.match(indices, source.count)
         if source.turned_unseen and (priors.has_depth or priors.has_flow or source.has_masks):
@@ -68,7 +72,16 @@ def run_ingest(scene: Scene, config: InputConfig) -> None:
     }  # fmt: skip
     write_json(scene.manifest_path, manifest)
     scene.__dict__.pop("manifest", None)
-    _summarise(scene, source, manifest, meter)
+    _summarise(scene, source, manifest, meter, config.stride)
+
+
+def _check_times(source: Source, frames: list[dict[str, Any]]) -> None:
+    wrong = [b["index"] for a, b in pairwise(frames) if b["time"] <= a["time"]]
+    if wrong:
+        some = ", ".join(map(str, wrong[:4])) + (", ..." if len(wrong) > 4 else "")
+        source.complain(
+            f"timestamps do not increase at {len(wrong)} frames (source frames {some}): encode the video again"
+        )
 
 
 def taken(count: int, config: InputConfig) -> list[int]:
@@ -78,7 +91,7 @@ def taken(count: int, config: InputConfig) -> list[int]:
 
 
 def _write_frames(
-    source: Source, config: InputConfig, folder: Path, meter: QualityMeter
+    source: Source, config: InputConfig, folder: Path, meter: QualityMeter, kinds: FrameKinds
 ) -> tuple[list[dict[str, Any]], tuple[int, int], tuple[int, int]]:
     """Frame list of the manifest, ingested (height, width), and (height, width) before the reduction."""
     expected = None
@@ -105,6 +118,7 @@ def _write_frames(
         image = limit_height(frame.image, config.max_height)
         size = image.shape[:2]
         meter.add(image)
+        kinds.add(frame.name, image)
         write_image(folder / f"{len(frames):05d}.png", image)
         frames.append({"index": frame.index, "name": frame.name, "time": round(frame.time, 6)})
     if size != source_size:
@@ -119,15 +133,20 @@ def _too_many(source: Source, count: int | str, config: InputConfig) -> None:
     )  # fmt: skip
 
 
-def _summarise(scene: Scene, source: Source, manifest: dict[str, Any], meter: QualityMeter) -> None:
+def _called(frame: dict[str, Any]) -> str:
+    """A frame as input.skip counts it, with its name."""
+    return f"{frame['index']} ({frame['name']})"
+
+
+def _summarise(scene: Scene, source: Source, manifest: dict[str, Any], meter: QualityMeter, stride: int) -> None:
     times = np.array([frame["time"] for frame in manifest["frames"]])
     gaps = np.diff(times)
     duration = float(times[-1] - times[0] + np.median(gaps))
     found = meter.values()
-    if (gaps <= 0).any():
-        source.note("some timestamps do not increase")
     variable = bool(gaps.max() > 1.5 * np.median(gaps))
-    verdict, complaints = judge(manifest["n_frames"], manifest["height"], found)
+    verdict, complaints = judge(
+        manifest["n_frames"], manifest["height"], found, lambda i: _called(manifest["frames"][i]), stride
+    )
     if source.complaints:
         verdict, complaints = "poor" if verdict == "poor" else "doubtful", [*complaints, *source.complaints]
     given = [name for name, there in manifest["given"].items() if there]

@@ -7,7 +7,9 @@ are not taken are decoded but not converted, so any range is exact. Nothing but 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,11 +62,11 @@ class VideoSource(Source):
             stream = _video_stream(self.path, container)
             stream.thread_type = "AUTO"
             count, first, last, shown = 0, 0.0, 0.0, 0.0
-            for frame in self._decode(container, stream):
+            for frame in self._progressive(self._decode(container, stream), stream):
                 index, count = count, count + 1
                 last = _seconds(frame, stream, index, self.frame_rate)
                 first = last if index == 0 else first
-                shown = float((frame.duration or 0) * stream.time_base) if stream.time_base else 0.0
+                shown = float((frame.duration or 0) * (frame.time_base or stream.time_base or 0))
                 if index >= start and (index - start) % stride == 0 and index not in self.skip:
                     if frame.is_corrupt:
                         raise InputError(
@@ -101,6 +103,27 @@ class VideoSource(Source):
             problem = f"cannot be decoded after {count} frames ({_reason(error)})"
             remedy = f"{_REMUX}, or set input.end to {count}" if count > 1 else _REMUX
             raise InputError(self.path, problem, remedy) from None
+
+    def _progressive(self, frames: Iterator[Any], stream: Any) -> Iterator[Any]:
+        """The same frames, interlaced ones made whole of the one field they begin with (FFmpeg's bwdif)."""
+        import av
+
+        graph: Any = None
+        for frame in frames:
+            if graph is None and not frame.interlaced_frame:
+                yield frame
+                continue
+            if graph is None:
+                if "bwdif" not in av.filter.filters_available:
+                    remedy = "deinterlace it first: ffmpeg -i IN -vf bwdif OUT"
+                    raise InputError(self.path, "is interlaced, and this FFmpeg has no filter bwdif", remedy)
+                self.note("the video is interlaced: frames were deinterlaced (bwdif) and lost some detail up and down")
+                graph = _deinterlacer(stream, frame)
+            graph.push(frame)
+            yield from _pulled(graph)
+        if graph is not None:
+            graph.push(None)
+            yield from _pulled(graph)
 
     def _check_complete(self, stream: Any, count: int, covered: float) -> None:
         """A truncated file may end without an error of the decoder; what it declares then exceeds what came.
@@ -139,6 +162,30 @@ class VideoSource(Source):
             self.rotation = round(np.degrees(np.arctan2(matrix[0, 1], matrix[0, 0]))) % 360
             image = upright(image, matrix)
         return image
+
+
+def _deinterlacer(stream: Any, frame: Any) -> Any:
+    """A graph of FFmpeg's filters that gives one whole frame for each interlaced one; others pass as they are."""
+    import av
+
+    graph = av.filter.Graph()
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or stream.time_base
+    )
+    chain = [source, graph.add("bwdif", "mode=send_frame:deint=interlaced"), graph.add("buffersink")]
+    for before, after in pairwise(chain):
+        before.link_to(after)
+    graph.configure()
+    return graph
+
+
+def _pulled(graph: Any) -> Iterator[Any]:
+    """Frames that have come out of a graph."""
+    import av
+
+    with contextlib.suppress(av.BlockingIOError, av.EOFError):
+        while True:
+            yield graph.pull()
 
 
 def upright(image: UInt8[np.ndarray, "h w 3"], matrix: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
@@ -182,8 +229,9 @@ def av_time_base() -> int:
 
 
 def _seconds(frame: Any, stream: Any, index: int, rate: float | None) -> float:
-    if frame.pts is not None and stream.time_base is not None:
-        return float(frame.pts * stream.time_base)
+    base = frame.time_base or stream.time_base
+    if frame.pts is not None and base is not None:
+        return float(frame.pts * base)
     return index / (rate or 24.0)
 
 
