@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, UInt8
 
 from nsff.cameras import Cameras
-from nsff.datasets.frames import read_picture
+from nsff.datasets.labels import colour_levels, grey_levels, read_label_picture, read_labels
 from nsff.errors import InputError
 from nsff.io import read_image
 
@@ -54,15 +54,32 @@ class TruthView:
         return None if self.image_path is None else read_image(self.image_path)
 
     def mask(self) -> Int64[np.ndarray, "H W"] | None:
-        """True labels, 0 background, values as stored (a colour image: one number per colour), or None."""
+        """True labels, 0 background, values as stored (a colour image: one number per colour), or None. Raises
+        InputError for a picture that holds no labels."""
         if self.mask_path is None:
             return None
-        labels = read_labels(self.mask_path)
-        return (labels < BLACK).astype(np.int64) if self.black_is_foreground else labels
+        labels = read_labels(self.mask_path, indices=not self.black_is_foreground)
+        return _black(labels).astype(np.int64) if self.black_is_foreground else labels
 
     def dynamic_mask(self) -> Bool[np.ndarray, "H W"] | None:
         """True region of motion where the layout has one beside the labels (mv_masks), else None."""
         return None if self.dynamic_path is None else read_labels(self.dynamic_path) > 0
+
+    def published_mask(self) -> tuple[Int64[np.ndarray, "H W"], Bool[np.ndarray, "H W"]] | None:
+        """What SAFF's evaluators read of the mask: labels for ARI, foreground for Jaccard; None without a mask.
+
+        Every grey level is a label, and what is not 0 is foreground. In DyCheck's masks ARI takes levels below 10 for
+        the object, Jaccard 0 alone.
+        """
+        if self.mask_path is None:
+            return None
+        grey = grey_levels(self.mask_path).astype(np.int64)
+        return ((grey < BLACK).astype(np.int64), grey == 0) if self.black_is_foreground else (grey, grey != 0)
+
+    def published_dynamic(self) -> Bool[np.ndarray, "H W 3"] | None:
+        """The region of motion as NSFF's evaluation reads it: any level above 0, channel by channel (blue, green, red
+        brought to the order of pictures)."""
+        return None if self.dynamic_path is None else colour_levels(self.dynamic_path)[..., ::-1] > 0
 
 
 @dataclass(frozen=True)
@@ -80,12 +97,21 @@ class Truth:
     """Pictures of the scene's frames, where they lie beside the truth (for the baseline of a copied frame)."""
 
 
-def read_labels(path: Path) -> Int64[np.ndarray, "H W"]:
-    """Integer labels from a grey image; colours become red * 65536 + green * 256 + blue, so that black is 0."""
-    image = read_picture(path).astype(np.int64)[..., :3]
-    if (image == image[..., :1]).all():
-        return image[..., 0]
-    return image @ np.array([65536, 256, 1])
+def _black(labels: Int64[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    """Where a mask whose object is black has its object; masks of 0 and 1 have it at 0."""
+    return labels < BLACK if labels.max(initial=0) >= BLACK else labels == 0
+
+
+def remarks_on_masks(views: Sequence[TruthView]) -> list[str]:
+    """A note for each way in which masks of the views could not be read plainly; raises InputError for the first that
+    holds no labels."""
+    files = {view.mask_path: not view.black_is_foreground for view in views if view.mask_path is not None}
+    files |= {view.dynamic_path: True for view in views if view.dynamic_path is not None}
+    found: dict[str, list[Path]] = {}
+    for path, indices in files.items():
+        if remark := read_label_picture(path, indices).remark:
+            found.setdefault(remark, []).append(path)
+    return [f"{len(paths)} of {len(files)} true masks ({paths[0]}) {remark}." for remark, paths in found.items()]
 
 
 def open_truth(protocol: str, path: Path, frames: Sequence[int] | None = None) -> Truth:
@@ -93,7 +119,7 @@ def open_truth(protocol: str, path: Path, frames: Sequence[int] | None = None) -
 
     ``frames`` are the source numbers of the scene's frames (manifest: frames[i].index); None takes all that the truth
     knows. Views at times or cameras that were not taken are left out. Raises InputError: unknown protocol, no such
-    folder, files missing, no view left.
+    folder, files missing, no view left, a mask that holds no labels.
     """
     from nsff.datasets import dycheck_truth, truth_layouts
 
@@ -116,4 +142,5 @@ def open_truth(protocol: str, path: Path, frames: Sequence[int] | None = None) -
         raise InputError(
             path, f"has no {protocol} view for the frames that were taken", "check input.start, end and stride"
         )
+    truth.notes.extend(remarks_on_masks(truth.views))
     return truth

@@ -6,28 +6,27 @@ part alone, is scored too where it is there, and so are copied input frames wher
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 from tqdm import tqdm
 
+from nsff.datasets.frames import read_picture
+from nsff.datasets.labels import palette_indices
 from nsff.datasets.truth import Truth, TruthView, open_truth
 from nsff.errors import InputError
 from nsff.io import read_image
 from nsff.metrics.baselines import TRAINING, TrainingFrames, centre_of_view
-from nsff.metrics.canonical_truth import dilate, resize_image, resize_labels
+from nsff.metrics.canonical_truth import dilate, resize_image, resize_labels, resize_published
 from nsff.metrics.lpips import Lpips
 from nsff.metrics.measure import image_scores, mask_scores
 from nsff.metrics.protocols import Protocol, ProtocolView, get_protocol, reference_truth
 from nsff.metrics.regions import changing_region
+from nsff.metrics.segmentation import merge_channel_0
 from nsff.metrics.table import Record, Row, average
 
 VARIANT = "prediction"
-COLOUR_TYPE, INDEXED = 25, 3
-"""Where a PNG says what its pixels are, and the value for indices into a palette."""
 
 
 def score_folder(
@@ -95,12 +94,15 @@ class _Folder:
             copies = self.copies.pictures(view.time, centre_of_view(view, self.truth))
             pictures |= {name: resize_image(picture, size) for name, picture in copies.items()}
         regions: dict[str, np.ndarray | None] = {"full": None}
+        published: dict[str, np.ndarray | None] = {}
         if (dynamic := self._dynamic(view, size)) is not None:
             regions[self.protocol.region] = dynamic
+            if (reference := self._reference_dynamic(view, size)) is not None:
+                published[self.protocol.region] = reference
         full, other = resize_image(truth, size), self._reference_truth(view, truth, size)
         records = []
         for variant, picture in pictures.items():
-            found = image_scores(picture, full, regions, self.protocol.reference, self.lpips, other)
+            found = image_scores(picture, full, regions, self.protocol.reference, self.lpips, other, published)
             for region, scores in found.items():
                 records += self._records(variant, view, region, scores)
         return records
@@ -112,8 +114,16 @@ class _Folder:
             return []
         predicted = read_prediction_labels(path)
         _check_aspect(predicted, labels, path)
-        labels = resize_labels(labels, (predicted.shape[0], predicted.shape[1]))
-        return self._records(VARIANT, view, "full", mask_scores(predicted, labels, self.protocol.reference))
+        size = (predicted.shape[0], predicted.shape[1])
+        seen = view.published_mask()
+        scores = mask_scores(
+            predicted,
+            resize_labels(labels, size),
+            self.protocol.reference,
+            None if seen is None else (resize_published(seen[0], size), resize_published(seen[1], size)),
+            merged_prediction(path),
+        )
+        return self._records(VARIANT, view, "full", scores)
 
     def _records(self, variant: str, view: TruthView, region: str, scores: dict[str, float]) -> list[Record]:
         return [
@@ -128,14 +138,24 @@ class _Folder:
         if given is None and self.protocol.dynamic == "changing":
             given = changing_region(view, self.truth.views)
         if given is not None:
-            return resize_labels(given.astype(np.int64), size) > 0
+            return resize_labels(given, size)
         labels = view.mask() if self.protocol.dynamic == "objects" else None
         return None if labels is None else dilate(resize_labels(labels, size) > 0, self.dilation)
+
+    def _reference_dynamic(self, view: TruthView, size: tuple[int, int]) -> Bool[np.ndarray, "H W *C"] | None:
+        """The same as the published code reads and resizes it, where it has dynamic-only scores."""
+        if not self.protocol.reference.masked:
+            return None
+        given = view.published_dynamic()
+        if given is not None:
+            return resize_published(given, size)
+        labels = view.mask() if self.protocol.dynamic == "objects" else None
+        return None if labels is None else dilate(resize_published(labels, size) > 0, self.dilation)
 
     def _reference_truth(
         self, view: TruthView, truth: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]
     ) -> UInt8[np.ndarray, "H W 3"] | None:
-        """What the published code compares with, where that is another picture."""
+        """What the published code compares with, brought to the prediction's size as it does."""
         reference = self.protocol.reference
         source = truth
         if reference.off_by_one and view.training_camera is not None:
@@ -144,9 +164,15 @@ class _Folder:
                 if (other.training_camera, other.time) == (wanted.camera, wanted.time) and other.image_path is not None:
                     source = read_image(other.image_path)
                     break
-        elif reference.truth_resize == "area":
-            return None
         return resize_image(source, size, reference.truth_resize)
+
+
+def merged_prediction(path: Path) -> Int64[np.ndarray, "H W"] | None:
+    """Labels as SAFF's evaluators tell them apart in a colour-coded picture; None for label maps, grey or indexed."""
+    if palette_indices(path) is not None:
+        return None
+    image = read_picture(path)[..., :3]
+    return None if (image == image[..., :1]).all() else merge_channel_0(image)
 
 
 def read_prediction_labels(path: Path) -> Int64[np.ndarray, "H W"]:
@@ -154,23 +180,14 @@ def read_prediction_labels(path: Path) -> Int64[np.ndarray, "H W"]:
     InputError for a picture that is none of these."""
     from nsff.decompose.colours import labels_from_colours
 
-    content = np.fromfile(path, np.uint8)
-    if content[:4].tobytes() == b"\x89PNG" and len(content) > COLOUR_TYPE and content[COLOUR_TYPE] == INDEXED:
-        # OpenCV would give the palette's colours.
-        import imageio.v3 as imageio
-
-        with contextlib.suppress(OSError, ValueError, SyntaxError):
-            return np.asarray(imageio.imread(content.tobytes(), mode="P")).astype(np.int64)
-    data = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
-    if data is None:
-        raise InputError(path, "not readable as an image", "write PNG")
-    if data.ndim == 2:
-        return data.astype(np.int64)
+    if (indices := palette_indices(path)) is not None:
+        return indices
+    image = read_picture(path)[..., :3]
+    if (image == image[..., :1]).all():
+        return image[..., 0].astype(np.int64)
     try:
-        return labels_from_colours(data[..., :3]).astype(np.int64)
+        return labels_from_colours(image).astype(np.int64)
     except InputError as error:
-        if (data[..., :3] == data[..., :1]).all():
-            return data[..., 0].astype(np.int64)
         raise InputError(path, error.problem, error.remedy) from None
 
 

@@ -1,6 +1,7 @@
 """PSNR and SSIM of pictures, whole or within a mask, in two variants.
 
-Notation. Pictures a, b are (H,W,C) in [0,1]; a mask m is (H,W), bool or weights in [0,1]. All functions are torch and
+Notation. Pictures a, b are (H,W,C) in [0,1]; a mask m is (H,W), or (H,W,C) for each channel apart, bool or weights in
+[0,1]. All functions are torch and
 differentiable; results are scalars (0-d tensors). An empty mask gives NaN: such a view has no score and is left out
 of means.
 
@@ -31,7 +32,7 @@ K1, K2 = 0.01, 0.03
 def psnr(
     a: Float[Tensor, "H W C"],
     b: Float[Tensor, "H W C"],
-    mask: Shaped[Tensor, "H W"] | None = None,
+    mask: Shaped[Tensor, "H W *C"] | None = None,
     variant: Variant = "standard",
 ) -> Float[Tensor, ""]:
     """Peak signal-to-noise ratio, dB: -10 log10(mean squared error), or -10 log10(Σ m (a-b)² / (C Σ m)) with a mask.
@@ -43,8 +44,8 @@ def psnr(
     if mask is None:
         error = squared.mean()
     else:
-        weight = mask.to(a.dtype)[..., None]
-        error = (weight * squared).sum() / (weight.sum() * a.shape[-1])
+        weight = _by_channel(mask, squared)
+        error = (weight * squared).sum() / weight.sum()
     if variant == "standard":
         return -10 * torch.log10(error.clamp(min=10 ** (-PSNR_CAP / 10)))
     if mask is not None and bool(error == 0):
@@ -86,25 +87,30 @@ def ssim_maps(
     return maps
 
 
-def mean_similarity(values: Float[Tensor, "H W C"], mask: Shaped[Tensor, "H W"] | None = None) -> Float[Tensor, ""]:
+def mean_similarity(values: Float[Tensor, "H W C"], mask: Shaped[Tensor, "H W *C"] | None = None) -> Float[Tensor, ""]:
     """The mean of an SSIM map. Without a mask the border of 3 pixels is left out (scikit-image); with one it is
     Σ m ssim_map / (C Σ m) over the whole picture (NSFF)."""
     if mask is None:
         border = (WINDOW - 1) // 2
         return values[border:-border, border:-border].mean()
-    weight = mask.to(values.dtype)[..., None]
-    return (weight * values).sum() / (weight.sum() * values.shape[-1])
+    weight = _by_channel(mask, values)
+    return (weight * values).sum() / weight.sum()
 
 
 def ssim(
     a: Float[Tensor, "H W C"],
     b: Float[Tensor, "H W C"],
-    mask: Shaped[Tensor, "H W"] | None = None,
+    mask: Shaped[Tensor, "H W *C"] | None = None,
     variant: Variant = "standard",
 ) -> Float[Tensor, ""]:
     """Mean structural similarity, see ``ssim_maps`` and ``mean_similarity``. The reference variant has data range 2."""
     _check(a, b, mask)
     return mean_similarity(ssim_maps(a, b, (1.0 if variant == "standard" else 2.0,))[0], mask)
+
+
+def _by_channel(mask: Shaped[Tensor, "H W *C"], values: Float[Tensor, "H W C"]) -> Float[Tensor, "H W C"]:
+    weight = mask.to(values.dtype)
+    return (weight[..., None] if weight.ndim == 2 else weight).expand_as(values)
 
 
 def _window_mean(values: Float[Tensor, "H W C"]) -> Float[Tensor, "H W C"]:
@@ -121,6 +127,6 @@ def _window_mean(values: Float[Tensor, "H W C"]) -> Float[Tensor, "H W C"]:
 
 
 def _check(a: Tensor, b: Tensor, mask: Tensor | None) -> None:
-    if a.shape != b.shape or a.ndim != 3 or (mask is not None and mask.shape != a.shape[:2]):
+    if a.shape != b.shape or a.ndim != 3 or (mask is not None and mask.shape not in (a.shape[:2], a.shape)):
         weights = None if mask is None else tuple(mask.shape)
         raise ValueError(f"pictures {tuple(a.shape)}, {tuple(b.shape)} and mask {weights} disagree")

@@ -71,11 +71,14 @@ def score_images(
         if "raw" not in config.score.variants and refine:
             del pictures["raw"]
         regions: dict[str, np.ndarray | None] = {"full": None}
+        published: dict[str, np.ndarray | None] = {}
         if protocol.dynamic is not None and (dynamic := target.dynamic()) is not None:
             regions[protocol.region] = dynamic
+            if protocol.reference.masked and (other := target.reference_dynamic()) is not None:
+                published[protocol.region] = other
         reference_truth = target.reference_image()
         for variant, picture in pictures.items():
-            by_region = image_scores(picture, truth, regions, protocol.reference, lpips, reference_truth)
+            by_region = image_scores(picture, truth, regions, protocol.reference, lpips, reference_truth, published)
             for region, scores in by_region.items():
                 result.records += [
                     Record(protocol.name, variant, target.index, target.split, target.time, region, metric, value)

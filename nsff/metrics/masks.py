@@ -62,7 +62,7 @@ def score_masks(
         truth = target.labels()
         if truth is None:
             continue
-        view = views[target.index]
+        view, published = views[target.index], target.reference_masks()
         best: np.ndarray | None = None
         for variant, read in sources.items():
             labels = read(view)
@@ -70,7 +70,7 @@ def score_masks(
                 continue
             result.records += [
                 Record(protocol.name, variant, target.index, target.split, target.time, "full", metric, value)
-                for metric, value in mask_scores(labels, truth, protocol.reference).items()
+                for metric, value in mask_scores(labels, truth, protocol.reference, published).items()
             ]
             if variant == "crf":
                 best = labels

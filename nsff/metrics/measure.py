@@ -13,76 +13,113 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Integer, UInt8
+from jaxtyping import Bool, Integer, Shaped, UInt8
 
 from nsff.metrics.image import mean_similarity, psnr, psnr_8bit, ssim_maps
 from nsff.metrics.lpips import Lpips
 from nsff.metrics.protocols import Reference
-from nsff.metrics.segmentation import adjusted_rand_index, foreground_ari, merge_like_saff, segmentation_scores
+from nsff.metrics.segmentation import (
+    merge_like_saff,
+    published_ari,
+    published_jaccard,
+    segmentation_scores,
+)
 
 Picture = UInt8[np.ndarray, "H W 3"]
+Regions = Mapping[str, Shaped[np.ndarray, "H W *C"] | None]
+"""Masks by name, (H,W) or for each channel; None is the whole picture."""
+Published = tuple[Integer[np.ndarray, "H W"], Bool[np.ndarray, "H W"]]
+"""What a published evaluator reads of a true mask: labels for ARI, foreground for Jaccard."""
 
 
 def image_scores(
     prediction: Picture,
     truth: Picture,
-    regions: Mapping[str, Bool[np.ndarray, "H W"] | None],
+    regions: Regions,
     reference: Reference,
     lpips: Lpips | None = None,
     reference_truth: Picture | None = None,
+    reference_regions: Regions | None = None,
 ) -> dict[str, dict[str, float]]:
-    """By region (a mask, or None for the whole picture): psnr, ssim, lpips (with a network), and the same as
-    ``reference`` computes them, where it does.
+    """By region: psnr, ssim, lpips (with a network), and the same as ``reference`` computes them, where it does.
 
-    ``reference_truth`` is what the reference compares with, where that is another picture.
+    ``reference_truth`` and ``reference_regions`` are what the reference compares with and where, if that is something
+    else: another picture, or the same resampled its way.
     """
+    scores = _standard_scores(prediction, truth, regions, lpips)
+    other = truth if reference_truth is None else reference_truth
+    for region, found in _reference_scores(
+        prediction, other, {**regions, **(reference_regions or {})}, reference, lpips
+    ).items():
+        scores[region] |= found
+    return scores
+
+
+def _standard_scores(
+    prediction: Picture, truth: Picture, regions: Regions, lpips: Lpips | None
+) -> dict[str, dict[str, float]]:
+    """psnr, ssim and lpips by region; NaN for an empty one."""
     a, b = _unit(prediction), _unit(truth)
-    ranges = (1.0, reference.ssim_data_range)
-    if reference_truth is None:
-        other = b
-        similarity, other_similarity = ssim_maps(a, b, ranges)
-    else:
-        other = _unit(reference_truth)
-        similarity, other_similarity = ssim_maps(a, b, ranges[:1])[0], ssim_maps(a, other, ranges[1:])[0]
+    similarity = ssim_maps(a, b, (1.0,))[0]
     result = {}
     for region, mask in regions.items():
-        m = None if mask is None else torch.from_numpy(np.ascontiguousarray(mask))
+        m = _tensor(mask)
         if m is not None and not bool(m.any()):
-            result[region] = _nothing(reference, lpips is not None)
+            result[region] = dict.fromkeys(["psnr", "ssim", *(["lpips"] if lpips else [])], math.nan)
             continue
         scores = {"psnr": float(psnr(a, b, m)), "ssim": float(mean_similarity(similarity, m))}
         if lpips is not None:
             scores["lpips"] = lpips.compare(a, b, m)
-        if m is None or reference.masked:
-            pair = psnr_8bit(a, other) if reference.psnr_8bit else psnr(a, other, m, "reference")
-            scores["psnr_reference"] = float(pair)
-            scores["ssim_reference"] = float(mean_similarity(other_similarity, m))
-            if lpips is not None:
-                x, y = (a.flip(-1), other.flip(-1)) if reference.lpips_bgr else (a, other)
-                scores["lpips_reference"] = lpips.compare(
-                    x, y, m, reference.lpips_symmetric, reference.lpips_input_scaling
-                )
         result[region] = scores
     return result
 
 
-def _nothing(reference: Reference, lpips: bool) -> dict[str, float]:
-    """Scores of an empty mask: none. NSFF adds a tiny number to the mask's area, so that its scores there are 0, and
-    enter its means."""
-    names = ["psnr", "ssim", *(["lpips"] if lpips else [])]
-    scores = dict.fromkeys(names, math.nan)
-    return scores | {f"{name}_reference": 0.0 for name in names if reference.masked}
+def _reference_scores(
+    prediction: Picture, truth: Picture, regions: Regions, reference: Reference, lpips: Lpips | None
+) -> dict[str, dict[str, float]]:
+    """The scores that the published code has, by region, named ``*_reference``."""
+    a, b = _unit(prediction, reference.single_precision), _unit(truth, reference.single_precision)
+    similarity = ssim_maps(a, b, (reference.ssim_data_range,))[0]
+    result = {}
+    for region, mask in regions.items():
+        m = _tensor(mask)
+        if m is not None and not reference.masked:
+            continue
+        if m is not None and not bool(m.any()):
+            # NSFF adds a tiny number to the mask's area, so that its scores there are 0, and enter its means.
+            scores = dict.fromkeys(["psnr", "ssim", *(["lpips"] if lpips else [])], 0.0)
+        else:
+            pair = psnr_8bit(a, b) if reference.psnr_8bit else psnr(a, b, m, "reference")
+            scores = {"psnr": float(pair), "ssim": float(mean_similarity(similarity, m))}
+            if lpips is not None:
+                x, y = (a.flip(-1), b.flip(-1)) if reference.lpips_bgr else (a, b)
+                weight = m.double().mean(-1) if m is not None and m.ndim == 3 else m
+                scores["lpips"] = lpips.compare(x, y, weight, reference.lpips_symmetric, reference.lpips_input_scaling)
+        result[region] = {f"{name}_reference": value for name, value in scores.items()}
+    return result
 
 
 def mask_scores(
-    prediction: Integer[np.ndarray, "H W"], truth: Integer[np.ndarray, "H W"], reference: Reference
+    prediction: Integer[np.ndarray, "H W"],
+    truth: Integer[np.ndarray, "H W"],
+    reference: Reference,
+    published: Published | None = None,
+    merged: Integer[np.ndarray, "H W"] | None = None,
 ) -> dict[str, float]:
-    """ari, fg_ari, jaccard; with a reference that merges colours also ari_reference and fg_ari_reference."""
+    """ari, fg_ari, jaccard; with a reference that merges colours also ari_reference, fg_ari_reference and
+    jaccard_reference.
+
+    ``published`` is the true mask as the published evaluator reads and resizes it, ``merged`` the predicted labels as
+    it tells them apart; without them the truth as it is, and the labels in SAFF's colours.
+    """
     scores = segmentation_scores(prediction, truth)
     if reference.merged_colours:
-        merged = merge_like_saff(prediction)
-        scores["ari_reference"] = adjusted_rand_index(merged, truth)
-        scores["fg_ari_reference"] = foreground_ari(merged, truth)
+        labels, foreground = (truth, truth != 0) if published is None else published
+        own = merge_like_saff(prediction) if merged is None else merged
+        inside = labels != 0
+        scores["ari_reference"] = published_ari(own, labels)
+        scores["fg_ari_reference"] = published_ari(own[inside], labels[inside])
+        scores["jaccard_reference"] = published_jaccard(prediction, foreground)
     return scores
 
 
@@ -96,5 +133,11 @@ def to_8bit(picture: torch.Tensor) -> UInt8[np.ndarray, "H W 3"]:
     return (picture.detach().float().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 
-def _unit(picture: UInt8[np.ndarray, "H W 3"]) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(picture)).float() / 255
+def _unit(picture: UInt8[np.ndarray, "H W 3"], single: bool = False) -> torch.Tensor:
+    """In [0,1], double precision; ``single``: rounded to single precision before."""
+    values = torch.from_numpy(np.ascontiguousarray(picture))
+    return (values.float() / 255).double() if single else values.double() / 255
+
+
+def _tensor(mask: np.ndarray | None) -> torch.Tensor | None:
+    return None if mask is None else torch.from_numpy(np.ascontiguousarray(mask))

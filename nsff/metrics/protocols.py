@@ -46,14 +46,17 @@ class Reference:
     """Whether the code has dynamic-only scores at all."""
     psnr_8bit: bool = False
     """PSNR by OpenCV on 8 bits; identical pictures score 361.2 dB."""
+    single_precision: bool = False
+    """Whether pictures are rounded to single precision."""
     truth_resize: Literal["area", "nearest"] = "area"
+    """OpenCV's interpolation that brings the truth to the prediction's size, also where that enlarges it."""
     off_by_one: bool = False
     """Held-out views are compared with the truth of the view before them: one frame, or one camera, too early."""
     merged_colours: bool = False
     """Labels are told apart by one colour channel."""
 
 
-NSFF = Reference("NSFF evaluation.py", masked=True)
+NSFF = Reference("NSFF evaluation.py", masked=True, single_precision=True)
 SAFF = Reference(
     "SAFF evaluate_recon_ours.py, evaluate_ours.py",
     lpips_symmetric=False,

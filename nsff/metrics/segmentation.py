@@ -1,4 +1,4 @@
-"""Segmentation metrics (specification, section 8.1): ARI, foreground ARI, Jaccard. All are free of label matching.
+"""Segmentation metrics (Hubert & Arabie 1985; SAFF): ARI, foreground ARI, Jaccard. All are free of label matching.
 
 Notation. Labels (H,W) are integers, 0 is background, other values are objects; numbers of prediction and truth need
 not agree.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Integer, UInt8
 
 Labels = Integer[np.ndarray, "..."]
 
@@ -65,12 +65,31 @@ def segmentation_scores(prediction: Labels, truth: Labels) -> dict[str, float]:
 
 def merge_like_saff(labels: Labels) -> Labels:
     """Labels as SAFF's evaluators see them: colours are compared on one channel only, so labels whose palette colours
-    share it fall together (0-based {2, 3, 7} among the first 24; section 7.1). The background stays apart."""
+    share it fall together (0-based {2, 3, 7} among the first 24). The background stays apart, and so do labels beyond
+    the palette, which are grey levels."""
     from nsff.decompose.colours import N_COLOURS, PALETTE
 
     # SAFF hands RGB colours to OpenCV, which writes and reads them as BGR: its channel 0 is the palette's red.
     red = PALETTE[:N_COLOURS, 0].astype(np.int64)
-    return np.where(labels > 0, red[(labels - 1) % N_COLOURS] + 1, 0)
+    labels = np.asarray(labels).astype(np.int64)
+    coloured = np.where(labels > 0, red[(labels - 1) % N_COLOURS] + 1, 0)
+    return np.where(labels > N_COLOURS, 256 + labels, coloured)
+
+
+def merge_channel_0(picture: UInt8[np.ndarray, "H W 3"]) -> Integer[np.ndarray, "H W"]:
+    """Labels that SAFF's evaluators see in a colour-coded picture (RGB): those of OpenCV's channel 0, which is blue.
+    Colours that share it are one label, black among them."""
+    return picture[..., 2].astype(np.int64)
+
+
+def published_ari(prediction: Labels, truth: Labels) -> float:
+    """As scikit-learn's adjusted_rand_score: 1 where there are no pixels."""
+    return adjusted_rand_index(prediction, truth) if prediction.size else 1.0
+
+
+def published_jaccard(prediction: Labels, truth: Labels) -> float:
+    """As SAFF's evaluators: NaN (0 / 0) where both foregrounds are empty."""
+    return jaccard(prediction, truth) if (prediction != 0).any() or (truth != 0).any() else math.nan
 
 
 def _check(prediction: Labels, truth: Labels) -> None:

@@ -4,7 +4,8 @@ is there.
 Notation. Cameras are OpenCV world to camera in the world of cameras.json; pictures (H,W,3) uint8, masks (H,W), all at
 the size that is rendered. That is the truth's own size if it is at most the canonical height; else the canonical
 height, the truth reduced by area (NSFF). Truth of training cameras goes through the pixel map; where that is more
-than resizing, canonical size it is.
+than resizing, or where masks are scored too, canonical size it is, and smaller truth is enlarged bilinearly. What the
+published code makes of pictures and masks on the way to that size stands beside it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,16 @@ from nsff.cameras.align import PoseErrors, Similarity, pose_errors
 from nsff.config import SceneConfig
 from nsff.datasets.truth import Truth, TruthCamera, TruthView
 from nsff.errors import InputError
-from nsff.metrics.canonical_truth import PixelMap, dilate, resize_image, resize_labels
+from nsff.metrics.canonical_truth import (
+    Method,
+    PixelMap,
+    dilate,
+    is_enlarged,
+    resize_image,
+    resize_labels,
+    resize_published,
+)
+from nsff.metrics.measure import Published
 from nsff.metrics.protocols import Protocol, ProtocolView, held_out_frames, reference_truth
 from nsff.metrics.regions import changing_region
 from nsff.metrics.similarity import carried, fit_similarity
@@ -45,6 +55,10 @@ class Target:
     labels: Callable[[], Int64[np.ndarray, "H W"] | None]
     reference_image: Callable[[], UInt8[np.ndarray, "H W 3"] | None]
     """What the protocol's reference code compares with; None: the same as ``image``."""
+    reference_dynamic: Callable[[], Bool[np.ndarray, "H W *C"] | None]
+    """Where its dynamic-only scores are taken; None: the same as ``dynamic``."""
+    reference_masks: Callable[[], Published | None]
+    """Labels and foreground as the protocol's reference code reads and resizes them; None without a true mask."""
     refinable: bool = True
     """False where the camera is a training camera at its own time."""
 
@@ -112,6 +126,8 @@ def _own_frame(scene: Scene, i: int) -> Target:
         dynamic=lambda: scene.motion_mask(i),
         labels=_nothing,
         reference_image=_nothing,
+        reference_dynamic=_nothing,
+        reference_masks=_nothing,
         refinable=False,
     )
 
@@ -136,6 +152,10 @@ def _own_camera(
         picture = view.image()
         return None if picture is None else resize_image(picture, size)
 
+    def reference_image() -> UInt8[np.ndarray, "H W 3"] | None:
+        picture = view.image()
+        return resize_image(picture, size, "area") if picture is not None and is_enlarged(picture, size) else None
+
     def labels() -> Int64[np.ndarray, "H W"] | None:
         values = view.mask()
         return None if values is None else resize_labels(values, size)
@@ -143,13 +163,24 @@ def _own_camera(
     def dynamic() -> Bool[np.ndarray, "H W"] | None:
         given = view.dynamic_mask()
         if given is not None:
-            return resize_labels(given.astype(np.int64), size) > 0
+            return resize_labels(given, size)
         values = labels()
         return None if values is None else dilate(values > 0, config.score.dilation)
 
+    def reference_dynamic() -> Bool[np.ndarray, "H W *C"] | None:
+        given, values = view.published_dynamic(), view.mask()
+        if given is not None:
+            return resize_published(given, size)
+        return None if values is None else dilate(resize_published(values, size) > 0, config.score.dilation)
+
+    def reference_masks() -> Published | None:
+        found = view.published_mask()
+        return None if found is None else (resize_published(found[0], size), resize_published(found[1], size))
+
     return Target(
-        view.index, view.split, view.time, sized.intrinsics[0], starts, size, image, dynamic, labels, _nothing
-    )
+        view.index, view.split, view.time, sized.intrinsics[0], starts, size, image, dynamic, labels,
+        reference_image, reference_dynamic, reference_masks,
+    )  # fmt: skip
 
 
 def _training_camera(scene: Scene, protocol: Protocol, view: TruthView, truth: Truth, pixel_map: PixelMap) -> Target:
@@ -168,37 +199,51 @@ def _training_camera(scene: Scene, protocol: Protocol, view: TruthView, truth: T
             size = (picture.shape[0], picture.shape[1])
     sized = cameras.resized(*size)
 
-    def read(source: TruthView, method: str = "area") -> UInt8[np.ndarray, "H W 3"] | None:
+    def read(source: TruthView, method: Method = "standard") -> UInt8[np.ndarray, "H W 3"] | None:
         picture = source.image()
         if picture is None:
             return None
-        if size != scene.size or (method == "nearest" and pixel_map.is_resizing):
-            return resize_image(picture, size, method)
-        return pixel_map.image(picture, source.image_path)
+        return (
+            resize_image(picture, size, method)
+            if size != scene.size
+            else pixel_map.image(picture, source.image_path, method)
+        )
 
-    def through_map(values: np.ndarray | None, name: object) -> np.ndarray | None:
-        if values is None:
-            return None
-        return resize_labels(values, size) if size != scene.size else pixel_map.labels(values, name)
+    def through_map(values: np.ndarray, name: object, published: bool = False) -> np.ndarray:
+        if size == scene.size:
+            return pixel_map.labels(values, name, published)
+        return resize_published(values, size) if published else resize_labels(values, size)
 
     def dynamic() -> Bool[np.ndarray, "H W"] | None:
         given = view.dynamic_mask()
         if protocol.dynamic == "changing" and given is None:
             given = changing_region(view, truth.views)
-        moving = through_map(None if given is None else given.astype(np.int64), view.dynamic_path or view.image_path)
-        return None if moving is None else moving > 0
+        return None if given is None else through_map(given, view.dynamic_path or view.image_path)
+
+    def reference_dynamic() -> Bool[np.ndarray, "H W *C"] | None:
+        given = view.published_dynamic()
+        return None if given is None else through_map(given, view.dynamic_path, published=True)
+
+    def labels() -> Int64[np.ndarray, "H W"] | None:
+        values = view.mask()
+        return None if values is None else through_map(values, view.mask_path)
+
+    def reference_masks() -> Published | None:
+        found = view.published_mask()
+        if found is None:
+            return None
+        values, foreground = (through_map(part, view.mask_path, published=True) for part in found)
+        return values, foreground
 
     def reference_image() -> UInt8[np.ndarray, "H W 3"] | None:
         reference = protocol.reference
         source = _reference_source(view, frame, truth.views) if reference.off_by_one else view
-        if source is None or (source is view and reference.truth_resize == "area"):
-            return None
-        return read(source, reference.truth_resize)
+        return None if source is None else read(source, reference.truth_resize)
 
     return Target(
         view.index, view.split, view.time, sized.intrinsics[0], (cameras.world_to_camera[0],), size,
-        image=lambda: read(view), dynamic=dynamic, labels=lambda: through_map(view.mask(), view.mask_path),
-        reference_image=reference_image, refinable=view.time != frame,
+        lambda: read(view), dynamic, labels, reference_image, reference_dynamic, reference_masks,
+        refinable=view.time != frame,
     )  # fmt: skip
 
 
