@@ -77,9 +77,9 @@ class TruthView:
         return ((grey < BLACK).astype(np.int64), grey == 0) if self.black_is_foreground else (grey, grey != 0)
 
     def published_dynamic(self) -> Bool[np.ndarray, "H W 3"] | None:
-        """The region of motion as NSFF's evaluation reads it: any level above 0, channel by channel (blue, green, red
-        brought to the order of pictures)."""
-        return None if self.dynamic_path is None else colour_levels(self.dynamic_path)[..., ::-1] > 0
+        """The region of motion as NSFF's evaluation reads it: any level above 0, channel by channel. It leaves OpenCV's
+        order of channels, so that a mask's blue stands for a picture's red."""
+        return None if self.dynamic_path is None else colour_levels(self.dynamic_path) > 0
 
 
 @dataclass(frozen=True)
