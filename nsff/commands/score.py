@@ -4,6 +4,10 @@ The folder holds {i}_rgb.png (pictures) and {i}.png (integer label maps, or SAFF
 view's number in the protocol (docs/protocols.md), and, if you like, {i}_static_rgb.png (the static part alone).
 Prints a table, with copied input frames as a baseline where they lie beside the truth; --out writes it in long form,
 --per-view every single value.
+
+The folders of all scenes, with one folder a scene in each, are scored scene by scene, and the mean over scenes
+is printed with them: {scene}/{i}.png and {scene}/{i}_rgb.png against gt_masks/{scene}/training_ 0.png, or whatever the
+layout is.
 """
 
 from __future__ import annotations
@@ -17,13 +21,19 @@ EXAMPLES = (
     "score --pred results/demo/score_pictures/views --truth demo/truth --protocol views",
     "score --pred results/demo/masks_crf --truth demo/truth --protocol masks --out masks.csv",
     "score --pred COLLECTED/Balloon1-2 --truth data/Balloon1-2 --protocol saff --per-view views.csv",
+    "score --pred ours_1018_processed_crf --truth gt_masks --protocol saff",
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pred", required=True, type=Path, metavar="DIR", help="folder with {i}_rgb.png and {i}.png")
+    parser.add_argument("--pred", required=True, type=Path, metavar="DIR",
+                        help="folder with {i}_rgb.png and {i}.png, or of scenes")  # fmt: skip
     parser.add_argument(
-        "--truth", required=True, type=Path, metavar="DIR", help="folder with the truth, in the protocol's layout"
+        "--truth",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="folder with the truth, in the protocol's layout, or of scenes",
     )
     parser.add_argument(
         "--protocol",
@@ -72,11 +82,17 @@ def run(arguments: argparse.Namespace) -> None:
     from nsff.metrics.folder import score_folder
     from nsff.metrics.lpips import load_lpips, why_absent
     from nsff.metrics.protocols import get_protocol
-    from nsff.metrics.table import COLUMNS, wide, write_records, write_scores
+    from nsff.metrics.scenes import holds_scenes, score_scenes
+    from nsff.metrics.table import COLUMNS, Record, wide, write_records, write_scene_records, write_scores
 
     protocol = get_protocol(arguments.protocol)
     lpips = None if arguments.no_lpips or not protocol.images else load_lpips()
-    rows, records, notes = score_folder(arguments.pred, arguments.truth, protocol.name, lpips, arguments.dilation)
+    asked = (arguments.pred, arguments.truth, protocol.name, lpips, arguments.dilation)
+    by_scene: dict[str, list[Record]] | None = None
+    if holds_scenes(arguments.pred):
+        rows, by_scene, notes = score_scenes(*asked)
+    else:
+        rows, records, notes = score_folder(*asked)
     table = wide(pd.DataFrame([{name: getattr(row, name) for name in COLUMNS} for row in rows]))
     with pd.option_context("display.width", 200, "display.max_columns", None):
         print(table.to_string(index=False, float_format=lambda value: f"{value:.4f}", na_rep=""))
@@ -87,4 +103,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.out:
         write_scores(arguments.out, rows)
     if arguments.per_view:
-        write_records(arguments.per_view, records)
+        if by_scene is None:
+            write_records(arguments.per_view, records)
+        else:
+            write_scene_records(arguments.per_view, by_scene)

@@ -85,6 +85,11 @@ def nvidia_scene(name: str) -> str | None:
     return plain if plain in NVIDIA else None
 
 
+def same_scene(one: str, other: str) -> bool:
+    """Whether two folders' names are one scene's: but for capitals, or as NVIDIA's scenes are spelt."""
+    return one.lower() == other.lower() or (nvidia_scene(one) is not None and nvidia_scene(one) == nvidia_scene(other))
+
+
 NVIDIA = ("jumping", "skating", "truck", "umbrella", "balloon1", "balloon2", "playground", "dynamicface")
 
 
@@ -101,7 +106,7 @@ def _checkpoint(config: ReproduceConfig, root: Path, folder: Path, scene: str) -
         own = [path for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
         # Releases spell scenes with and without capitals.
         for path in sorted(own, key=lambda path: path.name != scene):
-            if path.name == scene or (nvidia_scene(path.name) or 0) == nvidia_scene(scene):
+            if same_scene(path.name, scene):
                 files = sorted(path.glob("*.tar"), key=lambda file: (len(file.stem), file.stem))
                 if files:
                     return str(place / path.name / files[-1].name)
@@ -124,7 +129,7 @@ def gt_masks(scene: Path) -> Path | None:
             return place
         if place.is_dir() and inside:
             for own in sorted(place.iterdir()):
-                if own.name.lower() == scene.resolve().name.lower() and any(own.glob("training_*.png")):
+                if same_scene(own.name, scene.resolve().name) and any(own.glob("training_*.png")):
                     return own
     return None
 

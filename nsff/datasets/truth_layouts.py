@@ -14,7 +14,7 @@ import numpy as np
 
 from nsff.cameras import Cameras
 from nsff.cameras.llff import read_poses_bounds
-from nsff.config.reproduce import gt_masks
+from nsff.config.reproduce import gt_masks, same_scene
 from nsff.datasets.listing import list_images
 from nsff.datasets.nvidia import NvidiaScene
 from nsff.datasets.truth import Truth, TruthCamera, TruthView
@@ -126,20 +126,26 @@ def saff(path: Path, frames: Sequence[int] | None) -> Truth:
     """{training,nv_spatial,nv_static}_%2d.png here, in gt_masks/ or gt_masks/{scene} beside it; colours from mv_images.
 
     With M training masks, nv_spatial i is camera 0 at time i - M, nv_static i is camera i - 2M at time 0 (M is 24).
+    Without any masks M is the number of times in mv_images, and colours alone are truth.
     """
-    folder = path if any(path.glob("training_*.png")) else gt_masks(path) or path
-    files: dict[tuple[str, int], Path] = {}
-    for file in sorted(folder.iterdir()):
-        match = re.fullmatch(r"(training|nv_spatial|nv_static)_\s*(\d+)", file.stem)
-        if match and file.suffix.lower() == ".png":
-            files.setdefault((match[1], int(match[2])), file)
+    folder = path if any(path.glob("training_*.png")) else gt_masks(path)
+    root = _colours_near(path)
+    files: dict[tuple[str, int], Path | None] = {}
+    for mask in sorted(folder.iterdir()) if folder else ():
+        match = re.fullmatch(r"(training|nv_spatial|nv_static)_\s*(\d+)", mask.stem)
+        if match and mask.suffix.lower() == ".png":
+            files.setdefault((match[1], int(match[2])), mask)
     total = max((number + 1 for split, number in files if split == "training"), default=0)
+    if not total and root is not None:
+        # SAFF's reconstruction evaluator needs pictures alone.
+        total = sum(inside.name.isdecimal() for inside in (root / "mv_images").iterdir())
+        files |= {("training", i): None for i in range(total)}
+        files |= {("nv_spatial", total + i): None for i in range(1, total)}
+        files |= {("nv_static", 2 * total + i): None for i in range(1, min(total, RIG))}
     if not total:
-        raise InputError(folder, "has no training_*.png", "give gt_masks/<scene> of SAFF's data")
+        raise InputError(folder or path, "has no training_*.png", "give gt_masks/<scene> of SAFF's data")
     frames = list(range(total)) if frames is None else list(frames)
     place = {frame: i for i, frame in enumerate(frames)}
-    near = [path / "dense", path, path.parent / "dense", path.parent]
-    root = next((folder for folder in near if (folder / "mv_images").is_dir()), None)
     found: list[TruthView] = []
     for (split, number), file in sorted(
         files.items(), key=lambda item: ("training nv_spatial nv_static".index(item[0][0]), item[0][1])
@@ -158,11 +164,22 @@ def saff(path: Path, frames: Sequence[int] | None) -> Truth:
             ):
                 continue
             image = _multi_view(root / "mv_images", time, source_camera % RIG) if root else None
-            mask = _multi_view(root / "mv_masks", time, source_camera % RIG) if root else None
-            found.append(TruthView(index, split, float(i), None, camera, image, file, mask))
+            moving = _multi_view(root / "mv_masks", time, source_camera % RIG) if root else None
+            found.append(TruthView(index, split, float(i), None, camera, image, file, moving))
     if root is None:
         return Truth("saff", path, found)
     return Truth("saff", path, found, _own_cameras(root, frames), frame_paths=_filmed(root / "mv_images", frames, RIG))
+
+
+def _colours_near(path: Path) -> Path | None:
+    """The folder with mv_images/ that belongs to SAFF's masks or scene at ``path``: it, its dense/, those around it, or
+    the scene of that name beside gt_masks/ or in nvidia_data_full/ there."""
+    path = path.absolute()
+    near = [path / "dense", path, path.parent / "dense", path.parent]
+    for place in (path.parent.parent, path.parent.parent / "nvidia_data_full"):
+        inside = sorted(place.iterdir()) if path.parent.name == "gt_masks" and place.is_dir() else []
+        near += [part for own in inside if same_scene(own.name, path.name) for part in (own / "dense", own)]
+    return next((folder for folder in near if (folder / "mv_images").is_dir()), None)
 
 
 def _frame_of_camera(frames: Sequence[int], camera: int, rig: int) -> int | None:

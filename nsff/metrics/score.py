@@ -76,12 +76,14 @@ def _evaluate(
 ) -> tuple[list[Record], dict[str, Any], list[str]]:
     """Records, numbers for the summary and notes of one evaluation."""
     notes: list[str] = []
+    masks_given = False
     if evaluation.truth is None:
         targets = self_targets(scene, config)
     else:
         truth = open_truth(protocol.name, Path(evaluation.truth), frame_numbers(scene))
         notes += truth.notes
         targets = truth_targets(scene, config, protocol, truth)
+        masks_given = any(view.mask_path is not None for view in truth.views)
     numbers = _numbers(targets)
     records: list[Record] = []
     if protocol.images:
@@ -95,7 +97,9 @@ def _evaluate(
             numbers["refined_loss_ratio"] = float(
                 np.mean([r.loss_after / max(r.loss_before, 1e-9) for r in images.refinements])
             )
-    if protocol.masks and config.has_objects:
+    if protocol.masks and not masks_given:
+        notes.append(f"{protocol.name}: {evaluation.truth} has no masks: none are scored.")
+    elif protocol.masks and config.has_objects:
         masks = score_masks(scene, protocol, targets.views, folder, config)
         records += masks.records
         notes += masks.notes

@@ -9,7 +9,7 @@ average holds.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from nsff.metrics.protocols import Protocol
 
 COLUMNS = ("scene", "protocol", "variant", "split", "metric", "value")
 PER_VIEW_COLUMNS = ("protocol", "variant", "view", "split", "time", "region", "metric", "value")
+MEAN = "mean"
+"""What stands for a scene's name in rows of means over scenes."""
 MAIN_METRICS = ("psnr", "jaccard")
 """Their numbers of views are what ``count`` says."""
 
@@ -88,6 +90,25 @@ def _count_name(metric: str) -> str:
     return "count" if metric == "psnr" else "count_masks"
 
 
+def is_count(metric: str) -> bool:
+    """Whether a metric is a number of views."""
+    return metric in ("count", "count_masks")
+
+
+def mean_over_scenes(rows: Sequence[Row]) -> list[Row]:
+    """Rows of the scene ``mean``: every scene counts alike. Numbers of views are added up. What not all scenes have
+    gets no row."""
+    scenes = _unique(row.scene for row in rows)
+    values: dict[tuple[str, str, str, str], list[float]] = {}
+    for row in rows:
+        values.setdefault((row.protocol, row.variant, row.split, row.metric), []).append(row.value)
+    return [
+        Row(MEAN, *key, sum(found) if is_count(key[-1]) else sum(found) / len(found))
+        for key, found in values.items()
+        if len(found) == len(scenes)
+    ]
+
+
 def write_scores(path: Path, rows: Iterable[Row]) -> None:
     """Writes scores.csv whole; no rows leave the header alone."""
     write_csv(path, COLUMNS, [{name: getattr(row, name) for name in COLUMNS} for row in rows])
@@ -97,6 +118,16 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
     write_csv(
         path, PER_VIEW_COLUMNS, [{name: getattr(record, name) for name in PER_VIEW_COLUMNS} for record in records]
     )
+
+
+def write_scene_records(path: Path, records: Mapping[str, Sequence[Record]]) -> None:
+    """The records of several scenes, with a column ``scene`` before the others."""
+    rows = [
+        {"scene": scene} | {name: getattr(record, name) for name in PER_VIEW_COLUMNS}
+        for scene, own in records.items()
+        for record in own
+    ]
+    write_csv(path, ("scene", *PER_VIEW_COLUMNS), rows)
 
 
 def collect_scores(paths: Iterable[Path]) -> pd.DataFrame:
