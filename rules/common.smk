@@ -56,7 +56,7 @@ VERSIONS = dict.fromkeys(SECTIONS, 1) | {
     "postprocess": 3,
     "crf": 2,
     "extract": 2,
-    "score": 2,
+    "score": 3,
     "report": 1,
     "collect_scores": 1,
     "overview": 1,

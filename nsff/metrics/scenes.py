@@ -57,7 +57,7 @@ def score_scenes(
         )
     published = get_protocol(protocol_name).published_mean
     notes.append(
-        f"{MEAN}: over {len(pairs)} scenes ({', '.join(pair.name for pair in pairs)}), each counting alike"
+        f"{MEAN}: over {len(pairs)} scene{"s" if len(pairs) > 1 else ""} ({', '.join(pair.name for pair in pairs)}), each counting alike"
         + (f"; the published one runs over {published}." if published else ".")
     )
     return rows + mean, records, notes
