@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from nsff.datasets.frames import read_picture
+from nsff.datasets.labels import read_labels
 from nsff.datasets.listing import with_suffix
 from nsff.datasets.pairing import REMEDY, GivenFiles
 from nsff.errors import InputError
@@ -81,10 +81,11 @@ def read_given_flow(path: Path) -> tuple[Float32[np.ndarray, "h w 2"], Bool[np.n
 
 
 def read_motion_mask(path: Path) -> Bool[np.ndarray, "h w"]:
-    """A mask of what moves from a picture: True where any channel is above 0."""
+    """A mask of what moves from a picture, True where it moves: any label but 0, and above half where edges are soft or
+    lossy. Raises InputError for a picture that holds no labels."""
     if not path.exists():
         raise InputError(path, "no such file", REMEDY)
-    return np.asarray(read_picture(path)[..., :3].any(axis=2))
+    return read_labels(path) > 0
 
 
 class TruthPriors:

@@ -55,11 +55,10 @@ def score_scenes(
         notes.append(
             f"{', '.join(metrics)}: not all {len(pairs)} scenes have them everywhere; where not, no mean is given."
         )
+    names = ", ".join(pair.name for pair in pairs)
     published = get_protocol(protocol_name).published_mean
-    notes.append(
-        f"{MEAN}: over {len(pairs)} scene{"s" if len(pairs) > 1 else ""} ({', '.join(pair.name for pair in pairs)}), each counting alike"
-        + (f"; the published one runs over {published}." if published else ".")
-    )
+    runs = f"; the published one runs over {published}" if published else ""
+    notes.append(f"{MEAN}: scenes count alike ({len(pairs)}: {names}){runs}.")
     return rows + mean, records, notes
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from nsff.datasets.label_values import SOFT
 from nsff.datasets.labels import ALPHA, ALPHA_ALONE, grey_levels, read_label_picture, read_labels
+from nsff.datasets.priors import read_motion_mask
 from nsff.datasets.truth import open_truth
 from nsff.errors import InputError
 from nsff.io import write_image
@@ -256,6 +257,14 @@ def test_every_layout(tmp_path: Path, protocol: str) -> None:
         refused = layout(protocol, tmp_path / "refused", suffix, image)
         with pytest.raises(InputError, match="different values"):
             refused()
+
+
+def test_given_motion_masks(tmp_path: Path) -> None:
+    """Masks of what moves that come with the input are read alike."""
+    for image in (cv2.GaussianBlur(TWO, (3, 3), 0), np.dstack([photograph(), TWO]), TWO // 255, np.dstack([TWO] * 3)):
+        assert jaccard(read_motion_mask(write(tmp_path / "mask.png", image)).astype(int), TWO) > 0.98
+    with pytest.raises(InputError, match="different values"):
+        read_motion_mask(write(tmp_path / "photograph.png", photograph()))
 
 
 def test_masks_of_0_and_1_whose_object_is_black(tmp_path: Path) -> None:

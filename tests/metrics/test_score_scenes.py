@@ -101,7 +101,7 @@ def test_all_scenes_and_their_mean(data: Path, truth: str) -> None:
         assert value["mean", "prediction", f"{split}/full", "ari"] == pytest.approx(np.mean(of_split))
         assert value["mean", "prediction", f"{split}/full", "count_masks"] == 3 * len(views)
     assert list(records) == list(SCENES)
-    assert any("over 3 scenes (Balloon1-2, playground, Umbrella)" in note for note in notes)
+    assert any("(3: Balloon1-2, playground, Umbrella)" in note for note in notes)
 
 
 def test_scenes_count_alike_whatever_views_they_have(data: Path) -> None:
