@@ -42,7 +42,7 @@ def fill_gaps(cameras: Cameras, registered: Sequence[int], n_frames: int) -> Cam
             "sfm",
             f"frames {run[0]} to {run[-1]} have no pose; at most {LONGEST_GAP} in a row are filled in "
             f"(all without: {', '.join(map(str, missing))})",
-            "leave them out by input.start and input.end, or look at what they show",
+            "leave them out by input.skip, input.start and input.end, or look at what they show",
         )
     inside = interpolate(cameras, np.interp(np.arange(n_frames), known, np.arange(len(known))))
     before = _continued(cameras[::-1], int(known[0]))[::-1]

@@ -10,7 +10,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-NAMED = re.compile(r"(sparse|colmap|distorted|undistorted|dense|model|text|txt|bin)[\w.-]*|\d{1,3}", re.IGNORECASE)
+NAMED = re.compile(
+    r"(sparse|colmap|distorted|undistorted|dense|model|text|txt|bin|recon|sfm|output|poses|cameras)[\w.-]*|\d{1,3}",
+    re.IGNORECASE,
+)
 """Names of folders that are looked into."""
 DEPTH = 4
 PARTS = ("cameras", "images", "points3D", "rigs", "frames")
@@ -34,6 +37,19 @@ def find_models(folder: Path) -> list[Path]:
     found = [place for place in _below(Path(folder), DEPTH) if model_suffix(place) is not None]
     usual = [Path(folder, place) for place in USUAL]
     return sorted(found, key=lambda place: (usual.index(place) if place in usual else len(usual), str(place)))
+
+
+def incomplete_models(folder: Path) -> list[tuple[Path, str]]:
+    """Places with one of the files that make a model and not the other, and which is missing."""
+    found = []
+    for place in _below(Path(folder), DEPTH):
+        there = [
+            stem for stem in PARTS[:3] if any((place / f"{stem}{suffix}").is_file() for suffix in (".bin", ".txt"))
+        ]
+        if there and model_suffix(place) is None:
+            lacking = [stem for stem in PARTS[:2] if stem not in there] or ["one suffix for both, .bin or .txt"]
+            found.append((place, lacking[0]))
+    return found
 
 
 def model_files(folder: Path) -> list[Path]:

@@ -122,7 +122,7 @@ class SfmConfig(StageConfig):
     )
     """Tried in order until a model is accepted: neighbours matched, all pairs, smaller angles, larger pictures."""
     min_registered: float = Field(0.95, gt=0, le=1)
-    """Accepted models register at least this fraction of the frames."""
+    """Accepted models register at least this fraction of the frames; six and more may miss one, unless it is 1."""
     max_reprojection_error: float = Field(1.5, gt=0)
     """Pixels at the height features are extracted at, mean over points; accepted models stay below."""
     min_triangulation_angle: float = Field(1.0, ge=0)

@@ -16,7 +16,6 @@ from nsff.datasets.listing import visible
 from nsff.datasets.priors import truth_files
 from nsff.datasets.registry import READERS, detect_kind
 from nsff.datasets.sensor_depth import list_maps
-from nsff.errors import NsffError
 
 TRUTH = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".npy", ".npz", ".json", ".txt", ".bin")
 """Suffixes of files that readers of truth read."""
@@ -44,7 +43,7 @@ def _parts(config: InputConfig) -> Iterator[tuple[Path, str, list[Path]]]:
     try:
         kind = detect_kind(path) if config.kind == "auto" else config.kind
         files = READERS[kind].files(path)
-    except (NsffError, OSError) as error:
+    except Exception as error:  # whatever is wrong with a source, its reader says
         kind = f"{kind} {type(error).__name__}"
     yield path.parent if kind == "nerfstudio" and path.is_file() else path, kind, files
     if config.depth is not None:

@@ -17,9 +17,11 @@ from tqdm import tqdm
 from nsff.cameras.points import depth_bounds
 from nsff.config import InputConfig
 from nsff.datasets.base import GivenCameras, Source, same_aspect
+from nsff.datasets.frames import FrameFolder
 from nsff.datasets.priors import TruthPriors
 from nsff.datasets.sensor_depth import SensorDepth
 from nsff.datasets.sparse import triangulated
+from nsff.datasets.unused import unused_cameras
 from nsff.errors import InputError
 from nsff.gaps import LONGEST_GAP, fill_gaps, long_gap
 from nsff.io import read_image, write_image, write_npz
@@ -39,6 +41,9 @@ def choose_cameras(source: Source, config: InputConfig, indices: Sequence[int]) 
         if config.cameras == "given":
             problem = f"brings no cameras (kind {source.kind}), but input.cameras is given"
             raise InputError(source.path, problem, "set it to auto or estimate")
+        if config.cameras == "auto" and isinstance(source, FrameFolder):
+            for said in unused_cameras(source.path, source.folder):
+                source.complain(said)
         return None
     row = {frame: i for i, frame in enumerate(given.frames)}
     known = [i for i, index in enumerate(indices) if index in row]

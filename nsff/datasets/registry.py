@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from nsff.datasets import colmap, dycheck, dynamicnerf, frames, nerfstudio, nvidia, video
 from nsff.datasets.base import Source
+from nsff.datasets.listing import UNREAD
 from nsff.errors import InputError
 
 
@@ -40,7 +41,7 @@ def detect_kind(path: Path) -> str:
         raise InputError(
             path, "no such file or folder", "check input.path (relative paths start at the working directory)"
         )
-    if path.is_file() and path.suffix.lower() in frames.SUFFIXES:
+    if path.is_file() and path.suffix.lower() in (*frames.SUFFIXES, *UNREAD):
         raise InputError(path, "is one image", "give the folder with all frames, or a video")
     for kind, reader in READERS.items():
         if reader.matches(path):

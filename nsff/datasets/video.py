@@ -20,6 +20,7 @@ from jaxtyping import UInt8
 from nsff.datasets.base import Frame, Source, check_range, over_white
 from nsff.datasets.focal import focal_of_video
 from nsff.errors import InputError
+from nsff.foreign import foreign
 
 if TYPE_CHECKING:
     import av
@@ -53,9 +54,11 @@ class VideoSource(Source):
             return av.open(str(self.path), metadata_errors="replace")
         except (av.FFmpegError, ValueError, OSError) as error:
             problem = f"not readable as a video ({_reason(error)})"
-            raise InputError(
-                self.path, problem, f"if it plays elsewhere, encode it as MP4 (H.264); otherwise {_REMUX}"
-            ) from None
+            remedy = f"if it plays elsewhere, encode it as MP4 (H.264); otherwise {_REMUX}"
+            other = foreign(self.path)
+            if other is not None:
+                problem, remedy = f"{problem}: it is {other.what}", other.remedy
+            raise InputError(self.path, problem, remedy) from None
 
     def frames(self, start: int, end: int | None, stride: int) -> Iterator[Frame]:
         with self._open() as container:

@@ -173,7 +173,7 @@ class Ladder:
     def evidence(self) -> Evidence:
         return Evidence(
             self.scene.n_frames, float(np.median(self.database.features_per_image())), self.database.displacement(),
-            self.masked,
+            self.masked, source=tuple(frame["index"] for frame in self.scene.manifest.get("frames", [])),
         )  # fmt: skip
 
     def batches(self) -> Iterator[Batch]:

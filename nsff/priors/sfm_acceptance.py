@@ -7,8 +7,9 @@ has parallax: pairs of neighbouring frames of a good clip are often explained by
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nsff.config import SfmConfig
@@ -19,6 +20,10 @@ Fault = Literal["few_registered", "reprojection_error", "little_parallax", "foca
 
 POINTS_MARGIN = 0.9
 """Candidates with at least this share of the most points are told apart by their error."""
+SHORT = 6
+"""Clips of fewer frames may not miss any."""
+MOST = 12
+"""So many frames are named at most."""
 FEW_FEATURES = 200
 """Median features per frame below which a clip has too little texture."""
 STILL = 1.5
@@ -35,12 +40,39 @@ class Evidence:
     displacement: float | None
     """Median shift of verified matches, pixels of the ingested frames; None where no pair was verified."""
     masked: bool
+    source: tuple[int, ...] = field(default=(), kw_only=True)
+    """Numbers of the frames in the source, as input.skip counts them."""
+
+    def called(self, frames: Sequence[int]) -> str:
+        """Frames by their numbers in the source, where these are known."""
+        named = [self.source[frame] if self.source else frame for frame in frames]
+        return "source frames " + ", ".join(map(str, named[:MOST])) + (", ..." if len(named) > MOST else "")
+
+    def skipping(self, frames: Sequence[int]) -> str:
+        """How to leave these frames out."""
+        numbers = [self.source[frame] if self.source else frame for frame in frames]
+        exact = f": [{', '.join(map(str, numbers))}]" if 0 < len(numbers) <= MOST else ""
+        return f" by input.skip{exact} (input.start and input.end for a part of the clip)"
+
+
+def least_registered(n_frames: int, sfm: SfmConfig) -> int:
+    """How many frames have to be registered: sfm.min_registered of all.
+
+    A clip of SHORT frames or more may always miss one, which gets a pose from its neighbours, unless the share is 1.
+    """
+    least = math.ceil(sfm.min_registered * n_frames - 1e-9)
+    return min(least, n_frames - 1) if n_frames >= SHORT and sfm.min_registered < 1 else least
+
+
+def missing(quality: Quality, n_frames: int) -> list[int]:
+    """Frames of the scene that a candidate leaves out; none where it does not say which it has."""
+    return sorted(set(range(n_frames)) - set(quality.frames)) if quality.frames else []
 
 
 def faults(quality: Quality, n_frames: int, sfm: SfmConfig) -> list[Fault]:
     """Why a candidate is not accepted, the weightiest first; empty if it is."""
     found: list[Fault] = []
-    if quality.registered < sfm.min_registered * n_frames:
+    if quality.registered < least_registered(n_frames, sfm):
         found.append("few_registered")
     if quality.triangulation_angle < sfm.min_triangulation_angle:
         found.append("little_parallax")
@@ -79,7 +111,9 @@ def verdict(quality: Quality, n_frames: int, sfm: SfmConfig) -> tuple[str, str]:
     )
     doubts = []
     if quality.registered < n_frames:
-        doubts.append(f"not registered, and to get poses from their neighbours: {n_frames - quality.registered}")
+        left = missing(quality, n_frames)
+        which = f" (frames {', '.join(map(str, left))})" if left else ""
+        doubts.append(f"not registered, and to get poses from their neighbours: {n_frames - quality.registered}{which}")
     if quality.triangulation_angle < 2 * sfm.min_triangulation_angle:
         doubts.append("there is little parallax, so depths are uncertain: take a longer or wider camera path")
     if quality.reprojection_error > 0.7 * sfm.max_reprojection_error:
@@ -143,8 +177,10 @@ def _reason(qualities: Sequence[Quality], evidence: Evidence, sfm: SfmConfig) ->
     if "few_registered" in found:
         return (
             "too few registered",
-            f"{model.registered} of {n} frames, {sfm.min_registered:.0%} needed (sfm.min_registered)",
-            "leave bad frames out by input.start and input.end, use a smaller input.stride, or look at coarse_masks/",
+            f"{model.registered} of {n} frames, {sfm.min_registered:.0%} needed (sfm.min_registered; "
+            f"{least_registered(n, sfm)} of so many)"
+            + (f"; without: {evidence.called(left)}" if (left := missing(model, n)) else ""),
+            f"leave bad frames out{evidence.skipping(left)}, use a smaller input.stride, or look at coarse_masks/",
         )
     if "little_parallax" in found:
         return _little_parallax(f"median triangulation angle {model.triangulation_angle:.2f} degrees", sfm)
@@ -178,4 +214,4 @@ def _little_parallax(what: str, sfm: SfmConfig) -> tuple[str, str, str]:
 
 def figures(quality: Quality) -> dict[str, Any]:
     """A candidate's figures for summaries."""
-    return {name: getattr(quality, name) for name in Quality.__dataclass_fields__}
+    return {name: getattr(quality, name) for name in Quality.__dataclass_fields__ if name != "frames"}

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class Quality:
     distortion: float
     track_length: float
     """Mean number of frames that see a point."""
+    frames: tuple[int, ...] = field(default=(), kw_only=True)
+    """The registered frames of the scene, ascending."""
 
 
 @contextlib.contextmanager
@@ -193,4 +195,5 @@ def assess(candidate: Any) -> Quality | None:
         len(images), len(points), float(np.mean(errors)), float(np.sqrt(np.mean(np.square(errors)))),
         float(np.degrees(np.median(angles))), float(camera.params[0]) / max(camera.width, camera.height),
         float(camera.params[3]), float(np.mean(lengths)),
+        frames=tuple(sorted(int(Path(image.name).stem) for image in images if Path(image.name).stem.isdecimal())),
     )  # fmt: skip

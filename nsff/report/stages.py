@@ -28,7 +28,7 @@ STAGES = (
         "Input",
         "input",
         "The source has blurred, repeated or very dark frames, changes of exposure, or hardly moves between frames.",
-        "Take another part of the clip (`input.start`, `input.end`) or fewer frames (`input.stride`).",
+        "Take another part of the clip (`input.start`, `input.end`) or fewer frames (`input.skip`, `input.stride`).",
     ),
     Stage(
         "flow",

@@ -123,6 +123,25 @@ def test_one_bad_frame(made):
     assert "show nothing" not in summary["words"]
 
 
+@pytest.mark.slow
+def test_one_bad_frame_up_to_cameras(made):
+    from nsff.config import resolve_scene
+    from nsff.priors.canonical import run_canonical
+    from nsff.priors.flow import run_flow
+    from nsff.priors.motion import run_coarse_masks
+    from nsff.priors.sfm import run_sfm
+
+    scene, _ = ingested(made("one_bad_frame"))
+    config = resolve_scene("x", {"input": {"path": "x"}}, "demo", {})
+    run_flow(scene, config.flow, config.canonical.resize_height)
+    run_coarse_masks(scene, config.motion)
+    run_sfm(scene, config.sfm)
+    run_canonical(scene, config.canonical)
+    assert scene.summary("sfm")["verdict"] == scene.summary("cameras")["verdict"] == "doubtful"
+    assert scene.summary("cameras")["interpolated_frames"] == [6]
+    assert "(frames 6)" in scene.summary("sfm")["words"]
+
+
 def test_one_unregistered(made, shared: Path):
     scene, summary = ingested(made("one_unregistered"))
     assert summary["verdict"] == "doubtful"

@@ -183,6 +183,27 @@ def test_colmaps_own_workspace_is_read_undistorted(tmp_path: Path, clip, images:
     assert scene.summary("ingest")["verdict"] == "good"
 
 
+def complaints(root: Path, path: Path, **settings) -> str:
+    scene = ingested(root, path, **settings)
+    assert not scene.manifest["given"]["cameras"]
+    return scene.summary("ingest")["words"]
+
+
+def test_cameras_that_are_seen_and_not_read_are_told(tmp_path: Path, clip, images: Path):
+    assert "left out" not in complaints(tmp_path, images)
+    model(images / "sparse" / "0", clip)
+    words = complaints(tmp_path, images / "images")
+    assert "cameras lie beside images/ (sparse/0)" in words
+    assert "cameras" not in complaints(tmp_path, images / "images", cameras="estimate")
+    (images / "sparse" / "0" / "images.bin").unlink()
+    assert "lacks images" in complaints(tmp_path, images)
+    shutil.rmtree(images / "sparse")
+    for i in range(COUNT):
+        shutil.move(images / "images" / NAMES[i], images / NAMES[i])
+    np.save(images / "poses_bounds.npy", np.zeros((COUNT, 17)))
+    assert "poses_bounds.npy was left out" in complaints(tmp_path, images)
+
+
 # --- nerfstudio ------------------------------------------------------------------------------------------------------
 def capture(images: Path, clip, **changes) -> dict:
     """transforms.json as `ns-process-data` leaves it: no bounds, global intrinsics; ``changes`` lie over it."""

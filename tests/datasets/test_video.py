@@ -231,3 +231,11 @@ def test_one_frame(tmp_path: Path, tiny_clip, video_writer: Callable):
 def test_range_beyond_the_end(tiny_clip, start: int, end: int | None, stride: int, words: str):
     with pytest.raises(InputError, match=words):
         read(tiny_clip.video, start, end, stride)
+
+
+def test_files_that_are_no_videos_are_named(tmp_path: Path):
+    for content, words in ((b"", "empty"), (b"<html><body>Sign in</body></html>", "web page")):
+        (tmp_path / "clip.mp4").write_bytes(content)
+        with pytest.raises(InputError, match=words) as caught:
+            VideoSource(tmp_path / "clip.mp4")
+        assert "again" in caught.value.remedy

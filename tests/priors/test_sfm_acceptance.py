@@ -116,3 +116,27 @@ def test_reasons(qualities: list, evidence: Evidence, reason: str, numbers: str,
     assert error.subject == "sfm"
     assert reason in error.problem and numbers in error.problem and "relaxed global" in error.problem
     assert remedy in error.remedy
+
+
+def test_a_short_clip_may_miss_one_frame_and_a_bad_one_is_named():
+    model = replace(GOOD, registered=13, frames=tuple(i for i in range(14) if i != 6))
+    assert faults(model, 14, SfmConfig()) == []
+    judgement, words = verdict(model, 14, SfmConfig())
+    assert judgement == "doubtful"
+    assert "from their neighbours: 1 (frames 6)" in words
+    assert faults(replace(model, registered=12), 14, SfmConfig()) == ["few_registered"]
+    assert faults(model, 14, SfmConfig(min_registered=1)) == ["few_registered"]
+    assert faults(replace(GOOD, registered=4), 5, SfmConfig()) == ["few_registered"]
+    assert faults(replace(GOOD, registered=190), 200, SfmConfig()) == []
+    assert faults(replace(GOOD, registered=189), 200, SfmConfig()) == ["few_registered"]
+
+
+def test_frames_that_were_not_registered_are_named_as_input_skip_counts_them():
+    model = replace(GOOD, registered=11, frames=tuple(i for i in range(14) if i not in (3, 6, 7)))
+    evidence = replace(EVIDENCE, n_frames=14, source=tuple(range(10, 38, 2)))
+    error = failure([model], evidence, SfmConfig(), ["sequential"])
+    assert "11 of 14 frames, 95% needed (sfm.min_registered; 13 of so many)" in str(error)
+    assert "without: source frames 16, 22, 24" in str(error)
+    assert "input.skip: [16, 22, 24]" in error.remedy
+    # A model that does not say which frames it has names none.
+    assert "without" not in str(failure([replace(model, frames=())], evidence, SfmConfig(), ["sequential"]))
