@@ -52,8 +52,8 @@ class Source:
         self.path = Path(path)
         self.count: int | None = None
         """Number of source frames, exact for folders; for videos what the file declares, or None."""
-        self.about: int | None = None
-        """About how many source frames there are, by the duration where no count is declared; None where unknown."""
+        self.about: list[int] = []
+        """About how many source frames there are, by the count that is declared and by the duration, where known."""
         self.frame_rate: float | None = None
         """Frames per second on average; None where the source does not say."""
         self.rotation = 0

@@ -46,10 +46,11 @@ def run_ingest(scene: Scene, config: InputConfig) -> None:
     with atomic_directory(scene.frames_dir) as frames_dir, atomic_directory(scene.given_dir) as given_dir:
         frames, size, source_size = _write_frames(source, config, frames_dir, meter, kinds)
         indices = [frame["index"] for frame in frames]
-        kinds.check(source.path)
+        kinds.check(source.path, series=source.frame_names() is not None)
         _check_times(source, frames)
         if planned is None:
-            priors.match(indices, source.count)
+            # Read to its end a video has been counted; else what it declares was compared before.
+            priors.match(indices, source.count if source.about == [source.count] else None)
         if source.turned_unseen and (priors.has_depth or priors.has_flow or source.has_masks):
             problem = "has EXIF orientations, and nobody can know whether given depth and flow are of turned pictures"
             raise InputError(
@@ -111,7 +112,7 @@ def _write_frames(
             raise InputError(
                 source.path,
                 f"{frame.name} is {size_text(frame.image.shape)}, but {first.name} is {size_text(source_size)}",
-                "all frames need one size: leave the odd ones out, or resize them",
+                "all frames need one size: leave the odd ones out (input.skip), or resize them",
             )  # fmt: skip
         if len(frames) >= config.max_frames:
             _too_many(source, f"more than {config.max_frames}", config)

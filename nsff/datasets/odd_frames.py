@@ -42,13 +42,18 @@ class FrameKinds:
         self.brightest = max(self.brightest, int(image.max(initial=0)))
         self.blank &= float(small.std()) < 1.0
 
-    def check(self, path: Path) -> None:
-        """InputError for masks or grey maps among the frames, and for a clip of which every frame is blank."""
+    def check(self, path: Path, series: bool = True) -> None:
+        """InputError for a clip of which every frame is blank, and for masks or grey maps among the frames of a folder.
+
+        A video is one ``series`` or none: a title in it is no mask.
+        """
         count = len(self.names)
         if self.blank and count:
             what = "black" if self.brightest < 2 * BLACK else "of one colour"
             problem = f"shows nothing: all {count} frames are {what}"
             raise InputError(path, problem, "check that the file plays, and that it is the right one")
+        if not series:
+            return
         masks = [name for name, mask in zip(self.names, self.mask, strict=True) if mask]
         frames = [name for name, mask in zip(self.names, self.mask, strict=True) if not mask]
         remedy = "leave the frames alone in their folder, and put masks and maps into another"

@@ -75,11 +75,11 @@ class GivenFiles:
         """
         self._key = self._of_names(names, taken) if names is not None else self._of_video(count)
 
-    def check_count(self, count: int) -> None:
-        """InputError where a video of about ``count`` frames has files of another rate."""
+    def check_count(self, *counts: int) -> None:
+        """InputError where a video of about one of these counts of frames has files of another rate."""
         keys = len({key for key, _ in self.files})
-        if abs(keys - count) > few(count):
-            problem = f"has {keys} {self.what}s for {count} frames"
+        if all(abs(keys - count) > few(count) for count in counts):
+            problem = f"has {keys} {self.what}s for {counts[0]} frames"
             raise InputError(
                 self.folder, f"{problem}: they are of another rate or another clip", "give one for each frame"
             )

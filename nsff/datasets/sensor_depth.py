@@ -38,8 +38,8 @@ class SensorDepth:
         self.given = GivenFiles(self.folder, SUFFIXES, "depth map")
         if not self.given:
             raise InputError(self.folder, "has no depth maps", f"put one in for each frame ({', '.join(SUFFIXES)})")
-        if source.frame_names() is None and source.about is not None:
-            self.given.check_count(source.about)
+        if source.frame_names() is None and source.about:
+            self.given.check_count(*source.about)
         self._held: tuple[int, np.ndarray, np.ndarray] | None = None
 
     def match(self, names: Sequence[str] | None, count: int | None, taken: Sequence[int]) -> list[str]:

@@ -42,7 +42,7 @@ class VideoSource(Source):
             rate = stream.average_rate or stream.guessed_rate
             self.frame_rate = float(rate) if rate else None
             seconds = _declared_duration(stream) or (container.duration or 0) / av_time_base()
-            self.about = self.count or (round(seconds * self.frame_rate) if self.frame_rate else 0) or None
+            self.about = [n for n in (stream.frames, round(seconds * (self.frame_rate or 0))) if n]
             self.focal_guess = focal_of_video(stream.metadata, container.metadata)
 
     def _open(self) -> av.container.InputContainer:
@@ -82,7 +82,7 @@ class VideoSource(Source):
                     break
             else:
                 self._check_complete(stream, count, last - first + shown)
-                self.count = count
+                self.count, self.about = count, [count]
         check_range(self.path, count, start, end, stride, self.skip)
 
     def _decode(self, container: Any, stream: Any) -> Iterator[Any]:

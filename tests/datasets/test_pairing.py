@@ -221,6 +221,27 @@ def test_depth_at_another_rate_than_the_video(tmp_path: Path, tiny_clip, picture
         assert not (tmp_path / "scene" / "manifest.json").exists()
 
 
+def test_depth_of_a_trimmed_video(tmp_path: Path, tiny_renderer: Callable, video_writer: Callable):
+    """As phones trim: the file declares 25 frames and shows 15, of which there are depth maps."""
+    import struct
+
+    frames = tiny_renderer(25, 64, 64)[0]
+    path = tmp_path / "trimmed.mp4"
+    video_writer(path, frames, "libx264", "yuv420p")
+    data = bytearray(path.read_bytes())
+    media, edits = data.index(b"mdhd") + 4, data.index(b"elst") + 4
+    (timescale,) = struct.unpack_from(">I", data, media + 12)
+    struct.pack_into(">Ii", data, edits + 8, 1500, struct.unpack_from(">i", data, edits + 12)[0] + timescale)
+    path.write_bytes(data)
+    (tmp_path / "depth").mkdir()
+    for i in range(15):
+        np.save(tmp_path / "depth" / f"{i:03d}.npy", np.full((64, 64), i + 1.0))
+    for settings in ({}, {"end": 6}):
+        scene = ingested(tmp_path, path, depth={"path": str(tmp_path / "depth")}, **settings)
+        disparity = read_npz(scene.given_dir / "depth" / "00004.npz", ["disparity"])["disparity"]
+        assert disparity[0, 0] == pytest.approx(1 / 5)
+
+
 @pytest.mark.parametrize("orientation", [2, 3, 6, 8])
 def test_with_given_cameras_pixels_stay_as_stored(tmp_path: Path, tiny_clip, orientation: int):
     from PIL import Image
