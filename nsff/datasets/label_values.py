@@ -67,6 +67,14 @@ def settled(picture: Picture, lossy: bool, path: Path) -> LabelPicture:
     return LabelPicture(codes)
 
 
+def checked(indices: Int64[np.ndarray, "H W"], colours: Picture, path: Path) -> LabelPicture:
+    """Indices into a palette as labels; InputError where their ``colours`` run into one another as a picture's do."""
+    count = len(np.unique(indices))
+    if count > MOST_LABELS or (count > MOST_BLENDED and _edges(colours, np.ones(indices.shape, bool))[0]):
+        raise InputError(path, f"has {count} different values of a palette, and cannot be labels of objects", REMEDY)
+    return LabelPicture(indices)
+
+
 def _cut_at_half(
     picture: Picture, codes: Int64[np.ndarray, "H W"], levels: Int64[np.ndarray, " L"], sharp: bool
 ) -> Int64[np.ndarray, "H W"] | None:

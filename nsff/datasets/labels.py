@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from nsff.datasets.frames import read_picture
-from nsff.datasets.label_values import LabelPicture, Picture, settled
+from nsff.datasets.label_values import LabelPicture, Picture, checked, settled
 from nsff.errors import InputError
 
 ALPHA = "have an alpha channel: what is transparent is background"
@@ -32,7 +32,7 @@ def read_label_picture(path: Path, indices: bool = True) -> LabelPicture:
     False. Raises InputError where the file is no picture, or where its values cannot be labels.
     """
     if indices and (stored := palette_indices(path)) is not None:
-        return LabelPicture(stored)
+        return checked(stored, read_picture(path)[..., :3], path)
     image = read_picture(path)
     grey = bool((image[..., :3] == image[..., :1]).all())
     picture = image[..., :1] if grey else image[..., :3]

@@ -219,6 +219,15 @@ def test_palettes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_labels(tmp_path / "bits.png"), TWO)
 
 
+def test_a_photograph_with_a_palette_is_refused(tmp_path: Path) -> None:
+    for name, image in (("opaque.png", photograph()), ("alpha.png", np.dstack([photograph(), TWO]))):
+        Image.fromarray(image).quantize(64).save(tmp_path / name)
+        with pytest.raises(InputError, match=rf"{name}: has \d\d different values"):
+            read_labels(tmp_path / name)
+    many = indexed(tmp_path / "many.png", PLAIN["many ids"], davis_palette())
+    np.testing.assert_array_equal(read_labels(many), PLAIN["many ids"])
+
+
 def test_published_evaluators_read_grey_levels(tmp_path: Path) -> None:
     soft = cv2.GaussianBlur(TWO, (5, 5), 0)
     np.testing.assert_array_equal(grey_levels(write(tmp_path / "soft.png", soft)), soft)
