@@ -34,14 +34,12 @@ class DyCheckScene(FrameFolder):
         factors = self.capture.factors("rgb")
         if not self.names or not factors:
             raise InputError(path, "has no frames of the moving camera, or no rgb/1x", REMEDY)
-        super().__init__(Path(path), self.capture.root / "rgb" / f"{factors[0]}x")
-        self.notes.clear()
-        self.complaints.clear()
-        self.files = [self.folder / f"{name}.png" for name in self.names]
-        missing = [file for file in self.files if not file.exists()]
+        folder = self.capture.root / "rgb" / f"{factors[0]}x"
+        files = [folder / f"{name}.png" for name in self.names]
+        missing = [file for file in files if not file.exists()]
         if missing:
             raise InputError(missing[0], "no such file", REMEDY)
-        self.count = len(self.files)
+        super().__init__(Path(path), files=files)
         self.frame_rate = self.capture.frame_rate
         self.has_depth = bool(self.capture.factors("depth"))
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from nsff.datasets.listing import SUFFIXES, UNREAD, frame_files, is_broken, plain
 from nsff.errors import InputError
 
+Series = Sequence[tuple[Path, tuple[float, ...]]]
+"""Files with the numbers in their names."""
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
@@ -54,7 +56,7 @@ def check_series(folder: Path, files: Sequence[Path]) -> None:
                 problem = f"has {first[numbers].name} and {file.name}, two frames with one number"
                 raise InputError(folder, problem, "keep one of them, or number them apart")
             first[numbers] = file
-    series = [group for group in groups.values() if len(group) >= 2]
+    series = [part for group in groups.values() for part in _parted(group) if len(part) >= 2]
     for i, one in enumerate(series):
         for other in series[i + 1 :]:
             shared = _counted(one) & _counted(other)
@@ -66,7 +68,20 @@ def check_series(folder: Path, files: Sequence[Path]) -> None:
                 raise InputError(folder, problem, "leave the frames alone in their folder: move masks, depth, copies")
 
 
-def _counted(group: Sequence[tuple[Path, tuple[float, ...]]]) -> set[tuple[float, ...]]:
+def _parted(group: Series) -> list[Series]:
+    """The series within names of one pattern: those of camera 0 and camera 1 in cam0_7, cam1_7, where both count."""
+    columns = list(zip(*(numbers for _, numbers in group), strict=True))
+    varying = [i for i, column in enumerate(columns) if len(set(column)) > 1]
+    for column in varying if len(varying) > 1 else []:
+        values = sorted(set(columns[column]))
+        if 3 * len(values) <= len(group):
+            parts: list[Series] = [[entry for entry in group if entry[1][column] == value] for value in values]
+            if any(_counted(one) & _counted(other) for one, other in pairwise(parts)):
+                return parts
+    return [group]
+
+
+def _counted(group: Series) -> set[tuple[float, ...]]:
     """The numbers that vary within a series."""
     columns = list(zip(*(numbers for _, numbers in group), strict=True))
     varying = [column for column in columns if len(set(column)) > 1]

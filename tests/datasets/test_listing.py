@@ -60,6 +60,8 @@ SERIES = {
     "fewer masks": ([f"{i:03d}.png" for i in range(8)], [f"{i:03d}_mask.png" for i in (1, 4, 6)]),
     "copies": ([f"IMG_{i}.jpg" for i in range(8)], [f"IMG_{i} copy.jpg" for i in range(2, 5)]),
     "numbered copies": ([f"IMG_{i}.jpg" for i in range(8)], [f"IMG_{i}(1).jpg" for i in range(2, 5)]),
+    "two cameras": ([f"cam0_{i:04d}.png" for i in range(8)], [f"cam1_{i:04d}.png" for i in range(8)]),
+    "cameras last": ([f"{i:04d}_c0.png" for i in range(8)], [f"{i:04d}_c1.png" for i in range(8)]),
     "upper case": ([f"{i}.PNG" for i in range(8)], [f"{i}_MASK.PNG" for i in range(8)]),
 }
 
@@ -78,12 +80,15 @@ def test_one_series_of_odd_names_is_read(tmp_path: Path, tiny_clip, picture_writ
         [
             ["IMG_20240501_123456.jpg", "IMG_20240501_123457.jpg", "IMG_20240501_123459.jpg", "DSC_0001.jpg"],
             ["a.png", "b.png", "c.png", "d.png"],
+            [f"2024050{day}_12345{second}.jpg" for day in (1, 2) for second in range(4 * day - 4, 4 * day - 1)],
+            [f"view_{i}_of_12.png" for i in range(8)],
+            [f"{i:02d}_{i * i:03d}.png" for i in range(8)],
             ["0.png", "0.5.png", "1.png", "1.5.png"],
-            ["été 1.JPG", "été 2.jpeg", "été 3.jpg", "été 4.jfif"],
+            ["été 1.JPG", "été 2.jpeg", "été 3.jpg", "été 4.JPG"],
         ]
     ):
-        folder = fill(tmp_path / str(i), names[:3], tiny_clip.frames[0], picture_writer)
-        assert FrameFolder(folder).count == 3
+        folder = fill(tmp_path / str(i), names, tiny_clip.frames[0], picture_writer)
+        assert FrameFolder(folder).count == len(names)
 
 
 def test_a_number_twice(tmp_path: Path, tiny_clip, picture_writer: Callable):
