@@ -19,12 +19,16 @@ class Foreign(NamedTuple):
 
     what: str
     remedy: str
+    empty: bool = False
 
 
 def foreign(path: Path | str) -> Foreign | None:
     """What ``path`` holds where that is known and is no picture, video or file of tensors; None otherwise."""
+    path = Path(path)
+    if not path.is_file():  # a folder, or a pipe that one would wait at
+        return None
     try:
-        with Path(path).open("rb") as stream:
+        with path.open("rb") as stream:
             data = stream.read(FIRST)
     except OSError:
         return None
@@ -34,7 +38,7 @@ def foreign(path: Path | str) -> Foreign | None:
 def foreign_bytes(data: bytes) -> Foreign | None:
     """The same of a file's first bytes."""
     if not data:
-        return Foreign("empty (0 bytes)", "copy or download it again")
+        return Foreign("empty (0 bytes)", "copy or download it again", empty=True)
     if re.match(rb"(\xef\xbb\xbf)?\s*(<!doctype html|<html|<head|<\?xml[^>]*>\s*<html)", data, re.IGNORECASE):
         return Foreign("a web page, not the file", "open the link in a browser and download the file itself again")
     if data.startswith(b"version https://git-lfs"):

@@ -24,6 +24,7 @@ from nsff.config.priors import DepthConfig, FeaturesConfig, FlowConfig, MotionCo
 from nsff.config.reproduce import ReproduceConfig, find_scenes
 from nsff.config.strict_yaml import read_yaml
 from nsff.errors import ConfigError
+from nsff.foreign import foreign
 
 PresetName = Literal["demo", "fast", "nsff", "saff"]
 OverlayName = Literal[
@@ -271,10 +272,15 @@ def check_files(name: str, scene: SceneConfig, root: Path) -> None:
     named += [("motion.instance_weights", scene.motion.instance_weights)]
     named += [(f"evaluation.{i}.truth", e.truth) for i, e in enumerate(scene.evaluation)]
     for key, value in named:
-        if value is not None and not (root / value).exists():
+        if value is None:
+            continue
+        if not (root / value).exists():
             raise ConfigError(
                 f"scenes.{name}.{key}", f"no such file or folder: {value}", f"paths are relative to {root}"
             )
+        other = foreign(root / value)
+        if other is not None and not other.empty:
+            raise ConfigError(f"scenes.{name}.{key}", f"{value} is {other.what}", other.remedy)
 
 
 def schema() -> dict[str, Any]:
