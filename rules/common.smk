@@ -46,7 +46,8 @@ SECTIONS = {
 # Raised by hand when a stage's code changes its results; results of another version are made again.
 VERSIONS = dict.fromkeys(SECTIONS, 1) | {
     "ingest": 3,
-    "sfm": 3,
+    "flow": 2,
+    "sfm": 4,
     "features": 4,
     "motion": 3,
     "depth": 5,

@@ -44,6 +44,9 @@ class FlowConfig(StageConfig):
     consistency_inside: bool = True
     """Flow that leaves the picture is not consistent. false: outside, the flow back counts as zero, so that flow of
     less than a pixel passes (NSFF)."""
+    cuts: Literal["stop", "report"] = "stop"
+    """Where the clip has cuts or dissolves between shots: stop names them and the shots to choose from; report says so
+    and goes on. Not asked of clips whose cameras are given."""
 
 
 class MotionConfig(StageConfig):
@@ -127,6 +130,9 @@ class SfmConfig(StageConfig):
     """Pixels at the height features are extracted at, mean over points; accepted models stay below."""
     min_triangulation_angle: float = Field(1.0, ge=0)
     """Degrees; median over points. Below, the clip is called rotation-only."""
+    min_parallax: float = Field(2.0, ge=0)
+    """Pixels at the height features are extracted at: what a camera that only turns and zooms leaves unexplained of the
+    matches of frames that lie far apart. Below, no depth can be told."""
     focal_range: tuple[float, float] = (0.6, 2.5)
     """Plausible focal length as a multiple of the longer image side. Not asked of a known one."""
     focal: float | None = Field(None, gt=0)

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from nsff.config import FlowConfig
 from nsff.errors import StageError
 from nsff.io import atomic_directory
+from nsff.priors.cut_check import CutCheck, agreements, listed, told
 from nsff.priors.dis import DisFlow
 from nsff.priors.learned import flow_need
 from nsff.priors.resizing import resize_flow, resize_frame
@@ -79,17 +80,25 @@ def run_flow(scene: Scene, flow: FlowConfig, height: int) -> None:
 
     Reads frames/ (or given/flow/ with backend given, or auto where that exists). ``height`` is the working height in
     pixels (canonical.resize_height); given flow keeps its own size. Raises StageError naming the file that is missing,
-    corrupt or of another size than its neighbours.
+    corrupt or of another size than its neighbours, and where flow.cuts is stop and the clip has cuts.
     """
     given = scene.given_dir / "flow"
     backend = choose_backend(flow, given.is_dir())
+    look = CutCheck(scene, flow.cuts)
     with atomic_directory(scene.raw_flow_dir) as folder:
         if backend == "given":
             numbers = _copy_given(scene, given, folder)
         else:
             numbers = _estimate_all(scene, flow.model_copy(update={"backend": backend}), height, folder)
+        cuts = look.after(agreements([share for share, _ in numbers]))
     weights = raft_file(flow).name if backend == "raft" else None
-    scene.write_summary("flow", {"backend": backend, "weights": weights, **_verdict(numbers)})
+    summary = {"backend": backend, "weights": weights, **_verdict(numbers), "cuts": listed(cuts)}
+    if cuts:
+        summary |= {
+            "verdict": "poor",
+            "words": f"{summary['words']} But {told(scene, cuts)}: these are several places.",
+        }
+    scene.write_summary("flow", summary)
 
 
 def working_size(size: tuple[int, int], height: int) -> tuple[int, int]:
@@ -152,7 +161,9 @@ def seen_size(size: tuple[int, int], height: int, config: FlowConfig) -> tuple[i
 
 
 def _estimate_all(scene: Scene, config: FlowConfig, height: int, folder: Path) -> list[tuple[float, float]]:
-    """Estimates every neighbouring pair; returns (consistent fraction, mean magnitude in pixels) per file."""
+    """Estimates every neighbouring pair; returns (consistent fraction, mean magnitude in pixels) per file,
+    forward and backward by turns.
+    """
     numbers = []
     estimator = ESTIMATORS[config.backend](config)
     first = scene.frame(0)
@@ -183,10 +194,12 @@ def _estimate_all(scene: Scene, config: FlowConfig, height: int, folder: Path) -
 
 
 def _copy_given(scene: Scene, given: Path, folder: Path) -> list[tuple[float, float]]:
-    """Copies given flow after checking every file; returns (consistent fraction, mean magnitude in pixels) per file."""
+    """Copies given flow after checking every file; returns (consistent fraction, mean magnitude in pixels) per file,
+    forward and backward by turns.
+    """
     numbers, size = [], None
     n = scene.n_frames
-    names = [scene.flow_name(i, "fwd") for i in range(n - 1)] + [scene.flow_name(i, "bwd") for i in range(1, n)]
+    names = [scene.flow_name(i + k, way) for i in range(n - 1) for k, way in ((0, "fwd"), (1, "bwd"))]
     for name in tqdm(names, desc="given flow", unit="file"):
         flow, mask = read_flow(given / name, size)
         size = mask.shape

@@ -29,11 +29,13 @@ from nsff.priors.sfm_mapping import (
     Known,
     Quality,
     assess,
+    drop_weak,
     map_globally,
     map_incrementally,
     quiet,
     refine,
 )
+from nsff.priors.sfm_parallax import parallax
 from nsff.priors.sfm_refinement import refine_given
 from nsff.scene import Scene
 from nsff.temporary import temporary_directory
@@ -114,27 +116,22 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
         ladder = Ladder(scene, sfm, work, known, guess)
         for name, relaxed, reconstructions in ladder.batches():
             tried.append(name)
-            candidates = []
-            for reconstruction in reconstructions:
-                if (first := assess(reconstruction)) is None:
-                    continue
-                # Slivers are not worth refining, but tell what went wrong.
-                refined = refine(reconstruction, known, relaxed) if 2 * first.registered >= n else reconstruction
-                if (quality := assess(refined)) is not None:
-                    candidates.append((quality, refined))
+            candidates = _candidates(reconstructions, n, known, relaxed)
             for quality, _ in candidates:
                 found = faults(quality, n, sfm)
                 print(f"sfm, {name}: {_line(quality, n)}; {'rejected: ' + ', '.join(found) if found else 'accepted'}",
                       flush=True)  # fmt: skip
             if not candidates:
                 print(f"sfm, {name}: no model", flush=True)
-            accepted = [pair for pair in candidates if not faults(pair[0], n, sfm)]
+            evidence = ladder.evidence()
+            flat = evidence.flat(sfm)
+            accepted = [] if flat else [pair for pair in candidates if not faults(pair[0], n, sfm)]
             if accepted:
                 quality, model = accepted[best([pair[0] for pair in accepted])]
                 break
             rejected += [quality for quality, _ in candidates]
-            if only_turns([quality for quality, _ in candidates], n, sfm):
-                raise failure(rejected, ladder.evidence(), sfm, tried)
+            if flat or only_turns([quality for quality, _ in candidates], n, sfm):
+                raise failure(rejected, evidence, sfm, tried)
         else:
             raise failure(rejected, ladder.evidence(), sfm, tried)
         database = ladder.database
@@ -146,6 +143,13 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
         model.write_binary(str(folder / "sparse"))
     registered = {image.name for image in model.images.values() if image.has_pose}
     judgement, words = verdict(quality, n, sfm)
+    overlay = database.overlay
+    if overlay is not None:
+        judgement = "doubtful"
+        words += (
+            f" Left out of the features, as it stays while the rest moves: {overlay.words(_frame_size(scene))}. "
+            "Later stages still see it: frames without it are better."
+        )
     camera = next(iter(model.cameras.values()))
     return {
         "source": "estimated", "n_frames": n, "attempt": tried[-1], "tried": tried, **figures(quality),
@@ -155,8 +159,24 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
         "principal_point": [float(v) for v in camera.params[1:3]],
         "unregistered": [i for i in range(n) if f"{i:05d}.png" not in registered],
         "features_per_image": features, "displacement": displacement, "masked": ladder.masked,
+        "parallax": evidence.parallax.residual if evidence.parallax is not None else None,
+        "overlay": None if overlay is None else {"bars": list(overlay.bars), "text": overlay.text},
         "seconds": round(time.monotonic() - start, 1), "verdict": judgement, "words": words,
     }  # fmt: skip
+
+
+def _candidates(reconstructions: list[Any], n: int, known: Known, relaxed: bool) -> list[tuple[Quality, Any]]:
+    """What comes of the reconstructions of a batch once they are refined, and their figures."""
+    candidates = []
+    for reconstruction in reconstructions:
+        if (first := assess(reconstruction)) is None:
+            continue
+        # Slivers are not worth refining, but tell what went wrong.
+        refined = refine(reconstruction, known, relaxed) if 2 * first.registered >= n else reconstruction
+        refined = drop_weak(refined)
+        if (quality := assess(refined)) is not None:
+            candidates.append((quality, refined))
+    return candidates
 
 
 class Ladder:
@@ -173,7 +193,8 @@ class Ladder:
     def evidence(self) -> Evidence:
         return Evidence(
             self.scene.n_frames, float(np.median(self.database.features_per_image())), self.database.displacement(),
-            self.masked, source=tuple(frame["index"] for frame in self.scene.manifest.get("frames", [])),
+            self.masked, parallax(self.database),
+            source=tuple(frame["index"] for frame in self.scene.manifest.get("frames", [])),
         )  # fmt: skip
 
     def batches(self) -> Iterator[Batch]:
@@ -184,6 +205,8 @@ class Ladder:
                 self.database = extract(self.scene, self.sfm, self.work / "larger", ENLARGE)
             pairs = sequential_pairs(n) if attempt == "sequential" else exhaustive_pairs(n)
             new = self.database.match(pairs)
+            if (evidence := self.evidence()).still:
+                raise failure([], evidence, self.sfm, [f"{attempt} matches"])
             if new or relaxed:
                 yield f"{attempt} global", relaxed, map_globally(self._start(), relaxed, self.known)
             if attempt != "sequential":

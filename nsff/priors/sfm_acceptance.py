@@ -2,7 +2,9 @@
 
 Notation. A Quality holds the figures of a candidate (sfm_mapping); errors are pixels at the height features are
 extracted at, angles degrees. The median triangulation angle, not the type of two-view geometry, tells whether a clip
-has parallax: pairs of neighbouring frames of a good clip are often explained by a homography, its whole is not.
+has parallax: pairs of neighbouring frames of a good clip are often explained by a homography, its whole is not. A model
+of a few points may have any angle, so points and observations have bounds of their own, and the matches themselves
+are asked for parallax (sfm_parallax).
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from typing import Any, Literal
 from nsff.config import SfmConfig
 from nsff.errors import StageError
 from nsff.priors.sfm_mapping import Quality
+from nsff.priors.sfm_parallax import Parallax
 
-Fault = Literal["few_registered", "reprojection_error", "little_parallax", "focal_length"]
+Fault = Literal["few_registered", "reprojection_error", "little_parallax", "few_points", "focal_length"]
 
 POINTS_MARGIN = 0.9
 """Candidates with at least this share of the most points are told apart by their error."""
@@ -28,6 +31,12 @@ FEW_FEATURES = 200
 """Median features per frame below which a clip has too little texture."""
 STILL = 1.5
 """Median shift of matches (pixels of the ingested frames) below which the camera hardly moves."""
+STILL_PAIRS = 2.0
+"""The same for the pairs of frames that shift most, pixels at the height of the features."""
+LEAST_POINTS = 100
+"""Points of a model."""
+LEAST_SEEN = 40
+"""Points that a frame sees, median over the frames."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +49,19 @@ class Evidence:
     displacement: float | None
     """Median shift of verified matches, pixels of the ingested frames; None where no pair was verified."""
     masked: bool
+    parallax: Parallax | None = None
+    """None where no pair has enough matches."""
     source: tuple[int, ...] = field(default=(), kw_only=True)
     """Numbers of the frames in the source, as input.skip counts them."""
+
+    @property
+    def still(self) -> bool:
+        """Whether most of what matches stays where it is, in all pairs of frames."""
+        return self.parallax is not None and self.parallax.shift < STILL_PAIRS
+
+    def flat(self, sfm: SfmConfig) -> bool:
+        """Whether turning and zooming explain all matches, so that no model can tell depth."""
+        return self.parallax is not None and self.parallax.residual < sfm.min_parallax
 
     def called(self, frames: Sequence[int]) -> str:
         """Frames by their numbers in the source, where these are known."""
@@ -76,6 +96,8 @@ def faults(quality: Quality, n_frames: int, sfm: SfmConfig) -> list[Fault]:
         found.append("few_registered")
     if quality.triangulation_angle < sfm.min_triangulation_angle:
         found.append("little_parallax")
+    if quality.points < LEAST_POINTS or quality.observations < LEAST_SEEN:
+        found.append("few_points")
     low, high = sfm.focal_range
     if sfm.focal is None and not low <= quality.focal_ratio <= high:
         found.append("focal_length")
@@ -158,8 +180,15 @@ def _reason(qualities: Sequence[Quality], evidence: Evidence, sfm: SfmConfig) ->
             "no two frames have enough matches in common",
             "use a higher frame rate or a smaller input.stride, and check for cuts and blur",
         )
-    if evidence.displacement < STILL:
+    if evidence.still or evidence.displacement < STILL:
         return _little_parallax("the camera hardly moves", sfm)
+    if evidence.flat(sfm):
+        assert evidence.parallax is not None
+        return _little_parallax(
+            f"the camera only turns or zooms, or sees a plane: that explains the matches to within "
+            f"{evidence.parallax.residual:.1f} px, {sfm.min_parallax:g} of parallax are needed (sfm.min_parallax)",
+            sfm,
+        )
     turning = [q for q in qualities if "little_parallax" in faults(q, n, sfm) and _otherwise_sound(q, n, sfm)]
     if turning:
         angle = max(q.triangulation_angle for q in turning)
@@ -184,6 +213,14 @@ def _reason(qualities: Sequence[Quality], evidence: Evidence, sfm: SfmConfig) ->
         )
     if "little_parallax" in found:
         return _little_parallax(f"median triangulation angle {model.triangulation_angle:.2f} degrees", sfm)
+    if "few_points" in found:
+        return (
+            "too few points",
+            f"the model has {model.points} points and a frame sees {model.observations:.0f}; "
+            f"{LEAST_POINTS} and {LEAST_SEEN} are needed",
+            "take more of the clip or a smaller input.stride, use sharper frames, or look at coarse_masks/ for frames "
+            "that are covered",
+        )
     if "focal_length" in found:
         low, high = sfm.focal_range
         return (

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from nsff.config import SfmConfig
 from nsff.errors import StageError
 from nsff.io import read_mask, write_image, write_text
+from nsff.priors.overlay import Overlay, find_overlay
 from nsff.scene import Scene
 
 SMALLEST, LARGEST = 540, 1080
@@ -33,6 +34,20 @@ EXHAUSTIVE_PAIRS = 20_000
 """No more pairs than this are matched; a longer clip gets as many neighbours per frame as fit."""
 FIRST_FOCAL = 1.2
 """Focal length to begin with, over the longer side; every later step estimates it."""
+
+
+LEAST_MATCHES = 15
+"""A pair of frames with fewer verified matches says nothing (COLMAP's own bound)."""
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Verified matches of frames i < j, working pixels."""
+
+    i: int
+    j: int
+    first: Float[np.ndarray, "M 2"]
+    second: Float[np.ndarray, "M 2"]
 
 
 @dataclass
@@ -52,6 +67,8 @@ class FeatureDatabase:
     distortion: float = 0.0
     """What mapping starts from."""
     matched: set[tuple[int, int]] = field(default_factory=set)
+    overlay: Overlay | None = None
+    """What is burnt into the frames; there are no features on it."""
 
     @property
     def path(self) -> Path:
@@ -128,29 +145,37 @@ class FeatureDatabase:
         self.matched |= set(todo)
         return len(todo)
 
+    def verified(self) -> list[Matches]:
+        """The verified matches of all pairs of frames that have any, in the order of the frames."""
+        found = []
+        with self.opened() as database:
+            positions = [_positions(database.read_keypoints(i + 1)) for i in range(len(self.names))]
+            for pair, geometry in zip(*database.read_two_view_geometries(), strict=True):
+                i, j = (image_id - 1 for image_id in _pair_ids(pair))
+                inliers = geometry.inlier_matches
+                if len(inliers):
+                    found.append(Matches(i, j, positions[i][inliers[:, 0]], positions[j][inliers[:, 1]]))
+        return sorted(found, key=lambda pair: (pair.i, pair.j))
+
     def displacement(self) -> float | None:
         """Median over the verified pairs of the median shift of their inliers, ingested pixels; None without pairs."""
-        shifts = []
-        with self.opened() as database:
-            keypoints = {i + 1: database.read_keypoints(i + 1) for i in range(len(self.names))}
-            for pair, geometry in zip(*database.read_two_view_geometries(), strict=True):
-                first, second = _pair_ids(pair)
-                inliers = geometry.inlier_matches
-                if len(inliers) >= 15:
-                    a = _positions(keypoints[first])[inliers[:, 0]]
-                    b = _positions(keypoints[second])[inliers[:, 1]]
-                    shifts.append(np.median(np.linalg.norm(b - a, axis=1)))
+        shifts = [
+            np.median(np.linalg.norm(pair.second - pair.first, axis=1))
+            for pair in self.verified()
+            if len(pair.first) >= LEAST_MATCHES
+        ]
         return float(np.median(shifts)) / self.scale if shifts else None
 
 
 def extract(scene: Scene, sfm: SfmConfig, folder: Path, enlarge: float = 1.0) -> FeatureDatabase:
-    """Writes the frames at working height, extracts features outside the coarse masks, returns the database.
+    """Writes the frames at working height, extracts features, returns the database.
 
-    ``enlarge`` multiplies the working height.
+    Coarse masks and what is burnt in are left out. ``enlarge`` multiplies the working height.
     """
     import pycolmap
 
     masked = sfm.use_masks and scene.coarse_masks_dir.is_dir()
+    overlay = find_overlay(scene.n_frames, scene.frame)
     names = [f"{i:05d}.png" for i in range(scene.n_frames)]
     (folder / "images").mkdir(parents=True)
     (folder / "masks").mkdir()
@@ -165,22 +190,24 @@ def extract(scene: Scene, sfm: SfmConfig, folder: Path, enlarge: float = 1.0) ->
         size = (frame.shape[0], frame.shape[1])
         height, width = working_size(size, sfm.image_height, enlarge)
         write_image(folder / "images" / name, _resized(frame, height, width))
-        if masked:
-            moving = cv2.resize(
-                read_mask(scene.coarse_masks_dir / name, size), (width, height), interpolation=cv2.INTER_NEAREST
-            )
-            write_image(folder / "masks" / f"{name}.png", np.where(moving > 127, 0, 255).astype(np.uint8))
+        if masked or overlay is not None:
+            left_out = np.zeros((height, width), bool) if overlay is None else overlay.at((height, width))
+            if masked:
+                moving = read_mask(scene.coarse_masks_dir / name, size)
+                left_out |= cv2.resize(moving, (width, height), interpolation=cv2.INTER_NEAREST) > 127
+            write_image(folder / "masks" / f"{name}.png", np.where(left_out, 0, 255).astype(np.uint8))
     assert size is not None
     scale = height / size[0]
     centre = sfm.principal_point or (size[1] / 2, size[0] / 2)
     database = FeatureDatabase(
         folder, names, scale, width, height, sfm.seed, max_error=4.0,
         principal_point=(centre[0] * width / size[1], centre[1] * height / size[0]), distortion=sfm.distortion or 0.0,
+        overlay=overlay,
     )  # fmt: skip
 
     reader = pycolmap.ImageReaderOptions()
     reader.camera_model = "SIMPLE_RADIAL"
-    if masked:
+    if masked or overlay is not None:
         reader.mask_path = str(folder / "masks")
     options = pycolmap.FeatureExtractionOptions()
     options.use_gpu, options.num_threads = False, threads()

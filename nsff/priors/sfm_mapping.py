@@ -23,6 +23,8 @@ from nsff.priors.sfm_features import FeatureDatabase
 
 START_FOCALS = (1.2, 1.8, 0.8)
 """Focal lengths over the longer side that incremental mapping starts from."""
+LEAST_OBSERVATIONS = 20
+"""A frame that sees fewer points of a model has no pose in it."""
 DISTORTION_GAIN = 0.005
 """Radial distortion is kept only where it lowers the root mean square error by this fraction."""
 
@@ -44,6 +46,8 @@ class Quality:
     distortion: float
     track_length: float
     """Mean number of frames that see a point."""
+    observations: float = float("inf")
+    """Median over the registered frames of the points that one sees."""
     frames: tuple[int, ...] = field(default=(), kw_only=True)
     """The registered frames of the scene, ascending."""
 
@@ -176,6 +180,21 @@ def _rms(reconstruction: Any) -> float:
     return float(np.sqrt((error[:, 0] ** 2 * error[:, 1]).sum() / error[:, 1].sum())) if len(error) else np.inf
 
 
+def drop_weak(candidate: Any) -> Any:
+    """A reconstruction without the poses of frames that see fewer than LEAST_OBSERVATIONS points; itself if none does.
+
+    Six unknowns of a pose follow from three points; few more cannot tell wrong matches from right ones.
+    """
+    weak = [image.frame_id for image in candidate.images.values()
+            if image.has_pose and image.num_points3D < LEAST_OBSERVATIONS]  # fmt: skip
+    if not weak:
+        return candidate
+    left = _copy(candidate)
+    for frame_id in weak:
+        left.deregister_frame(frame_id)
+    return left
+
+
 def assess(candidate: Any) -> Quality | None:
     """The figures of a candidate; None if it has no points or fewer than two images."""
     points = candidate.points3D
@@ -194,6 +213,6 @@ def assess(candidate: Any) -> Quality | None:
     return Quality(
         len(images), len(points), float(np.mean(errors)), float(np.sqrt(np.mean(np.square(errors)))),
         float(np.degrees(np.median(angles))), float(camera.params[0]) / max(camera.width, camera.height),
-        float(camera.params[3]), float(np.mean(lengths)),
+        float(camera.params[3]), float(np.mean(lengths)), float(np.median([image.num_points3D for image in images])),
         frames=tuple(sorted(int(Path(image.name).stem) for image in images if Path(image.name).stem.isdecimal())),
     )  # fmt: skip

@@ -9,10 +9,11 @@ import pytest
 from nsff.config import SfmConfig
 from nsff.priors.sfm_acceptance import Evidence, best, failure, faults, only_turns, verdict
 from nsff.priors.sfm_mapping import Quality
+from nsff.priors.sfm_parallax import Parallax
 
 GOOD = Quality(
     registered=24, points=3000, reprojection_error=0.5, rms_error=0.6, triangulation_angle=5.7, focal_ratio=288 / 320,
-    distortion=0.0, track_length=8.0,
+    distortion=0.0, track_length=8.0, observations=900.0,
 )  # fmt: skip
 EVIDENCE = Evidence(n_frames=24, features_per_image=1500, displacement=5.0, masked=True)
 
@@ -30,6 +31,8 @@ def test_a_good_model_is_accepted():
         ({"registered": 22}, "few_registered"),
         ({"triangulation_angle": 0.9}, "little_parallax"),
         ({"reprojection_error": 1.6}, "reprojection_error"),
+        ({"points": 99}, "few_points"),
+        ({"observations": 39.0}, "few_points"),
     ],
 )
 def test_one_fault_rejects(change: dict, fault: str):
@@ -44,6 +47,8 @@ def test_one_fault_rejects(change: dict, fault: str):
         {"triangulation_angle": 4.0},  # davis-train, which is good
         {"triangulation_angle": 1.0},
         {"reprojection_error": 1.5},
+        {"points": 100},
+        {"observations": 40.0},
     ],
 )
 def test_just_within_the_bounds(change: dict):
@@ -108,6 +113,21 @@ def test_only_little_parallax_ends_the_ladder():
             "coarse_masks",
         ),
         ([replace(GOOD, focal_ratio=0.525)], EVIDENCE, "implausible focal length: 0.53", "0.6 to 2.5", "sfm.focal"),
+        ([], replace(EVIDENCE, parallax=Parallax(0.7, 0.4, 9)), "the camera hardly moves", "5.0 px", "moving"),
+        (
+            [GOOD],
+            replace(EVIDENCE, parallax=Parallax(0.7, 40.0, 9)),
+            "too little parallax: the camera only turns or zooms",
+            "within 0.7 px, 2 of parallax",
+            "give cameras",
+        ),
+        (
+            [replace(GOOD, points=4, observations=2.0)],
+            replace(EVIDENCE, parallax=Parallax(30.0, 40.0, 9)),
+            "too few points: the model has 4 points and a frame sees 2",
+            "100 and 40 are needed",
+            "sharper",
+        ),
         ([replace(GOOD, reprojection_error=2.2)], EVIDENCE, "reprojection error too large: 2.20", "1.5", "shutter"),
     ],
 )
