@@ -6,6 +6,7 @@ values. Keys of a configuration are always text, and each is given once.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -52,7 +53,8 @@ def check_files(paths: Iterable[str | Path]) -> None:
     For files that another program has read, which does not see either.
     """
     for path in paths:
-        read_yaml(path)
+        if not _is_json_with_tabs(path):
+            read_yaml(path)
 
 
 def _check_keys(root: yaml.Node, subject: object) -> None:
@@ -92,3 +94,23 @@ def _check_key(key: yaml.Node, name: str, subject: object, line: int) -> None:
     shown = key.value or "null"
     problem = f"{name or shown} in line {line} is read by YAML as {kind}, not as a name"
     raise ConfigError(subject, problem, f"write the name in quotes: '{shown}':")
+
+
+def _is_json_with_tabs(path: str | Path) -> bool:
+    """Whether a file is JSON that YAML refuses for its tabs. ConfigError for a key given twice in it."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) < len(pairs):
+            key = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
+            raise ConfigError(path, f"{key} is given twice: one of them would be lost", "join the two, or remove one")
+        return result
+
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        if "\t" not in text:
+            return False
+        json.loads(text, object_pairs_hook=once)
+    except (OSError, ValueError, RecursionError):
+        return False
+    return True

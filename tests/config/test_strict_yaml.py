@@ -128,3 +128,15 @@ def test_a_saved_web_page_is_named_before_any_job(tmp_path: Path, key: str, cont
         load_config({"scenes": {"walk": scene}}, tmp_path)
     assert remedy in caught.value.remedy
     assert "weights_only" not in str(caught.value)
+
+
+def test_json_with_tabs_is_read_by_snakemake_and_checked(tmp_path: Path):
+    path = tmp_path / "config.json"
+    path.write_text('{\n\t"train": {\n\t\t"steps": 1\n\t}\n}\n')
+    check_files([path])
+    path.write_text('{\n\t"train": {\n\t\t"steps": 1,\n\t\t"steps": 2\n\t}\n}\n')
+    with pytest.raises(ConfigError, match="steps is given twice"):
+        check_files([path])
+    path.write_text("scenes:\n\twalk: 1\n")
+    with pytest.raises(ConfigError, match="is not YAML"):
+        check_files([path])
