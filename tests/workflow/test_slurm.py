@@ -1,10 +1,13 @@
 """The tiny clip through a Slurm of one node (root; Debian packages slurm-wlm and munge): `make test-slurm`."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -66,16 +69,11 @@ def test_what_a_job_asks_slurm_for(finished, tmp_path, repo, environment, device
     assert re.search(r"rule_train", asked)
 
 
-@pytest.mark.slurm
-def test_the_whole_workflow_through_slurm(slurm, new_project, filmed, dense_writer, truth_writer, repo):
-    project, clip = new_project(), filmed()
-    dense_writer(project.folder / "clip", clip)
-    truth_writer(project.folder / "truth", clip)
-    evaluation = [{"protocol": protocol, "truth": "truth"} for protocol in ("views", "masks")]
-    scenes = {"clip": {"input": {"path": "clip"}, "evaluation": evaluation}}
-    project.configure(scenes, train={"device": "auto"})  # with cpu no GPU would be asked for
-    command = [
-        sys.executable, "-m", "snakemake", "--snakefile", str(repo / "Snakefile"), "--configfile", "config.yaml",
+def on_the_sandbox(repo, *targets):
+    """Snakemake's command line for a cluster of one small node."""
+    return [
+        sys.executable, "-m", "snakemake", *targets,
+        "--snakefile", str(repo / "Snakefile"), "--configfile", "config.yaml",
         "--workflow-profile", str(repo / "profiles" / "slurm"), "--jobs", "2", "--latency-wait", "20",
         "--slurm-no-account", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2",
         "--seconds-between-status-checks", "2",
@@ -85,6 +83,17 @@ def test_the_whole_workflow_through_slurm(slurm, new_project, filmed, dense_writ
         "--set-resources", "train:mem_mb=1500", "sfm:mem_mb=1500", "features:mem_mb=1500", "maps:mem_mb=1500",
         "render:mem_mb=1500", "score:mem_mb=1500", "cluster:mem_mb=1500", "depth:mem_mb=1500",
     ]  # fmt: skip
+
+
+@pytest.mark.slurm
+def test_the_whole_workflow_through_slurm(slurm, new_project, filmed, dense_writer, truth_writer, repo):
+    project, clip = new_project(), filmed()
+    dense_writer(project.folder / "clip", clip)
+    truth_writer(project.folder / "truth", clip)
+    evaluation = [{"protocol": protocol, "truth": "truth"} for protocol in ("views", "masks")]
+    scenes = {"clip": {"input": {"path": "clip"}, "evaluation": evaluation}}
+    project.configure(scenes, train={"device": "auto"})  # with cpu no GPU would be asked for
+    command = on_the_sandbox(repo)
     ended = subprocess.run(command, cwd=project.folder, env=slurm, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
     assert (project.scene("clip") / "report.html").stat().st_size > 0
@@ -96,3 +105,35 @@ def test_the_whole_workflow_through_slurm(slurm, new_project, filmed, dense_writ
         asked[rule[1]] = bool(re.search(r"(TresPerJob|TresPerNode|TRES|ReqTRES)=\S*gpu[^,\s]*[:=]1", job))
     assert {rule for rule, gpu in asked.items() if gpu} == ON_A_GPU
     assert {"ingest", "sfm", "cluster", "report"} <= set(asked)
+
+
+@pytest.mark.slurm
+def test_a_killed_training_goes_on(slurm, finished, tmp_path, repo):
+    """The job is killed on its node; another attempt continues its state, and no lock file of a GPU is left."""
+    project = finished.copy(tmp_path)
+    scene = project.scene(finished.scene)
+    shutil.rmtree(scene / "state")
+    shutil.rmtree(scene / "model")
+    (scene / "logs" / "train.log").unlink()
+    train = project.config["train"] | {"device": "auto", "steps": 3000, "checkpoint_every": 20, "log_every": 100}
+    project.configure(project.config["scenes"], train=train)
+    with (tmp_path / "printed.txt").open("w") as printed:
+        running = subprocess.Popen(
+            on_the_sandbox(repo, f"results/{finished.scene}/model"), cwd=project.folder, env=slurm,
+            stdout=printed, stderr=printed,
+        )  # fmt: skip
+    ended = time.monotonic() + 240
+    while not list((scene / "state").glob("step_*.pt")):
+        assert time.monotonic() < ended and running.poll() is None, (tmp_path / "printed.txt").read_text()[-3000:]
+        time.sleep(0.2)
+    listed = subprocess.run(
+        ["squeue", "--noheader", "--format=%i %k"], env=slurm, capture_output=True, text=True
+    ).stdout
+    (job,) = [line.split()[0] for line in listed.splitlines() if "rule_train" in line]
+    subprocess.run(["scancel", "--signal=KILL", "--full", job], env=slurm, check=True)
+    assert running.wait(timeout=600) == 0, (tmp_path / "printed.txt").read_text()[-3000:]
+    log = (scene / "logs" / "train.log").read_text()
+    resumed = re.search(r"resuming at step (\d+) of 3000", log)
+    assert resumed and int(resumed[1]) >= 20, log[-2000:]
+    assert json.loads((scene / "model" / "model.json").read_text())["steps"] == 3000
+    assert list(Path(tempfile.gettempdir(), f"nsff-gpus-{os.getuid()}").glob("slurm-*")) == []
