@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from nsff.errors import ConfigError, NsffError, StageError
+from nsff.isolation import in_child
 from nsff.launch import place
 from nsff.temporary import remove_leftovers
 from nsff.threads import set_threads
@@ -42,10 +43,12 @@ def main(
     reads: str,
     writes: str,
     extra: Callable[[argparse.ArgumentParser], None] | None = None,
+    isolated: bool = False,
 ) -> None:
     """Parses the command line, calls ``run``, and exits: 0 done, 1 an error, 75 interrupted with its state saved.
 
     ``sections`` are those of the configuration that the stage depends on; ``extra`` adds the script's own arguments.
+    ``isolated`` stages work in a child process: a library of theirs may end it (nsff.isolation).
     """
     parser = _parser(description, sections, reads, writes)
     if extra is not None:
@@ -61,7 +64,13 @@ def main(
         with known_weights(arguments.weights):
             run(Scene(arguments.scene), settings(arguments), arguments)
 
-    guarded(stage, arguments.log if place().leader else None, arguments.scene)
+    def in_a_child() -> None:
+        try:
+            sys.exit(in_child(lambda: _status(stage, arguments.scene), arguments.scene))
+        finally:
+            remove_leftovers(arguments.scene)
+
+    guarded(in_a_child if isolated else stage, arguments.log if place().leader else None, arguments.scene)
 
 
 def _parser(description: str | None, sections: Sequence[str], reads: str, writes: str) -> argparse.ArgumentParser:

@@ -16,4 +16,5 @@ if __name__ == "__main__":
         sections=("canonical",),
         reads="frames/, sfm/, raw_flow/, given/",
         writes="cameras.json, poses_bounds.npy, points.npz, pixel_map.npz, images/, flow/",
+        isolated=True,
     )

@@ -16,4 +16,5 @@ if __name__ == "__main__":
         sections=("sfm",),
         reads="frames/, coarse_masks/, given/",
         writes="sfm/",
+        isolated=True,
     )

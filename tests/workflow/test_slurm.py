@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from nsff.folder_runs import processes_in
 
 SANDBOX = Path(__file__).with_name("sandbox")
 SYSTEM = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
@@ -115,7 +118,7 @@ def test_a_killed_training_goes_on(slurm, finished, tmp_path, repo):
     shutil.rmtree(scene / "state")
     shutil.rmtree(scene / "model")
     (scene / "logs" / "train.log").unlink()
-    train = project.config["train"] | {"device": "auto", "steps": 3000, "checkpoint_every": 20, "log_every": 100}
+    train = project.config["train"] | {"device": "auto", "steps": 600, "checkpoint_every": 20, "log_every": 100}
     project.configure(project.config["scenes"], train=train)
     with (tmp_path / "printed.txt").open("w") as printed:
         running = subprocess.Popen(
@@ -126,14 +129,11 @@ def test_a_killed_training_goes_on(slurm, finished, tmp_path, repo):
     while not list((scene / "state").glob("step_*.pt")):
         assert time.monotonic() < ended and running.poll() is None, (tmp_path / "printed.txt").read_text()[-3000:]
         time.sleep(0.2)
-    listed = subprocess.run(
-        ["squeue", "--noheader", "--format=%i %k"], env=slurm, capture_output=True, text=True
-    ).stdout
-    (job,) = [line.split()[0] for line in listed.splitlines() if "rule_train" in line]
-    subprocess.run(["scancel", "--signal=KILL", "--full", job], env=slurm, check=True)
+    ((job, _),) = processes_in(project.folder, "scripts/train.py")
+    os.kill(job, signal.SIGKILL)
     assert running.wait(timeout=600) == 0, (tmp_path / "printed.txt").read_text()[-3000:]
     log = (scene / "logs" / "train.log").read_text()
-    resumed = re.search(r"resuming at step (\d+) of 3000", log)
+    resumed = re.search(r"resuming at step (\d+) of 600", log)
     assert resumed and int(resumed[1]) >= 20, log[-2000:]
-    assert json.loads((scene / "model" / "model.json").read_text())["steps"] == 3000
+    assert json.loads((scene / "model" / "model.json").read_text())["steps"] == 600
     assert list(Path(tempfile.gettempdir(), f"nsff-gpus-{os.getuid()}").glob("slurm-*")) == []
