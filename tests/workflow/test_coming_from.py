@@ -242,6 +242,8 @@ def test_the_page_from_the_first_command_to_the_last(project):
             shutil.copy(folder / "360000.tar", folder / RELEASED)
         if "renders/" in command:
             number_of_pictures(folder, command)
+        if "oracle: true" in command:
+            assert "oracle_crf" in set(pd.read_csv(folder / targets_of(command)[0]).variant)
         if "nsff score" in command:
             assert "jaccard" in text, text
             assert "--pred collected/" in command or "mean: over 1 scenes" in text, text
@@ -253,7 +255,7 @@ def test_the_page_from_the_first_command_to_the_last(project):
     imported = load_config(yaml.safe_load((folder / "kid-running.yaml").read_text()), folder)
     assert imported["kid-running"].preset == "nsff"
     scores = pd.read_csv(folder / "results" / "Balloon1-2" / "scores.csv")
-    assert {"clusters", "processed", "crf", "oracle", "raw"} <= set(scores.variant)
+    assert {"clusters", "processed", "crf", "raw"} <= set(scores.variant)
     assert {"ari_reference", "fg_ari_reference", "jaccard", "psnr_reference"} <= set(scores.metric)
     views = pd.read_csv(folder / "results" / "balloon1_nsff" / "score_pictures" / "per_view.csv")
     assert views[views.variant == "raw"]["view"].nunique() == 264
