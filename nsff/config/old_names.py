@@ -145,6 +145,14 @@ PARAMETERS: dict[str, Old] = {
     "compact_rgb": Old("crf.rgb_weight"),
     "sdim_depth": Old("crf.depth_sigma"),
     "sdim_rgb": Old("crf.rgb_sigma"),
+    # --- the scripts for cleaning, the CRF, the oracle and scores
+    **dict.fromkeys(
+        ("root_dir", "render_dir", "raw_folder", "out_dir"),
+        Old(words="masks and pictures of a scene lie in its folder of results/; leave it out"),
+    ),
+    "vis_folder": Old(words="`nsff score --pred DIR --truth DIR` scores any folder; leave it out"),
+    "gt_folder": Old("evaluation", "[{protocol: saff, truth: DIR}]"),
+    "flip_fg": Old(words="each layout of truth says which side is the object; leave it out"),
     # --- of NeRF, and never used
     **dict.fromkeys(
         (
@@ -163,9 +171,9 @@ _BY_SPELLING = {name.lower(): name for name in PARAMETERS}
 
 
 def old_name_hint(key: str) -> str:
-    """A sentence on a key that is a parameter of NSFF or SAFF, in any capitals, with or without dashes before it; empty
-    for others."""
-    name = _BY_SPELLING.get(key.lstrip("-").lower())
+    """A sentence on a key that is a parameter of NSFF or SAFF, in any capitals, with or without dashes before it and
+    within; empty for others."""
+    name = _BY_SPELLING.get(key.lstrip("-").lower().replace("-", "_"))
     if name is None:
         return ""
     old = PARAMETERS[name]

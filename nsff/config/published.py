@@ -1,7 +1,8 @@
 """The authors' ``config_*.txt`` of NSFF and SAFF as a scene of this project's configuration.
 
 Such a file holds lines ``key = value`` (ConfigArgParse); what it leaves out takes the default of the authors' parser,
-and an option ``key = False`` counts as not set. Source: run_nerf.py of NSFF and SAFF.
+and an option ``key = False`` counts as not set. So does ``key = None``: the ``args.txt`` that their code writes into a
+log folder holds such lines. Source: run_nerf.py of NSFF and SAFF.
 """
 
 from __future__ import annotations
@@ -57,9 +58,9 @@ class PublishedScene:
 
 
 def read_published(path: Path) -> dict[str, Any]:
-    """Keys and values of a ``config_*.txt``; raises ConfigError naming file and line."""
+    """Keys and values of a ``config_*.txt`` or ``args.txt``; raises ConfigError naming file and line."""
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(path, f"is not readable ({error})", "give a config_*.txt of NSFF or SAFF") from None
     values: dict[str, Any] = {}
@@ -70,7 +71,10 @@ def read_published(path: Path) -> dict[str, Any]:
         match = re.fullmatch(r"(?:--)?(\w+)\s*(?:[=:]\s*(.*))?", text)
         if match is None:
             raise ConfigError(path, f"line {number} is not understood: {line.strip()!r}", "write key = value")
-        values[match[1]] = _value(match[2])
+        if match[2] == "None":
+            values.pop(match[1], None)
+        else:
+            values[match[1]] = _value(match[2])
     if not values:
         raise ConfigError(path, "has no settings", "give a config_*.txt of NSFF or SAFF")
     return values

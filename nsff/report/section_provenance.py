@@ -25,7 +25,7 @@ from nsff.scene import Scene
 
 PACKAGES = (
     "torch", "numpy", "scipy", "scikit-learn", "scikit-image", "opencv-python-headless", "pycolmap", "kornia", "timm",
-    "faiss-cpu", "pydensecrf2", "lpips", "av", "imageio", "pandas", "pydantic", "snakemake",
+    "faiss-cpu", "cupy-cuda13x", "pydensecrf2", "lpips", "av", "imageio", "pandas", "pydantic", "snakemake",
 )  # fmt: skip
 
 

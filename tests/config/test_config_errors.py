@@ -86,13 +86,14 @@ OLD_NAMES = {
     "use_pos": "decompose.use_position", "use_time": "decompose.use_time", "use_pcd": "decompose.source",
     "epi_threshold": "motion.epipolar_threshold", "resize_height": "canonical.resize_height",
     "compact_depth": "crf.depth_weight", "compact_rgb": "crf.rgb_weight", "sdim_depth": "crf.depth_sigma",
-    "sdim_rgb": "crf.rgb_sigma", "dataset_type": "input.kind",
+    "sdim_rgb": "crf.rgb_sigma", "dataset_type": "input.kind", "gt_folder": "evaluation",
 }  # fmt: skip
 WITHOUT_KEY = (
     "expname", "basedir", "config", "factor", "llffhold", "use_viewdirs", "perturb", "lindisp", "prep_dino", "facet",
     "layer", "bin", "no_reload", "render_test", "render_mode", "cluster_dir", "cluster_finch", "dino_weight",
     "flow_weight", "n_cluster", "load_algo", "netdepth_fine", "netwidth_fine", "N_importance", "no_batching",
     "testskip", "white_bkgd", "spherify", "i_testset", "i_video",
+    "root_dir", "render_dir", "raw_folder", "out_dir", "vis_folder", "flip_fg",
 )  # fmt: skip
 
 
@@ -131,6 +132,7 @@ def test_old_names_in_other_spellings_and_beside_new_ones(root):
     assert "n_samples" not in PARAMETERS
     for name in ("n_samples", "--N_samples", "N_SAMPLES"):
         assert "N_samples of NSFF and SAFF is sampling.samples here." in refused(root, {name: 1}).remedy
+    assert "decay_iteration of NSFF and SAFF is losses.decay_steps" in refused(root, {"--decay-iteration": 1}).remedy
     # A key that is one here, at its place, is no old name, whatever else it is called there.
     own = {"input": {"path": "clip.mp4", "stride": 2}, "losses": {"w_depth": 0.1, "depth_full": True}}
     found = load_config({"scenes": {"a": own}}, root)["a"]

@@ -279,6 +279,16 @@ def test_a_pyramid_without_features_is_told(tmp_path):
     assert "use_multi_dino without dino_coe" in "\n".join(scene.notes)
 
 
+def test_what_run_nerf_wrote_is_read_as_the_file_that_it_read(tmp_path):
+    """args.txt in a log folder has every argument, those that were not given as None; editors may begin with a mark."""
+    said = convert(write(tmp_path, "a", SMALL["_4"]), n_frames=24)
+    more = "config = configs/config_a.txt\nft_path = None\nload_dino_dir = None\nrender_2D = True\nrender_factor = 0\n"
+    path = tmp_path / "args.txt"
+    path.write_bytes(("\ufeff" + more + SMALL["_4"]).encode())
+    scene = convert(path, n_frames=24)
+    assert (scene.settings, scene.notes) == (said.settings, said.notes)
+
+
 @pytest.mark.parametrize(("line", "message"), [
     ("load_sal_weight = [1, 2]", "write three numbers"), ("load_feat_weight = 3", "write three numbers"),
     ("use_multi_dino = maybe", "not on or off"), ("end_frame = True", "not a number"),

@@ -247,7 +247,7 @@ class Step:
         scene: Any = SimpleNamespace(cameras=cameras)
         self.model = build_model(scene, self.config, self.data).double()
         self._stir(self.model)
-        self.i = {"first": 0, "middle": N // 2, "last": N - 1}[case.frame]
+        self.i = {"first": 0, "second": 1, "middle": N // 2, "last but one": N - 2, "last": N - 1}[case.frame]
         self.index = self._choose(np.random.default_rng(self.step + self.i))
 
     def _stir(self, model: SceneModel) -> None:

@@ -68,11 +68,14 @@ REAL = [
     for scale, time, frame in zip(SCALES, ("S", "2S+1", "S+2", "2S+2"), (*FRAMES, "middle"), strict=True)
 ]
 OF_OTHER_KINDS = [Case(preset, time="2S+1", rig=rig) for preset in BASE for rig in ("rounded", "long")]
+NEXT_TO_ENDS = [Case(preset, time=time, frame=frame) for preset in BASE
+                for time, frame in (("2S+1", "last but one"), ("2S+2", "second"))]  # fmt: skip
+"""Flow leads to the first and the last frame, and the chain beyond them."""
 FAR = [Case(preset, time=time, reach=5.0) for preset in BASE for time in ("1", "2S+2")]
 """Motion that leads many samples in front of the near plane and beyond infinity."""
 
 
-@pytest.mark.parametrize("case", STEPS + VARIANTS + REAL + OF_OTHER_KINDS + FAR, ids=str)
+@pytest.mark.parametrize("case", STEPS + VARIANTS + REAL + OF_OTHER_KINDS + NEXT_TO_ENDS + FAR, ids=str)
 def test_every_term_is_the_published_one(case, agrees):
     agrees(case)
 
