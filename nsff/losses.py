@@ -1,8 +1,9 @@
 """The losses: one small pure function per term, each a scalar to be multiplied by its weight w_* in LossConfig.
 
 Notation. R rays, K samples along a ray from near to far, C channels; weights (R,K) are volume rendering weights, p
-disocclusion probabilities and v blending weights in [0, 1]. Numbers in brackets are sections of the specification of
-NSFF (Li et al. 2021) and SAFF (Liang et al. 2023); terms that the papers do not have say where they come from.
+disocclusion probabilities and v blending weights in [0, 1]. Source: NSFF (Li et al. 2021) and SAFF (Liang et al. 2023)
+as their run_nerf.py computes them, with the functions of run_nerf_helpers.py in brackets; terms that they do not have
+say where they come from.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ Scalar = Float[Tensor, ""]
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
 def decay_factor(step: int, decay_steps: int) -> float:
-    """10^-q with q = step // decay_steps: what is left of a decaying weight at a step (4.9)."""
+    """10^-q with q = step // decay_steps: what is left of a decaying weight at a step."""
     return 10.0 ** -(step // decay_steps)
 
 
 def masked_mean(mask: Float[Tensor, "*R"] | Bool[Tensor, "*R"], value: Float[Tensor, "*R *C"]) -> Scalar:
     """sum(m x) / (sum(m) + 1e-8), the mask repeated over the channels that ``value`` has and it has not.
 
-    Gradients flow into the mask, in numerator and denominator, unless it is detached (4.1: visibility is not).
+    Gradients flow into the mask, in numerator and denominator, unless it is detached (visibility is not).
     """
     mask = mask.to(value.dtype)
     mask = mask.reshape(mask.shape + (1,) * (value.ndim - mask.ndim)).expand_as(value)
@@ -37,13 +38,14 @@ def masked_mean(mask: Float[Tensor, "*R"] | Bool[Tensor, "*R"], value: Float[Ten
 def masked_mse(
     prediction: Float[Tensor, "R *C"], target: Float[Tensor, "R *C"], mask: Float[Tensor, "R"] | Bool[Tensor, "R"]
 ) -> Scalar:
-    """Mean squared error over masked rays, for colours, features and saliency (4.1, 4.2)."""
+    """Mean squared error over masked rays, for colours, features and saliency (compute_mse)."""
     return masked_mean(mask, (prediction - target).square())
 
 
 # --- priors ----------------------------------------------------------------------------------------------------------
 def loss_depth(depth: Float[Tensor, "R"], target: Float[Tensor, "R"]) -> Scalar:
-    """Scale- and shift-invariant depth (4.3): mean squared difference of both after (x - median) / mean|x - median|.
+    """Scale- and shift-invariant depth (compute_depth_loss): mean squared difference of both after
+    (x - median) / mean|x - median|.
 
     ``depth`` is the rendered ray parameter s, ``target`` minus the prior's disparity: in NDC the one is affine in the
     other. The median is the lower of the two middle values. A constant input counts as zero everywhere.
@@ -59,7 +61,7 @@ def _standardised(x: Float[Tensor, "R"]) -> Float[Tensor, "R"]:
 def loss_flow(
     uv: Float[Tensor, "R 2"], target: Float[Tensor, "R 2"], mask: Float[Tensor, "R"] | Bool[Tensor, "R"]
 ) -> Scalar:
-    """Optical flow (4.4): mean absolute difference, pixels, of the projected scene-flow point and p + flow."""
+    """Optical flow (compute_mae): mean absolute difference, pixels, of the projected scene-flow point and p + flow."""
     return masked_mean(mask, (uv - target).abs())
 
 
@@ -67,14 +69,14 @@ def loss_flow(
 def loss_cycle(
     flow: Float[Tensor, "R K 3"], back: Float[Tensor, "R K 3"], disocclusion: Float[Tensor, "R K"]
 ) -> Scalar:
-    """There and back (4.5): mean |flow + back|, weighted by 1 - p; ``back`` is the flow met at the displaced sample."""
+    """There and back (compute_mae): mean |flow + back|, weighted by 1 - p; ``back`` is met at the displaced sample."""
     return masked_mean(1 - disocclusion, (flow + back).abs())
 
 
 def loss_scene_flow(
     weights: Float[Tensor, "R K"], flow: Float[Tensor, "R K 3"], axis: Literal["reference", "fixed"]
 ) -> Scalar:
-    """Magnitude of scene flow (4.6).
+    """Magnitude of scene flow (sf_reg_loss of run_nerf.py).
 
     fixed: mean absolute rendered flow, sum over samples of w f. reference: the published code sums over x, y, z
     instead, so that opposite components cancel. Its y points up and its z' grows with depth as here, so that the sum is
@@ -86,13 +88,13 @@ def loss_scene_flow(
 
 
 def loss_smooth_spatial(flow: Float[Tensor, "R K 3"]) -> Scalar:
-    """Spatial smoothness (4.7): mean |difference| of flow at adjacent samples, nearest floor(0.95 K) samples."""
+    """Spatial smoothness (compute_sf_sm_loss): mean |difference| of flow at adjacent samples, nearest floor(0.95 K)."""
     near = flow[:, : _nearest(flow.shape[1], 95)]
     return (near[:, 1:] - near[:, :-1]).abs().mean()
 
 
 def loss_kinetic(before: Float[Tensor, "R K 3"], here: Float[Tensor, "R K 3"], after: Float[Tensor, "R K 3"]) -> Scalar:
-    """Least kinetic energy (4.7): half the mean squared change of velocity, over the nearest floor(0.9 K) samples."""
+    """Least kinetic energy (compute_sf_lke_loss): half the mean squared change of velocity, nearest floor(0.9 K)."""
     change = (after - here) - (here - before)
     return 0.5 * change[:, : _nearest(change.shape[1], 90)].square().mean()
 
@@ -103,13 +105,13 @@ def _nearest(samples: int, percent: int) -> int:
 
 
 def loss_disocclusion(p: Float[Tensor, "R K"]) -> Scalar:
-    """Sparsity of disocclusion (4.8): mean |p|."""
+    """Sparsity of disocclusion (prob_reg_loss of run_nerf.py): mean |p|."""
     return p.abs().mean()
 
 
 # --- what tells static from dynamic ----------------------------------------------------------------------------------
 def loss_entropy(v: Float[Tensor, "R K"]) -> Scalar:
-    """One-sided entropy of the blending weight (4.8): mean of -v log(v + 1e-8); 0 at v = 0 and v = 1."""
+    """One-sided entropy of the blending weight (entropy_loss): mean of -v log(v + 1e-8); 0 at v = 0 and v = 1."""
     return (-v * torch.log(v + EPSILON)).mean()
 
 

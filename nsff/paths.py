@@ -51,12 +51,12 @@ def make_path(
 ) -> Path4D:
     """A path of ``frames`` poses through the scene of the N training ``cameras``.
 
-    view: camera ``target`` wanders at time ``target`` (section 5.1). time: camera ``target`` stays and time runs over
-    the clip (5.2). spacetime: time runs and the camera is the one interpolated between the training cameras at that
-    time, moved by a bullet-time loop (5.3); without ``follow``, the one at ``target`` moved by that loop (SAFF's
-    render_slowmo_full). ``target`` may lie between two frames; null is the middle frame. ``amplitude`` is in pixels of
-    parallax at NSFF's near plane; time runs from ``start`` to ``end`` (null: the first and the last frame). Raises
-    ConfigError for a target or times outside the clip, or an unknown kind.
+    view: camera ``target`` wanders at time ``target`` (NSFF's render_bt). time: camera ``target`` stays and time runs
+    over the clip (render_lockcam_slowmo). spacetime: time runs and the camera is the one interpolated between the
+    training cameras at that time, moved by a bullet-time loop (render_slowmo_bt); without ``follow``, the one at
+    ``target`` moved by that loop (SAFF's render_slowmo_full). ``target`` may lie between two frames; null is the middle
+    frame. ``amplitude`` is in pixels of parallax at NSFF's near plane; time runs from ``start`` to ``end`` (null: the
+    first and the last frame). Raises ConfigError for a target or times outside the clip, or an unknown kind.
     """
     count = len(cameras)
     target = count // 2 if target is None else target

@@ -134,7 +134,7 @@ class Space:
 
 
 class NdcSpace(Space):
-    """Normalised device coordinates with the near plane at 1 (specification, 2.4; NeRF, appendix C).
+    """Normalised device coordinates with the near plane at 1 (ndc_rays of NSFF; NeRF, appendix C).
 
     In OpenCV axes of the average camera: x' = ax X/Z, y' = ay Y/Z, z' = 1 - 2/Z with ax = 2f/W, ay = 2f/H. This is
     NSFF's NDC with y pointing down; z' = -1 at the near plane and 1 at infinity, s = (z' + 1)/2.
@@ -259,7 +259,7 @@ def make_space(kind: Literal["auto", "ndc", "contraction"], cameras: Cameras, ne
 
 
 def average_pose(cameras: Cameras) -> tuple[np.ndarray, np.ndarray]:
-    """NSFF's average camera (specification, 1.3): rotation to it from the world (3,3), and its centre (3,)."""
+    """NSFF's average camera (recenter_poses): rotation to it from the world (3,3), and its centre (3,)."""
     R = cameras.world_to_camera[:, :, :3]
     forward, up = R[:, 2].sum(0), -R[:, 1].sum(0)
     z = forward / np.linalg.norm(forward)

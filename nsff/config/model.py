@@ -78,7 +78,7 @@ class SamplingConfig(StageConfig):
 
 
 class LossConfig(StageConfig):
-    """Weights of the losses (section 4 of the specification); 0 turns a term off."""
+    """Weights of the losses; 0 turns a term off."""
 
     w_rgb: float = Field(1.0, ge=0)
     """Photometric loss on the composited colour, the dynamic colour and the warped colours."""

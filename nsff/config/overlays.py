@@ -1,6 +1,6 @@
 """Overlays: named changes that are laid over a preset, in the order they are named.
 
-The ablations of NSFF and SAFF have the names of the authors' configuration files (specification, 4.10), relative to
+The ablations of NSFF and SAFF have the names of the authors' configuration files (config_*.txt), relative to
 preset saff, which is their ``_4``. Others are named by what they do.
 """
 
@@ -90,12 +90,12 @@ MEANINGS: dict[str, str] = {
     "_old": "SAFF with the offline pyramid in its first weighting: 0.4, 0.4, 0.2",
     "_nosal": "SAFF without a saliency head; there is nothing to vote on, so no objects are made",
     "released_masks": "masks as the released ones (ours_1018_processed_crf.zip) were probably made: raw clusters,"
-    " chains of merges unresolved, and the first parameters of the CRF (specification, 7.2)",
-    "motion_vote": "SAFF's cluster_2D_flow: votes also ask for motion (6.2)",
-    "points": "SAFF's cluster_pcd: clusters of samples in space, in two stages (6.3)",
+    " chains of merges unresolved, and the first parameters of the CRF in the history of postprocess_crf.py",
+    "motion_vote": "SAFF's cluster_2D_flow: votes also ask for motion",
+    "points": "SAFF's cluster_pcd: clusters of samples in space, in two stages",
     "images": "SAFF's 2-D baseline cluster_dino: clusters of the input frames' own features, of the whole frame with"
-    " colours normalised, training views alone (6.4)",
-    "nsff_balloon1": "NSFF's weights for Balloon1 (4.9)",
+    " colours normalised, training views alone",
+    "nsff_balloon1": "NSFF's weights for Balloon1",
     "nsff_balloon2": "NSFF's weights for Balloon2",
     "nsff_playground": "NSFF's weights for Playground",
     "nsff_dynamicface": "NSFF's weights for DynamicFace",

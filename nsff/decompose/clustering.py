@@ -1,4 +1,4 @@
-"""Clusters of features over all views, and which of them are objects (SAFF; specification, sections 6.1 to 6.4).
+"""Clusters of features over all views, and which of them are objects (SAFF's cluster_2D).
 
 Notation. Views come from maps/views.json; only those of split ``training`` define clusters and vote, all are labelled
 (with source ``images`` the training views alone). Descriptors as in nsff.decompose.descriptors, labels as in
@@ -89,7 +89,7 @@ def _merge(centroids: Float32[np.ndarray, "K D"], extra: int, decompose: Decompo
 
 
 def voting_merge(clusters: Clusters, decompose: DecomposeConfig) -> Int64[np.ndarray, "K+F"]:
-    """The merge map that votes are counted by: with all chains resolved, whatever the files have (6.1, step 6)."""
+    """The merge map that votes are counted by: with all chains resolved, whatever the files have (SAFF)."""
     merge = clusters.merge.copy()
     if decompose.merge_chains == "one_step":
         while (merge != merge[merge]).any():

@@ -143,7 +143,8 @@ def straight_rgba(kept: SpaceSamples, T: Float[Tensor, "R K"]) -> Float[Tensor, 
     With the kept samples' own T that is 1 - prod (1 - o); the published code takes the last sample's opacity for it.
     """
     alpha = (T * kept.opacity).sum(1)
-    # Blended weights may add up to more than alpha (specification, section 3): colours are a mean over the weights.
+    # Blended weights may add up to more than alpha (1 + 1/4 for two opaque samples with v = 1/2): colours are a mean
+    # over the weights.
     weight = (T * (kept.a_static + kept.a_dynamic)).sum(1)
     colour = kept.sum("rgb", T).sum(1) / weight.clamp(min=1e-8)[:, None]
     return torch.cat([colour, alpha[:, None]], dim=1).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""k-means on unit feature vectors, with the number of clusters chosen at an elbow (SAFF; specification section 6.1).
+"""k-means on unit feature vectors, with the number of clusters chosen at an elbow (SAFF's cluster_2D).
 
 Notation. Pixels (P,C); centroids (K,C); labels 0..K-1. J_K is the mean squared distance of pixels to their centroid.
 """

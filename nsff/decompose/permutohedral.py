@@ -45,8 +45,8 @@ def simplices(
     """Integer coordinates of the d+1 vertices around each point, and the point's barycentric weights (they add up to
     1)."""
     n, d = features.shape
-    # Orthogonal basis of the plane (section 3.1), scaled so that the blur below has unit standard deviation in
-    # feature space.
+    # Orthogonal basis of the plane (Adams et al. 2010, section 3.1), scaled so that the blur below has unit standard
+    # deviation in feature space.
     scale = np.sqrt(2 / 3) * (d + 1) / np.sqrt(np.arange(1, d + 1) * np.arange(2, d + 2))
     basis = np.triu(np.ones((d + 1, d)), 0) - np.diag(np.arange(1, d + 1), -1)[:, :d]
     elevated = (features * scale) @ basis.T

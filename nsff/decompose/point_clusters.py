@@ -1,4 +1,4 @@
-"""Clustering of samples in space, in two stages (SAFF's cluster_pcd; specification, section 6.3).
+"""Clustering of samples in space, in two stages (SAFF's cluster_pcd).
 
 Stage one clusters samples near surfaces, drawn by saliency (run_points), and votes by the saliency of the samples that
 each view sees. Stage two clusters what was found salient once more, which tells objects apart that stand out together;

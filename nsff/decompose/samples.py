@@ -1,4 +1,4 @@
-"""Samples in space as both fields together see them, for clustering and extraction in 3-D (specification, 5.8, 6.3).
+"""Samples in space as both fields together see them, for SAFF's cluster_pcd and extract_2D.
 
 Notation. R rays, K samples; a_d and a_s are the opacities of the two fields in the composite (with v and 1 - v where
 the fields are blended), o the opacity of both, T the light that reaches a sample. T a_d, T a_s are the model's weights.

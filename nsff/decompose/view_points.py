@@ -49,7 +49,7 @@ class ViewPoints:
 
 
 def draw_by_saliency(points: ViewPoints, decompose: DecomposeConfig, generator: np.random.Generator) -> ViewPoints:
-    """One of ``point_interval`` of the salient points, drawn with replacement, odds proportional to saliency (6.3)."""
+    """One of ``point_interval`` of the salient points, drawn with replacement, odds proportional to saliency (SAFF)."""
     salient = np.flatnonzero(points.saliency > 0)
     count = -(-len(salient) // decompose.point_interval)
     if not count:

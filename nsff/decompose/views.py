@@ -84,7 +84,7 @@ def read_saliency(scene: Scene, view: View) -> Float32[np.ndarray, "H W"]:
 
 def read_motion(scene: Scene, view: View) -> Float32[np.ndarray, "H W"]:
     """Motion in [0,1] from {i}_motion.npy (pixels to the next and the last frame): each scaled to its range in the
-    view, then the larger (SAFF; specification section 6.2)."""
+    view, then the larger (SAFF's cluster_2D_flow)."""
     path = scene.maps_dir / f"{view.index}_motion.npy"
     try:
         motion = np.load(path, allow_pickle=False).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Which clusters belong together, and which are salient objects (SAFF; specification section 6.1, steps 6 and 7).
+"""Which clusters belong together, and which are salient objects (SAFF's cluster_2D).
 
 Notation. Labels 0..K-1; merge (K,) leads a label to the lowest label of its group; saliency (V,K) is the mean
 saliency of each label in each of V views, NaN where a view does not show it.
@@ -70,7 +70,7 @@ def count_votes(
     motion_threshold: float | None = None,
 ) -> Int64[np.ndarray, K]:
     """Views in which a label's mean saliency exceeds the threshold, and its mean motion the other, where there is one
-    (6.2)."""
+    (SAFF's cluster_2D_flow)."""
     cast = votes(saliency, threshold)
     if motion is not None and motion_threshold is not None:
         cast &= votes(motion, motion_threshold)

@@ -1,4 +1,4 @@
-"""An oracle's choice of clusters: what lies on the true foreground of the first frame is an object (SAFF, section 7.3).
+"""An oracle's choice of clusters: what lies on the first frame's true foreground is an object (SAFF, oracle_vote.py).
 
 It says how good the clusters are when the vote is left out; it knows truth, so it stands beside the masks and never
 becomes any. Notation: labels (H,W) are merged clusters, counted from 0; masks hold objects 1, 2, …, 0 is background.

@@ -126,7 +126,7 @@ def _dynnerf12(n_frames: int) -> list[ProtocolView]:
 
 
 def _saff(n_frames: int) -> list[ProtocolView]:
-    """SAFF's canonical views (section 5.4): 60 for 24 frames."""
+    """SAFF's canonical views (render_2D): 60 for 24 frames."""
     spatial = [ProtocolView(n_frames + t, "nv_spatial", 0, t) for t in range(n_frames)]
     static = [ProtocolView(2 * n_frames + c, "nv_static", c, 0) for c in range(min(n_frames, RIG))]
     return _training(n_frames) + spatial + static
@@ -253,7 +253,7 @@ def get_protocol(name: str) -> Protocol:
 
 
 def reference_truth(view: ProtocolView) -> ProtocolView:
-    """(split, camera, time) that SAFF's reconstruction evaluator compares a view with (section 8.3).
+    """(split, camera, time) that SAFF's reconstruction evaluator compares a view with (evaluate_recon_ours.py).
 
     View i of nv_spatial is rendered at time i - 24 and compared with time i - 25; view i of nv_static is rendered
     with camera i - 48 and compared with camera i - 49.

@@ -2,7 +2,7 @@
 
 Notation. Flow f (H,W,2) is (right, down) in pixels: the pixel centred at x in the first picture is seen at x + f(x) in
 the second. Files lie at the working size: the ingested frames reduced to a given number of rows (aspect kept, never
-enlarged). A flow is consistent at x where going there and back returns near x (section 1.5 of NSFF's preprocessing).
+enlarged). A flow is consistent at x where going there and back returns near x (NSFF, run_flows_video.py).
 
 An estimator may see the frames at another size; what it finds is brought to the working size. Any two frames can be
 given to it (``between``); the stage asks for neighbours.

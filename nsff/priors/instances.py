@@ -3,7 +3,7 @@
 Notation. A detection has a COCO category (1 person, 2 bicycle, 4 motorcycle, 8 truck, 17 cat, 18 dog, 28 umbrella,
 36 snowboard, 41 skateboard are taken by default), a score and a soft mask, both in [0,1]; it counts above 1/2. Frames
 are detected on as ingested, resized to a long side of 960 pixels; masks are brought to the canonical frame by nearest
-neighbour. Sources: He et al. 2017; torchvision; NSFF preprocessing (section 1.6, steps 6 and 7).
+neighbour. Sources: He et al. 2017; torchvision; NSFF, run_flows_video.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Motion masks: pixels whose flow no static world explains. True (255) moves.
 
-`run_motion` knows the cameras (NSFF preprocessing, section 1.6, with switches for what goes beyond it);
+`run_motion` knows the cameras (NSFF's run_flows_video.py, with switches for what goes beyond it);
 `run_coarse_masks` comes before them and fits two-view geometry to each pair (see coarse_motion).
 
 Things that usually move are added by their looks where Mask R-CNN's weights are at hand (see instances).
