@@ -6,6 +6,8 @@ min_version("9.20")
 # A file given with --configfile takes the place of config.yaml; keys given with --config are laid over either.
 if not workflow.overwrite_configfiles:
 
+    include: "rules/readable.smk"
+
     configfile: "config.yaml"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+LINES = "\n\t"
+
 
 class NsffError(Exception):
     """A failure with a known cause. Scripts print it without a traceback and exit with status 1.
@@ -13,7 +15,18 @@ class NsffError(Exception):
         self.subject = str(subject)
         self.problem = problem
         self.remedy = remedy
-        super().__init__(f"{self.subject}: {problem}" + (f"\n  what to do: {remedy}" if remedy else ""))
+        told = f"{printable(self.subject, 500)}: {printable(problem, 4000, keep=LINES)}"
+        super().__init__(told + (f"\n  what to do: {printable(remedy, 4000, keep=LINES)}" if remedy else ""))
+
+
+def printable(text: str, at_most: int, keep: str = "") -> str:
+    """``text`` without control characters (escaped, but for those in ``keep``), its middle left out where it is long.
+
+    What comes from files and names may hold anything, and a terminal obeys some of it.
+    """
+    text = "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+    half = at_most // 2
+    return text if len(text) <= at_most else f"{text[:half]} ... {text[-half:]}"
 
 
 class InputError(NsffError):

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,29 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from nsff import checksums
+from nsff.arrays import map_npy, read_npy, read_npz
+from nsff.checksums import verify
+from nsff.decoding import FILE, decode
 from nsff.errors import NsffError, StageError
+from nsff.reading import AGAIN, read_bytes, read_text, reading
 from nsff.temporary import prefix
+
+__all__ = [
+    "atomic_directory",
+    "atomic_path",
+    "map_npy",
+    "read_image",
+    "read_json",
+    "read_mask",
+    "read_npy",
+    "read_npz",
+    "write_csv",
+    "write_image",
+    "write_json",
+    "write_npz",
+    "write_text",
+]
 
 FULL = 2**16
 """A disk with fewer free bytes is full."""
@@ -71,30 +91,34 @@ def atomic_path(path: Path) -> Iterator[Path]:
             yield temporary
             os.chmod(temporary, 0o644)
             os.replace(temporary, path)
+            checksums.renew(path)
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def atomic_directory(path: Path) -> Iterator[Path]:
+def atomic_directory(path: Path, sealed: bool = False) -> Iterator[Path]:
     """Yields an empty temporary directory beside ``path``; on success it replaces ``path`` as a whole.
 
+    ``sealed``: with a record of checksums beside it (nsff.checksums), which whoever reads its files compares.
     A link to a directory stays, and the directory that it leads to is replaced. Raises StageError, naming the
     directory, when the disk is full or the folder may not be written to.
     """
-    path = Path(path)
-    path = path.resolve() if path.is_symlink() else path
+    output = Path(path)
+    path = output.resolve() if output.is_symlink() else output
     temporary: Path | None = None
     try:
         with _writing_to(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=prefix(), dir=path.parent))
             yield temporary
+            record = checksums.describe(output, temporary) if sealed else None
             if path.exists():
                 shutil.rmtree(path)
             os.chmod(temporary, 0o755)
             os.replace(temporary, path)
+            checksums.keep(record) if record else checksums.forget(output)
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -121,12 +145,14 @@ def _plain(value: Any) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StageError(path, "missing", "run the stage that makes it") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise StageError(path, f"not readable as JSON ({error})", "delete it and run again") from None
+    """The content of a JSON file of at most 16 MB; StageError names the file, whatever is wrong with it."""
+    with reading(path):
+        try:
+            content = json.loads(read_text(path))
+        except (ValueError, RecursionError) as error:
+            raise StageError(path, f"not readable as JSON ({error})", AGAIN) from None
+        verify(path)
+        return content
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
@@ -160,15 +186,14 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
 
 def _decode(path: Path, flag: int) -> np.ndarray:
-    path = Path(path)
-    try:
-        data = np.fromfile(path, np.uint8)
-    except FileNotFoundError:
-        raise StageError(path, "missing", "run the stage that makes it") from None
-    image = cv2.imdecode(data, flag) if data.size else None
-    if image is None:
-        raise StageError(path, "not readable as an image (corrupt or truncated)", "delete it and run again")
-    return image
+    with reading(path):
+        data = read_bytes(path, FILE)
+        try:
+            image = decode(data, flag)
+        except ValueError as error:
+            raise StageError(path, f"not readable as an image ({error})", AGAIN) from None
+        verify(path, data)
+        return image
 
 
 def _check_size(path: Path, image: np.ndarray, size: tuple[int, int] | None) -> None:
@@ -183,19 +208,6 @@ def _check_size(path: Path, image: np.ndarray, size: tuple[int, int] | None) -> 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, allow_pickle=False, **arrays)
-
-
-def read_npz(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
-    """Reads the named arrays. A missing file, key or a corrupt archive is a StageError naming the file."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in keys}
-    except FileNotFoundError:
-        raise StageError(path, "missing", "run the stage that makes it") from None
-    except KeyError as error:
-        raise StageError(path, f"has no array {error}", "delete it and run again") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise StageError(path, f"corrupt ({error})", "delete it and run again") from None
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:

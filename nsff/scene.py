@@ -17,7 +17,8 @@ from jaxtyping import Bool, Float32, UInt8
 
 from nsff.cameras import Cameras
 from nsff.errors import StageError
-from nsff.io import atomic_path, read_image, read_json, read_mask, read_npz, write_image, write_json, write_npz
+from nsff.io import atomic_path, map_npy, read_image, read_json, read_mask, read_npz, write_image, write_json, write_npz
+from nsff.reading import reading
 
 DIRECTIONS = ("fwd", "bwd")
 
@@ -73,7 +74,8 @@ class Scene:
 
     @property
     def n_frames(self) -> int:
-        return int(self.manifest["n_frames"])
+        with reading(self.manifest_path):
+            return int(self.manifest["n_frames"])
 
     # --- cameras and canonical size ----------------------------------------------------------------------------
     @cached_property
@@ -133,10 +135,9 @@ class Scene:
         path = self.depth_dir / f"{i:05d}.npz"
         arrays = read_npz(path, ["disparity", "confidence"])
         for key, value in arrays.items():
-            if value.shape != self.size or not np.isfinite(value).all():
-                raise StageError(
-                    path, f"{key} has shape {value.shape} or values that are not finite", "delete it and run again"
-                )
+            if value.shape != self.size or value.dtype.kind != "f" or not np.isfinite(value).all():
+                problem = f"{key} has shape {value.shape}, type {value.dtype}, or values that are not finite"
+                raise StageError(path, problem, "delete it and run again")
         return arrays["disparity"].astype(np.float32), arrays["confidence"].astype(np.float32)
 
     def write_disparity(self, i: int, disparity: np.ndarray, confidence: np.ndarray) -> None:
@@ -148,27 +149,21 @@ class Scene:
 
     def features(self) -> tuple[np.ndarray, np.ndarray]:
         """Memory-mapped features (N,h,w,C) float16 and saliency (N,h,w) float16, checked to be finite."""
-        try:
-            features = np.load(self.features_dir / "features.npy", mmap_mode="r", allow_pickle=False)
-            saliency = np.load(self.features_dir / "saliency.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise StageError(
-                self.features_dir, f"features not readable ({error})", "delete the folder and run again"
-            ) from None
-        if features.shape[:3] != saliency.shape or len(features) != self.n_frames:
+        names, remedy = ("features.npy", "saliency.npy"), "delete the folder and run again"
+        features, saliency = (map_npy(self.features_dir / name, remedy) for name in names)
+        if features.ndim != 4 or features.shape[:3] != saliency.shape or len(features) != self.n_frames:
             raise StageError(
                 self.features_dir,
                 f"features {features.shape} and saliency {saliency.shape} disagree",
                 "delete it and run again",
             )
-        for name, array in (("features.npy", features), ("saliency.npy", saliency)):
+        for name, array in zip(names, (features, saliency), strict=True):
+            if array.dtype.kind != "f":
+                raise StageError(self.features_dir / name, f"has numbers of type {array.dtype}, not floats", remedy)
             broken = next((i for i, frame in enumerate(array) if not np.isfinite(frame).all()), None)
             if broken is not None:
-                raise StageError(
-                    self.features_dir / name,
-                    f"has values that are not finite (frame {broken})",
-                    "delete the folder and run again",
-                )
+                problem = f"has values that are not finite (frame {broken})"
+                raise StageError(self.features_dir / name, problem, remedy)
         return features, saliency
 
     def write_features(self, features: np.ndarray, saliency: np.ndarray) -> None:
@@ -189,7 +184,11 @@ class Scene:
 def read_flow(path: Path, size: tuple[int, int] | None) -> tuple[np.ndarray, np.ndarray]:
     """Reads a flow file (arrays flow (H,W,2), mask (H,W)); checks shape and finiteness."""
     arrays = read_npz(path, ["flow", "mask"])
-    flow, mask = arrays["flow"].astype(np.float32), arrays["mask"].astype(bool)
+    if arrays["flow"].dtype.kind != "f" or arrays["mask"].dtype != bool:
+        kinds = " and ".join(f"{name} of type {array.dtype}" for name, array in arrays.items())
+        problem = f"{kinds}, expected float and bool"
+        raise StageError(path, problem, "delete it and run again")
+    flow, mask = arrays["flow"].astype(np.float32), arrays["mask"]
     if flow.ndim != 3 or flow.shape[2] != 2 or flow.shape[:2] != mask.shape or (size and mask.shape != size):
         raise StageError(
             path, f"flow {flow.shape} and mask {mask.shape}, expected size {size}", "delete it and run again"

@@ -133,10 +133,11 @@ def settings(arguments: argparse.Namespace) -> SceneConfig:
     from nsff.config import merge, resolve_scene
     from nsff.config.changes import with_changes
     from nsff.config.project import StagesConfig, checked_project, with_own_decay
+    from nsff.config.strict_yaml import read_yaml
 
     name, own, preset, sections, overlays = arguments.scene.resolve().name, {}, "fast", {}, []
     if arguments.config:
-        project = _mapping(arguments.config.read_text(encoding="utf-8"), str(arguments.config))
+        project = _sections(read_yaml(arguments.config), arguments.config)
         checked_project(project)
         sections = {key: project[key] for key in StagesConfig.model_fields if key in project}
         preset, scenes = project.get("preset", preset), project.get("scenes") or {}
@@ -164,18 +165,23 @@ def _source(scene: Path) -> str:
 
 
 def _options(text: str) -> dict[str, Any]:
+    from nsff.config.strict_yaml import parse_yaml, read_yaml
+
     if text.lstrip().startswith("{"):
-        return _mapping(text, "--options")
+        try:
+            return _sections(parse_yaml(text, "--options"), "--options")
+        except ConfigError as error:
+            problem = error.problem.replace("is not YAML", "is neither JSON nor YAML", 1)
+            raise ConfigError("--options", problem, error.remedy) from None
     try:
-        return _mapping(Path(text).read_text(encoding="utf-8"), text)
-    except OSError as error:
-        raise ConfigError("--options", str(error), "give JSON or an existing file") from None
+        return _sections(read_yaml(text), text)
+    except ConfigError as error:
+        if Path(text).is_file():
+            raise
+        raise ConfigError("--options", f"{text}: {error.problem}", "give JSON or an existing file") from None
 
 
-def _mapping(text: str, subject: str) -> dict[str, Any]:
-    from nsff.config.strict_yaml import parse_yaml
-
-    content = parse_yaml(text, subject)
+def _sections(content: Any, subject: object) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(subject, f"holds {type(content).__name__}, not sections", "see config.yaml in the repository")
     return content

@@ -17,11 +17,13 @@ from typing import Any
 import cv2  # noqa: F401  (before pycolmap, see above)
 import numpy as np
 
+from nsff.cameras.colmap_files import REMEDY, check_model_files
 from nsff.cameras.colmap_places import PARTS, find_models, model_suffix
 from nsff.cameras.model import Cameras
 from nsff.cameras.points import SparsePoints, depth_bounds
-from nsff.errors import InputError
+from nsff.errors import InputError, NsffError
 from nsff.io import atomic_directory
+from nsff.reading import reading
 
 
 @dataclass(frozen=True)
@@ -59,19 +61,22 @@ def read_model(folder: Path, need_points: bool = True) -> ColmapModel:
     return from_reconstruction(read_reconstruction(place), place, need_points)
 
 
-def read_reconstruction(place: Path) -> Any:
-    """The pycolmap.Reconstruction of the model in ``place`` itself; without points3D it has no points."""
-    try:
-        with _with_points(place) as whole:
+def read_reconstruction(
+    folder: Path,
+    error: type[NsffError] = InputError,
+    remedy: str = REMEDY,
+    words: str = "not readable as a COLMAP model",
+) -> Any:
+    """The pycolmap.Reconstruction of the model in ``folder`` itself; without points3D it has no points.
+
+    ``error`` names the folder, and the file of it that is not whole.
+    """
+    with reading(folder, remedy, error, remedy, words):
+        check_model_files(folder)
+        with _with_points(folder) as whole:
             import pycolmap
 
             return pycolmap.Reconstruction(str(whole))
-    except Exception as error:  # pycolmap raises bare exceptions of several kinds for corrupt files
-        raise InputError(
-            place,
-            f"not readable as a COLMAP model ({error})",
-            "make it again with COLMAP, or set input.cameras: estimate",
-        ) from None
 
 
 @contextlib.contextmanager

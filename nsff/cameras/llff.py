@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
+from nsff.arrays import load
 from nsff.cameras.model import Cameras
 from nsff.errors import InputError
 from nsff.io import atomic_path
+from nsff.reading import reading
 
 
 def poses_bounds(cameras: Cameras) -> Float64[np.ndarray, "N 17"]:
@@ -37,6 +39,8 @@ def cameras_from_poses_bounds(rows: Float64[np.ndarray, "N 17"]) -> Cameras:
     rows = np.asarray(rows)
     if rows.ndim != 2 or rows.shape[1] != 17 or len(rows) == 0:
         raise ValueError(f"has shape {rows.shape}, expected (number of frames, 17)")
+    if rows.dtype.kind not in "fiu":
+        raise ValueError(f"holds {rows.dtype}, not numbers")
     rows = rows.astype(np.float64)
     if not np.isfinite(rows).all():
         raise ValueError(f"row {int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])} has values that are not finite")
@@ -77,11 +81,10 @@ def write_poses_bounds(path: Path, cameras: Cameras) -> None:
 
 def read_poses_bounds(path: Path) -> Cameras:
     """Reads poses_bounds.npy; raises InputError naming the file and what is wrong."""
-    try:
-        return cameras_from_poses_bounds(np.load(path, allow_pickle=False))
-    except FileNotFoundError:
-        raise InputError(
-            path, "no such file", "give a folder with poses_bounds.npy, or set input.cameras: estimate"
-        ) from None
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(path, f"{error}", "make it again (LLFF: imgs2poses), or set input.cameras: estimate") from None
+    remedy = "make it again (LLFF: imgs2poses), or set input.cameras: estimate"
+    with reading(path, remedy, InputError, "give a folder with poses_bounds.npy, or set input.cameras: estimate"):
+        rows = load(path)
+        try:
+            return cameras_from_poses_bounds(rows)
+        except ValueError as error:
+            raise InputError(path, str(error), remedy) from None

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float64
 
-from nsff.errors import StageError
 from nsff.io import read_json, write_json
+from nsff.reading import reading
 
 CONVENTION = "OpenCV axes (x right, y down, z forward), world to camera; pixel centres at +0.5"
 
@@ -112,19 +112,18 @@ class Cameras:
     def load(path: Path) -> Cameras:
         """Reads cameras.json; raises StageError naming the file and what is wrong."""
         content = read_json(path)
-        try:
+        with reading(path, "delete it and run the cameras stage again", words="is not a camera file"):
             entries = content["cameras"]
-            return Cameras(
+            cameras = Cameras(
                 np.array([e["intrinsics"] for e in entries]),
                 np.array([e["world_to_camera"] for e in entries]),
                 np.array([[e["near"], e["far"]] for e in entries]),
                 int(content["width"]),
                 int(content["height"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise StageError(
-                path, f"is not a camera file ({error})", "delete it and run the cameras stage again"
-            ) from None
+            if cameras.width < 1 or cameras.height < 1:
+                raise ValueError(f"size {cameras.width}x{cameras.height}")
+            return cameras
 
 
 def stack(first: Cameras, second: Cameras) -> Cameras:

@@ -20,6 +20,7 @@ from nsff.cameras.lens import Lens
 from nsff.cameras.model import Cameras
 from nsff.errors import InputError, StageError
 from nsff.io import read_json, write_json
+from nsff.reading import reading
 
 _FLIP = np.array([1.0, -1.0, -1.0])
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
@@ -99,9 +100,20 @@ def read_capture(path: Path, size: Callable[[str], tuple[int, int] | None] = lam
         content = read_json(path)
     except StageError as error:
         raise InputError(path, error.problem, "give a transforms.json in nerfstudio's format") from None
+    remedy = "give a transforms.json in nerfstudio's format"
     frames = content.get("frames") if isinstance(content, dict) else None
-    if not frames or not all(isinstance(frame, dict) for frame in frames):
-        raise InputError(path, "has no frames", "give a transforms.json in nerfstudio's format")
+    if not frames or not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
+        raise InputError(path, "has no frames", remedy)
+    with reading(path, remedy, InputError, remedy):
+        return _capture(path, content, frames, size)
+
+
+def _capture(
+    path: Path,
+    content: dict[str, Any],
+    frames: list[dict[str, Any]],
+    size: Callable[[str], tuple[int, int] | None],
+) -> Transforms:
     K, poses, bounds, lenses, sizes = [], [], [], [], set()
     for frame in frames:
         own = size(str(frame.get("file_path", ""))) or (None, None)

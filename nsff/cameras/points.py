@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64, UInt8
 
 from nsff.cameras.model import Cameras
-from nsff.errors import StageError
 from nsff.io import read_npz, write_npz
+from nsff.reading import reading
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,9 @@ class SparsePoints:
     @staticmethod
     def load(path: Path) -> SparsePoints:
         """Reads points.npz; raises StageError naming the file and what is wrong."""
-        try:
-            return SparsePoints(**read_npz(path, [field.name for field in fields(SparsePoints)]))
-        except ValueError as error:
-            raise StageError(path, str(error), "delete it and run again") from None
+        arrays = read_npz(path, [field.name for field in fields(SparsePoints)])
+        with reading(path, words="is no set of points"):
+            return SparsePoints(**arrays)
 
 
 def depth_bounds(

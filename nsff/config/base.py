@@ -6,9 +6,9 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from os.path import expanduser
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from nsff.config.old_names import old_name_hint
@@ -18,15 +18,31 @@ UserPath = Annotated[str, AfterValidator(expanduser)]
 """A path that the user writes; ~ stands for the home folder, as in a shell."""
 
 
+LARGEST = 1e15
+"""The largest number that a setting may have."""
+
+
 class StageConfig(BaseModel):
     """One section of the configuration. Unknown keys are errors; values are checked on construction."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True, use_attribute_docstrings=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", validate_default=True, use_attribute_docstrings=True, frozen=True, allow_inf_nan=False
+    )
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        """No number is infinite, or so large that nothing can be meant by it."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            for number in value if isinstance(value, (list, tuple)) else (value,):
+                if isinstance(number, (int, float)) and not abs(number) <= LARGEST:
+                    raise ValueError(f"{name} is {_short(number)}, beyond every sensible number ({LARGEST:.0e})")
+        return self
 
 
 def nearest(key: str, allowed: Iterable[str]) -> str:
     """A hint naming the allowed word that looks most like ``key``, or an empty string."""
-    match = difflib.get_close_matches(key, list(allowed), n=1, cutoff=0.5)
+    match = difflib.get_close_matches(key[:100], list(allowed), n=1, cutoff=0.5)
     return f"did you mean '{match[0]}'?" if match else ""
 
 
@@ -102,5 +118,8 @@ def _describe(model: type[BaseModel], location: Sequence[str]) -> str:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python prints no numbers of more than 4300 digits
+        return "a number of thousands of digits"
     return text if len(text) <= 80 else f"{text[:77]}..."

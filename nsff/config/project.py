@@ -7,6 +7,7 @@ own section.
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -23,8 +24,9 @@ from nsff.config.presets import PRESETS
 from nsff.config.priors import DepthConfig, FeaturesConfig, FlowConfig, MotionConfig, SfmConfig
 from nsff.config.reproduce import ReproduceConfig, find_scenes
 from nsff.config.strict_yaml import read_yaml
-from nsff.errors import ConfigError
+from nsff.errors import ConfigError, printable
 from nsff.foreign import foreign
+from nsff.reading import reason
 
 PresetName = Literal["demo", "fast", "nsff", "saff"]
 OverlayName = Literal[
@@ -33,7 +35,7 @@ OverlayName = Literal[
     "nsff_balloon1", "nsff_balloon2", "nsff_playground", "nsff_dynamicface", "nsff_jumping",
     "on_dynnerf12", "on_saff", "on_dycheck", "on_iphone",
 ]  # fmt: skip
-SCENE_NAME = re.compile(r"^[\w-]+$")
+SCENE_NAME = re.compile(r"[\w-]{1,100}")
 RESERVED = ("logs", "benchmarks")
 """Folders of results/ that belong to no scene."""
 
@@ -173,11 +175,11 @@ def load_config(source: Path | Mapping[str, Any], root: Path | None = None) -> d
     sections = {key: raw[key] for key in StagesConfig.model_fields if key in raw}
     scenes = {}
     for name, own in project.scenes.items():
-        if not SCENE_NAME.match(str(name)) or name in RESERVED:
+        if not SCENE_NAME.fullmatch(str(name)) or name in RESERVED:
             raise ConfigError(
                 f"scenes.{name}",
                 "is not usable as a scene's name",
-                "use letters, digits, _ and -, not logs or benchmarks",
+                "use letters, digits, _ and -, at most 100, not logs or benchmarks",
             )
         scenes[str(name)] = resolve_scene(str(name), own, project.preset, sections, project.overlays)
     for name, scene in scenes.items():
@@ -272,15 +274,22 @@ def check_files(name: str, scene: SceneConfig, root: Path) -> None:
     named += [("motion.instance_weights", scene.motion.instance_weights)]
     named += [(f"evaluation.{i}.truth", e.truth) for i, e in enumerate(scene.evaluation)]
     for key, value in named:
-        if value is None:
-            continue
-        if not (root / value).exists():
-            raise ConfigError(
-                f"scenes.{name}.{key}", f"no such file or folder: {value}", f"paths are relative to {root}"
-            )
-        other = foreign(root / value)
-        if other is not None and not other.empty:
-            raise ConfigError(f"scenes.{name}.{key}", f"{value} is {other.what}", other.remedy)
+        if value is not None:
+            _check_path(f"scenes.{name}.{key}", value, root)
+
+
+def _check_path(key: str, value: str, root: Path) -> None:
+    try:
+        kind = (root / value).stat().st_mode
+    except (OSError, ValueError) as error:
+        missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
+        problem = f"no such file or folder: {value}" if missing else f"no path of a file or folder ({reason(error)})"
+        raise ConfigError(key, printable(problem, 400), f"paths are relative to {root}") from None
+    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+        raise ConfigError(key, f"is a pipe or a device: {value}", "give a file or a folder")
+    other = foreign(root / value)
+    if other is not None and not other.empty:
+        raise ConfigError(key, f"{value} is {other.what}", other.remedy)
 
 
 def schema() -> dict[str, Any]:

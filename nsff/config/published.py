@@ -18,7 +18,9 @@ import yaml
 from nsff.config.old_names import DEFAULTS, PARAMETERS
 from nsff.config.priors import FeaturesConfig
 from nsff.config.project import resolve_scene
+from nsff.config.strict_yaml import LONGEST
 from nsff.errors import ConfigError
+from nsff.reading import read_text, reading
 
 DIRECT = (
     "final_height", "netdepth", "netwidth", "N_samples", "raw_noise_std", "N_rand", "lrate", "lrate_decay", "i_weights",
@@ -59,10 +61,11 @@ class PublishedScene:
 
 def read_published(path: Path) -> dict[str, Any]:
     """Keys and values of a ``config_*.txt`` or ``args.txt``; raises ConfigError naming file and line."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(path, f"is not readable ({error})", "give a config_*.txt of NSFF or SAFF") from None
+    remedy = "give a config_*.txt of NSFF or SAFF"
+    with reading(path, remedy, ConfigError, remedy, "is not readable"):
+        if not Path(path).exists():
+            raise ValueError("no such file")
+        lines = read_text(path, LONGEST).splitlines()
     values: dict[str, Any] = {}
     for number, line in enumerate(lines, start=1):
         text = re.sub(r"(^|\s)[#;].*$", "", line).strip()
@@ -118,7 +121,7 @@ def _value(text: str | None) -> Any:
         return float(text)
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # no value of YAML's, or a date or number that is none
         return text.strip()
     return False if value is None else value
 

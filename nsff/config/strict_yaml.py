@@ -15,7 +15,12 @@ from typing import Any
 import yaml
 
 from nsff.errors import ConfigError
+from nsff.reading import read_text, reading
 
+LONGEST = 2**20
+"""Characters of a configuration."""
+MOST = 100_000
+"""Values that a configuration may hold, aliases written out."""
 _TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 _KINDS = {"int": "a number", "float": "a number", "bool": "true or false", "null": "nothing", "timestamp": "a date"}
 # What YAML 1.2 reads as a number and YAML 1.1, which is used here, as text.
@@ -27,23 +32,23 @@ def parse_yaml(text: str, subject: object) -> Any:
 
     Raises ConfigError: no YAML, a key given twice (with both lines), a key that YAML does not read as text.
     """
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if node is not None:
-            _check_keys(node, subject)
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(subject, f"is not YAML: {error}", "mind indentation and colons") from None
+    with reading(subject, "mind indentation and colons", ConfigError, words="is not YAML"):
+        if len(text) > LONGEST:
+            raise ConfigError(subject, f"has {len(text)} characters, more than any configuration", "give another file")
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            if node is not None:
+                _check_size(node, subject)
+                _check_keys(node, subject)
+            return yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(subject, f"is not YAML: {error}", "mind indentation and colons") from None
 
 
 def read_yaml(path: str | Path) -> Any:
     """The content of a YAML file, read strictly. Raises ConfigError, also for a file that is missing or no text."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(path, "no such file", "name an existing configuration file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(path, f"is not readable as text ({error})", "save it as UTF-8") from None
+    with reading(path, "give a text file in UTF-8", ConfigError, "name an existing configuration file"):
+        text = read_text(path, LONGEST)
     return parse_yaml(text, path)
 
 
@@ -55,6 +60,36 @@ def check_files(paths: Iterable[str | Path]) -> None:
     for path in paths:
         if not _is_json_with_tabs(path):
             read_yaml(path)
+
+
+def _check_size(root: yaml.Node, subject: object) -> None:
+    """ConfigError where aliases (&a, *a) make a short text stand for more than a configuration can hold, or for itself.
+
+    Sizes are added up from the leaves, each node once however often it is repeated.
+    """
+    sizes: dict[int, int] = {}
+    waiting: list[tuple[yaml.Node, bool]] = [(root, False)]
+    open_: set[int] = set()
+    while waiting:
+        node, done = waiting.pop()
+        if done:
+            open_.discard(id(node))
+            sizes[id(node)] = 1 + sum(sizes[id(child)] for child in _children(node))
+        elif id(node) in open_:
+            raise ConfigError(subject, "holds an alias that stands for what it is in", "write its values out")
+        elif id(node) not in sizes:
+            open_.add(id(node))
+            waiting.append((node, True))
+            waiting += [(child, False) for child in _children(node) if id(child) not in sizes]
+    if sizes[id(root)] > MOST:
+        problem = f"its aliases stand for {sizes[id(root)]:.0e} values, more than any configuration has"
+        raise ConfigError(subject, problem, "write the values out that are meant")
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
 def _check_keys(root: yaml.Node, subject: object) -> None:

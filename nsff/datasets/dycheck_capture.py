@@ -19,6 +19,7 @@ from jaxtyping import Float64
 from nsff.cameras import Cameras
 from nsff.errors import InputError, StageError
 from nsff.io import read_json
+from nsff.reading import reading
 
 REMEDY = "give a whole capture in DyCheck's layout"
 
@@ -47,12 +48,15 @@ class Capture:
     def units(self) -> Units:
         path = self.root / "scene.json"
         content = _json(path)
-        try:
+        with reading(path, "center, scale, near and far are needed", InputError, REMEDY, "lacks numbers"):
             center = np.asarray(content["center"], np.float64)
             scale, near, far = (float(content[key]) for key in ("scale", "near", "far"))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(path, f"lacks {error}", "center, scale, near and far are needed") from None
-        if center.shape != (3,) or not 0 < near < far or scale <= 0:
+        if (
+            center.shape != (3,)
+            or not np.isfinite(center).all()
+            or not 0 < near < far < np.inf
+            or not 0 < scale < np.inf
+        ):
             raise InputError(path, "has no center of three numbers, or not 0 < near < far, scale > 0", "correct it")
         return Units(center, scale, near, far)
 
@@ -60,8 +64,11 @@ class Capture:
     def frame_rate(self) -> float | None:
         """Frames per second, from extra.json."""
         path = self.root / "extra.json"
-        value = _json(path).get("fps") if path.exists() else None
-        return float(value) if value else None
+        if not path.exists():
+            return None
+        with reading(path, REMEDY, InputError, REMEDY, "has no rate of frames"):
+            value = float(_json(path).get("fps") or 0)
+        return value if 0 < value < np.inf else None
 
     def factors(self, folder: str) -> list[int]:
         """The reductions n that a folder has files of, in {folder}/{n}x, the largest pictures first."""
@@ -72,10 +79,8 @@ class Capture:
         """Frames of a split (train, val), by time: splits/{split}.json, else {split}_ids of dataset.json."""
         own = self.root / "splits" / f"{split}.json"
         path, key = (own, "frame_names") if own.exists() else (self.root / "dataset.json", f"{split}_ids")
-        try:
+        with reading(path, REMEDY, InputError, REMEDY, f"has no {key}"):
             names = [str(name) for name in _json(path)[key]]
-        except (KeyError, TypeError):
-            raise InputError(path, f"has no {key}", REMEDY) from None
         return sorted(names, key=lambda name: (self.time(name), name))
 
     def time(self, name: str) -> int:
@@ -89,7 +94,7 @@ class Capture:
     def _of(self, name: str, key: str) -> int:
         try:
             return int(self.metadata[name][key])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise InputError(self.root / "metadata.json", f"has no {key} of {name}", REMEDY) from None
 
     def cameras(self, names: list[str]) -> Cameras:
@@ -111,20 +116,22 @@ class Capture:
 def _camera(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[int, int]]:
     """Intrinsics, rotation world to camera, position in units of X, and (width, height) of one camera file."""
     content = _json(path)
-    try:
+    with reading(path, REMEDY, InputError, REMEDY, "is no camera"):
         R, position = np.array(content["orientation"], float), np.array(content["position"], float)
         focal, (cx, cy) = float(content["focal_length"]), content["principal_point"]
         aspect = float(content.get("pixel_aspect_ratio", 1.0))
         bent = [*content.get("radial_distortion", []), *content.get("tangential_distortion", [])]
         bent.append(content.get("skew", 0.0))
         width, height = (int(n) for n in content["image_size"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(path, f"is no camera ({error})", REMEDY) from None
+        K = np.array([[focal, 0, cx], [0, focal * aspect, cy], [0, 0, 1]], np.float64)
+        largest = np.abs(np.asarray(bent, np.float64)).max()
+    if not np.isfinite(K).all() or not np.isfinite(position).all() or min(focal, aspect, width, height) <= 0:
+        raise InputError(path, "has numbers that are none of a camera", REMEDY)
     if R.shape != (3, 3) or position.shape != (3,) or not np.allclose(R @ R.T, np.eye(3), atol=1e-3):
         raise InputError(path, "has an orientation that is no rotation", REMEDY)
-    if np.abs(bent).max() > 1e-8:
+    if not largest <= 1e-8:
         raise InputError(path, "has a lens that bends straight lines", "set input.cameras: estimate")
-    return np.array([[focal, 0, cx], [0, focal * aspect, cy], [0, 0, 1]]), R, position, (width, height)
+    return K, R, position, (width, height)
 
 
 def _json(path: Path) -> Any:

@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from nsff.reading import check_file
+
 FILM_DIAGONAL = math.hypot(36, 24)
 PLAUSIBLE = (0.2, 20.0)
 """What lies outside is a wrong entry rather than a lens: 9 mm and 870 mm on film."""
@@ -27,9 +29,10 @@ def focal_of_picture(file: Path) -> float | None:
     from PIL import Image
 
     try:
+        check_file(file)
         with Image.open(file) as picture:
             tags, size = dict(picture.getexif().get_ifd(EXIF)), picture.size
-    except (OSError, ValueError, SyntaxError):
+    except Exception:  # the picture itself is read elsewhere; damaged notes beside it say nothing
         return None
     equivalent = _number(tags.get(FOCAL_35MM))
     if equivalent:
@@ -56,7 +59,7 @@ def _number(value: object) -> float | None:
     """Of an EXIF entry; None for what is missing, is no number or 0 (which means unknown)."""
     try:
         number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, ZeroDivisionError):
+    except (TypeError, ValueError, ArithmeticError):
         return None
     return number if math.isfinite(number) and number > 0 else None
 

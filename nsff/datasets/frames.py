@@ -35,8 +35,10 @@ from nsff.datasets.listing import (
     natural_key,
     visible,
 )
+from nsff.decoding import FILE, decode
 from nsff.errors import InputError
 from nsff.foreign import FIRST, foreign_bytes
+from nsff.reading import check_file, read_bytes, reading
 
 __all__ = ["FrameFolder", "apply_orientation", "exif_orientation", "list_images", "natural_key", "read_picture"]
 
@@ -159,13 +161,15 @@ class FrameFolder(Source):
 
 def read_picture(file: Path) -> np.ndarray:
     """(H,W,3) RGB or (H,W,4) RGBA, uint8 or uint16, as stored (before EXIF orientation); InputError if unreadable."""
-    data = np.fromfile(file, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if image is None:
-        other = foreign_bytes(data[:FIRST].tobytes())
-        problem = "is no readable image (corrupt, truncated, or not what its name says)"
-        problem += f": it is {other.what}" if other else ""
-        raise InputError(file, problem, f"{other.remedy if other else 'replace or remove the file'}")
+    words = "is no readable image"
+    with reading(file, "replace or remove the file", InputError, "check input.path", words):
+        data = read_bytes(file, FILE)
+        other = foreign_bytes(data[:FIRST])
+        try:
+            image = decode(data, cv2.IMREAD_UNCHANGED)
+        except ValueError as error:
+            problem = f"{words} ({error})" + (f": it is {other.what}" if other else "")
+            raise InputError(file, problem, other.remedy if other else "replace or remove the file") from None
     if image.dtype not in (np.uint8, np.uint16):
         raise InputError(file, f"has pixels of type {image.dtype}", "store frames with 8 or 16 bits per channel")
     if image.ndim == 2:
@@ -180,9 +184,10 @@ def picture_size(file: Path) -> tuple[int, int] | None:
     from PIL import Image
 
     try:
+        check_file(file)
         with Image.open(file) as picture:
             return picture.height, picture.width
-    except (OSError, ValueError, SyntaxError):
+    except Exception:  # the picture itself is read elsewhere, which says what is wrong
         return None
 
 
@@ -193,9 +198,9 @@ def exif_orientation(file: Path) -> int:
     try:
         with Image.open(file) as picture:
             value = picture.getexif().get(0x0112, 1)
-    except (OSError, ValueError, SyntaxError):
+    except Exception:  # the picture itself is read elsewhere; damaged notes beside it say nothing
         return 1
-    return value if value in _ORIENTATIONS else 1
+    return value if isinstance(value, int) and value in _ORIENTATIONS else 1
 
 
 def apply_orientation(image: np.ndarray, orientation: int) -> tuple[np.ndarray, int]:

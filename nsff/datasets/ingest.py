@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from nsff.checksums import seal
 from nsff.config import InputConfig
 from nsff.datasets.base import FOLDER_FRAME_RATE, Frame, Source, check_range, limit_height
 from nsff.datasets.given import Priors, choose_cameras, size_text, write_cameras
@@ -43,7 +44,10 @@ def run_ingest(scene: Scene, config: InputConfig) -> None:
         priors.match(planned, source.count)
     cameras = choose_cameras(source, config, planned or [])
     source.use_cameras(cameras)
-    with atomic_directory(scene.frames_dir) as frames_dir, atomic_directory(scene.given_dir) as given_dir:
+    with (
+        atomic_directory(scene.frames_dir, sealed=True) as frames_dir,
+        atomic_directory(scene.given_dir, sealed=True) as given_dir,
+    ):
         frames, size, source_size = _write_frames(source, config, frames_dir, meter, kinds)
         indices = [frame["index"] for frame in frames]
         kinds.check(source.path, series=source.frame_names() is not None)
@@ -72,6 +76,7 @@ def run_ingest(scene: Scene, config: InputConfig) -> None:
         "given": given, "rotation": source.rotation, "alpha": source.alpha, "notes": source.notes,
     }  # fmt: skip
     write_json(scene.manifest_path, manifest)
+    seal(scene.manifest_path)
     scene.__dict__.pop("manifest", None)
     _summarise(scene, source, manifest, meter, config.stride)
 

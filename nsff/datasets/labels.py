@@ -6,6 +6,7 @@ channel, smoothed, or as JPEG. What is nearly two-valued is cut at half; what ca
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,9 @@ from jaxtyping import Int64, UInt8
 
 from nsff.datasets.frames import read_picture
 from nsff.datasets.label_values import LabelPicture, Picture, checked, settled
+from nsff.decoding import FILE, check_png, check_size, decode
 from nsff.errors import InputError
+from nsff.reading import read_bytes, reading
 
 ALPHA = "have an alpha channel: what is transparent is background"
 ALPHA_ALONE = "have an alpha channel, and it is the mask: their colours are none"
@@ -47,7 +50,10 @@ def palette_indices(path: Path) -> Int64[np.ndarray, "H W"] | None:
     from PIL import Image
 
     try:
-        with Image.open(path) as picture:
+        data = read_bytes(path, FILE)
+        check_size(data)
+        check_png(data)
+        with Image.open(io.BytesIO(data)) as picture:
             if picture.format != "PNG" or picture.mode != "P":
                 return None
             indices = np.asarray(picture).astype(np.int64)
@@ -71,12 +77,11 @@ def colour_levels(path: Path) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def _published(path: Path, flag: int) -> np.ndarray:
-    data = np.fromfile(path, np.uint8)
-    stored = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if stored is None:
-        raise InputError(path, "is no readable image", "replace the file")
-    if stored.dtype == np.uint8:
-        return np.asarray(cv2.imdecode(data, flag))
+    with reading(path, "replace the file", InputError, "replace the file", "is no readable image"):
+        data = read_bytes(path, FILE)
+        stored = decode(data, cv2.IMREAD_UNCHANGED)
+        if stored.dtype == np.uint8:
+            return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), flag))
     own = read_labels(path)
     labels = np.where(own != 0, np.searchsorted(np.unique(own[own != 0]), own) + 1, 0).astype(np.uint8)
     return labels if flag == cv2.IMREAD_GRAYSCALE else np.repeat(labels[..., None], 3, 2)

@@ -6,33 +6,24 @@ True where it holds. Both may have another size than the frames, but not another
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from nsff.arrays import load
 from nsff.datasets.labels import read_labels
 from nsff.datasets.listing import with_suffix
 from nsff.datasets.pairing import REMEDY, GivenFiles
 from nsff.errors import InputError
+from nsff.reading import reading
 
 
 def load_array(path: Path, key: str | None = None, default: str | None = None) -> np.ndarray:
     """The array of a .npy, or ``key`` (else ``default``) of a .npz; never unpickles. InputError names the file."""
-    try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return content
-        with content:
-            return content[default if default in content and key not in content else key]
-    except FileNotFoundError:
-        raise InputError(path, "no such file", REMEDY) from None
-    except KeyError:
-        raise InputError(path, f"has no array {key}", REMEDY) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(path, f"not readable ({error})", REMEDY) from None
+    with reading(path, REMEDY, InputError, REMEDY):
+        return load(path, key, default)
 
 
 def first_existing(candidates: Sequence[Path]) -> Path:
@@ -47,10 +38,17 @@ def read_disparity(path: Path) -> Float32[np.ndarray, "h w"]:
 
 def read_depth_as_disparity(path: Path) -> Float32[np.ndarray, "h w"]:
     """1/depth from a .npz with ``depth`` (z, scene units); 0 where the depth is infinite."""
-    depth = load_array(path, "depth").astype(np.float32)
+    depth = _numbers(path, load_array(path, "depth"))
     if np.isnan(depth).any() or (depth <= 0).any():
         raise InputError(path, "has depths that are not positive", "write z > 0, or infinity where nothing is")
     return _checked_disparity(path, 1 / depth)
+
+
+def _numbers(path: Path, values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind not in "biuf":
+        raise InputError(path, f"holds {values.dtype}, not numbers", REMEDY)
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def _checked_disparity(path: Path, disparity: np.ndarray) -> np.ndarray:
@@ -67,8 +65,8 @@ def _checked_disparity(path: Path, disparity: np.ndarray) -> np.ndarray:
 
 def read_given_flow(path: Path) -> tuple[Float32[np.ndarray, "h w 2"], Bool[np.ndarray, "h w"]]:
     """Flow and its mask from a .npz with ``flow`` and ``mask`` or ``visible``; what is not finite is masked and 0."""
-    flow = load_array(path, "flow").astype(np.float32)
-    mask = load_array(path, "mask", "visible").astype(bool)
+    flow = _numbers(path, load_array(path, "flow"))
+    mask = _numbers(path, load_array(path, "mask", "visible")).astype(bool)
     if flow.ndim != 3 or flow.shape[2] != 2 or mask.shape != flow.shape[:2]:
         raise InputError(
             path,

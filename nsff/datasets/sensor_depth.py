@@ -15,12 +15,15 @@ import numpy as np
 from jaxtyping import Float32
 from scipy.ndimage import distance_transform_edt
 
+from nsff.arrays import names
 from nsff.config.inputs import SensorDepthConfig
 from nsff.datasets.base import Source
 from nsff.datasets.listing import with_suffix
 from nsff.datasets.pairing import GivenFiles
 from nsff.datasets.priors import load_array
+from nsff.decoding import FILE, decode
 from nsff.errors import InputError
+from nsff.reading import read_bytes, reading
 
 SUFFIXES = (".png", ".npy", ".npz")
 MILLIMETRE = 0.001
@@ -87,10 +90,8 @@ def list_maps(folder: Path) -> list[Path]:
 def read_values(path: Path, kind: str) -> Float32[np.ndarray, "h w"]:
     """The stored numbers of a map. InputError for what is no map: colours, 8 bits, several channels, text."""
     if path.suffix.lower() == ".png":
-        data = np.fromfile(path, np.uint8)
-        values = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-        if values is None:
-            raise InputError(path, "not readable as an image (corrupt or truncated)", "write it again")
+        with reading(path, "write it again", InputError, "give one map per frame", "not readable as an image"):
+            values = decode(read_bytes(path, FILE), cv2.IMREAD_UNCHANGED)
         if values.ndim != 2 or values.dtype != np.uint16:
             channels = 1 if values.ndim == 2 else values.shape[2]
             problem = f"has {channels} channels of {8 * values.itemsize} bits"
@@ -100,16 +101,14 @@ def read_values(path: Path, kind: str) -> Float32[np.ndarray, "h w"]:
     if values.ndim != 2 or values.dtype.kind not in "fiu":
         problem = f"has shape {values.shape} and type {values.dtype}, expected (height, width) of numbers"
         raise InputError(path, problem, "write one map of numbers per file")
-    return values.astype(np.float32)
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def _array_name(path: Path, kind: str) -> str | None:
     """The array of a .npz that is the map: named as the kind, or the only one."""
     if path.suffix.lower() == ".npy":
         return None
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = list(archive.files)
-    except Exception:  # read again by load_array, which says what is wrong
-        return kind
-    return names[0] if len(names) == 1 else kind
+    with reading(path, "write it again", InputError, "give one map per frame"):
+        found = names(path)
+    return found[0] if len(found) == 1 else kind

@@ -20,6 +20,7 @@ from nsff.datasets.nvidia import NvidiaScene
 from nsff.datasets.truth import Truth, TruthCamera, TruthView
 from nsff.errors import InputError, StageError
 from nsff.io import read_json
+from nsff.reading import reading
 
 RIG = 12
 """Cameras of NVIDIA's rig; source frame t is filmed by camera t mod RIG."""
@@ -29,7 +30,12 @@ RIG = 12
 def views(path: Path, frames: Sequence[int] | None) -> Truth:
     """cameras.json (here or in truth/) and heldout/images/%02d.png, heldout/labels/%02d.png (here or beside)."""
     root = path / "truth" if (path / "truth" / "cameras.json").exists() else path
-    content = _truth_cameras(root / "cameras.json")
+    file = root / "cameras.json"
+    with reading(file, "see docs/protocols.md, section Truth layouts", InputError, "give the truth folder with it"):
+        return _views(path, root, _truth_cameras(file), frames)
+
+
+def _views(path: Path, root: Path, content: dict[str, Any], frames: Sequence[int] | None) -> Truth:
     width, height = int(content["width"]), int(content["height"])
     K = np.asarray(content["K"], dtype=np.float64)
     poses = {int(camera["id"]): np.asarray(camera["w2c"], dtype=np.float64)[:3] for camera in content["cameras"]}
@@ -68,6 +74,8 @@ def _truth_cameras(path: Path) -> dict[str, Any]:
         content = read_json(path)
     except StageError as error:
         raise InputError(path, error.problem, "give the truth folder with cameras.json") from None
+    if not isinstance(content, dict):
+        raise InputError(path, "holds no mapping", "see docs/protocols.md, section Truth layouts")
     missing = [key for key in ("width", "height", "K", "cameras", "mono", "heldout") if key not in content]
     if missing:
         raise InputError(path, f"lacks {', '.join(missing)}", "see docs/protocols.md, section Truth layouts")

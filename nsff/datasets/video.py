@@ -19,8 +19,10 @@ from jaxtyping import UInt8
 
 from nsff.datasets.base import Frame, Source, check_range, over_white
 from nsff.datasets.focal import focal_of_video
+from nsff.datasets.video_guard import check_claims, declared_frames, declared_rate, decoder_options
 from nsff.errors import InputError
 from nsff.foreign import foreign
+from nsff.reading import check_file, reading
 
 if TYPE_CHECKING:
     import av
@@ -36,11 +38,10 @@ class VideoSource(Source):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        with self._open() as container:
+        with reading(self.path, _REMUX, InputError), self._open() as container:
             stream = _video_stream(self.path, container)
-            self.count = stream.frames or None
-            rate = stream.average_rate or stream.guessed_rate
-            self.frame_rate = float(rate) if rate else None
+            self.count = declared_frames(self.path, stream)
+            self.frame_rate = declared_rate(stream)
             seconds = _declared_duration(stream) or (container.duration or 0) / av_time_base()
             self.about = [n for n in (stream.frames, round(seconds * (self.frame_rate or 0))) if n]
             self.focal_guess = focal_of_video(stream.metadata, container.metadata)
@@ -48,22 +49,26 @@ class VideoSource(Source):
     def _open(self) -> av.container.InputContainer:
         import av
 
-        if not self.path.exists():
-            raise InputError(self.path, "no such file", "check input.path")
+        remedy = f"if it plays elsewhere, encode it as MP4 (H.264); otherwise {_REMUX}"
         try:
-            return av.open(str(self.path), metadata_errors="replace")
-        except (av.FFmpegError, ValueError, OSError) as error:
-            problem = f"not readable as a video ({_reason(error)})"
-            remedy = f"if it plays elsewhere, encode it as MP4 (H.264); otherwise {_REMUX}"
-            other = foreign(self.path)
-            if other is not None:
-                problem, remedy = f"{problem}: it is {other.what}", other.remedy
-            raise InputError(self.path, problem, remedy) from None
+            with reading(self.path, remedy, InputError, "check input.path", "not readable as a video"):
+                check_file(self.path)
+                return av.open(str(self.path), metadata_errors="replace")
+        except InputError as error:
+            other = foreign(self.path) if self.path.is_file() else None
+            if other is None:
+                raise
+            raise InputError(self.path, f"{error.problem}: it is {other.what}", other.remedy) from None
 
     def frames(self, start: int, end: int | None, stride: int) -> Iterator[Frame]:
+        with reading(self.path, _REMUX, InputError, "check input.path"):
+            yield from self._frames(start, end, stride)
+
+    def _frames(self, start: int, end: int | None, stride: int) -> Iterator[Frame]:
         with self._open() as container:
             stream = _video_stream(self.path, container)
             stream.thread_type = "AUTO"
+            stream.codec_context.options = decoder_options(stream.codec_context)
             count, first, last, shown = 0, 0.0, 0.0, 0.0
             for frame in self._progressive(self._decode(container, stream), stream):
                 index, count = count, count + 1
@@ -221,7 +226,9 @@ def _video_stream(path: Path, container: Any) -> Any:
     ]
     if not streams:
         raise InputError(path, "has no video stream", "give a file with moving pictures")
-    return max(streams, key=lambda stream: stream.width * stream.height)
+    largest = max(streams, key=lambda stream: stream.width * stream.height)
+    check_claims(path, largest)
+    return largest
 
 
 def av_time_base() -> int:

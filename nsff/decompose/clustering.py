@@ -54,7 +54,7 @@ def run_cluster(scene: Scene, decompose: DecomposeConfig) -> None:
         centroids, objectives = fit_pixels(descriptors, training, decompose)
         clusters = Clusters(centroids, _merge(centroids, descriptors.extra, decompose), extra=descriptors.extra)
         numbers = {"K": len(centroids), "objectives": objectives}
-    with atomic_directory(scene.clusters_dir) as folder:
+    with atomic_directory(scene.clusters_dir, sealed=True) as folder:
         labels: dict[int, np.ndarray] = {}
         saliency = np.full((len(training), len(clusters.merge)), np.nan)
         motion = saliency.copy() if decompose.motion_threshold is not None else None

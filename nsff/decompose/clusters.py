@@ -17,7 +17,8 @@ from jaxtyping import Float32, Int64
 
 from nsff.decompose.kmeans import assign
 from nsff.errors import StageError
-from nsff.io import atomic_path, read_json, write_json
+from nsff.io import atomic_path, read_json, read_npy, write_json
+from nsff.reading import reading
 from nsff.scene import Scene
 
 
@@ -63,7 +64,7 @@ class Clusters:
         """Reads clusters/; raises StageError naming the file that is missing or no clustering."""
         path = scene.clusters_dir / "clusters.json"
         content = read_json(path)
-        try:
+        with reading(path, "delete clusters/ and run again", words="is no clustering"):
             arrays = [_centroids(path.parent / "centroids.npy")]
             fine = path.parent / "fine_centroids.npy"
             arrays += [_centroids(fine)] if fine.exists() else []
@@ -73,24 +74,21 @@ class Clusters:
             lists = [[int(label) for label in content[key]] for key in ("salient", "divided")]
             return Clusters(arrays[0], merge, lists[0], arrays[1] if len(arrays) > 1 else None, lists[1],
                             int(content["extra"]))  # fmt: skip
-        except (KeyError, TypeError, ValueError, OSError) as error:
-            raise StageError(path, f"is no clustering ({error})", "delete clusters/ and run again") from None
 
 
 def _centroids(path: Path) -> Float32[np.ndarray, "K D"]:
-    values = np.load(path, allow_pickle=False)
-    if values.ndim != 2:
-        raise ValueError(f"{path.name} has shape {values.shape}")
+    values = read_npy(path, "delete clusters/ and run again")
+    if values.ndim != 2 or values.dtype.kind != "f" or not np.isfinite(values).all():
+        problem = f"has shape {values.shape}, type {values.dtype}, or values that are not finite"
+        raise StageError(path, problem, "delete clusters/ and run again")
     return values.astype(np.float32)
 
 
 def salient_labels(scene: Scene) -> list[int]:
     """The salient labels of clusters.json; raises StageError where it names none (not even an empty list)."""
     path = scene.clusters_dir / "clusters.json"
-    try:
+    with reading(path, "delete clusters/ and run again", words="names no salient labels"):
         return [int(label) for label in read_json(path)["salient"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise StageError(path, f"names no salient labels ({error})", "delete clusters/ and run again") from None
 
 
 def objects_of(merged: Int64[np.ndarray, "H W"], salient: Sequence[int]) -> Int64[np.ndarray, "H W"]:

@@ -38,7 +38,7 @@ def run_crf(scene: Scene, crf: CrfConfig) -> None:
     views = read_labelled(scene, scene.masks_dir)
     clusters = None if crf.labels == "numbers" else clusters_of_objects(scene)
     before, after, training, passed = [], [], [], 0
-    with atomic_directory(scene.masks_crf_dir) as folder:
+    with atomic_directory(scene.masks_crf_dir, sealed=True) as folder:
         for view in tqdm(views, desc="dense CRF", unit="view"):
             labels = read_mask(scene.masks_dir / f"{view.index}.png", scene.size).astype(np.int64)
             refined = labels

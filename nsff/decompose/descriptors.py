@@ -15,8 +15,8 @@ from nsff.config import DecomposeConfig
 from nsff.decompose.kmeans import unit
 from nsff.decompose.view_surfaces import read_disparity, resize, surface_points
 from nsff.decompose.views import View, read_features, read_saliency
-from nsff.errors import StageError
 from nsff.io import read_json
+from nsff.reading import reading
 from nsff.scene import Scene
 
 
@@ -29,11 +29,9 @@ class Descriptors:
         self.space: dict[str, Any] | None = None
         if decompose.use_position:
             path = scene.model_dir / "model.json"
-            try:
+            with reading(path, "delete model/ and train again", words="has no space"):
                 self.space = dict(read_json(path)["space"])
                 normalised_positions(np.zeros((1, 3)), self.space)
-            except (KeyError, TypeError, ValueError) as error:
-                raise StageError(path, f"has no space ({error})", "delete model/ and train again") from None
 
     @property
     def extra(self) -> int:

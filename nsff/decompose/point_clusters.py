@@ -44,7 +44,7 @@ def run_points(scene: Scene, decompose: DecomposeConfig) -> dict[str, Any]:
     generator = np.random.default_rng(decompose.seed)
     drawn, found = 0, 0
     training = training_views(read_views(scene))
-    with atomic_directory(scene.surface_points_dir) as folder:
+    with atomic_directory(scene.surface_points_dir, sealed=True) as folder:
         for view in tqdm(training, desc="points", unit="view"):
             points = near_surfaces(renderer, scene, view, decompose.point_opacity)
             chosen = draw_by_saliency(points, decompose, generator)

@@ -51,7 +51,7 @@ def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
             for i, (view, mask) in enumerate(zip(views, masks, strict=True))
         ]
     several = things if things is not None and things.parted else None
-    with atomic_directory(scene.masks_dir) as folder:
+    with atomic_directory(scene.masks_dir, sealed=True) as folder:
         for view, mask in zip(views, masks, strict=True):
             write_mask_folder(folder, view, mask)
         if several is not None:

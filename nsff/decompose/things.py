@@ -85,6 +85,10 @@ class Things:
             return None
         content = read_npz(path, ("counts", "times", "sizes", *LISTS))
         sizes = content["sizes"]
+        if any(array.dtype.kind not in "iuf" or not np.isfinite(array).all() for array in content.values()):
+            raise StageError(path, "has numbers that are not finite, or none", "delete masks/ and run again")
+        if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or sizes.min(initial=0) < 0:
+            raise StageError(path, "has sizes that are none", "delete masks/ and run again")
         if len(sizes) != len(content["times"]) or {int(sizes.sum())} != {len(content[n]) for n in LISTS}:
             raise StageError(path, "has lists of different lengths", "delete masks/ and run again")
         lists = {name: np.split(content[name], np.cumsum(sizes)[:-1]) for name in LISTS}

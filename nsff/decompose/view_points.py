@@ -16,6 +16,7 @@ from nsff.decompose.kmeans import unit
 from nsff.decompose.views import View
 from nsff.errors import StageError
 from nsff.io import read_npz, write_npz
+from nsff.reading import reading
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,10 @@ class ViewPoints:
     def load(path: Path) -> ViewPoints:
         """Raises StageError naming the file where it is damaged."""
         values = read_npz(path, [field.name for field in fields(ViewPoints)])
-        lengths = {len(value) for value in values.values()}
-        if len(lengths) > 1 or not all(np.isfinite(value).all() for value in values.values()):
+        with reading(path, "delete the folder and run again"):
+            lengths = {len(value) for value in values.values()}
+            finite = all(np.isfinite(value).all() for value in values.values())
+        if len(lengths) > 1 or not finite:
             raise StageError(path, "has arrays of different lengths, or not finite", "delete the folder and run again")
         return ViewPoints(**values)
 

@@ -15,7 +15,8 @@ from jaxtyping import Float16, Float32, Integer, UInt8
 
 from nsff.decompose.colours import colour_labels, overlay
 from nsff.errors import StageError
-from nsff.io import read_image, read_json, read_mask, write_image
+from nsff.io import map_npy, read_image, read_json, read_mask, read_npy, write_image
+from nsff.reading import reading
 from nsff.scene import Scene
 
 TRAINING = "training"
@@ -35,10 +36,8 @@ def read_views(scene: Scene) -> list[View]:
     """Views in the order of the file; raises StageError where it is not usable or has no training view."""
     path = scene.maps_dir / "views.json"
     content = read_json(path)
-    try:
+    with reading(path, "delete maps/ and run again", words="is not a list of views"):
         views = [View(int(v["index"]), str(v["split"]), int(v["camera"]), float(v["time"])) for v in content]
-    except (KeyError, TypeError, ValueError) as error:
-        raise StageError(path, f"is not a list of views ({error})", "delete maps/ and run again") from None
     if not any(view.split == TRAINING for view in views):
         raise StageError(
             path, f"has no view of split '{TRAINING}', which alone defines the clusters", "delete maps/ and run again"
@@ -61,16 +60,12 @@ def read_labelled(scene: Scene, folder: Path) -> list[View]:
 def read_features(scene: Scene, view: View) -> Float16[np.ndarray, "h w C"]:
     """Memory-mapped features of a view; raises StageError when missing, of a wrong shape or not finite."""
     path = scene.maps_dir / f"{view.index}_features.npy"
-    try:
-        features = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise StageError(path, "missing", "train with field.features: true, then run the maps stage") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise StageError(path, f"not readable ({error})", "delete maps/ and run again") from None
+    again = "delete maps/ and run again"
+    features = map_npy(path, again, "train with field.features: true, then run the maps stage")
+    if features.dtype.kind != "f":
+        raise StageError(path, f"has numbers of type {features.dtype}, not floats", again)
     if features.ndim != 3 or not np.isfinite(features).all():
-        raise StageError(
-            path, f"has shape {features.shape} or values that are not finite", "delete maps/ and run again"
-        )
+        raise StageError(path, f"has shape {features.shape} or values that are not finite", again)
     return features
 
 
@@ -86,14 +81,11 @@ def read_motion(scene: Scene, view: View) -> Float32[np.ndarray, "H W"]:
     """Motion in [0,1] from {i}_motion.npy (pixels to the next and the last frame): each scaled to its range in the
     view, then the larger (SAFF's cluster_2D_flow)."""
     path = scene.maps_dir / f"{view.index}_motion.npy"
-    try:
-        motion = np.load(path, allow_pickle=False).astype(np.float32)
-    except FileNotFoundError:
-        raise StageError(path, "missing", "train with a dynamic field, then run the maps stage again") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise StageError(path, f"not readable ({error})", "delete maps/ and run again") from None
+    again = "delete maps/ and run again"
+    with reading(path, again):
+        motion = read_npy(path, again, "train with a dynamic field, then run the maps stage again").astype(np.float32)
     if motion.ndim != 3 or motion.shape[2] != 2 or not np.isfinite(motion).all():
-        raise StageError(path, f"has shape {motion.shape} or values that are not finite", "delete maps/ and run again")
+        raise StageError(path, f"has shape {motion.shape} or values that are not finite", again)
     low, high = motion.min(axis=(0, 1)), motion.max(axis=(0, 1))
     return ((motion - low) / np.maximum(high - low, 1e-8)).max(axis=2)
 
@@ -123,10 +115,11 @@ def read_depth(
 def disparity_scale(scene: Scene) -> float:
     """The disparity 1/z that white stands for in {i}_depth.png; raises StageError where there is none."""
     path = scene.maps_dir / "scale.json"
-    try:
-        return float(read_json(path)["disparity_of_65535"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise StageError(path, f"has no scale ({error})", "delete maps/ and run again") from None
+    with reading(path, "delete maps/ and run again", words="has no scale"):
+        scale = float(read_json(path)["disparity_of_65535"])
+        if not 0 < scale < np.inf:
+            raise ValueError(f"{scale} is none")
+        return scale
 
 
 def _unit(values: np.ndarray) -> Float32[np.ndarray, "H W"]:

@@ -15,6 +15,7 @@ from jaxtyping import Float32, Shaped, UInt8
 
 from nsff.errors import InputError, StageError
 from nsff.io import read_npz
+from nsff.reading import reading
 
 ASPECT_TOLERANCE = 0.02
 SCALING_TOLERANCE = 0.05
@@ -35,12 +36,13 @@ class PixelMap:
     @staticmethod
     def load(path: Path) -> PixelMap:
         arrays = read_npz(path, ["map", "frame_size"])
-        positions = arrays["map"].astype(np.float32)
+        with reading(path):
+            positions = arrays["map"].astype(np.float32)
+            height, width = (int(value) for value in arrays["frame_size"])
         if positions.ndim != 3 or positions.shape[2] != 2 or not np.isfinite(positions).all():
             raise StageError(
                 path, f"map has shape {positions.shape} or values that are not finite", "delete it and run again"
             )
-        height, width = (int(value) for value in arrays["frame_size"])
         return PixelMap(positions, (height, width))
 
     @property

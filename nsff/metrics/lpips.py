@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from nsff.errors import StageError
+from nsff.reading import reading
 from nsff.weights import WEIGHTS, folders, locate
+from nsff.weights.tensors import load_torch
 
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
@@ -153,12 +155,8 @@ def _linear_layers(folder: Path | None) -> Path | None:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise StageError(
-            path, f"not readable as weights ({type(error).__name__})", "delete it and fetch it again"
-        ) from None
+    with reading(path, "delete it and fetch it again", words="not readable as weights"):
+        content = load_torch(path)
     if not isinstance(content, dict):
         raise StageError(path, "holds no dictionary of weights", "delete it and fetch it again")
     return content

@@ -18,6 +18,7 @@ import pandas as pd
 from nsff.errors import StageError
 from nsff.io import write_csv
 from nsff.metrics.protocols import Protocol
+from nsff.reading import read_table, reading
 
 COLUMNS = ("scene", "protocol", "variant", "split", "metric", "value")
 PER_VIEW_COLUMNS = ("protocol", "variant", "view", "split", "time", "region", "metric", "value")
@@ -135,15 +136,12 @@ def collect_scores(paths: Iterable[Path]) -> pd.DataFrame:
     one."""
     frames = []
     for path in paths:
-        try:
-            frame = pd.read_csv(path, dtype={name: str for name in COLUMNS[:-1]})
-        except FileNotFoundError:
-            raise StageError(path, "missing", "run the score stage") from None
-        except (ValueError, UnicodeDecodeError) as error:
-            raise StageError(path, f"not readable as scores ({error})", "delete it and run again") from None
+        with reading(path, missing="run the score stage", words="not readable as scores"):
+            frame = read_table(path, dtype={name: str for name in COLUMNS[:-1]})
         if list(frame.columns) != list(COLUMNS):
             raise StageError(path, f"has columns {', '.join(map(str, frame.columns))}", "delete it and run again")
-        frames.append(frame.astype({"value": float}))
+        with reading(path, words="not readable as scores"):
+            frames.append(frame.astype({"value": float}))
     filled = [frame for frame in frames if len(frame)]
     if not filled:
         return pd.DataFrame({name: pd.Series(dtype=float if name == "value" else str) for name in COLUMNS})

@@ -16,9 +16,10 @@ import numpy as np
 from tqdm import tqdm
 
 from nsff.cameras import Cameras
-from nsff.cameras.colmap import from_reconstruction
+from nsff.cameras.colmap import from_reconstruction, read_reconstruction
 from nsff.cameras.llff import write_poses_bounds
 from nsff.cameras.points import SparsePoints
+from nsff.checksums import seal
 from nsff.config import CanonicalConfig
 from nsff.errors import StageError
 from nsff.gaps import LONGEST_GAP, fill_gaps
@@ -59,13 +60,18 @@ def run_canonical(scene: Scene, canonical: CanonicalConfig) -> None:
             views = _given(scene, canonical, frame_size)
         else:
             views = _estimated(scene, canonical, frame_size, work)
-        with atomic_directory(scene.images_dir) as images, atomic_directory(scene.flow_dir) as flow:
+        with (
+            atomic_directory(scene.images_dir, sealed=True) as images,
+            atomic_directory(scene.flow_dir, sealed=True) as flow,
+        ):
             _write_images(scene, views, frame_size, images)
             kept = _write_flow(scene, views.frames, flow)
     views.points.save(scene.points_path)
     write_npz(scene.pixel_map_path, map=views.frames.positions(), frame_size=np.array(frame_size))
     write_poses_bounds(scene.poses_bounds_path, views.cameras)
     views.cameras.save(scene.cameras_path)
+    for path in (scene.points_path, scene.pixel_map_path, scene.poses_bounds_path, scene.cameras_path):
+        seal(path)
     scene.__dict__.pop("cameras", None)
     scene.write_summary("cameras", _summary(scene, views, kept))
 
@@ -129,14 +135,8 @@ def canonical_cameras(cameras: Cameras, size: tuple[int, int], focal: Literal["e
 
 
 def _read(sparse: Path) -> Any:
-    import pycolmap
-
-    try:
-        return pycolmap.Reconstruction(str(sparse))
-    except Exception as error:  # pycolmap raises bare exceptions of several kinds
-        raise StageError(
-            sparse, f"is missing or not readable as a COLMAP model ({error})", "delete sfm/ and run again"
-        ) from None
+    words = "is missing or not readable as a COLMAP model"
+    return read_reconstruction(sparse, StageError, "delete sfm/ and run again", words)
 
 
 def _pinhole(lens: Any) -> Any:

@@ -42,7 +42,7 @@ def run_coarse_masks(scene: Scene, motion: MotionConfig) -> None:
     link = FlowCache(scene.raw_flow)
     height, width = scene.frame(0).shape[:2]
     coverage, kinds, dropped = [], [], 0
-    with atomic_directory(scene.coarse_masks_dir) as folder:
+    with atomic_directory(scene.coarse_masks_dir, sealed=True) as folder:
         for i in tqdm(range(scene.n_frames), desc="coarse masks", unit="frame"):
             mask, found = coarse_mask(link, i, scene.n_frames, motion)
             kinds += found

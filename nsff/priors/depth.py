@@ -29,7 +29,7 @@ def run_depth(scene: Scene, depth: DepthConfig) -> None:
     Raises ConfigError for settings that name nothing usable, StageError naming the file that is missing or corrupt.
     """
     backend = choose_backend(scene, depth)
-    with atomic_directory(scene.depth_dir) as folder:
+    with atomic_directory(scene.depth_dir, sealed=True) as folder:
         numbers = place_moving(scene, depth, folder, BACKENDS[backend](scene, depth, folder))
     scene.write_summary("depth", {"backend": backend, **numbers})
 

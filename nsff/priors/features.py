@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float32
 from tqdm import tqdm
 
+from nsff.checksums import seal
 from nsff.config import FeaturesConfig
 from nsff.errors import ConfigError
 from nsff.io import atomic_path
@@ -151,6 +152,7 @@ def _arrays(scene: Scene, features: FeaturesConfig) -> Iterator[tuple[Callable, 
         _appending(second, shape) as write_saliency,
     ):
         yield write_features, write_saliency
+    seal(folder)
 
 
 @contextlib.contextmanager

@@ -85,7 +85,7 @@ def run_flow(scene: Scene, flow: FlowConfig, height: int) -> None:
     given = scene.given_dir / "flow"
     backend = choose_backend(flow, given.is_dir())
     look = CutCheck(scene, flow.cuts)
-    with atomic_directory(scene.raw_flow_dir) as folder:
+    with atomic_directory(scene.raw_flow_dir, sealed=True) as folder:
         if backend == "given":
             numbers = _copy_given(scene, given, folder)
         else:

@@ -14,11 +14,13 @@ import numpy as np
 from jaxtyping import Float32
 from tqdm import tqdm
 
+from nsff.arrays import names
 from nsff.config import DepthConfig
 from nsff.errors import StageError
 from nsff.io import read_npz
 from nsff.priors.aligned_depth import align_maps
 from nsff.priors.depth_maps import point_ratios, write_map
+from nsff.reading import reading
 from nsff.scene import Scene
 
 
@@ -30,7 +32,8 @@ def given_depth(scene: Scene, depth: DepthConfig, folder: Path) -> dict[str, Any
     """
     for i in tqdm(range(scene.n_frames), desc="given depth", unit="frame"):
         path = scene.given_dir / "depth" / f"{i:05d}.npz"
-        disparity = read_npz(path, ["disparity"])["disparity"].astype(np.float32)
+        with reading(path):
+            disparity = read_npz(path, ["disparity"])["disparity"].astype(np.float32)
         if disparity.ndim != 2 or not np.isfinite(disparity).all():
             raise StageError(
                 path, f"disparity has shape {disparity.shape} or values that are not finite", "replace the file"
@@ -63,10 +66,10 @@ def resize_known(
 
 def _given_confidence(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     """Confidence beside a given disparity; 1 everywhere where there is none."""
-    with np.load(path, allow_pickle=False) as arrays:
-        if "confidence" not in arrays:
+    with reading(path):
+        if "confidence" not in names(path):
             return np.ones(shape, np.float32)
-    confidence = read_npz(path, ["confidence"])["confidence"].astype(np.float32)
+        confidence = read_npz(path, ["confidence"])["confidence"].astype(np.float32)
     if confidence.shape != shape or not np.isfinite(confidence).all():
         raise StageError(path, f"confidence has shape {confidence.shape}, disparity {shape}", "run ingest again")
     return confidence.clip(0, 1)

@@ -22,7 +22,9 @@ from nsff.errors import StageError
 from nsff.io import read_npz
 from nsff.priors.instance_weights import FILE, instance_file
 from nsff.priors.masks import morphology
+from nsff.reading import reading
 from nsff.scene import Scene
+from nsff.weights.tensors import load_torch
 
 MASK_LEVEL = 0.5
 
@@ -105,14 +107,12 @@ class MaskRcnn:
 
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = build()
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        remedy, words = "get it again, or set motion.instances: off", "holds no weights of maskrcnn_resnet50_fpn"
+        with reading(path, remedy, missing=remedy, words=words):
+            state = load_torch(path)
             # Files of a trainable network count their batches.
             state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
             self.model.load_state_dict(state)
-        except Exception as error:  # torch raises many kinds, all meaning the same to the user
-            problem = f"holds no weights of maskrcnn_resnet50_fpn ({str(error).splitlines()[0]})"
-            raise StageError(path, problem, "get it again, or set motion.instances: off") from None
         self.model.to(self.device)
 
     def __call__(self, picture: UInt8[np.ndarray, "h w 3"]) -> Detections:

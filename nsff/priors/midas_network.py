@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.resnet import Bottleneck, ResNet
 
 from nsff.errors import StageError
+from nsff.reading import reading
+from nsff.weights.tensors import load_torch
 
 STAGE_CHANNELS = (256, 512, 1024, 2048)
 
@@ -100,13 +101,9 @@ def load_midas(path: Path, model: Midas21 | None = None) -> Midas21:
 
     Raises StageError naming the file where it is missing, holds anything but tensors, or belongs to another network.
     """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise StageError(path, "no such file", "put the weights there, or set depth.backend: classical") from None
-    except Exception as error:  # torch raises many kinds, all meaning the same to the user
-        problem = f"not readable as a file of tensors ({str(error).splitlines()[0]})"
-        raise StageError(path, problem, "get it again") from None
+    missing_remedy = "put the weights there, or set depth.backend: classical"
+    with reading(path, "get it again", missing=missing_remedy, words="not readable as a file of tensors"):
+        state = load_torch(path)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise StageError(path, "holds no state dictionary", "give the authors' file midas_v21-f6b98070.pt")
     model = model or Midas21()

@@ -93,7 +93,7 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
 
 def _write(scene: Scene, masks: Sequence[Bool[np.ndarray, "H W"]]) -> None:
     """Writes motion_masks/ as a whole."""
-    with atomic_directory(scene.motion_dir) as folder:
+    with atomic_directory(scene.motion_dir, sealed=True) as folder:
         for i, mask in enumerate(masks):
             write_image(folder / f"{i:05d}.png", mask.astype(np.uint8) * 255)
 

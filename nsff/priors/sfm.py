@@ -59,7 +59,7 @@ def run_sfm(scene: Scene, sfm: SfmConfig) -> None:
     error too large), numbers and a remedy.
     """
     given = scene.given_dir / "cameras.json"
-    with atomic_directory(scene.sfm_dir) as folder:
+    with atomic_directory(scene.sfm_dir, sealed=True) as folder:
         known = Cameras.load(given) if given.exists() else None
         summary = _estimate(scene, sfm, folder) if known is None else _given(scene, known, sfm, folder)
         write_json(folder / "summary.json", summary)

@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor
 
 from nsff.cameras.rays import pixel_rays, project
@@ -21,10 +20,12 @@ from nsff.config import FieldConfig, SamplingConfig
 from nsff.errors import StageError
 from nsff.gpu_memory import free_memory, peak_of
 from nsff.io import read_json
+from nsff.reading import reading
 from nsff.rendering.compositing import accumulate
 from nsff.rendering.depth_planes import render_depth_planes, values_of
 from nsff.rendering.model import Evaluation, Rays, SceneModel
 from nsff.rendering.splatting import splat
+from nsff.weights.tensors import load_safetensors
 
 MAPS = (
     "rgb", "depth", "blend", "saliency", "features", "static_rgb", "dynamic_rgb", "opacity", "moved_prev", "moved_post",
@@ -56,7 +57,9 @@ class Renderer:
         place = (
             torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
         )
-        try:
+        file = folder / "model.safetensors"
+        with reading(folder, "delete the folder and train again", words="the model is not readable"):
+            tensors = load_safetensors(file)
             space = Space.from_dict(content["space"])
             model = SceneModel(
                 space,
@@ -65,11 +68,10 @@ class Renderer:
                 content["channels"],
                 content["n_frames"],
             )
-            model.load_state_dict(load_file(folder / "model.safetensors"))
-        except Exception as error:
-            raise StageError(
-                folder, f"the model is not readable ({error})", "delete the folder and train again"
-            ) from None
+            model.load_state_dict(tensors)
+        broken = next((name for name, value in tensors.items() if not bool(value.isfinite().all())), None)
+        if broken is not None:
+            raise StageError(file, f"{broken} has values that are not finite", "delete the folder and train again")
         # On a GPU at the precision it was trained in; models from elsewhere in full.
         precision = content.get("precision", "fp32")
         if place.type == "cuda":

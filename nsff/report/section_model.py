@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from nsff.errors import StageError
-from nsff.io import read_image, read_json, read_mask
+from nsff.io import map_npy, read_image, read_json, read_mask
+from nsff.reading import read_table, reading
 from nsff.report.charts import Series, line_chart
 from nsff.report.content import Absent, Drawing, Drawings, Part, Section, Videos, facts
 from nsff.report.gather import Material, Parts, spread
@@ -68,14 +68,12 @@ def training_section(material: Material) -> Section:
 def read_history(scene: Scene) -> dict[str, Series]:
     """The logged values by name; raises StageError where history.csv is not one."""
     path = scene.model_dir / "history.csv"
-    try:
-        table = pd.read_csv(path, dtype={"step": float, "name": str, "value": float})
+    if not path.exists():
+        raise FileNotFoundError(path)
+    with reading(path, "delete model/ and run again", words="not readable as a history"):
+        table = read_table(path, dtype={"step": float, "name": str, "value": float})
         grouped = {str(name): rows for name, rows in table.groupby("name", sort=False)}
         return {name: Series(name, rows["step"].tolist(), rows["value"].tolist()) for name, rows in grouped.items()}
-    except FileNotFoundError:
-        raise
-    except (ValueError, KeyError) as error:
-        raise StageError(path, f"not readable as a history ({error})", "delete model/ and run again") from None
 
 
 def _curves(scene: Scene) -> list[Part]:
@@ -151,10 +149,7 @@ def maps_section(material: Material) -> Section:
         return values.astype(np.float32) / np.iinfo(values.dtype).max
 
     def features(i: int) -> np.ndarray:
-        try:
-            return np.load(folder / f"{i}_features.npy", mmap_mode="r", allow_pickle=False)
-        except ValueError as error:
-            raise StageError(folder / f"{i}_features.npy", f"not readable ({error})", "delete maps/") from None
+        return map_npy(folder / f"{i}_features.npy", "delete maps/ and run again")
 
     def measure() -> list[Part]:
         nonlocal low, high, bounds
@@ -199,7 +194,5 @@ def maps_section(material: Material) -> Section:
 def training_view_numbers(scene: Scene) -> list[int]:
     """Indices of the training views in maps/views.json; raises StageError where it is not a list of views."""
     path = scene.maps_dir / "views.json"
-    try:
+    with reading(path, "delete maps/ and run again", words="is not a list of views"):
         return [int(view["index"]) for view in read_json(path) if view["split"] == "training"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise StageError(path, f"is not a list of views ({error})", "delete maps/ and run again") from None

@@ -16,7 +16,7 @@ import yaml
 
 import nsff
 from nsff.config import SceneConfig, resolve_scene
-from nsff.errors import StageError
+from nsff.reading import read_table, reading
 from nsff.report.content import Absent, Cell, Part, Section, Table, Text, facts
 from nsff.report.gather import Material, Parts
 from nsff.report.stages import STAGES
@@ -107,17 +107,14 @@ def _times(scene: Scene) -> list[Part]:
 
 
 def _benchmark(path: Path) -> tuple[float, str, str]:
-    try:
-        last = pd.read_csv(path, sep="\t", na_values=["-"]).iloc[-1]
-        seconds = float(last["s"])
-    except (ValueError, KeyError, IndexError) as error:
-        raise StageError(path, f"not readable as a benchmark ({error})", "delete it and run the stage again") from None
-    memory, load = last.get("max_rss"), last.get("mean_load")
-    return (
-        seconds,
-        "" if memory is None or pd.isna(memory) else f"{float(memory):.0f}",
-        "" if load is None or pd.isna(load) else f"{float(load) / 100:.1f}",
-    )
+    with reading(path, "delete it and run the stage again", words="not readable as a benchmark"):
+        last = read_table(path, sep="\t", na_values=["-"]).iloc[-1]
+        memory, load = last.get("max_rss"), last.get("mean_load")
+        return (
+            float(last["s"]),
+            "" if memory is None or pd.isna(memory) else f"{float(memory):.0f}",
+            "" if load is None or pd.isna(load) else f"{float(load) / 100:.1f}",
+        )
 
 
 def duration(seconds: float) -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 from nsff.errors import StageError
 from nsff.io import read_image
 from nsff.metrics.table import PER_VIEW_COLUMNS
+from nsff.reading import read_table, reading
 from nsff.report.content import Absent, Cell, Part, Section, Strip, Table
 from nsff.report.gather import Material, Parts
 from nsff.report.pictures import embed
@@ -73,14 +74,11 @@ def _sheets(scene: Scene) -> list[Part]:
 
 def _per_view(scene: Scene) -> list[Part]:
     path = scene.root / "score_pictures" / "per_view.csv"
-    try:
-        table = pd.read_csv(
-            path, dtype={name: str for name in PER_VIEW_COLUMNS if name not in ("view", "time", "value")}
-        )
-    except FileNotFoundError:
-        raise
-    except ValueError as error:
-        raise StageError(path, f"not readable as scores ({error})", "delete score_pictures/ and run again") from None
+    if not path.exists():
+        raise FileNotFoundError(path)
+    with reading(path, "delete score_pictures/ and run again", words="not readable as scores"):
+        texts = {name: str for name in PER_VIEW_COLUMNS if name not in ("view", "time", "value")}
+        table = read_table(path, dtype=texts)
     if set(PER_VIEW_COLUMNS) - set(table.columns):
         raise StageError(
             path, f"has columns {', '.join(map(str, table.columns))}", "delete score_pictures/ and run again"

@@ -17,7 +17,9 @@ import torch
 from nsff.config import SceneConfig
 from nsff.errors import StageError
 from nsff.io import atomic_path, write_text
+from nsff.reading import reading
 from nsff.scene import Scene
+from nsff.weights.tensors import load_torch
 
 SECTIONS = ("field", "sampling", "losses", "train")
 # Settings that do not change what is learned: a run may continue with other values of these.
@@ -56,7 +58,7 @@ class CheckpointStore:
     def __init__(self, folder: Path, print_: str, keep: int = 2) -> None:
         self.folder, self.keep = folder, keep
         mark = folder / "fingerprint.txt"
-        if mark.exists() and mark.read_text().strip() == print_:
+        if mark.is_file() and mark.read_bytes().strip() == print_.encode():
             return
         if folder.exists():
             # A link stays, and the folder that it leads to is emptied.
@@ -95,14 +97,17 @@ class CheckpointStore:
 
     def at(self, step: int, device: torch.device) -> dict[str, Any]:
         """The state that was saved at a step."""
-        return torch.load(self._path(step), map_location=device, weights_only=True)
+        path = self._path(step)
+        with reading(path, f"delete the folder {self.folder} and train again"):
+            return load_torch(path, device)
 
     def latest(self, device: torch.device) -> dict[str, Any] | None:
         """The newest readable state, or None. A damaged file is passed over with a note."""
         for path in reversed(self.paths()):
             try:
-                return torch.load(path, map_location=device, weights_only=True)
-            except Exception as error:  # a truncated or foreign file, whatever torch makes of it
-                print(f"checkpoint {path} is not readable ({error}); using an older one")
+                with reading(path):
+                    return load_torch(path, device)
+            except StageError as error:
+                print(f"checkpoint {path} is {error.problem}; using an older one")
                 path.unlink()
         return None

@@ -25,7 +25,7 @@ def write_model(
     **more: Any,
 ) -> None:
     """Writes model/ as a whole. ``history`` are (step, name, value) rows; ``more`` goes into model.json too."""
-    with atomic_directory(scene.model_dir) as folder:
+    with atomic_directory(scene.model_dir, sealed=True) as folder:
         save_file(
             {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors"
         )

@@ -24,10 +24,12 @@ from nsff.errors import ConfigError, StageError
 from nsff.fields.mlp import MlpField
 from nsff.fields.published import describe, load_published, published_state
 from nsff.io import atomic_path, read_json
+from nsff.reading import reading
 from nsff.rendering.model import SceneModel
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 from nsff.training.model_files import write_model
+from nsff.weights.tensors import load_torch
 
 STATIC, DYNAMIC, STEP = "network_rigid", "network_fn_state_dict", "global_step"
 PIXELS = 4096
@@ -47,25 +49,22 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Reads a published checkpoint; raises StageError naming the file and what is wrong with it."""
     path = Path(path)
     remedy = "give a checkpoint of NSFF or SAFF (360000.tar), as released"
-    try:
-        with torch.serialization.safe_globals(_scalars()):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise StageError(path, "no such file", remedy) from None
-    except Exception as error:  # whatever torch makes of a file that is damaged, foreign, or wants code to run
-        problem = str(error).strip().split("\n")[0]
-        raise StageError(path, f"is not readable as tensors and plain values ({problem})", remedy) from None
+    words = "is not readable as tensors and plain values"
+    with reading(path, remedy, missing=remedy, words=words), torch.serialization.safe_globals(_scalars()):
+        content = load_torch(path)
     if not isinstance(content, dict):
         raise StageError(path, f"holds a {type(content).__name__}, not a dictionary", remedy)
     missing = [key for key in (STATIC, DYNAMIC) if key not in content]
     if missing:
         raise StageError(path, f"lacks {', '.join(missing)}; it has {', '.join(map(str, content))[:200]}", remedy)
-    states = [dict(content[key]) for key in (STATIC, DYNAMIC)]
+    with reading(path, remedy, words=words):
+        states = [dict(content[key]) for key in (STATIC, DYNAMIC)]
+        step = int(content.get(STEP, 0))
     for key, state in zip((STATIC, DYNAMIC), states, strict=True):
         for name, value in state.items():
             if not isinstance(value, Tensor) or not bool(torch.isfinite(value).all()):
                 raise StageError(path, f"{key}: {name} is no tensor, or not finite", remedy)
-    return Checkpoint(int(content.get(STEP, 0)), *states)
+    return Checkpoint(step, *states)
 
 
 def _scalars() -> list[Any]:

@@ -7,13 +7,18 @@ alphabetical order, the name, type and shape as text and the values as little-en
 from __future__ import annotations
 
 import hashlib
+import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nsff.checksums import verify
 from nsff.errors import WeightsError
+from nsff.reading import check_file, check_unpacked, reading
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -22,22 +27,43 @@ def read_tensors(path: Path) -> dict[str, Any]:
 
     Raises WeightsError naming the file where it is missing, damaged, or holds other objects than tensors.
     """
-    import torch
-
-    try:
-        if Path(path).suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise WeightsError(path, "no such file", "nsff weights list shows what lies where") from None
-    except Exception as error:  # torch and safetensors raise many kinds, all meaning the same to the user
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsError(path, f"not readable as a file of tensors ({reason})", "get it again") from None
+    words = "not readable as a file of tensors"
+    with reading(path, "get it again", WeightsError, "nsff weights list shows what lies where", words):
+        content = load_safetensors(path) if Path(path).suffix == ".safetensors" else load_torch(path)
     if not isinstance(content, Mapping):
         raise WeightsError(path, f"holds a {type(content).__name__}, not tensors by name", "get it again")
     return dict(content)
+
+
+def load_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file, which is checked first to be one. To be called within nsff.reading.reading."""
+    from safetensors.torch import load_file
+
+    check_file(path)
+    verify(path)
+    return load_file(path)
+
+
+def load_torch(path: Path, device: torch.device | str = "cpu") -> Any:
+    """Tensors and plain values that torch saved; nothing else is unpickled. To be called within nsff.reading.reading.
+
+    An archive is compared with its own checksums first, which torch does not do.
+    """
+    import torch
+
+    check_file(path)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                check_unpacked(entry.file_size, entry.compress_size)
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"wrong checksum of its part {damaged}")
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except pickle.UnpicklingError:
+        # The words of torch end in advice to switch its safety off.
+        raise ValueError("damaged, or holds more than tensors and plain values") from None
 
 
 def digest(state: Mapping[str, Tensor], prefix: str = "") -> str:

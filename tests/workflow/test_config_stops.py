@@ -1,5 +1,7 @@
 """Mistakes in the configuration end the run before any job: what is wrong, what is allowed, a nonzero status."""
 
+from itertools import pairwise
+
 import pytest
 
 
@@ -88,3 +90,29 @@ def test_home_is_expanded(project, clip, monkeypatch):
     jobs = project.snakemake("--dry-run", "results/walk/manifest.json", environment={"HOME": str(project.folder)})
     assert jobs.status == 0, jobs.text
     assert f"{project.folder}/clip.mp4" in jobs.text
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_configuration_in_another_encoding(project, clip, repo, encoding):
+    project.configure(clip)
+    text = (project.folder / "config.yaml").read_text(encoding="utf-8")
+    (project.folder / "config.yaml").write_bytes(f"# été\n{text}".encode(encoding))
+    # Without --configfile, which Snakemake reads before the Snakefile.
+    ended = project.server.run(project.folder, ["--snakefile", str(repo / "Snakefile"), "--cores", "1"])
+    assert ended.status != 0
+    for word in ("config.yaml", "Latin-1" if encoding == "latin-1" else "UTF-16", "save it as UTF-8"):
+        assert word in ended.text
+    assert "Traceback" not in ended.text
+    assert not (project.folder / "results").exists()
+
+
+def test_a_bomb_of_aliases(project, clip):
+    names = "abcdefghij"
+    lines = ["a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]" for old, new in pairwise(names)]
+    project.configure(clip)
+    (project.folder / "config.yaml").write_text("\n".join(lines))
+    ended = project.snakemake()
+    assert ended.status != 0
+    assert "its aliases stand for" in ended.text
+    assert "Traceback" not in ended.text
