@@ -47,7 +47,7 @@ SECTIONS = {
 VERSIONS = dict.fromkeys(SECTIONS, 1) | {
     "ingest": 3,
     "flow": 2,
-    "sfm": 4,
+    "sfm": 5,
     "features": 4,
     "motion": 3,
     "depth": 5,

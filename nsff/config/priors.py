@@ -123,7 +123,8 @@ class SfmConfig(StageConfig):
     attempts: list[Literal["sequential", "exhaustive", "relaxed", "larger"]] = Field(
         ["sequential", "exhaustive", "relaxed", "larger"], min_length=1
     )
-    """Tried in order until a model is accepted: neighbours matched, all pairs, smaller angles, larger pictures."""
+    """Tried in order until a model is accepted: neighbours matched (of clips of more than 100 frames keyframes first),
+    all pairs, smaller angles, larger pictures."""
     min_registered: float = Field(0.95, gt=0, le=1)
     """Accepted models register at least this fraction of the frames; six and more may miss one, unless it is 1."""
     max_reprojection_error: float = Field(1.5, gt=0)

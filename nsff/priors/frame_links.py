@@ -52,7 +52,7 @@ def describe(image: UInt8[np.ndarray, "H W 3"], seen: Bool[np.ndarray, "H W"] | 
     size = (ROWS, max(1, round(width * ROWS / height)))
     larger = height < ROWS
     grey = cv2.resize(grey, size[::-1], interpolation=cv2.INTER_CUBIC if larger else cv2.INTER_AREA)
-    mask = np.ones(size, bool)
+    mask = np.broadcast_to(np.array(True), size)  # of no size: a clip has many frames
     if seen is not None:
         mask = cv2.resize(seen.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0
     return _described(grey, mask)

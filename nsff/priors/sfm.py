@@ -1,11 +1,11 @@
 """Structure from motion on the ingested frames: a ladder of attempts, acceptance, and the model that comes of it.
 
-Notation. Rungs of the ladder (SfmConfig.attempts): `sequential` matches neighbours and maps globally; `exhaustive`
-matches all pairs and maps globally, then incrementally from several fixed focal lengths; `relaxed` allows points at
-small angles; `larger` does so on larger pictures. Each rung gives batches of candidates; the first batch with an
-accepted one ends the ladder, and so does one that shows that the camera only turns. The model written has one
-SIMPLE_RADIAL camera (f, cx, cy, k) at the ingested frame size; its first camera is the world, and the nearest content
-lies at about 1.
+Notation. Rungs of the ladder (SfmConfig.attempts): `sequential` matches neighbours and maps globally, long clips by
+keyframes first; `exhaustive` matches all pairs and maps globally, then incrementally from several fixed focal lengths;
+`relaxed` allows points at small angles; `larger` does so on larger pictures. Each rung gives batches of candidates; the
+first batch with an accepted one ends the ladder, and so does one that shows that the camera only turns. The model
+written has one SIMPLE_RADIAL camera (f, cx, cy, k) at the ingested frame size; its first camera is the world, and the
+nearest content lies at about 1.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from nsff.errors import StageError
 from nsff.io import atomic_directory, write_json
 from nsff.priors.sfm_acceptance import Evidence, best, failure, faults, figures, only_turns, verdict
 from nsff.priors.sfm_features import FeatureDatabase, exhaustive_pairs, extract, sequential_pairs
+from nsff.priors.sfm_focal import focal_by_pairs
+from nsff.priors.sfm_keyframes import LONG, keyframe_pairs, keyframes, map_keyframes
 from nsff.priors.sfm_mapping import (
     START_FOCALS,
     Known,
@@ -203,14 +205,28 @@ class Ladder:
             relaxed = attempt in ("relaxed", "larger")
             if attempt == "larger":
                 self.database = extract(self.scene, self.sfm, self.work / "larger", ENLARGE)
-            pairs = sequential_pairs(n) if attempt == "sequential" else exhaustive_pairs(n)
-            new = self.database.match(pairs)
-            if (evidence := self.evidence()).still:
-                raise failure([], evidence, self.sfm, [f"{attempt} matches"])
+            if attempt == "sequential" and n > LONG:
+                keys = keyframes(n)
+                self._match(keyframe_pairs(self.database, keys))
+                yield "keyframes", False, map_keyframes(self.database, keys, self._long_focal(), self.known)
+            new = self._match(sequential_pairs(n) if attempt == "sequential" else exhaustive_pairs(n))
             if new or relaxed:
                 yield f"{attempt} global", relaxed, map_globally(self._start(), relaxed, self.known)
             if attempt != "sequential":
                 yield f"{attempt} incremental", relaxed, self._incremental(relaxed)
+
+    def _match(self, pairs: list[tuple[int, int]]) -> int:
+        """Matches pairs and says how many were new; StageError where that shows a camera that hardly moves."""
+        new = self.database.match(pairs)
+        if (evidence := self.evidence()).still:
+            raise failure([], evidence, self.sfm, [f"{len(self.database.matched)} pairs of frames"])
+        return new
+
+    def _long_focal(self) -> float:
+        """Where the mapping of a long clip starts from, working pixels: what is known, else what pairs agree on."""
+        if self.sfm.focal is None and not self.guess and (found := focal_by_pairs(self.database)):
+            return found
+        return self.focals()[0]
 
     def focals(self) -> list[float]:
         """Focal lengths that mapping starts from, working pixels, the best guess first; the known one alone."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int, UInt8
 from tqdm import tqdm
 
 from nsff.config import SfmConfig
@@ -147,15 +147,27 @@ class FeatureDatabase:
 
     def verified(self) -> list[Matches]:
         """The verified matches of all pairs of frames that have any, in the order of the frames."""
-        found = []
         with self.opened() as database:
             positions = [_positions(database.read_keypoints(i + 1)) for i in range(len(self.names))]
+        return [Matches(i, j, positions[i][both[:, 0]], positions[j][both[:, 1]]) for i, j, both in self.inliers()]
+
+    def inliers(self) -> list[tuple[int, int, Int[np.ndarray, "M 2"]]]:
+        """Pairs of frames i < j with verified matches, and these as indices into the features of both, in order."""
+        found = []
+        with self.opened() as database:
             for pair, geometry in zip(*database.read_two_view_geometries(), strict=True):
                 i, j = (image_id - 1 for image_id in _pair_ids(pair))
-                inliers = geometry.inlier_matches
-                if len(inliers):
-                    found.append(Matches(i, j, positions[i][inliers[:, 0]], positions[j][inliers[:, 1]]))
-        return sorted(found, key=lambda pair: (pair.i, pair.j))
+                if len(geometry.inlier_matches):
+                    found.append((i, j, np.asarray(geometry.inlier_matches, int)))
+        return sorted(found, key=lambda pair: pair[:2])
+
+    def largest_descriptors(self, i: int, count: int) -> UInt8[np.ndarray, "L 128"]:
+        """Descriptors of the features of frame i that cover most of it."""
+        with self.opened() as database:
+            keypoints, descriptors = database.read_keypoints(i + 1), database.read_descriptors(i + 1)
+        data = descriptors if isinstance(descriptors, np.ndarray) else np.asarray(descriptors.data)
+        order = np.argsort(-_scales(keypoints), kind="stable")[:count]
+        return data[order]
 
     def displacement(self) -> float | None:
         """Median over the verified pairs of the median shift of their inliers, ingested pixels; None without pairs."""
@@ -270,6 +282,15 @@ def _pair_ids(pair: int) -> tuple[int, int]:
 
     first, second = pycolmap.pair_id_to_image_pair(pair)
     return int(first), int(second)
+
+
+def _scales(keypoints: Any) -> np.ndarray:
+    """Sizes of features, by the area of their affine frame; columns are x, y and the four entries of the frame."""
+    if not isinstance(keypoints, np.ndarray):
+        return np.array([keypoint.compute_scale() for keypoint in keypoints])
+    if keypoints.shape[1] < 6:
+        return keypoints[:, 2]
+    return np.abs(keypoints[:, 2] * keypoints[:, 5] - keypoints[:, 3] * keypoints[:, 4])
 
 
 def _positions(keypoints: Any) -> np.ndarray:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,11 +73,20 @@ class Known:
     distortion: bool = False
 
 
-def map_globally(database: FeatureDatabase, relaxed: bool, known: Known) -> list[Any]:
-    """Reconstructions by global mapping. ``relaxed`` keeps points at angles from 0.1 degrees."""
+def map_globally(
+    database: FeatureDatabase, relaxed: bool, known: Known, focal: float | None = None, names: Sequence[str] = ()
+) -> list[Any]:
+    """Reconstructions by global mapping. ``relaxed`` keeps points at angles from 0.1 degrees.
+
+    It starts from ``focal`` (working pixels; None: what the database says) and takes the images ``names`` alone, where
+    any are named.
+    """
     import pycolmap
 
+    if focal is not None:
+        database.set_focal(focal)
     options = pycolmap.GlobalPipelineOptions()
+    options.image_names = list(names)
     options.random_seed = options.mapper.random_seed = database.seed
     options.num_threads = options.mapper.num_threads = 1
     mapper = options.mapper

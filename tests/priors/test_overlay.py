@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +13,13 @@ import numpy as np
 import pytest
 
 from nsff.cameras.align import pose_errors
-from nsff.config import SfmConfig
+from nsff.cameras.colmap import from_reconstruction
+from nsff.config import InputConfig, SfmConfig
+from nsff.datasets.ingest import run_ingest
 from nsff.priors.overlay import Overlay, find_overlay
+from nsff.priors.sfm import run_sfm
+from nsff.priors.sfm_features import extract
+from nsff.scene import Scene
 
 
 @pytest.fixture(scope="module")
@@ -95,11 +102,24 @@ def test_edges_along_the_motion_are_scenery(filmed: Any, step: tuple[float, floa
     assert covered < 0.1
 
 
+@pytest.mark.slow
+def test_the_case_static_overlay(shared: Path, repo: Path, tmp_path: Path):
+    pytest.importorskip("pycolmap")
+    subprocess.run(
+        [sys.executable, str(shared / "cases" / "static_overlay" / "make.py"), str(tmp_path / "in")],
+        check=True,
+        cwd=repo,
+    )
+    scene = Scene(tmp_path / "scene")
+    run_ingest(scene, InputConfig(path=str(tmp_path / "in")))
+    run_sfm(scene, SfmConfig())
+    summary = scene.summary("sfm")
+    assert summary["verdict"] == "doubtful" and "burnt-in text or a logo" in summary["words"]
+    assert summary["registered"] == 16 and summary["focal"] == pytest.approx(0.9 * 256, rel=0.03)
+
+
 def test_features_leave_it_out_and_the_summary_says_so(moving: Any, tmp_path: Path):
     pytest.importorskip("pycolmap")
-    from nsff.priors.sfm import run_sfm
-    from nsff.priors.sfm_features import extract
-
     film = type(moving)(marked(barred(moving.frames, 30)), moving.cameras, 0.0)
     scene = film.save(tmp_path / "marked")
     database = extract(scene, SfmConfig(image_height=240), tmp_path / "features")
@@ -115,7 +135,5 @@ def test_features_leave_it_out_and_the_summary_says_so(moving: Any, tmp_path: Pa
     import pycolmap
 
     model = pycolmap.Reconstruction(str(scene.sfm_dir / "sparse"))
-    from nsff.cameras.colmap import from_reconstruction
-
     errors = pose_errors(from_reconstruction(model, scene.sfm_dir).cameras, moving.cameras)
     assert errors.position_rmse < 0.01 and abs(errors.focal) < 0.04
