@@ -35,6 +35,14 @@ localrules:
     all,
 
 
+onsuccess:
+    told_at_the_end()
+
+
+onerror:
+    told_at_the_end()
+
+
 rule all:
     default_target: True
     input:

@@ -7,6 +7,7 @@ while another one looks or removes.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import json
@@ -19,6 +20,9 @@ from pathlib import Path
 from nsff.errors import StageError
 from nsff.io import write_json
 from nsff.owners import Owner, State, current
+
+LONGEST_NAME = 255
+"""Of a file, in bytes, as file systems have it."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,21 @@ class Run:
 def of_working_folder(folder: Path) -> FolderRuns:
     """The runs of the workflow in its working folder: locks lie where Snakemake puts them."""
     return FolderRuns(folder / ".snakemake" / "nsff-runs", folder / ".snakemake" / "locks")
+
+
+def begun(folder: Path, output: Path) -> float | None:
+    """When a job began that makes ``output`` (relative to the workflow's folder) and has not ended; None: none has.
+
+    The mark is Snakemake's own: a file named by the output in base 64, cut into folders where that is too long for a
+    name. A run that was killed leaves it behind.
+    """
+    name = base64.urlsafe_b64encode(str(output).encode()).decode()
+    parts = [name[i : i + LONGEST_NAME - 1] for i in range(0, len(name), LONGEST_NAME - 1)]
+    mark = Path(folder, ".snakemake", "incomplete", *(f"@{part}" for part in parts[:-1]), parts[-1])
+    try:
+        return mark.stat().st_mtime
+    except OSError:
+        return None
 
 
 def explained(runs: FolderRuns, own: Run | None = None) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(workflow.basedir)
@@ -12,52 +13,37 @@ sys.path.insert(0, str(ROOT))
 os.environ |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", os.defpath)])}
 
 from nsff.config import load_config, reproduced
+from nsff.config.depends import CHANGES, EXECUTION, chosen
 from nsff.config.strict_yaml import check_files
 from nsff.errors import ConfigError, NsffError
 from nsff.folder_runs import explained, of_working_folder
 from nsff.metrics.protocols import get_protocol
 from nsff.priors.learned import NEEDS, weight_files
+from nsff.progress import read_progress, stages_of, summary_text
 from nsff.training.schedule import for_frames
 from nsff.weights import locate
 
 PATHS = ["view", "time", "spacetime"]
 
-# Sections of the configuration, or single keys of them, that a stage depends on: what is not named here re-runs nothing.
-SECTIONS = {
-    "ingest": ["input"],
-    "flow": ["flow", "canonical.resize_height"],
-    "coarse_masks": ["motion"],
-    "sfm": ["sfm"],
-    "cameras": ["canonical"],
-    "motion": ["motion"],
-    "depth": ["depth"],
-    "features": ["features"],
-    "train": ["preset", "checkpoint", "field", "sampling", "losses", "train"],
-    "render": ["render", "train.device", "train.memory_gb"],
-    "maps": ["render.canonical_views", "render.chunk", "train.device", "train.memory_gb"],
-    "points": ["decompose.seed", "decompose.point_interval", "decompose.point_opacity", "train.memory_gb"],
-    "cluster": ["decompose"],
-    "postprocess": ["decompose"],
-    "crf": ["crf"],
-    "extract": ["extract", "train.memory_gb"],
-    "score": ["evaluation", "score", "field", "train.device", "train.memory_gb", "train.hold_out", "render.chunk"],
-}
-
 # Raised by hand when a stage's code changes its results; results of another version are made again.
-VERSIONS = dict.fromkeys(SECTIONS, 1) | {
+VERSIONS = {
     "ingest": 3,
     "flow": 2,
+    "coarse_masks": 1,
     "sfm": 5,
+    "cameras": 1,
     "features": 4,
     "motion": 3,
     "depth": 5,
     "train": 3,
     "render": 2,
     "maps": 2,
+    "points": 1,
+    "cluster": 1,
     "postprocess": 3,
     "crf": 2,
     "extract": 2,
-    "score": 3,
+    "score": 4,
     "report": 1,
     "collect_scores": 1,
     "overview": 1,
@@ -107,21 +93,32 @@ if workflow.is_main_process:
     registered()
 
 
+def told_at_the_end():
+    """Which scenes are complete, and which failed, where, and how to go on; for the main process alone."""
+    if workflow.is_main_process:
+        print(summary_text(read_progress({name: stages_of(scene) for name, scene in SCENES.items()})), file=sys.stderr)
+
+
+# Jobs of a quiet run write their logs alone, and say in one line how they ended (scripts/_arguments.py).
+if {"RULES", "ALL"} & {about.name for about in workflow.output_settings.quiet or ()}:
+    os.environ |= {"NSFF_QUIET": "1"}
+
+
 def any_of(names):
     """A pattern that matches exactly these names."""
     return "|".join(re.escape(name) for name in names)
 
 
-def chosen(settings, keys):
-    """The named sections and single keys (section.key) of a scene's settings, as a dictionary."""
-    whole, result = settings.model_dump(mode="json"), {}
-    for key in keys:
-        section, _, field = key.partition(".")
-        if field:
-            result.setdefault(section, {})[field] = whole[section][field]
-        else:
-            result[section] = whole[section]
-    return result
+@cache
+def whole(scene):
+    """All settings of a scene as JSON can hold them."""
+    return SCENES[scene].model_dump(mode="json")
+
+
+def as_json(table, rule, wildcards):
+    """The settings that ``table`` names for a rule, as JSON for its script; videos depend on what their path uses."""
+    stage = f"{rule}_{wildcards.path}" if "path" in wildcards.keys() else rule
+    return json.dumps(chosen(whole(wildcards.scene), table[stage]), ensure_ascii=False)
 
 
 def script(name):
@@ -129,9 +126,15 @@ def script(name):
     return os.path.relpath(ROOT / "scripts" / f"{name}.py")
 
 
+@cache
+def found_weights(stage, scene):
+    """The files of weights that a stage of a scene loads: looked for once, as every job asks several times."""
+    return [str(path) for path in weight_files(stage, SCENES[scene])]
+
+
 def weights(stage):
     """An input function: pretrained weights of the stage's learned backend; none where the classical one does the work."""
-    return lambda wildcards: [str(path) for path in weight_files(stage, SCENES[wildcards.scene])]
+    return lambda wildcards: found_weights(stage, wildcards.scene)
 
 
 def lpips_weights(wildcards):
@@ -143,23 +146,21 @@ def lpips_weights(wildcards):
     return [str(path) for path in files] if all(files) else []
 
 
-def options(stage):
-    """An input function: the settings that a stage depends on, as JSON for its script."""
+def options(rule):
+    """A parameter: the settings that change the rule's results (nsff/config/depends.py); other values re-run it."""
+    return lambda wildcards: as_json(CHANGES, rule, wildcards)
 
-    def text(wildcards):
-        learned = ["train.device"] if weights(stage)(wildcards) else []
-        return json.dumps(chosen(SCENES[wildcards.scene], SECTIONS[stage] + learned), ensure_ascii=False)
 
-    return text
+def execution(rule):
+    """A parameter: what else the script has to know. Naming threads makes it one that Snakemake re-runs nothing for."""
+    return lambda wildcards, threads: as_json(EXECUTION, rule, wildcards)
 
 
 def all_options(wildcards):
     """Every setting of a scene, as JSON, for the page; where truth lies, scoring alone is told."""
-    settings = SCENES[wildcards.scene].model_dump(mode="json")
-    for evaluation in settings["evaluation"]:
-        if evaluation["truth"] is not None:
-            evaluation["truth"] = "known to scoring alone"
-    return json.dumps(settings, ensure_ascii=False)
+    settings = whole(wildcards.scene)
+    hidden = [e | {"truth": e["truth"] and "known to scoring alone"} for e in settings["evaluation"]]
+    return json.dumps(settings | {"evaluation": hidden}, ensure_ascii=False)
 
 
 def timeless(paths):

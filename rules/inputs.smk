@@ -22,13 +22,14 @@ rule ingest:
     params:
         script=script("ingest"),
         options=options("ingest"),
+        execution=execution("ingest"),
         version=VERSIONS["ingest"],
         contents=input_contents,
     message:
         "{wildcards.scene}: reading frames from {input.source}"
     shell:
         "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --threads {threads} --log {log:q}"
+        " --options {params.options:q} {params.execution:q} --threads {threads} --log {log:q}"
 
 
 rule flow:
@@ -54,12 +55,13 @@ rule flow:
     params:
         script=script("flow"),
         options=options("flow"),
+        execution=execution("flow"),
         version=VERSIONS["flow"],
     message:
         "{wildcards.scene}: optical flow between neighbouring frames"
     shell:
         "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --weights {input.weights:q} --threads {threads} --log {log:q}"
+        " --options {params.options:q} {params.execution:q} --weights {input.weights:q} --threads {threads} --log {log:q}"
 
 
 rule coarse_masks:

@@ -25,12 +25,13 @@ rule points:
     params:
         script=script("points"),
         options=options("points"),
+        execution=execution("points"),
         version=VERSIONS["points"],
     message:
         "{wildcards.scene}: drawing points near surfaces"
     shell:
         "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --threads {threads} --log {log:q}"
+        " --options {params.options:q} {params.execution:q} --threads {threads} --log {log:q}"
 
 
 rule cluster:
@@ -58,12 +59,13 @@ rule cluster:
     params:
         script=script("cluster"),
         options=options("cluster"),
+        execution=execution("cluster"),
         version=VERSIONS["cluster"],
     message:
         "{wildcards.scene}: clustering rendered features into objects"
     shell:
         "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --threads {threads} --log {log:q}"
+        " --options {params.options:q} {params.execution:q} --threads {threads} --log {log:q}"
 
 
 rule postprocess:
@@ -162,9 +164,10 @@ rule extract:
     params:
         script=script("extract"),
         options=options("extract"),
+        execution=execution("extract"),
         version=VERSIONS["extract"],
     message:
         "{wildcards.scene}: taking objects out of the scene"
     shell:
         "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --threads {threads} --log {log:q}"
+        " --options {params.options:q} {params.execution:q} --threads {threads} --log {log:q}"

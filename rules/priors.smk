@@ -28,12 +28,13 @@ rule motion:
     params:
         script=script("motion"),
         options=options("motion"),
+        execution=execution("motion"),
         version=VERSIONS["motion"],
     message:
         "{wildcards.scene}: masks of what moves"
     shell:
         "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --weights {input.weights:q} --threads {threads} --log {log:q}"
+        " --options {params.options:q} {params.execution:q} --weights {input.weights:q} --threads {threads} --log {log:q}"
 
 
 rule depth:
@@ -64,12 +65,13 @@ rule depth:
     params:
         script=script("depth"),
         options=options("depth"),
+        execution=execution("depth"),
         version=VERSIONS["depth"],
     message:
         "{wildcards.scene}: depth"
     shell:
         "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --weights {input.weights:q} --threads {threads} --log {log:q}"
+        " --options {params.options:q} {params.execution:q} --weights {input.weights:q} --threads {threads} --log {log:q}"
 
 
 rule features:
@@ -97,9 +99,10 @@ rule features:
     params:
         script=script("features"),
         options=options("features"),
+        execution=execution("features"),
         version=VERSIONS["features"],
     message:
         "{wildcards.scene}: features and saliency"
     shell:
         "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --weights {input.weights:q} --threads {threads} --log {log:q}"
+        " --options {params.options:q} {params.execution:q} --weights {input.weights:q} --threads {threads} --log {log:q}"

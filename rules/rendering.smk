@@ -30,12 +30,13 @@ rule render:
     params:
         script=script("render"),
         options=options("render"),
+        execution=execution("render"),
         version=VERSIONS["render"],
     message:
         "{wildcards.scene}: video along the {wildcards.path} path"
     shell:
         "python {params.script:q} --scene results/{wildcards.scene} --path {wildcards.path}"
-        " --options {params.options:q} --threads {threads} --log {log:q}"
+        " --options {params.options:q} {params.execution:q} --threads {threads} --log {log:q}"
 
 
 rule maps:
@@ -60,9 +61,10 @@ rule maps:
     params:
         script=script("maps"),
         options=options("maps"),
+        execution=execution("maps"),
         version=VERSIONS["maps"],
     message:
         "{wildcards.scene}: maps of every view"
     shell:
         "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --threads {threads} --log {log:q}"
+        " --options {params.options:q} {params.execution:q} --threads {threads} --log {log:q}"

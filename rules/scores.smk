@@ -36,13 +36,14 @@ rule score:
     params:
         script=script("score"),
         options=options("score"),
+        execution=execution("score"),
         version=VERSIONS["score"],
         contents=truth_contents,
     message:
         "{wildcards.scene}: scoring"
     shell:
         "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --weights {input.weights:q} --threads {threads} --log {log:q}"
+        " --options {params.options:q} {params.execution:q} --weights {input.weights:q} --threads {threads} --log {log:q}"
 
 
 rule collect_scores:

@@ -31,10 +31,11 @@ rule train:
         python=training_python,
         script=script("train"),
         options=options("train"),
+        execution=execution("train"),
         version=VERSIONS["train"],
         state="results/{scene}/state",
     message:
         "{wildcards.scene}: training the static and the dynamic field"
     shell:
         "{params.python} {params.script:q} --scene results/{wildcards.scene} --state {params.state:q}"
-        " --options {params.options:q} --threads {threads} --log {log:q}"
+        " --options {params.options:q} {params.execution:q} --threads {threads} --log {log:q}"

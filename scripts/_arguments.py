@@ -30,6 +30,8 @@ from nsff.temporary import remove_leftovers
 from nsff.threads import set_threads
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
     from nsff.config import SceneConfig
     from nsff.scene import Scene
 
@@ -39,7 +41,7 @@ Run = Callable[["Scene", "SceneConfig", argparse.Namespace], Any]
 def main(
     description: str | None,
     run: Run,
-    sections: Sequence[str],
+    stage: str,
     reads: str,
     writes: str,
     extra: Callable[[argparse.ArgumentParser], None] | None = None,
@@ -47,16 +49,16 @@ def main(
 ) -> None:
     """Parses the command line, calls ``run``, and exits: 0 done, 1 an error, 75 interrupted with its state saved.
 
-    ``sections`` are those of the configuration that the stage depends on; ``extra`` adds the script's own arguments.
-    ``isolated`` stages work in a child process: a library of theirs may end it (nsff.isolation).
+    ``stage`` is its name in nsff.config.depends, which says what settings it reads; ``extra`` adds the script's own
+    arguments; ``isolated`` stages work in a child process: a library of theirs may end it (nsff.isolation).
     """
-    parser = _parser(description, sections, reads, writes)
+    parser = _parser(description, stage, reads, writes)
     if extra is not None:
         extra(parser)
     arguments = parser.parse_args()
     set_threads(arguments.threads)
 
-    def stage() -> None:
+    def work() -> None:
         from nsff.scene import Scene
 
         if place().leader and (left := remove_leftovers(arguments.scene)):
@@ -66,17 +68,17 @@ def main(
 
     def in_a_child() -> None:
         try:
-            sys.exit(in_child(lambda: _status(stage, arguments.scene), arguments.scene))
+            sys.exit(in_child(lambda: _status(work, arguments.scene), arguments.scene))
         finally:
             remove_leftovers(arguments.scene)
 
-    guarded(in_a_child if isolated else stage, arguments.log if place().leader else None, arguments.scene)
+    guarded(in_a_child if isolated else work, arguments.log if place().leader else None, arguments.scene)
 
 
-def _parser(description: str | None, sections: Sequence[str], reads: str, writes: str) -> argparse.ArgumentParser:
+def _parser(description: str | None, stage: str, reads: str, writes: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=f"{description}\n\nReads {reads}.\nWrites {writes}. All paths lie in the scene's folder.",
-        epilog=_describe(sections),
+        epilog=_describe(stage),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--scene", type=Path, required=True, metavar="DIR", help="the scene's folder, results/NAME")
@@ -85,9 +87,10 @@ def _parser(description: str | None, sections: Sequence[str], reads: str, writes
     )
     parser.add_argument(
         "--options",
-        default="{}",
+        nargs="+",
+        default=[],
         metavar="JSON|FILE",
-        help="sections, as JSON or in a JSON or YAML file, over --config",
+        help="sections, as JSON or in a JSON or YAML file, over --config; of several, later ones over earlier ones",
     )
     parser.add_argument(
         "--set",
@@ -111,21 +114,27 @@ def _parser(description: str | None, sections: Sequence[str], reads: str, writes
     return parser
 
 
-def _describe(sections: Sequence[str]) -> str:
+def _describe(stage: str) -> str:
     """The settings that matter, one a line: key, default of the preset `fast` aside, and meaning."""
     from nsff.config import SceneConfig
+    from nsff.config.depends import keys_of
 
     lines = ["Settings that this stage depends on (defaults before presets; docs/configuration.md has all):"]
-    for section in sections:
+    for key in keys_of(stage):
+        section, _, name = key.partition(".")
         model = SceneConfig.model_fields[section].annotation
-        for name, field in getattr(model, "model_fields", {}).items():
-            default = "required" if field.is_required() else json.dumps(field.get_default(call_default_factory=True))
-            lines.append(f"  {section}.{name} ({default})")
-            text = " ".join((field.description or "").split())
-            lines.append(textwrap.fill(text, 110, initial_indent="      ", subsequent_indent="      "))
-        if not hasattr(model, "model_fields"):
+        fields = getattr(model, "model_fields", {})
+        if not fields:
             lines.append(f"  {section}: {SceneConfig.model_fields[section].description}")
+        for field in [name] if name else fields:
+            lines += _described(f"{section}.{field}", fields[field])
     return "\n".join(lines)
+
+
+def _described(key: str, field: FieldInfo) -> list[str]:
+    default = "required" if field.is_required() else json.dumps(field.get_default(call_default_factory=True))
+    text = " ".join((field.description or "").split())
+    return [f"  {key} ({default})", textwrap.fill(text, 110, initial_indent="      ", subsequent_indent="      ")]
 
 
 def settings(arguments: argparse.Namespace) -> SceneConfig:
@@ -145,7 +154,8 @@ def settings(arguments: argparse.Namespace) -> SceneConfig:
         if name not in scenes:
             raise ConfigError(arguments.config, f"has no scene {name}", f"it has: {', '.join(map(str, scenes))}")
         own = scenes[name] or {}
-    own = merge(own, with_own_decay(_options(arguments.options)))
+    for text in arguments.options:
+        own = merge(own, with_own_decay(_options(text)))
     own = with_changes(own, arguments.set)
     if arguments.preset:
         own["preset"] = arguments.preset
@@ -236,10 +246,32 @@ def alone_with(folder: Path) -> Iterator[None]:
 
 
 def guarded(work: Callable[[], Any], log: Path | None, scene: Path | None = None) -> None:
-    """Does ``work`` with output copied to ``log``; known errors are told without a traceback. Always exits."""
-    with copied_output(log):
+    """Does ``work`` with output copied to ``log``; known errors are told without a traceback. Always exits.
+
+    Where NSFF_QUIET is set, as by the workflow where Snakemake is told to be quiet about rules, output goes to ``log``
+    alone, and one line says how the stage ended.
+    """
+    quiet = log is not None and bool(os.environ.get("NSFF_QUIET"))
+    with copied_output(log, shown=not quiet):
         status = _status(work, scene)
+    if quiet and log is not None:
+        print(_ended(log, status, scene), flush=True)
     sys.exit(status)
+
+
+def _ended(log: Path, status: int, scene: Path | None) -> str:
+    from nsff.io import read_json
+    from nsff.progress import last_error
+
+    where = f"{scene.name}: {log.stem}" if scene else log.stem
+    if status:
+        return f"{where} failed: {last_error(log)} ({log})"
+    try:
+        return (
+            f"{where}: {read_json(scene / 'summaries' / f'{log.stem}.json')['verdict']}" if scene else f"{where}: done"
+        )
+    except (NsffError, KeyError):
+        return f"{where}: done"
 
 
 def _status(work: Callable[[], Any], scene: Path | None) -> int:
@@ -276,8 +308,8 @@ def _folder_of(subject: str, scene: Path | None) -> Path | None:
 
 
 @contextlib.contextmanager
-def copied_output(log: Path | None) -> Iterator[None]:
-    """Copies what this process prints, native libraries included, to ``log``."""
+def copied_output(log: Path | None, shown: bool = True) -> Iterator[None]:
+    """Copies what this process prints, native libraries included, to ``log``; unless ``shown``, it goes there alone."""
     if log is None:
         yield
         return
@@ -289,7 +321,9 @@ def copied_output(log: Path | None) -> Iterator[None]:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
 
-    copy = subprocess.Popen(["tee", str(log)], stdin=subprocess.PIPE, preexec_fn=deaf)
+    copy = subprocess.Popen(
+        ["tee", str(log)], stdin=subprocess.PIPE, stdout=None if shown else subprocess.DEVNULL, preexec_fn=deaf
+    )
     assert copy.stdin is not None
     sys.stdout.flush()
     sys.stderr.flush()

@@ -13,7 +13,7 @@ if __name__ == "__main__":
     main(
         __doc__,
         run,
-        sections=("canonical",),
+        stage="cameras",
         reads="frames/, sfm/, raw_flow/, given/",
         writes="cameras.json, poses_bounds.npy, points.npz, pixel_map.npz, images/, flow/",
         isolated=True,

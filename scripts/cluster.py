@@ -13,7 +13,7 @@ if __name__ == "__main__":
     main(
         __doc__,
         run,
-        sections=("decompose",),
+        stage="cluster",
         reads="maps/, flow/",
         writes="clusters/",
     )

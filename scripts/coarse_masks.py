@@ -13,7 +13,7 @@ if __name__ == "__main__":
     main(
         __doc__,
         run,
-        sections=("motion",),
+        stage="coarse_masks",
         reads="frames/, raw_flow/",
         writes="coarse_masks/",
     )

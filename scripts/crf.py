@@ -13,7 +13,7 @@ if __name__ == "__main__":
     main(
         __doc__,
         run,
-        sections=("crf",),
+        stage="crf",
         reads="clusters/clusters.json, masks/, maps/, images/, flow/",
         writes="masks_crf/",
     )

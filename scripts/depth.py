@@ -14,7 +14,7 @@ if __name__ == "__main__":
     main(
         __doc__,
         run,
-        sections=("depth",),
+        stage="depth",
         reads="cameras.json, points.npz, images/, flow/, motion_masks/, given/",
         writes="depth/",
     )

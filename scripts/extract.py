@@ -14,7 +14,7 @@ if __name__ == "__main__":
     main(
         __doc__,
         run,
-        sections=("extract",),
+        stage="extract",
         reads="model/, clusters/, maps/views.json, cameras.json",
         writes="extracted/",
     )

@@ -14,7 +14,7 @@ if __name__ == "__main__":
     main(
         __doc__,
         run,
-        sections=("features",),
+        stage="features",
         reads="images/, flow/, motion_masks/",
         writes="features/",
     )

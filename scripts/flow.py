@@ -14,7 +14,7 @@ if __name__ == "__main__":
     main(
         __doc__,
         run,
-        sections=("flow", "canonical"),
+        stage="flow",
         reads="manifest.json, frames/, given/",
         writes="raw_flow/",
     )

@@ -15,7 +15,7 @@ if __name__ == "__main__":
     main(
         __doc__,
         run,
-        sections=("input",),
+        stage="ingest",
         reads="the source named by input.path",
         writes="manifest.json, frames/, given/",
     )

@@ -14,7 +14,7 @@ if __name__ == "__main__":
     main(
         __doc__,
         run,
-        sections=("render",),
+        stage="maps",
         reads="model/, cameras.json",
         writes="maps/",
     )

@@ -14,7 +14,7 @@ if __name__ == "__main__":
     main(
         __doc__,
         run,
-        sections=("motion",),
+        stage="motion",
         reads="cameras.json, images/, flow/; with instances frames/, pixel_map.npz",
         writes="motion_masks/",
     )

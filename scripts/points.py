@@ -14,7 +14,7 @@ if __name__ == "__main__":
     main(
         __doc__,
         run,
-        sections=("decompose",),
+        stage="points",
         reads="model/, cameras.json, maps/views.json",
         writes="surface_points/",
     )

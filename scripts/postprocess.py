@@ -13,7 +13,7 @@ if __name__ == "__main__":
     main(
         __doc__,
         run,
-        sections=("decompose",),
+        stage="postprocess",
         reads="clusters/, maps/, flow/",
         writes="masks/",
     )

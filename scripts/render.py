@@ -24,7 +24,7 @@ if __name__ == "__main__":
     main(
         __doc__,
         run,
-        sections=("render",),
+        stage="render",
         reads="model/, cameras.json",
         writes="renders/PATH.mp4, renders/PATH_maps/ (what render.maps names), renders/PATH/ (render.pictures)",
         extra=path_option,

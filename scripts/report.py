@@ -13,7 +13,7 @@ if __name__ == "__main__":
     main(
         __doc__,
         run,
-        sections=("report",),
+        stage="report",
         reads="everything in the scene folder",
         writes="report.html",
     )

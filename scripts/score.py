@@ -14,7 +14,7 @@ if __name__ == "__main__":
     main(
         __doc__,
         run,
-        sections=("evaluation", "score", "field", "train"),
+        stage="score",
         reads="the truth named by evaluation, model/, cameras.json, pixel_map.npz, masks/, masks_crf/, maps/",
         writes="scores.csv, score_pictures/",
     )

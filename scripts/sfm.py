@@ -13,7 +13,7 @@ if __name__ == "__main__":
     main(
         __doc__,
         run,
-        sections=("sfm",),
+        stage="sfm",
         reads="frames/, coarse_masks/, given/",
         writes="sfm/",
         isolated=True,

@@ -26,7 +26,7 @@ if __name__ == "__main__":
     main(
         __doc__,
         run,
-        sections=("checkpoint", "field", "sampling", "losses", "train"),
+        stage="train",
         reads="cameras.json, images/, flow/, depth/, motion_masks/, features/ (with checkpoint: cameras.json, images/)",
         writes="model/, and the training state in --state",
         extra=state_option,

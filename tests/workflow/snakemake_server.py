@@ -35,14 +35,14 @@ def named(values: Any) -> dict[str, Any]:
 
 
 def print_jobs(dag: DAG, max_jobs: int = 0) -> None:
-    """All jobs, with what a rule must have and whether the job would run."""
+    """All jobs, with what a rule must have, the parameters that re-run it, and whether the job would run."""
     jobs = []
     for job in dag.jobs:
         jobs.append({
             "rule": job.rule.name,
             "wildcards": dict(job.wildcards_dict),
             "input": named(job.input), "output": named(job.output), "params": named(job.params),
-            "log": named(job.log), "benchmark": plain(job.benchmark),
+            "triggers": plain(job.non_derived_params), "log": named(job.log), "benchmark": plain(job.benchmark),
             "conda": str(job.rule.conda_env) if job.rule.conda_env else None,
             "threads": job.threads, "resources": named(job.resources),
             "message": job.message, "command": job.shellcmd,

@@ -112,6 +112,7 @@ def test_stages_get_only_their_settings(jobs):
     assert options["crf"] == {"crf"}
     assert options["cluster"] == {"decompose"}
     assert options["train"] == {"preset", "checkpoint", "field", "sampling", "losses", "train"}
+    assert options["score"] == {"evaluation", "score", "field", "train"}
     assert {rule for rule, sections in options.items() if "decompose" in sections} == {
         "cluster", "postprocess", "report",
     }  # fmt: skip

@@ -60,8 +60,9 @@ def test_weights_are_inputs_of_the_rules_that_load_them(project, clip, machine):
     assert learned["flow"]["input"]["weights"] in (raft, [raft])
     assert learned["features"]["input"]["weights"] in (dino, [dino])
     assert learned["flow"]["resources"]["gpu"] == learned["features"]["resources"]["gpu"] == 1
-    assert "train" in json.loads(learned["flow"]["params"]["options"])
-    assert "train" not in json.loads(plain["flow"]["params"]["options"])
+    for job in (plain["flow"], learned["flow"]):  # where it runs is told, and changes no result
+        assert set(json.loads(job["params"]["execution"])["train"]) == {"device", "memory_gb"}
+        assert "train" not in json.loads(job["params"]["options"])
 
 
 def test_scores_take_both_files_of_lpips_or_none(project, clip, machine):

@@ -111,7 +111,7 @@ def test_a_second_run_has_nothing_to_do(finished):
         ({"report": {"width": 80}}, {"report", "overview"}),
         ({"score": {"dilation": 3}}, {"score", "report", "collect_scores", "overview"}),
         ({"render": {"frame_rate": 5, "pictures": True}}, {"render", "report", "overview"}),
-        ({"render": {"canonical_views": "saff"}}, {"render", "maps"} | AFTER_CLUSTER),
+        ({"render": {"canonical_views": "saff"}}, {"maps"} | AFTER_CLUSTER),
         ({"train": {"steps": 151}}, {"train", "render", "maps"} | AFTER_CLUSTER),
         ({"depth": {"max_interval": 5}}, {"depth", "train", "render", "maps"} | AFTER_CLUSTER),
     ],
