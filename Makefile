@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 CORES ?= all
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test test-slow test-slurm test-conda lint format clean gpu-check lock schema
+.PHONY: help setup demo test test-slow test-slurm test-conda fingerprints lint format clean gpu-check lock schema
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -36,6 +36,9 @@ test-slurm: $(STAMP)  ## Run the workflow through a sandbox Slurm (root, Debian 
 
 test-conda: $(STAMP)  ## Run every rule in the environment of its own conda file (stand-in for conda, gigabytes)
 	python -m pytest -m conda
+
+fingerprints: $(STAMP)  ## Write down anew what the stages' sources and results are (after a version was raised)
+	NSFF_UPDATE_FINGERPRINTS=1 python -m pytest --no-header -q tests/workflow/test_fingerprints.py
 
 lint: $(STAMP)  ## Check style, types, rules
 	ruff check .

@@ -12,13 +12,14 @@ sys.path.insert(0, str(ROOT))
 # Without an activated environment `python` would be another one; an environment made by --use-conda still comes first.
 os.environ |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", os.defpath)])}
 
-from nsff.config import load_config, reproduced
+from nsff.config import load_config, merge, reproduced
 from nsff.config.depends import CHANGES, EXECUTION, chosen
 from nsff.config.strict_yaml import check_files
 from nsff.errors import ConfigError, NsffError
 from nsff.folder_runs import explained, of_working_folder
 from nsff.metrics.protocols import get_protocol
 from nsff.priors.learned import NEEDS, weight_files
+from nsff.priors.replanned import replanned, without_weights
 from nsff.progress import read_progress, stages_of, summary_text
 from nsff.training.schedule import for_frames
 from nsff.weights import locate
@@ -91,6 +92,8 @@ def registered():
 
 if workflow.is_main_process:
     registered()
+    for line in replanned(SCENES, Path("results")):
+        print(f"Other weights. {line}", file=sys.stderr)
 
 
 def told_at_the_end():
@@ -115,10 +118,14 @@ def whole(scene):
     return SCENES[scene].model_dump(mode="json")
 
 
-def as_json(table, rule, wildcards):
-    """The settings that ``table`` names for a rule, as JSON for its script; videos depend on what their path uses."""
-    stage = f"{rule}_{wildcards.path}" if "path" in wildcards.keys() else rule
-    return json.dumps(chosen(whole(wildcards.scene), table[stage]), ensure_ascii=False)
+def told(table, rule, wildcards):
+    """The settings that ``table`` names for a rule; videos depend on what their path uses."""
+    return chosen(whole(wildcards.scene), table[f"{rule}_{wildcards.path}" if "path" in wildcards.keys() else rule])
+
+
+def without_weights_of(rule, wildcards):
+    """What the scene's settings mean as long as a rule finds no weights; so whoever sets that by name re-runs nothing."""
+    return {} if weights(rule)(wildcards) else without_weights(rule, SCENES[wildcards.scene])
 
 
 def script(name):
@@ -148,12 +155,25 @@ def lpips_weights(wildcards):
 
 def options(rule):
     """A parameter: the settings that change the rule's results (nsff/config/depends.py); other values re-run it."""
-    return lambda wildcards: as_json(CHANGES, rule, wildcards)
+
+    def text(wildcards):
+        settings = told(CHANGES, rule, wildcards)
+        for key, value in without_weights_of(rule, wildcards).items():
+            section, name = key.split(".")
+            settings[section] = settings[section] | {name: value}
+        return json.dumps(settings, ensure_ascii=False)
+
+    return text
 
 
 def execution(rule):
     """A parameter: what else the script has to know. Naming threads makes it one that Snakemake re-runs nothing for."""
-    return lambda wildcards, threads: as_json(EXECUTION, rule, wildcards)
+
+    def text(wildcards, threads):
+        own = chosen(whole(wildcards.scene), without_weights_of(rule, wildcards))
+        return json.dumps(merge(own, told(EXECUTION, rule, wildcards)), ensure_ascii=False)
+
+    return text
 
 
 def all_options(wildcards):

@@ -25,6 +25,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "input.depth.": {"input": {"depth": {"path": "depth"}}},
     "evaluation": {"evaluation": [{"protocol": "views", "truth": "depth"}]},
     "train.hold_out": {"train": {"hold_out": 4}},
+    # Without weights auto is what the other value says, and nothing changes.
+    "features.backend": {"features": {"weights": "other.pth"}},
+    "motion.instances": {"motion": {"instance_weights": "other.pth"}},
 }
 """By key, or by how keys begin."""
 
@@ -41,7 +44,7 @@ OTHER: dict[str, Any] = {
     "depth.backend": "classical",
     "depth.weights": "other.pth",
     "depth.model": "model",
-    "features.backend": "classical",
+    "features.backend": "vgg",
     "features.weights": "other.pth",
     "motion.instances": "off",
     "motion.instance_weights": "other.pth",

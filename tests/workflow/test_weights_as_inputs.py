@@ -112,6 +112,70 @@ def test_a_truncated_file_stops_before_any_job(project, clip, machine):
     assert not (project.folder / "results").exists()
 
 
+MADE_WITHOUT = {
+    "flow": {"backend": "dis", "weights": None},
+    "motion": {"instances": "no weights of Mask R-CNN on this machine"},
+    "depth": {"backend": "classical"},
+    "features": {"backend": "classical"},
+}
+KEPT = {
+    "flow": ("raft-sintel", "flow.backend: given_or_dis", {"flow": {"backend": "given_or_dis"}}),
+    "motion": ("maskrcnn", "motion.instances: off", {"motion": {"instances": "off"}}),
+    "depth": ("midas-v21", "depth.auto_order: [given, classical]", {"depth": {"auto_order": ["given", "classical"]}}),
+    "features": ("dino-vits8", "features.backend: classical", {"features": {"backend": "classical"}}),
+}
+
+
+def test_new_weights_are_told_of_before_any_job_with_the_key_that_keeps_what_there_is(project, clip, machine):
+    project.configure({"clip": clip})
+    (project.scene("clip") / "summaries").mkdir(parents=True)
+    for stage, values in MADE_WITHOUT.items():
+        (project.scene("clip") / "summaries" / f"{stage}.json").write_text(json.dumps(values))
+    assert "Other weights" not in project.snakemake("--dry-run", environment=machine).text
+    for name, _, _ in KEPT.values():
+        put(machine, name)
+    said = project.snakemake("--dry-run", environment=machine).text
+    kept: dict = {}
+    for stage, (name, key, sections) in KEPT.items():
+        line = f"Other weights. clip: {stage} was made with"
+        (found,) = [text for text in said.splitlines() if text.startswith(line)]
+        assert WEIGHTS[name].files[0].name in found
+        assert f"set {key}." in found
+        kept |= sections
+    project.configure({"clip": clip}, **kept)
+    assert "Other weights" not in project.snakemake("--dry-run", environment=machine).text
+
+
+@pytest.mark.parametrize("stage", KEPT)
+def test_the_key_that_keeps_it_re_runs_nothing(project, clip, machine, stage):
+    """Its inputs and settings are those of a run without the weights."""
+    project.configure({"clip": clip})
+    before = jobs(project, machine, f"results/clip/summaries/{stage}.json")[stage]
+    put(machine, KEPT[stage][0])
+    project.configure({"clip": clip}, **KEPT[stage][2])
+    after = jobs(project, machine, f"results/clip/summaries/{stage}.json")[stage]
+    assert (before["input"], before["triggers"]) == (after["input"], after["triggers"])
+    if stage == "motion":  # the stage itself is told what the file says, and tells why it found no instances
+        assert json.loads(before["params"]["execution"])["motion"] == {"instances": "auto"}
+
+
+def test_weights_that_are_gone_and_better_ones_are_told_of(project, clip, machine):
+    project.configure({"clip": clip})
+    (project.scene("clip") / "summaries").mkdir(parents=True)
+    flow = project.scene("clip") / "summaries" / "flow.json"
+    flow.write_text(json.dumps({"backend": "raft", "weights": "raft-sintel.pth"}))
+    assert (
+        "flow was made with raft-sintel.pth, whose weights are no longer found"
+        in project.snakemake("--dry-run", environment=machine).text
+    )
+    put(machine, "raft-sintel")
+    assert "Other weights" not in project.snakemake("--dry-run", environment=machine).text
+    put(machine, "raft-things")
+    assert "raft-things.pth comes before it" in project.snakemake("--dry-run", environment=machine).text
+    flow.write_bytes(b"[")
+    assert "Other weights" not in project.snakemake("--dry-run", environment=machine).text
+
+
 @pytest.mark.slow
 def test_the_stage_uses_what_was_planned(project, clip, machine):
     """First without weights; when a file is named, flow alone becomes stale, and RAFT makes it anew."""
