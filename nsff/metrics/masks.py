@@ -18,14 +18,16 @@ from tqdm import tqdm
 from nsff.config import SceneConfig
 from nsff.decompose.clusters import salient_labels
 from nsff.decompose.colours import overlay
+from nsff.decompose.crf import clusters_of_objects
 from nsff.decompose.postprocess import read_objects
 from nsff.decompose.views import View, read_labelled, read_rgb
 from nsff.errors import InputError
 from nsff.io import read_mask
 from nsff.metrics.measure import mask_scores
-from nsff.metrics.oracle import oracle_sources
+from nsff.metrics.oracle import oracle_choice, oracle_sources
 from nsff.metrics.pictures import SheetRow, mask_sheet, spread_over
 from nsff.metrics.protocols import Protocol
+from nsff.metrics.segmentation import merge_like_saff
 from nsff.metrics.table import Record
 from nsff.metrics.targets import Target
 from nsff.scene import Scene
@@ -47,8 +49,12 @@ def score_masks(
     result = MaskResult()
     views = {view.index: view for view in read_labelled(scene, scene.clusters_dir / "merged")}
     sources = _sources(scene)
+    own = clusters_of_objects(scene)
+    clusters = {"clusters": salient_labels(scene), "processed": own, "crf": own}
     if config is not None and config.score.oracle:
-        sources |= oracle_sources(scene, config, list(views.values()), targets)
+        oracle = oracle_sources(scene, config, list(views.values()), targets)
+        sources |= oracle
+        clusters |= dict.fromkeys(oracle, oracle_choice(scene, list(views.values()), targets))
     scored = [target for target in targets if target.index in views]
     if len(scored) < len(targets):
         missing = sorted({target.split for target in targets if target.index not in views})
@@ -68,9 +74,10 @@ def score_masks(
             labels = read(view)
             if labels is None:
                 continue
+            merged = merge_like_saff(labels, clusters.get(variant))
             result.records += [
                 Record(protocol.name, variant, target.index, target.split, target.time, "full", metric, value)
-                for metric, value in mask_scores(labels, truth, protocol.reference, published).items()
+                for metric, value in mask_scores(labels, truth, protocol.reference, published, merged).items()
             ]
             if variant == "crf":
                 best = labels

@@ -32,11 +32,9 @@ def chosen_labels(
     return [int(k) for k in np.unique(labels) if foreground[labels == k].mean() >= threshold]
 
 
-def oracle_sources(
-    scene: Scene, config: SceneConfig, views: Sequence[View], targets: Sequence[Target]
-) -> dict[str, Read]:
-    """Readers of masks by variant: oracle, oracle_processed (cleaned) and oracle_crf. None where no training view has a
-    true mask. The first training view with one is what the oracle sees; its choice holds for all views."""
+def oracle_choice(scene: Scene, views: Sequence[View], targets: Sequence[Target]) -> list[int] | None:
+    """The clusters that are objects in the first training view with a true mask, which is all that the oracle sees;
+    None where there is no such view."""
     by_index = {view.index: view for view in views}
     first = next(
         (
@@ -46,9 +44,17 @@ def oracle_sources(
         ),
         None,
     )
-    if first is None:
+    return None if first is None else chosen_labels(_merged(scene, first[0]), first[1] != 0)
+
+
+def oracle_sources(
+    scene: Scene, config: SceneConfig, views: Sequence[View], targets: Sequence[Target]
+) -> dict[str, Read]:
+    """Readers of masks by variant: oracle, oracle_processed (cleaned) and oracle_crf; none without a choice, which
+    holds for all views."""
+    chosen = oracle_choice(scene, views, targets)
+    if chosen is None:
         return {}
-    chosen = chosen_labels(_merged(scene, first[0]), first[1] != 0)
     decompose, crf = config.decompose, config.crf
 
     @cache

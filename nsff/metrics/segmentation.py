@@ -7,6 +7,7 @@ not agree.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Integer, UInt8
@@ -63,11 +64,20 @@ def segmentation_scores(prediction: Labels, truth: Labels) -> dict[str, float]:
     }
 
 
-def merge_like_saff(labels: Labels) -> Labels:
+def merge_like_saff(labels: Labels, clusters: Sequence[int] | None = None) -> Labels:
     """Labels as SAFF's evaluators see them: colours are compared on one channel only, so labels whose palette colours
-    share it fall together (0-based {2, 3, 7} among the first 24). The background stays apart, and so do labels beyond
-    the palette, which are grey levels."""
-    from nsff.decompose.colours import N_COLOURS, PALETTE
+    share it fall together (0-based {2, 3, 7} among the first 24). The background stays apart.
+
+    ``clusters`` holds the clusters' labels by object, whose colours SAFF's masks have; None: label k has colour k-1,
+    and labels beyond the palette, which are grey levels, stay apart.
+    """
+    from nsff.decompose.colours import N_COLOURS, PALETTE, cluster_colours
+
+    if clusters is not None:
+        present, where = np.unique(labels, return_inverse=True)
+        colours = cluster_colours(present, clusters)
+        first = np.where(colours.any(1), colours[:, 0].astype(np.int64) + 1, 0)
+        return first[where].reshape(np.shape(labels))
 
     # SAFF hands RGB colours to OpenCV, which writes and reads them as BGR: its channel 0 is the palette's red.
     red = PALETTE[:N_COLOURS, 0].astype(np.int64)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
+import published_evaluators as published
 import pytest
 from wall_world import FRAMES, HEIGHT, WIDTH, config, make_scene, own_world, path_of_cameras, rows_of
 
+from nsff.decompose.colours import PALETTE
 from nsff.io import read_json, write_image, write_json
 from nsff.metrics.oracle import chosen_labels
 from nsff.metrics.score import run_score
@@ -61,6 +64,42 @@ def test_variants_of_the_oracle(tmp_path: Path):
     assert rows["oracle_processed", "full", "jaccard"] > 0.95
     assert rows["oracle_crf", "full", "jaccard"] > 0.9
     assert read_json(scene.clusters_dir / "clusters.json") == {"salient": []}
+
+
+@pytest.mark.parametrize("salient", [[1, 4, 6, 9], [2, 3, 5, 7]])
+def test_reference_columns_see_the_colours_of_clusters(tmp_path: Path, salient: list[int]):
+    """SAFF's evaluator on SAFF's files: object k has the colour of its cluster, so that 3 and 4 may stay apart, and 1
+    and 2 fall together."""
+    scene = make_scene(tmp_path, own_world(POSES), True, POSES)
+    n = scene.n_frames
+    write_json(
+        scene.maps_dir / "views.json", [{"index": i, "split": "training", "camera": i, "time": i} for i in range(n)]
+    )
+    write_json(scene.clusters_dir / "clusters.json", {"salient": salient})
+    expected = []
+    (tmp_path / "theirs").mkdir()
+    for i in range(n):
+        objects = np.zeros((HEIGHT, WIDTH), np.uint8)
+        for k in range(4):
+            objects[5 + i : 20 + i, 10 * k + 2 : 10 * k + 11] = k + 1
+        truth = np.where(objects > 2, objects, np.roll(objects, 2, 1))
+        write_image(tmp_path / "masks" / f"{i:05d}.png", truth)
+        clusters = np.array([-1, *salient])[objects]
+        write_image(scene.clusters_dir / "merged" / f"{i}.png", (clusters + 1).astype(np.uint8))
+        for folder in (scene.masks_dir, scene.masks_crf_dir):
+            write_image(folder / f"{i}.png", objects)
+        write_image(scene.maps_dir / f"{i}_blend.png", objects)
+        write_image(scene.maps_dir / f"{i}_rgb.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+        write_image(scene.maps_dir / f"{i}_depth.png", np.full((HEIGHT, WIDTH), 20000, np.uint16))
+        cv2.imwrite(str(tmp_path / "theirs" / "0.png"), PALETTE[clusters])
+        expected.append(published.saff_masks(tmp_path / "theirs" / "0.png", tmp_path / "masks" / f"{i:05d}.png"))
+    settings = {"evaluation": [{"protocol": "masks", "truth": str(tmp_path)}], "score": {"oracle": True}}
+    run_score(scene, config(**settings, crf={"backend": "own"}))
+    rows = rows_of(scene)
+    for variant in ("clusters", "processed", "crf", "oracle"):
+        for metric in ("ari", "fg_ari", "jaccard"):
+            mean = np.mean([values[metric] for values in expected])
+            assert rows[variant, "full", f"{metric}_reference"] == pytest.approx(mean, abs=1e-9), (variant, metric)
 
 
 def test_without_a_mask_of_a_training_view_there_is_no_oracle(tmp_path: Path):
