@@ -43,6 +43,10 @@ BARE = 0.1
 """A frame with less than this share of the usual number of features shows next to nothing."""
 LAGS = (6, 12, 24)
 """Frames between i and j of a dissolve."""
+CHANCE = 12
+"""So many links and more are no chance."""
+BLEND_SHARED = 1
+"""So many features of a frame within a dissolve may be linked to both sides: one scene would show several to both."""
 BLEND_LINKS = 12
 """Links that the frame within a dissolve has with either side, at least: a blend hides features of both."""
 BLEND_AREA = 0.25
@@ -209,7 +213,7 @@ def _dissolves(first: int, end: int, links: LinkCounter) -> list[Cut]:
         for i in range(first, end - lag, max(1, lag // 6)):
             ends = (i, i + lag)
             known = any(cut.last < ends[1] and ends[0] < cut.first for cut in found)
-            if not known and links.count(*ends) < SHARE / 2 * usual and shows_two_scenes(links, i, i + lag):
+            if not known and links.count(*ends) < min(CHANCE, SHARE / 2 * usual) and shows_two_scenes(links, *ends):
                 blends.append(ends)
         found += _joined(blends)
     return found
@@ -225,6 +229,9 @@ def shows_two_scenes(links: LinkCounter, i: int, j: int) -> bool:
 def _is_blend(middle: Features, earlier: Features, later: Features) -> bool:
     placed = [_brought(side, middle) for side in (earlier, later)]
     if any(one is None for one in placed):
+        return False
+    to_earlier, to_later = (link(middle, side)[:, 0] for side in (earlier, later))
+    if len(np.intersect1d(to_earlier, to_later)) > BLEND_SHARED:
         return False
     (first, inside), (second, within) = (one for one in placed if one is not None)
     both = inside & within

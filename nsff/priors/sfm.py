@@ -25,7 +25,7 @@ from nsff.io import atomic_directory, write_json
 from nsff.priors.sfm_acceptance import Evidence, best, failure, faults, figures, only_turns, verdict
 from nsff.priors.sfm_features import FeatureDatabase, exhaustive_pairs, extract, sequential_pairs
 from nsff.priors.sfm_focal import focal_by_pairs
-from nsff.priors.sfm_keyframes import LONG, keyframe_pairs, keyframes, map_keyframes
+from nsff.priors.sfm_keyframes import LONG, denser_keyframes, keyframe_pairs, keyframes, map_keyframes
 from nsff.priors.sfm_mapping import (
     START_FOCALS,
     Known,
@@ -206,7 +206,7 @@ class Ladder:
             if attempt == "larger":
                 self.database = extract(self.scene, self.sfm, self.work / "larger", ENLARGE)
             if attempt == "sequential" and n > LONG:
-                keys = keyframes(n)
+                keys = denser_keyframes(self.database, keyframes(n))
                 self._match(keyframe_pairs(self.database, keys))
                 yield "keyframes", False, map_keyframes(self.database, keys, self._long_focal(), self.known)
             new = self._match(sequential_pairs(n) if attempt == "sequential" else exhaustive_pairs(n))

@@ -33,6 +33,8 @@ STILL = 1.5
 """Median shift of matches (pixels of the ingested frames) below which the camera hardly moves."""
 STILL_PAIRS = 2.0
 """The same for the pairs of frames that shift most, pixels at the height of the features."""
+LOOSE = 50
+"""Points that are seen on both sides of each moment of the clip, below which its parts hang together loosely."""
 LEAST_POINTS = 100
 """Points of a model."""
 LEAST_SEEN = 40
@@ -140,6 +142,11 @@ def verdict(quality: Quality, n_frames: int, sfm: SfmConfig) -> tuple[str, str]:
         doubts.append("there is little parallax, so depths are uncertain: take a longer or wider camera path")
     if quality.reprojection_error > 0.7 * sfm.max_reprojection_error:
         doubts.append("the error is large: look for moving things outside the masks, or a rolling shutter")
+    if quality.weakest is not None and quality.weakest[1] < LOOSE:
+        doubts.append(
+            f"frame {quality.weakest[0]} and those after it share {quality.weakest[1]} points with all before, so the "
+            "parts may not fit together: take one by input.start and input.end, or a smaller input.stride"
+        )
     if quality.points < 20 * n_frames:
         doubts.append("there are few points: bare surfaces or blur are likely")
     if doubts:

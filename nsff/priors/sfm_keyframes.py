@@ -6,12 +6,14 @@ are mapped, with pairs that close loops, from a focal length that pairs of frame
 gets the pose that the points of the keyframes around it ask for, and adds what it sees of them. Work grows with the
 number of frames.
 
-Notation. Frames i = 0..N-1 are images i + 1 of the database. Keyframes are 0, s, 2s, ... and the last frame.
+Notation. Frames i = 0..N-1 are images i + 1 of the database. Keyframes are 0, s, 2s, ... and the last frame, and all
+frames between two of these that share little.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,8 @@ LOOP_MATCHES = 12
 """Keyframes that share fewer of these are no candidates."""
 LOOPS = 2
 """Candidates for each keyframe."""
+WEAK = 100
+"""Keyframes that share fewer features with the next are joined by all frames between them."""
 FEWEST_MATCHES = 20
 """A frame that agrees with fewer points gets no pose."""
 POSE_ERROR = 6.0
@@ -45,6 +49,14 @@ def keyframes(n_frames: int) -> list[int]:
     """Frames that are mapped together; all of a clip that is not long."""
     step = min(MOST_STEP, -(-n_frames // LONG))
     return sorted({*range(0, n_frames, step), n_frames - 1})
+
+
+def denser_keyframes(database: FeatureDatabase, keys: Sequence[int]) -> list[int]:
+    """Keyframes, and the frames between those that share little; matches each keyframe with the next."""
+    database.match(pairwise(keys))
+    shared = {(i, j): len(both) for i, j, both in database.inliers()}
+    added = [i for a, b in pairwise(keys) if shared.get((a, b), 0) < WEAK for i in range(a + 1, b)]
+    return sorted({*keys, *added})
 
 
 def keyframe_pairs(database: FeatureDatabase, keys: Sequence[int]) -> list[tuple[int, int]]:

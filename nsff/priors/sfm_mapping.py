@@ -48,6 +48,8 @@ class Quality:
     """Mean number of frames that see a point."""
     observations: float = float("inf")
     """Median over the registered frames of the points that one sees."""
+    weakest: tuple[int, int] | None = field(default=None, kw_only=True)
+    """A frame, and the points seen by it or later frames and by earlier ones, too: where these are fewest."""
     frames: tuple[int, ...] = field(default=(), kw_only=True)
     """The registered frames of the scene, ascending."""
 
@@ -204,6 +206,18 @@ def drop_weak(candidate: Any) -> Any:
     return left
 
 
+def weakest_joint(spans: Sequence[tuple[int, int]], frames: Sequence[int]) -> tuple[int, int] | None:
+    """The frame that hangs together least with what comes before, and by how many points. None for a single frame.
+
+    ``spans`` are the first and the last frame that see each point, ``frames`` the registered ones, ascending.
+    """
+    if len(frames) < 2:
+        return None
+    ends = np.asarray(spans).reshape(-1, 2)
+    joined = [int(((ends[:, 0] < frame) & (ends[:, 1] >= frame)).sum()) for frame in frames[1:]]
+    return int(frames[1 + int(np.argmin(joined))]), min(joined)
+
+
 def assess(candidate: Any) -> Quality | None:
     """The figures of a candidate; None if it has no points or fewer than two images."""
     points = candidate.points3D
@@ -212,16 +226,19 @@ def assess(candidate: Any) -> Quality | None:
         return None
     camera = next(iter(candidate.cameras.values()))
     centres = {image.image_id: np.asarray(image.projection_center()) for image in images}
-    angles, errors, lengths = [], [], []
+    angles, errors, lengths, spans = [], [], [], []
     for point in points.values():
         rays = np.array([centres[e.image_id] for e in point.track.elements]) - point.xyz
         rays /= np.linalg.norm(rays, axis=1, keepdims=True)
         angles.append(np.arccos(np.clip((rays @ rays.T).min(), -1, 1)))
         errors.append(point.error)
         lengths.append(len(rays))
+        seers = [element.image_id - 1 for element in point.track.elements]
+        spans.append((min(seers), max(seers)))
     return Quality(
         len(images), len(points), float(np.mean(errors)), float(np.sqrt(np.mean(np.square(errors)))),
         float(np.degrees(np.median(angles))), float(camera.params[0]) / max(camera.width, camera.height),
         float(camera.params[3]), float(np.mean(lengths)), float(np.median([image.num_points3D for image in images])),
         frames=tuple(sorted(int(Path(image.name).stem) for image in images if Path(image.name).stem.isdecimal())),
+        weakest=weakest_joint(spans, sorted(image.image_id - 1 for image in images)),
     )  # fmt: skip

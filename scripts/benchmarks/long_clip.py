@@ -25,16 +25,18 @@ BOARDS = 28
 ROUND = 440
 """Frames of one round."""
 RADIUS = 3.0
+PER_UNIT = 85.0
+"""Pixels of texture in a unit: a wall has no place twice."""
 
 Plane = tuple[np.ndarray, np.ndarray, np.ndarray, tuple[float, float], int]
 """A point, two unit directions along the plane, half sizes, and the seed of the texture."""
 
 
-def texture(seed: int, size: int = 1024) -> np.ndarray:
+def texture(seed: int, size: int) -> np.ndarray:
     """Noise (size,size,3) float32 in 0..255 with detail at several scales; it repeats."""
     generator = np.random.default_rng(seed)
     result = np.zeros((size, size, 3), np.float32)
-    for cells, weight in ((16, 1.0), (48, 0.9), (128, 0.9)):
+    for cells, weight in ((size // 64, 1.0), (size // 21, 0.9), (size // 8, 0.9), (size // 3, 0.9)):
         coarse = np.pad(generator.random((cells, cells, 3), dtype=np.float32), ((0, 1), (0, 1), (0, 0)), "wrap")
         result += weight * cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
     low, high = np.percentile(result, [1, 99])
@@ -56,7 +58,7 @@ def room() -> list[Plane]:
         turned = angle + generator.uniform(-0.6, 0.6)
         along = np.array([np.cos(turned), 0, -np.sin(turned)])
         half = tuple(generator.uniform(0.25, 0.6, 2))
-        planes.append((generator.uniform(4.3, 5.5) * out + generator.uniform(-0.8, 0.8) * y, along, y, half, 6 + k % 5))
+        planes.append((generator.uniform(4.3, 5.5) * out + generator.uniform(-0.8, 0.8) * y, along, y, half, 6 + k))
     return planes
 
 
@@ -91,7 +93,7 @@ def render(pose: np.ndarray, planes: list[Plane], textures: dict[int, np.ndarray
         x, y = local @ along, local @ down
         hit = (distance > 0) & (distance < nearest) & (abs(x) <= half[0]) & (abs(y) <= half[1])
         if hit.any():
-            at = [(90 * value % 1023).astype(np.float32) for value in (x, y)]
+            at = [(PER_UNIT * value % (len(textures[seed]) - 1)).astype(np.float32) for value in (x, y)]
             frame[hit] = cv2.remap(textures[seed], at[0], at[1], cv2.INTER_LINEAR)[hit]
             nearest[hit] = distance[hit]
     return np.round(frame).astype(np.uint8)
@@ -103,7 +105,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     given = parser.parse_args()
     planes = room()
-    textures = {seed: texture(seed) for *_, seed in planes}
+    textures = {seed: texture(seed, 1024 if max(half) > 1 else 256) for *_, half, seed in planes}
     noise = np.random.default_rng(3)
     truth = poses(given.frames)
     for i, pose in enumerate(tqdm(truth, unit="frame")):

@@ -8,7 +8,7 @@ import pytest
 
 from nsff.config import SfmConfig
 from nsff.priors.sfm_acceptance import Evidence, best, failure, faults, only_turns, verdict
-from nsff.priors.sfm_mapping import Quality
+from nsff.priors.sfm_mapping import Quality, weakest_joint
 from nsff.priors.sfm_parallax import Parallax
 
 GOOD = Quality(
@@ -80,6 +80,15 @@ def test_a_doubtful_model_says_why():
         and "little parallax" in words
         and "23 of 24" in words
     )
+
+
+def test_a_model_that_hangs_together_loosely_says_where():
+    assert weakest_joint([(0, 3), (2, 5), (1, 2), (4, 5), (0, 1)], [0, 1, 2, 3, 4, 5]) == (4, 1)
+    assert weakest_joint([(0, 1)] * 9 + [(2, 3)] * 9, [0, 1, 2, 3]) == (2, 0)
+    assert weakest_joint([], [3]) is None
+    judgement, words = verdict(replace(GOOD, weakest=(12, 31)), 24, SfmConfig())
+    assert judgement == "doubtful" and "frame 12 and those after it share 31 points" in words.lower()
+    assert verdict(replace(GOOD, weakest=(12, 50)), 24, SfmConfig())[0] == "good"
 
 
 def test_only_little_parallax_ends_the_ladder():

@@ -16,7 +16,7 @@ from nsff.priors import sfm as stage
 from nsff.priors import sfm_keyframes
 from nsff.priors.sfm_features import exhaustive_pairs, extract
 from nsff.priors.sfm_focal import essential_costs, focal_by_pairs, fundamental_matrix
-from nsff.priors.sfm_keyframes import keyframe_pairs, keyframes, loop_pairs
+from nsff.priors.sfm_keyframes import denser_keyframes, keyframe_pairs, keyframes, loop_pairs
 from nsff.priors.sfm_mapping import quiet
 
 pycolmap = pytest.importorskip("pycolmap")
@@ -50,6 +50,23 @@ def test_keyframes_and_pairs_grow_with_the_clip(monkeypatch: pytest.MonkeyPatch)
     assert len(pairs(500)) < 3.5 * len(pairs(125)) and len(pairs(1000)) < 2.2 * len(pairs(500))
     seen = {frame for pair in pairs(250) for frame in pair}
     assert seen == set(range(250)) and all(i < j for i, j in pairs(250))
+
+
+def test_where_little_is_shared_all_frames_are_keyframes():
+    class Matched:
+        """Keyframes share much, apart from 4 and 6."""
+
+        matched: list[tuple[int, int]] = []
+
+        def match(self, pairs: Any) -> None:
+            self.matched = list(pairs)
+
+        def inliers(self) -> list[tuple[int, int, np.ndarray]]:
+            return [(i, j, np.zeros((30 if i == 4 else 300, 2), int)) for i, j in self.matched]
+
+    database: Any = Matched()
+    assert denser_keyframes(database, [0, 2, 4, 6, 8]) == [0, 2, 4, 5, 6, 8]
+    assert database.matched == [(0, 2), (2, 4), (4, 6), (6, 8)]
 
 
 def test_a_long_clip_is_solved(there_and_back: Any, short_is_long: None, tmp_path: Path):
