@@ -51,6 +51,8 @@ class Record:
 
 _records: dict[Path, tuple[int, Record | None]] = {}
 """Records that were read, with their times of writing."""
+_listed: dict[Path, tuple[int, ...]] = {}
+"""Records whose lists of files were compared, with the times of writing of record and folders."""
 _verified: dict[Path, tuple[int, int]] = {}
 """Files that were compared, with their time of writing and size."""
 
@@ -106,13 +108,13 @@ def verify(path: Path, data: bytes | None = None) -> None:
     if found is None:
         return
     record, name = found
+    _compare_list(record)
     if path.exists():
         status = path.stat()
         key = (status.st_mtime_ns, status.st_size)
         if _verified.get(path) == key:
             return
         check_file(path)
-    _compare_list(record)
     if name in record.files:
         own = entry_of(path) if data is None else Entry(len(data), f"{zlib.crc32(data):08x}")
         if own != record.files[name]:
@@ -122,7 +124,14 @@ def verify(path: Path, data: bytes | None = None) -> None:
 
 
 def _compare_list(record: Record) -> None:
-    """Every recorded file is there and as long as it was, and there is none of their kinds beside them."""
+    """Every recorded file is there and as long as it was, and there is none of their kinds beside them.
+
+    Compared again where a folder of the output was written to since.
+    """
+    folders = {(record.output.parent / name).parent for name in record.files} if record.output.is_dir() else ()
+    state = (_records[record.path][0], *(folder.stat().st_mtime_ns for folder in sorted(folders) if folder.is_dir()))
+    if _listed.get(record.path) == state:
+        return
     for name, entry in record.files.items():
         file = record.output.parent / name
         if not file.is_file():
@@ -133,6 +142,7 @@ def _compare_list(record: Record) -> None:
     for file in _files(record.output):
         if file.suffix in kinds and file.relative_to(record.output.parent).as_posix() not in record.files:
             _differs(record, file, "is not among the files that its stage wrote")
+    _listed[record.path] = state
 
 
 def _differs(record: Record, path: Path, problem: str) -> None:

@@ -7,7 +7,7 @@ inverse depth, larger is nearer; features are (N,h,w,C) with h = ceil(H/stride).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,10 @@ class Scene:
     """Paths and typed access to results/{scene}/."""
 
     root: Path
+    _raw_sizes: dict[tuple[int, int], tuple[int, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Size of the first flow that was read between ingested frames, by inode and time of its folder: all have it."""
 
     # --- names -------------------------------------------------------------------------------------------------
     @property
@@ -122,7 +126,11 @@ class Scene:
 
     def raw_flow(self, i: int, direction: str) -> tuple[np.ndarray, np.ndarray]:
         """Flow and mask between ingested frames, at working size (see priors.flow)."""
-        return read_flow(self.raw_flow_dir / self.flow_name(i, direction), None)
+        folder = self.raw_flow_dir.stat() if self.raw_flow_dir.is_dir() else None
+        made = (folder.st_ino, folder.st_mtime_ns) if folder else (0, 0)
+        flow, mask = read_flow(self.raw_flow_dir / self.flow_name(i, direction), self._raw_sizes.get(made))
+        self._raw_sizes.setdefault(made, mask.shape)
+        return flow, mask
 
     def motion_mask(self, i: int) -> Bool[np.ndarray, "H W"]:
         return read_mask(self.motion_dir / f"{i:05d}.png", self.size) > 127
@@ -181,7 +189,7 @@ class Scene:
         return read_json(path) if path.exists() else None
 
 
-def read_flow(path: Path, size: tuple[int, int] | None) -> tuple[np.ndarray, np.ndarray]:
+def read_flow(path: Path, size: tuple[int, ...] | None) -> tuple[np.ndarray, np.ndarray]:
     """Reads a flow file (arrays flow (H,W,2), mask (H,W)); checks shape and finiteness."""
     arrays = read_npz(path, ["flow", "mask"])
     if arrays["flow"].dtype.kind != "f" or arrays["mask"].dtype != bool:

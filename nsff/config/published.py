@@ -7,6 +7,7 @@ log folder holds such lines. Source: run_nerf.py of NSFF and SAFF.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -132,6 +133,9 @@ def _check(path: Path, values: Mapping[str, Any]) -> None:
         kind = "on or off" if isinstance(default, bool) else "a number"
         if isinstance(values[key], bool) != isinstance(default, bool) or not isinstance(values[key], (int, float)):
             raise ConfigError(path, f"{key} is {values[key]!r}, not {kind}", f"their default is {default}")
+    for key, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(path, f"{key} is {value}", "write a finite number")
     for key in ("load_feat_weight", "load_sal_weight"):
         weights = values.get(key, [1, 1, 1])
         if not (isinstance(weights, list) and len(weights) == 3 and all(isinstance(w, (int, float)) for w in weights)):

@@ -56,7 +56,8 @@ def run_canonical(scene: Scene, canonical: CanonicalConfig) -> None:
     """
     frame_size = (int(scene.manifest["height"]), int(scene.manifest["width"]))
     with temporary_directory(scene.root, "undistorted") as work:
-        if (scene.given_dir / "cameras.json").exists():
+        promised = scene.manifest.get("given", {}).get("cameras", False)
+        if promised or (scene.given_dir / "cameras.json").exists():
             views = _given(scene, canonical, frame_size)
         else:
             views = _estimated(scene, canonical, frame_size, work)
