@@ -17,9 +17,9 @@ import yaml
 from nsff.errors import ConfigError
 from nsff.reading import read_text, reading
 
-LONGEST = 2**20
+LONGEST = 2**22
 """Characters of a configuration."""
-MOST = 100_000
+MOST = 1_000_000
 """Values that a configuration may hold, aliases written out."""
 _TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 _KINDS = {"int": "a number", "float": "a number", "bool": "true or false", "null": "nothing", "timestamp": "a date"}

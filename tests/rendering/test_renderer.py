@@ -131,7 +131,10 @@ def test_unknown_map_is_refused(renderer, cameras):
 
 def test_a_damaged_model_is_named(tmp_path):
     (tmp_path / "model.json").write_text('{"space": {"kind": "ndc"}}')
-    with pytest.raises(StageError, match="train again"):
+    with pytest.raises(StageError, match="missing"):
+        Renderer.load(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(StageError, match=str(tmp_path)):
         Renderer.load(tmp_path)
 
 

@@ -13,6 +13,7 @@ from nsff.config import FieldConfig, load_config, resolve_scene
 from nsff.errors import ConfigError, StageError
 from nsff.fields.mlp import MlpDynamicField, MlpStaticField
 from nsff.fields.published import describe
+from nsff.io import write_json
 from nsff.rendering.renderer import Renderer
 from nsff.training.published import export_checkpoint, read_checkpoint
 from nsff.training.run import run_train
@@ -231,7 +232,7 @@ def test_the_old_format_of_torch_is_read(tmp_path):
     (lambda f: torch.save([1, 2], f), "holds a list"),
     (lambda f: torch.save({"network_fn_state_dict": {}}, f), "lacks network_rigid"),
     (lambda f: torch.save({"network_fn_state_dict": {"a": 3}, "network_rigid": {}}, f), "a is no tensor"),
-    (lambda f: f.unlink(), "no such file"),
+    (lambda f: f.unlink(), "missing"),
 ])  # fmt: skip
 def test_damaged_files_are_named(tmp_path, damage, message):
     file = tar(tmp_path / "360000.tar", *networks())
@@ -255,7 +256,7 @@ def test_a_model_that_the_published_code_cannot_hold(tiny_scene, tmp_path):
     path = scene.model_dir / "model.json"
     content = json.loads(path.read_text())
     content["field"]["view_axes"] = "world"
-    path.write_text(json.dumps(content))
+    write_json(path, content)
     with pytest.raises(StageError, match="view directions are in world axes"):
         export_checkpoint(scene.model_dir, tmp_path / "b.tar")
     assert not (tmp_path / "b.tar").exists()
