@@ -74,6 +74,8 @@ def main() -> None:
             process = context.Process(target=measure, args=(given.clip, count, Path(folder) / "scene"))
             process.start()
             process.join()
+            if process.exitcode:
+                raise SystemExit(f"{count} frames: ended with status {process.exitcode}")
 
 
 if __name__ == "__main__":
