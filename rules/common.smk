@@ -7,6 +7,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from snakemake.logging import logger
+
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 # Without an activated environment `python` would be another one; an environment made by --use-conda still comes first.
@@ -102,9 +104,12 @@ def told_at_the_end():
         print(summary_text(read_progress({name: stages_of(scene) for name, scene in SCENES.items()})), file=sys.stderr)
 
 
-# Jobs of a quiet run write their logs alone, and say in one line how they ended (scripts/_arguments.py).
+# Jobs of a quiet run write their logs alone, and say in one line how they ended (scripts/_arguments.py); of what
+# Snakemake says of each job whatever it is told, and of one that failed, nothing more is needed.
 if {"RULES", "ALL"} & {about.name for about in workflow.output_settings.quiet or ()}:
     os.environ |= {"NSFF_QUIET": "1"}
+    OF_EVERY_JOB = re.compile(r"Select jobs to execute|Execute \d+ jobs|RuleException:\s+CalledProcessError")
+    logger.addFilter(lambda record: not OF_EVERY_JOB.match(record.getMessage()))
 
 
 def any_of(names):

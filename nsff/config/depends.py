@@ -66,7 +66,8 @@ EXECUTION: dict[str, tuple[str, ...]] = {
     "flow": _GPU,
     "motion": _GPU,
     "depth": _GPU,
-    "features": ("features.batch", *_GPU),
+    # Whether the stage is needed at all, which it asks where it asks for weights.
+    "features": ("features.batch", "field.features", *_GPU),
     "train": (*_of("train", *_TRAINING), "render.chunk"),
     "render_view": ("render.chunk", *_GPU),
     "render_time": ("render.chunk", *_GPU),

@@ -61,13 +61,13 @@ def test_every_rule_that_is_told_more_passes_it_on(repo):
 def test_stages_read_nothing_that_they_are_not_told(finished, tmp_path, repo, monkeypatch):
     """Every stage of the tiny scene once more, in this process, with each read of a setting written down."""
     project = finished.copy(tmp_path)
-    sections = {field.annotation: name for name, field in SceneConfig.model_fields.items()}
+    sections: dict[int, str] = {}  # by identity: a model's file holds sections of its own
     read: set[str] = set()
     look = StageConfig.__getattribute__
 
     def noted(self, name):
-        if name in type(self).model_fields and type(self) in sections:
-            read.add(f"{sections[type(self)]}.{name}")
+        if id(self) in sections and name in type(self).model_fields:
+            read.add(f"{sections[id(self)]}.{name}")
         return look(self, name)
 
     monkeypatch.syspath_prepend(str(repo / "scripts"))
@@ -78,6 +78,8 @@ def test_stages_read_nothing_that_they_are_not_told(finished, tmp_path, repo, mo
         told = merge(json.loads(job["params"]["options"]), json.loads(job["params"].get("execution", "{}")))
         own = merge({"input": {"path": "clip n° 1"}}, told)
         config = resolve_scene(finished.scene, own, "fast", {})
+        sections.clear()
+        sections |= {id(getattr(config, name)): name for name in SceneConfig.model_fields}
         script = runpy.run_path(str(repo / "scripts" / f"{rule}.py"))
         read.clear()
         with monkeypatch.context() as recording:
