@@ -35,6 +35,10 @@ localrules:
     all,
 
 
+onstart:
+    gc.enable()
+
+
 onsuccess:
     told_at_the_end()
 

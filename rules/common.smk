@@ -1,5 +1,6 @@
 # The only place with functions: the checked configuration, and what rules ask of it.
 import atexit
+import gc
 import json
 import os
 import re
@@ -25,6 +26,9 @@ from nsff.priors.replanned import replanned, without_weights
 from nsff.progress import read_progress, stages_of, summary_text
 from nsff.training.schedule import for_frames
 from nsff.weights import locate
+
+# A plan is made of millions of objects, none of which is let go before it is done; Snakefile turns this on again.
+gc.disable()
 
 PATHS = ["view", "time", "spacetime"]
 
@@ -172,9 +176,9 @@ def options(rule):
 
 
 def execution(rule):
-    """A parameter: what else the script has to know. Naming threads makes it one that Snakemake re-runs nothing for."""
+    """A parameter: what else the script has to know. Naming input makes it one that Snakemake re-runs nothing for."""
 
-    def text(wildcards, threads):
+    def text(wildcards, input):
         own = chosen(whole(wildcards.scene), without_weights_of(rule, wildcards))
         return json.dumps(merge(own, told(EXECUTION, rule, wildcards)), ensure_ascii=False)
 
