@@ -104,6 +104,11 @@ def read_capture(path: Path, size: Callable[[str], tuple[int, int] | None] = lam
     frames = content.get("frames") if isinstance(content, dict) else None
     if not frames or not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
         raise InputError(path, "has no frames", remedy)
+    for number, frame in enumerate(frames):
+        name = frame.get("file_path")
+        if not isinstance(name, str) or not name:
+            problem = f"frame {number} of the list has file_path {name!r}, not the path of a picture"
+            raise InputError(path, problem, "write the picture's path, or take the entry out")
     with reading(path, remedy, InputError, remedy):
         return _capture(path, content, frames, size)
 

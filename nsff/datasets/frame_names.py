@@ -68,6 +68,12 @@ def check_series(folder: Path, files: Sequence[Path]) -> None:
                 raise InputError(folder, problem, "leave the frames alone in their folder: move masks, depth, copies")
 
 
+def strangers(files: Sequence[Path]) -> list[str]:
+    """Names without a number among frames that all have one, such as a cover: nobody knows when they were taken."""
+    without = [file.name for file in files if not NUMBER.search(plain(file.stem))]
+    return without if len(files) - len(without) >= max(3, 4 * len(without)) else []
+
+
 def _parted(group: Series) -> list[Series]:
     """The series within names of one pattern: those of camera 0 and camera 1 in cam0_7, cam1_7, where both count."""
     columns = list(zip(*(numbers for _, numbers in group), strict=True))

@@ -25,7 +25,7 @@ from nsff.datasets.base import (
 )
 from nsff.datasets.bit_depth import bits_of, reduced
 from nsff.datasets.focal import focal_of_picture
-from nsff.datasets.frame_names import check_pictures, check_series, missing_numbers
+from nsff.datasets.frame_names import check_pictures, check_series, missing_numbers, strangers
 from nsff.datasets.listing import (
     SUFFIXES,
     arranged,
@@ -92,6 +92,10 @@ class FrameFolder(Source):
                 )
             stems[file.stem] = file
         check_series(self.folder, self.files)
+        if odd := strangers(self.files):
+            at = [index for index, file in enumerate(self.files) if file.name in odd]
+            said = f"{odd[0]} has no number, as the other frames do: if it is none (a cover, a mask), leave it out"
+            self.complain(f"{said} (input.skip: {at})")
         missing = missing_numbers(self.files)
         if missing:
             some = ", ".join(map(str, missing[:4])) + (", ..." if len(missing) > 4 else "")

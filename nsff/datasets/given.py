@@ -28,6 +28,10 @@ from nsff.io import read_image, write_image, write_npz
 from nsff.scene import Scene, write_flow
 
 ESTIMATE = "set input.cameras: estimate"
+FURTHEST = 1e9
+"""Scene units, and pixels of focal length: rays of cameras beyond are lost in the rounding of 32-bit numbers."""
+STILL = 1e-6
+"""Cameras that stay within this share of the near bound of each other do not move."""
 
 
 def choose_cameras(source: Source, config: InputConfig, indices: Sequence[int]) -> GivenCameras | None:
@@ -45,11 +49,15 @@ def choose_cameras(source: Source, config: InputConfig, indices: Sequence[int]) 
             for said in unused_cameras(source.path, source.folder):
                 source.complain(said)
         return None
+    _check_numbers(source, given)
     row = {frame: i for i, frame in enumerate(given.frames)}
     known = [i for i, index in enumerate(indices) if index in row]
     rows = [row[indices[i]] for i in known]
     points = given.points.selected(rows) if given.points is not None else None
     cameras = given.cameras[rows]
+    moved = np.linalg.norm(cameras.centres - cameras.centres[:1], axis=1).max(initial=0)
+    if len(known) > 1 and moved <= STILL * cameras.near_far[:, 0].min():
+        source.complain("the given cameras do not move: without parallax nothing tells how far away things are")
     if len(known) < len(indices):
         missing = [i for i in range(len(indices)) if i not in set(known)]
         problem = f"{len(missing)} of {len(indices)} frames have no given camera"
@@ -63,6 +71,21 @@ def choose_cameras(source: Source, config: InputConfig, indices: Sequence[int]) 
         if points is not None:
             points = replace(points, track_frame=np.array(known)[points.track_frame])
     return GivenCameras(cameras, list(indices), points if points is not None and len(points) else None, given.bounded)
+
+
+def _check_numbers(source: Source, given: GivenCameras) -> None:
+    """InputError for cameras whose numbers are finite and nothing that was ever measured."""
+    cameras = given.cameras
+    numbers = {
+        "position": np.abs(cameras.centres).max(axis=1),
+        "focal length": cameras.intrinsics[:, [0, 1], [0, 1]].max(axis=1),
+        "depth bound": cameras.near_far.max(axis=1),
+    }
+    for what, values in numbers.items():
+        if not (values <= FURTHEST).all():
+            row = int(np.argmin(values <= FURTHEST))
+            problem = f"the given camera of source frame {given.frames[row]} has a {what} of {values[row]:.3g}"
+            raise InputError(source.path, f"{problem}: more than {FURTHEST:.0e} is damaged", f"mend it, or {ESTIMATE}")
 
 
 def _some(source: Source, frames: Sequence[int]) -> str:

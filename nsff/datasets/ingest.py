@@ -17,10 +17,12 @@ from tqdm import tqdm
 from nsff.checksums import seal
 from nsff.config import InputConfig
 from nsff.datasets.base import FOLDER_FRAME_RATE, Frame, Source, check_range, limit_height
+from nsff.datasets.frames import FrameFolder
 from nsff.datasets.given import Priors, choose_cameras, size_text, write_cameras
 from nsff.datasets.odd_frames import FrameKinds
 from nsff.datasets.quality import QualityMeter, judge
 from nsff.datasets.registry import open_source
+from nsff.datasets.unused import unused_priors
 from nsff.errors import InputError
 from nsff.io import atomic_directory, write_image, write_json
 from nsff.scene import Scene
@@ -44,6 +46,7 @@ def run_ingest(scene: Scene, config: InputConfig) -> None:
         priors.match(planned, source.count)
     cameras = choose_cameras(source, config, planned or [])
     source.use_cameras(cameras)
+    _tell_unused(source, config)
     with (
         atomic_directory(scene.frames_dir, sealed=True) as frames_dir,
         atomic_directory(scene.given_dir, sealed=True) as given_dir,
@@ -79,6 +82,15 @@ def run_ingest(scene: Scene, config: InputConfig) -> None:
     seal(scene.manifest_path)
     scene.__dict__.pop("manifest", None)
     _summarise(scene, source, manifest, meter, config.stride)
+
+
+def _tell_unused(source: Source, config: InputConfig) -> None:
+    if isinstance(source, FrameFolder):
+        notes, complaints = unused_priors(source, config.depth is not None)
+        for said in notes:
+            source.note(said)
+        for said in complaints:
+            source.complain(said)
 
 
 def _check_times(source: Source, frames: list[dict[str, Any]]) -> None:

@@ -15,6 +15,7 @@ from nsff.cameras import Cameras
 from nsff.cameras.colmap import to_reconstruction, write_model
 from nsff.cameras.colmap_places import find_models
 from nsff.cameras.lens import Lens
+from nsff.cameras.llff import write_poses_bounds
 from nsff.cameras.nerfstudio import write_transforms
 from nsff.cameras.points import SparsePoints
 from nsff.config import InputConfig
@@ -316,3 +317,66 @@ def test_pictures_that_the_list_lacks(tmp_path: Path, clip, images: Path):
     assert (
         "1 pictures are not in transforms.json and were left out (first 00003.png)" in scene.summary("ingest")["words"]
     )
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "told"),
+    [
+        ((0, 3), 1e30, "frame 4 has a position of 1e\\+30"),
+        ((0, 4), 1e12, "frame 4 has a focal length of 1e\\+12"),
+        ((16,), 1e30, "frame 4 has a depth bound of 1e\\+30"),
+    ],
+)
+def test_numbers_that_nobody_measured(tmp_path: Path, clip, images: Path, place: tuple, change: float, told: str):
+    write_poses_bounds(images / "poses_bounds.npy", clip[1])
+    rows = np.load(images / "poses_bounds.npy")
+    if len(place) == 2:
+        rows[4, :15].reshape(3, 5)[2 if change == 1e12 else 0, place[1]] = change
+    else:
+        rows[4, place[0]] = change
+    np.save(images / "poses_bounds.npy", rows)
+    with pytest.raises(InputError, match=told):
+        ingested(tmp_path, images)
+
+
+def test_given_cameras_that_do_not_move_are_told(tmp_path: Path, clip, images: Path):
+    write_poses_bounds(images / "poses_bounds.npy", clip[1][[0] * COUNT])
+    summary = ingested(tmp_path, images).summary("ingest")
+    assert summary["verdict"] == "doubtful"
+    assert "the given cameras do not move" in summary["words"]
+
+
+@pytest.mark.parametrize("name", ["sparse", "depth", "poses_bounds.npy"])
+def test_links_to_cameras_and_priors_that_are_not_there_are_told(tmp_path: Path, images: Path, name: str):
+    (images / name).symlink_to("/nowhere/at/all")
+    summary = ingested(tmp_path, images).summary("ingest")
+    assert f"{name} is a link to something that is not there" in summary["words"]
+
+
+@pytest.mark.parametrize("name", ["depth", "masks", "flow"])
+def test_folders_that_look_like_priors_and_are_not_read_are_noted(tmp_path: Path, images: Path, name: str):
+    (images / name).mkdir()
+    assert not ingested(tmp_path, images).manifest["notes"]
+    (images / name / "00000.npz").touch()
+    scene = ingested(tmp_path, images)
+    assert any(f"{name}/ beside the frames is not read" in note for note in scene.manifest["notes"])
+    assert "not read" not in scene.summary("ingest")["words"]
+
+
+def test_given_masks_of_a_kind_that_is_not_read_are_told(tmp_path: Path, clip, images: Path, picture_writer: Callable):
+    write_poses_bounds(images / "poses_bounds.npy", clip[1])
+    (images / "flow_i1").mkdir()
+    for i in range(COUNT):
+        picture_writer(images / "motion_masks" / f"{i:05d}.jpg", np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    summary = ingested(tmp_path, images, kind="nvidia").summary("ingest")
+    assert "motion_masks/ was left out: it holds no motion mask (.png)" in summary["words"]
+
+
+@pytest.mark.parametrize("name", [None, 3, ""])
+def test_an_entry_without_a_picture_names_itself(tmp_path: Path, clip, images: Path, name: object):
+    write_transforms(images / "transforms.json", clip[1], [f"images/{name}" for name in NAMES])
+    content = json.loads((images / "transforms.json").read_text())
+    content["frames"][3]["file_path"] = name
+    (images / "transforms.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="frame 3 of the list has file_path"):
+        ingested(tmp_path, images)

@@ -310,3 +310,14 @@ def test_unpadded_unicode_upper_case_and_two_frames(tmp_path: Path, tiny_clip, p
     scene = ingested(tmp_path, path, end=2)
     assert scene.n_frames == 2
     assert "2 frames are few" in scene.summary("ingest")["words"]
+
+
+@pytest.mark.parametrize("name", ["cover.png", "preview.jpg"])
+def test_a_picture_without_a_number_among_frames_is_told(
+    tmp_path: Path, tiny_clip, picture_writer: Callable, name: str
+):
+    path = folder(tmp_path, tiny_clip.frames, picture_writer)
+    picture_writer(path / name, tiny_clip.frames[0])
+    words = ingested(tmp_path, path).summary("ingest")["words"]
+    assert f"{name} has no number" in words
+    assert f"input.skip: [{len(tiny_clip.frames)}]" in words
