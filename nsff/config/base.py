@@ -14,7 +14,14 @@ from pydantic.fields import FieldInfo
 from nsff.config.old_names import old_name_hint
 from nsff.errors import ConfigError
 
-UserPath = Annotated[str, AfterValidator(expanduser)]
+
+def _named(path: str) -> str:
+    if not path.strip():
+        raise ValueError("an empty path would be the folder that you are in; write . for that")
+    return expanduser(path)
+
+
+UserPath = Annotated[str, AfterValidator(_named)]
 """A path that the user writes; ~ stands for the home folder, as in a shell."""
 
 
