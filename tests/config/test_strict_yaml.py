@@ -144,5 +144,5 @@ def test_json_with_tabs_is_read_by_snakemake_and_checked(tmp_path: Path):
 
 @pytest.mark.parametrize("path", ["", " "])
 def test_an_empty_path_is_not_the_working_directory(path: str):
-    with pytest.raises(ConfigError, match="scenes.walk.input.path: .*empty path"):
+    with pytest.raises(ConfigError, match=r"scenes.walk.input.path: .*empty path"):
         load_config({"scenes": {"walk": {"input": {"path": path}}}})
