@@ -10,12 +10,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-ROOMS = ("fields", "rendering", "training")
+ROOMS = ("models", "rendering", "training")
 RECORD = Path("docs/gpu_check.json")
 
 
 def code_hash(root: Path) -> str:
-    """A hash of the names and contents of all Python files of fields, rendering and training."""
+    """A hash of the names and contents of all Python files of models, rendering and training."""
     digest = hashlib.sha256()
     for room in ROOMS:
         for path in sorted((root / "nsff" / room).rglob("*.py")):
@@ -64,7 +64,7 @@ def state(root: Path) -> str:
     except (ValueError, KeyError, TypeError) as error:
         return f"{RECORD} is not a record ({type(error).__name__}: {error}); run `make gpu-check` on a GPU machine"
     if code != code_hash(root):
-        return f"{RECORD} is STALE: fields, rendering or training changed since {date}; run `make gpu-check`"
+        return f"{RECORD} is STALE: models, rendering or training changed since {date}; run `make gpu-check`"
     return "current"
 
 

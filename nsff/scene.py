@@ -17,8 +17,18 @@ from jaxtyping import Bool, Float32, UInt8
 
 from nsff.cameras import Cameras
 from nsff.errors import StageError
-from nsff.io import atomic_path, map_npy, read_image, read_json, read_mask, read_npz, write_image, write_json, write_npz
-from nsff.reading import reading
+from nsff.files.io import (
+    atomic_path,
+    map_npy,
+    read_image,
+    read_json,
+    read_mask,
+    read_npz,
+    write_image,
+    write_json,
+    write_npz,
+)
+from nsff.files.reading import reading
 
 DIRECTIONS = ("fwd", "bwd")
 

@@ -19,11 +19,11 @@ from nsff.config import load_config, merge, reproduced
 from nsff.config.depends import CHANGES, EXECUTION, chosen
 from nsff.config.strict_yaml import check_files
 from nsff.errors import ConfigError, NsffError
-from nsff.folder_runs import explained, of_working_folder
+from nsff.workflow.folder_runs import explained, of_working_folder
 from nsff.metrics.protocols import get_protocol
 from nsff.priors.learned import NEEDS, weight_files
 from nsff.priors.replanned import replanned, without_weights
-from nsff.progress import read_progress, stages_of, summary_text
+from nsff.workflow.progress import read_progress, stages_of, summary_text
 from nsff.training.schedule import for_frames
 from nsff.weights import locate
 
@@ -85,7 +85,7 @@ SCENES = checked_scenes()
 
 
 def registered():
-    """Records this run in the folder until it ends, and says whose locks there are (nsff/folder_runs.py).
+    """Records this run in the folder until it ends, and says whose locks there are (nsff/workflow/folder_runs.py).
 
     Locks are never removed here: `nsff unlock` does that, where it can prove that nobody who holds them is alive.
     """

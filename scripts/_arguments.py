@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from nsff.errors import ConfigError, NsffError, StageError
-from nsff.isolation import in_child
-from nsff.launch import place
-from nsff.temporary import remove_leftovers
-from nsff.threads import set_threads
+from nsff.files.temporary import remove_leftovers
+from nsff.machine.isolation import in_child
+from nsff.machine.launch import place
+from nsff.machine.threads import set_threads
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -50,7 +50,7 @@ def main(
     """Parses the command line, calls ``run``, and exits: 0 done, 1 an error, 75 interrupted with its state saved.
 
     ``stage`` is its name in nsff.config.depends, which says what settings it reads; ``extra`` adds the script's own
-    arguments; ``isolated`` stages work in a child process: a library of theirs may end it (nsff.isolation).
+    arguments; ``isolated`` stages work in a child process: a library of theirs may end it (nsff.machine.isolation).
     """
     parser = _parser(description, stage, reads, writes)
     if extra is not None:
@@ -214,7 +214,7 @@ def gpu_for(stage: str, config: SceneConfig) -> contextlib.AbstractContextManage
 @contextlib.contextmanager
 def one_gpu(config: SceneConfig) -> Iterator[None]:
     """A GPU of this process's own where there are any and the settings allow it; before CUDA is initialised."""
-    from nsff.gpus import acquire_device
+    from nsff.machine.gpus import acquire_device
 
     if config.train.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -224,7 +224,7 @@ def one_gpu(config: SceneConfig) -> Iterator[None]:
         if device is not None and config.train.memory_gb is not None:
             import torch
 
-            from nsff.gpu_memory import cap_memory
+            from nsff.machine.gpu_memory import cap_memory
 
             cap_memory(torch.device("cuda"), config.train.memory_gb)
         yield
@@ -260,8 +260,8 @@ def guarded(work: Callable[[], Any], log: Path | None, scene: Path | None = None
 
 
 def _ended(log: Path, status: int, scene: Path | None) -> str:
-    from nsff.io import read_json
-    from nsff.progress import last_error
+    from nsff.files.io import read_json
+    from nsff.workflow.progress import last_error
 
     where = f"{scene.name}: {log.stem}" if scene else log.stem
     if status:

@@ -4,7 +4,7 @@ from _arguments import main
 
 
 def run(scene, config, arguments):
-    from nsff.priors.canonical import run_canonical
+    from nsff.priors.canonical.stage import run_canonical
 
     run_canonical(scene, config.canonical)
 

@@ -4,7 +4,7 @@ from _arguments import main
 
 
 def run(scene, config, arguments):
-    from nsff.priors.motion import run_coarse_masks
+    from nsff.priors.motion.stage import run_coarse_masks
 
     run_coarse_masks(scene, config.motion)
 

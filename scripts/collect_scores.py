@@ -15,7 +15,7 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
 
     def run() -> None:
-        from nsff.io import atomic_path
+        from nsff.files.io import atomic_path
         from nsff.metrics.table import collect_scores
 
         table = collect_scores(arguments.tables)

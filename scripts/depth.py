@@ -4,7 +4,7 @@ from _arguments import gpu_for, main
 
 
 def run(scene, config, arguments):
-    from nsff.priors.depth import run_depth
+    from nsff.priors.depth.stage import run_depth
 
     with gpu_for("depth", config):
         run_depth(scene, config.depth)

@@ -4,7 +4,7 @@ from _arguments import gpu_for, main
 
 
 def run(scene, config, arguments):
-    from nsff.priors.features import run_features
+    from nsff.priors.features.stage import run_features
 
     with gpu_for("features", config):
         run_features(scene, config.features)

@@ -4,7 +4,7 @@ from _arguments import gpu_for, main
 
 
 def run(scene, config, arguments):
-    from nsff.priors.flow import run_flow
+    from nsff.priors.flow.stage import run_flow
 
     with gpu_for("flow", config):
         run_flow(scene, config.flow, config.canonical.resize_height)

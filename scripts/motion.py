@@ -4,7 +4,7 @@ from _arguments import gpu_for, main
 
 
 def run(scene, config, arguments):
-    from nsff.priors.motion import run_motion
+    from nsff.priors.motion.stage import run_motion
 
     with gpu_for("motion", config):
         run_motion(scene, config.motion)

@@ -4,7 +4,7 @@ from _arguments import main
 
 
 def run(scene, config, arguments):
-    from nsff.priors.sfm import run_sfm
+    from nsff.priors.sfm.stage import run_sfm
 
     run_sfm(scene, config.sfm)
 

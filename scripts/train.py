@@ -13,7 +13,7 @@ def state_option(parser):
 
 
 def run(scene, config, arguments):
-    from nsff.launch import place
+    from nsff.machine.launch import place
     from nsff.training.run import run_train
 
     # Of processes that train together the first stands for all.

@@ -17,7 +17,7 @@ def project(tmp_path: Path) -> Path:
     """A project with GPU rooms and this repository's hook, and one test that passes."""
     for room in gpu_check.ROOMS:
         (tmp_path / "nsff" / room).mkdir(parents=True)
-    (tmp_path / "nsff" / "fields" / "a.py").write_text("x = 1\n")
+    (tmp_path / "nsff" / "models" / "a.py").write_text("x = 1\n")
     (tmp_path / "docs").mkdir()
     return tmp_path
 
@@ -36,9 +36,9 @@ def said(project: Path) -> str:
 
 
 def test_the_hash_sees_code(project: Path) -> None:
-    file = project / "nsff" / "fields" / "a.py"
+    file = project / "nsff" / "models" / "a.py"
     first = gpu_check.code_hash(project)
-    (project / "nsff" / "fields" / "note.txt").write_text("not code")
+    (project / "nsff" / "models" / "note.txt").write_text("not code")
     assert gpu_check.code_hash(project) == first
     file.write_text("x = 2\n")
     second = gpu_check.code_hash(project)
@@ -57,7 +57,7 @@ def test_a_missing_or_stale_record_is_said(project: Path) -> None:
     assert "never tested" in said(project)
     write_record(project)
     (project / "nsff" / "training" / "new.py").write_text("y = 1\n")
-    assert "is STALE: fields, rendering or training changed since 2026-01-01" in said(project)
+    assert "is STALE: models, rendering or training changed since 2026-01-01" in said(project)
     assert said(project).startswith("!!!GPU CODE IS NOT TESTED AS IT IS\n")
 
 

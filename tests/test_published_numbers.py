@@ -14,12 +14,12 @@ from nsff.decompose.colours import PALETTE
 from nsff.decompose.kmeans import fit_elbow, kmeans
 from nsff.decompose.mean_field import unary_from_labels
 from nsff.decompose.voting import needed_votes
-from nsff.fields.encodings import encoded_size
-from nsff.fields.mlp import MlpDynamicField, MlpStaticField
-from nsff.losses import decay_factor
 from nsff.metrics.segmentation import merge_like_saff, segmentation_scores
+from nsff.models.ray_fields.encodings import encoded_size
+from nsff.models.ray_fields.losses import decay_factor
+from nsff.models.ray_fields.mlp import MlpDynamicField, MlpStaticField
+from nsff.models.ray_fields.objective import Objective
 from nsff.paths import make_path, wander_offsets
-from nsff.training.objective import Objective
 from nsff.training.trainer import Trainer
 
 SAFF = resolve_scene("a", {"input": {"path": "x"}}, "saff", {})
@@ -81,7 +81,7 @@ class AskedError(Exception):
 def test_five_frames_from_step_60001(monkeypatch):
     from types import SimpleNamespace
 
-    from nsff.training import objective as module
+    from nsff.models.ray_fields import objective as module
 
     def asked(*_):
         raise AskedError

@@ -22,8 +22,8 @@ from nsff.cameras.colmap_places import PARTS, find_models, model_suffix
 from nsff.cameras.model import Cameras
 from nsff.cameras.points import SparsePoints, depth_bounds
 from nsff.errors import InputError, NsffError
-from nsff.io import atomic_directory
-from nsff.reading import reading
+from nsff.files.io import atomic_directory
+from nsff.files.reading import reading
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from nsff.checksums import verify
-from nsff.reading import check_file, read_bytes, reason
+from nsff.files.checksums import verify
+from nsff.files.reading import check_file, read_bytes, reason
 
 REMEDY = "make it again with COLMAP, or set input.cameras: estimate"
 PARAMETERS = (3, 4, 4, 5, 8, 8, 12, 5, 4, 5, 12, 16, 4, 5, 3, 4, 6, 2)
@@ -93,7 +93,7 @@ LAYOUTS: dict[str, tuple[Callable[[_Bytes], None], int]] = {
 def check_model_files(folder: Path) -> None:
     """ValueError that names the first file of a model that is not whole; text is only looked at for its kind and size.
 
-    To be called within nsff.reading.reading. A file that changed after its stage wrote it is a StageError.
+    To be called within nsff.files.reading.reading. A file that changed after its stage wrote it is a StageError.
     """
     for file in model_files(folder):
         verify(file)

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from nsff.arrays import load
 from nsff.cameras.model import Cameras
 from nsff.errors import InputError
-from nsff.io import atomic_path
-from nsff.reading import reading
+from nsff.files.arrays import load
+from nsff.files.io import atomic_path
+from nsff.files.reading import reading
 
 
 def poses_bounds(cameras: Cameras) -> Float64[np.ndarray, "N 17"]:

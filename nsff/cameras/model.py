@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float64
 
-from nsff.io import read_json, write_json
-from nsff.reading import reading
+from nsff.files.io import read_json, write_json
+from nsff.files.reading import reading
 
 CONVENTION = "OpenCV axes (x right, y down, z forward), world to camera; pixel centres at +0.5"
 

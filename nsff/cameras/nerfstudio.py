@@ -19,8 +19,8 @@ import numpy as np
 from nsff.cameras.lens import Lens
 from nsff.cameras.model import Cameras
 from nsff.errors import InputError, StageError
-from nsff.io import read_json, write_json
-from nsff.reading import reading
+from nsff.files.io import read_json, write_json
+from nsff.files.reading import reading
 
 _FLIP = np.array([1.0, -1.0, -1.0])
 _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64, UInt8
 
 from nsff.cameras.model import Cameras
-from nsff.io import read_npz, write_npz
-from nsff.reading import reading
+from nsff.files.io import read_npz, write_npz
+from nsff.files.reading import reading
 
 
 @dataclass(frozen=True)

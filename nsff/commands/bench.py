@@ -34,12 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from nsff.threads import set_threads
+    from nsff.machine.threads import set_threads
 
     set_threads(arguments.threads)
     import torch
 
-    from nsff.io import write_json
+    from nsff.files.io import write_json
     from nsff.training.bench import bench
 
     gpu = torch.cuda.is_available()

@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    from nsff.models.ray_fields.published_checkpoints import export_checkpoint
     from nsff.scene import Scene
-    from nsff.training.published import export_checkpoint
 
     export_checkpoint(Scene(arguments.scene).model_dir, arguments.out)
     print(f"{arguments.out}: written")

@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     from nsff.config.published import convert, read_published
     from nsff.errors import ConfigError
-    from nsff.io import write_text
+    from nsff.files.io import write_text
 
     if arguments.path and len(arguments.files) > 1:
         raise ConfigError("--path", f"is one folder, but there are {len(arguments.files)} files", "convert one by one")

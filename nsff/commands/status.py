@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nsff.progress import SceneProgress
+from nsff.workflow.progress import SceneProgress
 
 HELP = "show how far every scene is: stage, verdict, time left, errors"
 EXAMPLES = ("status", "status --json", "status ~/scenes --configfile other.yaml")
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from nsff.progress import read_progress, summary_text
+    from nsff.workflow.progress import read_progress, summary_text
 
     folder = arguments.folder.expanduser()
     found = read_progress(_scenes(folder, arguments.configfile), folder)
@@ -48,7 +48,7 @@ def _scenes(folder: Path, configfile: str) -> dict[str, list[str]]:
     from nsff.config import load_config
     from nsff.config.strict_yaml import read_yaml
     from nsff.errors import ConfigError
-    from nsff.progress import stages_of
+    from nsff.workflow.progress import stages_of
 
     path = folder / configfile
     content = read_yaml(path)

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from nsff.errors import InputError, StageError
-    from nsff.folder_runs import of_working_folder, processes_in
+    from nsff.workflow.folder_runs import of_working_folder, processes_in
 
     folder = arguments.folder.expanduser()
     if not (folder / ".snakemake").is_dir():

@@ -22,7 +22,7 @@ from nsff.config.inputs import EvaluationConfig, InputConfig, SensorDepthConfig
 from nsff.config.presets import PRESETS
 from nsff.config.project import SceneConfig, StagesConfig, schema
 from nsff.config.reproduce import ReproduceConfig
-from nsff.io import write_text
+from nsff.files.io import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = Path("schemas/config.schema.json")

@@ -25,8 +25,8 @@ from nsff.config.priors import DepthConfig, FeaturesConfig, FlowConfig, MotionCo
 from nsff.config.reproduce import ReproduceConfig, find_scenes
 from nsff.config.strict_yaml import read_yaml
 from nsff.errors import ConfigError, printable
-from nsff.foreign import foreign
-from nsff.reading import reason
+from nsff.files.foreign import foreign
+from nsff.files.reading import reason
 
 PresetName = Literal["demo", "fast", "nsff", "saff"]
 OverlayName = Literal[

@@ -21,7 +21,7 @@ from nsff.config.priors import FeaturesConfig
 from nsff.config.project import resolve_scene
 from nsff.config.strict_yaml import LONGEST
 from nsff.errors import ConfigError
-from nsff.reading import read_text, reading
+from nsff.files.reading import read_text, reading
 
 DIRECT = (
     "final_height", "netdepth", "netwidth", "N_samples", "raw_noise_std", "N_rand", "lrate", "lrate_decay", "i_weights",

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from nsff.errors import ConfigError
-from nsff.reading import read_text, reading
+from nsff.files.reading import read_text, reading
 
 LONGEST = 2**22
 """Characters of a configuration."""

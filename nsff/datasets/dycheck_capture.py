@@ -18,8 +18,8 @@ from jaxtyping import Float64
 
 from nsff.cameras import Cameras
 from nsff.errors import InputError, StageError
-from nsff.io import read_json
-from nsff.reading import reading
+from nsff.files.io import read_json
+from nsff.files.reading import reading
 
 REMEDY = "give a whole capture in DyCheck's layout"
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from nsff.reading import check_file
+from nsff.files.reading import check_file
 
 FILM_DIAGONAL = math.hypot(36, 24)
 PLAUSIBLE = (0.2, 20.0)

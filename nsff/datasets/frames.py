@@ -35,10 +35,10 @@ from nsff.datasets.listing import (
     natural_key,
     visible,
 )
-from nsff.decoding import FILE, decode
 from nsff.errors import InputError
-from nsff.foreign import FIRST, foreign_bytes
-from nsff.reading import check_file, read_bytes, reading
+from nsff.files.decoding import FILE, decode
+from nsff.files.foreign import FIRST, foreign_bytes
+from nsff.files.reading import check_file, read_bytes, reading
 
 __all__ = ["FrameFolder", "apply_orientation", "exif_orientation", "list_images", "natural_key", "read_picture"]
 

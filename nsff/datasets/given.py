@@ -1,7 +1,7 @@
 """What comes with a source, written to given/: cameras and points for the ingested frames, depth, flow and masks.
 
 Cameras are chosen before frames are read, since pixels are taken as the cameras know them. A frame without a camera
-gets one from its neighbours, as with estimated cameras (nsff.gaps).
+gets one from its neighbours, as with estimated cameras (nsff.cameras.interpolation).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from nsff.cameras.interpolation import LONGEST_GAP, fill_gaps, long_gap
 from nsff.cameras.points import depth_bounds
 from nsff.config import InputConfig
 from nsff.datasets.base import GivenCameras, Source, same_aspect
@@ -23,8 +24,7 @@ from nsff.datasets.sensor_depth import SensorDepth
 from nsff.datasets.sparse import triangulated
 from nsff.datasets.unused import unused_cameras
 from nsff.errors import InputError
-from nsff.gaps import LONGEST_GAP, fill_gaps, long_gap
-from nsff.io import read_image, write_image, write_npz
+from nsff.files.io import read_image, write_image, write_npz
 from nsff.scene import Scene, write_flow
 
 ESTIMATE = "set input.cameras: estimate"

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from nsff.checksums import seal
 from nsff.config import InputConfig
 from nsff.datasets.base import FOLDER_FRAME_RATE, Frame, Source, check_range, limit_height
 from nsff.datasets.frames import FrameFolder
@@ -24,7 +23,8 @@ from nsff.datasets.quality import QualityMeter, judge
 from nsff.datasets.registry import open_source
 from nsff.datasets.unused import unused_priors
 from nsff.errors import InputError
-from nsff.io import atomic_directory, write_image, write_json
+from nsff.files.checksums import seal
+from nsff.files.io import atomic_directory, write_image, write_json
 from nsff.scene import Scene
 
 

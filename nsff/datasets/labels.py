@@ -15,9 +15,9 @@ from jaxtyping import Int64, UInt8
 
 from nsff.datasets.frames import read_picture
 from nsff.datasets.label_values import LabelPicture, Picture, checked, settled
-from nsff.decoding import FILE, check_png, check_size, decode
 from nsff.errors import InputError
-from nsff.reading import read_bytes, reading
+from nsff.files.decoding import FILE, check_png, check_size, decode
+from nsff.files.reading import read_bytes, reading
 
 ALPHA = "have an alpha channel: what is transparent is background"
 ALPHA_ALONE = "have an alpha channel, and it is the mask: their colours are none"

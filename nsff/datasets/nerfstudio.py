@@ -22,7 +22,7 @@ from nsff.datasets.frames import FrameFolder, picture_size
 from nsff.datasets.listing import SUFFIXES, arranged, list_images
 from nsff.datasets.pairing import by_image_name
 from nsff.errors import InputError
-from nsff.io import read_json
+from nsff.files.io import read_json
 
 FILE = "transforms.json"
 INSIDE = 0.8

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from nsff.arrays import load
 from nsff.datasets.labels import read_labels
 from nsff.datasets.listing import with_suffix
 from nsff.datasets.pairing import REMEDY, GivenFiles
 from nsff.errors import InputError
-from nsff.reading import reading
+from nsff.files.arrays import load
+from nsff.files.reading import reading
 
 
 def load_array(path: Path, key: str | None = None, default: str | None = None) -> np.ndarray:

@@ -15,15 +15,15 @@ import numpy as np
 from jaxtyping import Float32
 from scipy.ndimage import distance_transform_edt
 
-from nsff.arrays import names
 from nsff.config.inputs import SensorDepthConfig
 from nsff.datasets.base import Source
 from nsff.datasets.listing import with_suffix
 from nsff.datasets.pairing import GivenFiles
 from nsff.datasets.priors import load_array
-from nsff.decoding import FILE, decode
 from nsff.errors import InputError
-from nsff.reading import read_bytes, reading
+from nsff.files.arrays import names
+from nsff.files.decoding import FILE, decode
+from nsff.files.reading import read_bytes, reading
 
 SUFFIXES = (".png", ".npy", ".npz")
 MILLIMETRE = 0.001

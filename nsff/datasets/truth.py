@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float64, Int64, UInt8
 from nsff.cameras import Cameras
 from nsff.datasets.labels import colour_levels, grey_levels, read_label_picture, read_labels
 from nsff.errors import InputError
-from nsff.io import read_image
+from nsff.files.io import read_image
 
 BLACK = 10
 """Grey levels below this count as black."""

@@ -19,8 +19,8 @@ from nsff.datasets.listing import list_images
 from nsff.datasets.nvidia import NvidiaScene
 from nsff.datasets.truth import Truth, TruthCamera, TruthView
 from nsff.errors import InputError, StageError
-from nsff.io import read_json
-from nsff.reading import reading
+from nsff.files.io import read_json
+from nsff.files.reading import reading
 
 RIG = 12
 """Cameras of NVIDIA's rig; source frame t is filmed by camera t mod RIG."""

@@ -21,8 +21,8 @@ from nsff.datasets.base import Frame, Source, check_range, over_white
 from nsff.datasets.focal import focal_of_video
 from nsff.datasets.video_guard import check_claims, declared_frames, declared_rate, decoder_options
 from nsff.errors import InputError
-from nsff.foreign import foreign
-from nsff.reading import check_file, reading
+from nsff.files.foreign import foreign
+from nsff.files.reading import check_file, reading
 
 if TYPE_CHECKING:
     import av

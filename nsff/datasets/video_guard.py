@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nsff.decoding import LARGEST
 from nsff.errors import InputError
-from nsff.reading import check_file
+from nsff.files.decoding import LARGEST
+from nsff.files.reading import check_file
 
 PIXELS = LARGEST // 3
 """The most pixels of a frame: decoded, they are three bytes each."""

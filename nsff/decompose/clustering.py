@@ -29,7 +29,7 @@ from nsff.decompose.voting import (
     vote,
 )
 from nsff.errors import StageError
-from nsff.io import atomic_directory, write_image
+from nsff.files.io import atomic_directory, write_image
 from nsff.scene import Scene
 
 DILUTED = 0.4

@@ -17,8 +17,8 @@ from jaxtyping import Float32, Int64
 
 from nsff.decompose.kmeans import assign
 from nsff.errors import StageError
-from nsff.io import atomic_path, read_json, read_npy, write_json
-from nsff.reading import reading
+from nsff.files.io import atomic_path, read_json, read_npy, write_json
+from nsff.files.reading import reading
 from nsff.scene import Scene
 
 

@@ -19,11 +19,11 @@ from nsff.config import CrfConfig
 from nsff.decompose import mean_field as field
 from nsff.decompose.clusters import salient_labels
 from nsff.decompose.colours import cluster_colours, grey_values
+from nsff.decompose.instances import FILE as THINGS
 from nsff.decompose.stability import describe_masks, judge
-from nsff.decompose.things import FILE as THINGS
 from nsff.decompose.views import TRAINING, read_depth, read_labelled, read_rgb, write_mask_folder, write_preview
 from nsff.errors import ConfigError
-from nsff.io import atomic_directory, read_mask
+from nsff.files.io import atomic_directory, read_mask
 from nsff.scene import Scene
 
 REFERENCE_ROWS = 288

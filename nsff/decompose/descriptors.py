@@ -15,8 +15,8 @@ from nsff.config import DecomposeConfig
 from nsff.decompose.kmeans import unit
 from nsff.decompose.view_surfaces import read_disparity, resize, surface_points
 from nsff.decompose.views import View, read_features, read_saliency
-from nsff.io import read_json
-from nsff.reading import reading
+from nsff.files.io import read_json
+from nsff.files.reading import reading
 from nsff.scene import Scene
 
 

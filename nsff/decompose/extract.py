@@ -19,14 +19,14 @@ from tqdm import tqdm
 from nsff.config import ExtractConfig
 from nsff.decompose.clusters import Clusters, objects_of
 from nsff.decompose.colours import colour_labels
+from nsff.decompose.instances import Things
 from nsff.decompose.samples import SpaceSamples, near_surfaces, space_samples
-from nsff.decompose.things import Things
 from nsff.decompose.view_points import describe_points
 from nsff.decompose.views import View, read_labelled, training_views
-from nsff.fields.encodings import time_code
-from nsff.io import atomic_directory, write_image, write_json
-from nsff.ply import write_ply
-from nsff.rendering.model import Rays, SceneModel
+from nsff.files.io import atomic_directory, write_image, write_json
+from nsff.files.ply import write_ply
+from nsff.models.ray_fields.encodings import time_code
+from nsff.models.ray_fields.model import Rays, SceneModel
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 

@@ -23,7 +23,7 @@ from nsff.decompose.view_points import ViewPoints, describe_points, draw_by_sali
 from nsff.decompose.views import View, read_motion, read_views, training_views
 from nsff.decompose.voting import merge_map
 from nsff.errors import StageError
-from nsff.io import atomic_directory
+from nsff.files.io import atomic_directory
 from nsff.scene import Scene
 
 

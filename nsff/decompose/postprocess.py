@@ -1,5 +1,5 @@
 """Object masks from merged clusters: salient labels, cleaned by morphology, and divided into things that come apart,
-where asked for (nsff.decompose.parting).
+where asked for (nsff.decompose.instance_splitting).
 
 Notation. Labels (H,W) are integers, 0 background, 1, 2, … objects. Sizes and areas are made for 288 rows and scale
 with the height. The morphology here acts on each object's mask, not on label numbers: grey morphology would let high
@@ -17,11 +17,11 @@ from tqdm import tqdm
 
 from nsff.config import DecomposeConfig
 from nsff.decompose.clusters import objects_of, salient_labels
+from nsff.decompose.instances import find_things, label_things
 from nsff.decompose.published_cleaning import clean_as_published
 from nsff.decompose.stability import describe_masks, judge
-from nsff.decompose.things import find_things, label_things
 from nsff.decompose.views import TRAINING, View, read_labelled, write_mask_folder, write_preview
-from nsff.io import atomic_directory, read_mask
+from nsff.files.io import atomic_directory, read_mask
 from nsff.scene import Scene
 
 REFERENCE_ROWS = 288

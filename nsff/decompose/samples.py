@@ -15,8 +15,8 @@ from torch import Tensor
 
 from nsff.decompose.view_points import ViewPoints
 from nsff.decompose.views import View
-from nsff.rendering.compositing import opacities
-from nsff.rendering.model import Evaluation, Rays, SceneModel
+from nsff.models.ray_fields.compositing import opacities
+from nsff.models.ray_fields.model import Evaluation, Rays, SceneModel
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 

@@ -15,8 +15,8 @@ from nsff.config import DecomposeConfig
 from nsff.decompose.kmeans import unit
 from nsff.decompose.views import View
 from nsff.errors import StageError
-from nsff.io import read_npz, write_npz
-from nsff.reading import reading
+from nsff.files.io import read_npz, write_npz
+from nsff.files.reading import reading
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from nsff.decompose.views import View, disparity_scale
-from nsff.io import read_mask
+from nsff.files.io import read_mask
 from nsff.scene import Scene
 
 

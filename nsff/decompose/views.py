@@ -15,8 +15,8 @@ from jaxtyping import Float16, Float32, Integer, UInt8
 
 from nsff.decompose.colours import colour_labels, overlay
 from nsff.errors import StageError
-from nsff.io import map_npy, read_image, read_json, read_mask, read_npy, write_image
-from nsff.reading import reading
+from nsff.files.io import map_npy, read_image, read_json, read_mask, read_npy, write_image
+from nsff.files.reading import reading
 from nsff.scene import Scene
 
 TRAINING = "training"

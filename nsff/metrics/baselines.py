@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from nsff.datasets.truth import Truth, TruthView
-from nsff.io import read_image
+from nsff.files.io import read_image
 from nsff.scene import Scene
 
 TRAINING = "training"

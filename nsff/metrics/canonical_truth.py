@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
 
 from nsff.errors import InputError, StageError
-from nsff.io import read_npz
-from nsff.reading import reading
+from nsff.files.io import read_npz
+from nsff.files.reading import reading
 
 ASPECT_TOLERANCE = 0.02
 SCALING_TOLERANCE = 0.05

@@ -16,7 +16,7 @@ from nsff.datasets.frames import read_picture
 from nsff.datasets.labels import palette_indices
 from nsff.datasets.truth import Truth, TruthView, open_truth
 from nsff.errors import InputError
-from nsff.io import read_image
+from nsff.files.io import read_image
 from nsff.metrics.baselines import TRAINING, TrainingFrames, centre_of_view
 from nsff.metrics.canonical_truth import dilate, resize_image, resize_labels, resize_published
 from nsff.metrics.lpips import Lpips

@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from nsff.config import SceneConfig
-from nsff.io import write_image
+from nsff.files.io import write_image
 from nsff.metrics.alignment import Refinement, refine_camera
 from nsff.metrics.baselines import TRAINING, TrainingFrames, centre_of
 from nsff.metrics.canonical_truth import resize_image

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
 from nsff.errors import StageError
-from nsff.reading import reading
+from nsff.files.reading import reading
 from nsff.weights import WEIGHTS, folders, locate
 from nsff.weights.tensors import load_torch
 

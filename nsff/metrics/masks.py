@@ -22,7 +22,7 @@ from nsff.decompose.crf import clusters_of_objects
 from nsff.decompose.postprocess import read_objects
 from nsff.decompose.views import View, read_labelled, read_rgb
 from nsff.errors import InputError
-from nsff.io import read_mask
+from nsff.files.io import read_mask
 from nsff.metrics.measure import mask_scores
 from nsff.metrics.oracle import oracle_choice, oracle_sources
 from nsff.metrics.pictures import SheetRow, mask_sheet, spread_over

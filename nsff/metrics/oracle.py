@@ -17,7 +17,7 @@ from nsff.decompose.clusters import objects_of
 from nsff.decompose.crf import choose_backend, refine
 from nsff.decompose.postprocess import cleaner
 from nsff.decompose.views import View, read_depth, read_rgb
-from nsff.io import read_mask
+from nsff.files.io import read_mask
 from nsff.metrics.targets import Target
 from nsff.scene import Scene
 

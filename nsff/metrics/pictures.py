@@ -11,7 +11,7 @@ from jaxtyping import Integer, UInt8
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from nsff.io import atomic_path
+from nsff.files.io import atomic_path
 from nsff.metrics.measure import error_picture
 
 VIEWS = 6

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from nsff.datasets.truth import TruthView
-from nsff.io import read_image
+from nsff.files.io import read_image
 
 CHANGE = 0.08
 """Colour difference (largest of the channels, of 1) that counts as motion."""

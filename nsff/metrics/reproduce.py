@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from nsff.config.reproduce import nvidia_scene
-from nsff.io import atomic_path, read_json, write_text
+from nsff.files.io import atomic_path, read_json, write_text
 from nsff.metrics.protocols import get_protocol
 from nsff.metrics.table import collect_scores
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pandas as pd
 
 from nsff.errors import StageError
-from nsff.io import write_csv
+from nsff.files.io import write_csv
+from nsff.files.reading import read_table, reading
 from nsff.metrics.protocols import Protocol
-from nsff.reading import read_table, reading
 
 COLUMNS = ("scene", "protocol", "variant", "split", "metric", "value")
 PER_VIEW_COLUMNS = ("protocol", "variant", "view", "split", "time", "region", "metric", "value")

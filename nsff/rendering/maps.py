@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from nsff.cameras import Cameras
 from nsff.config import RenderConfig
-from nsff.io import atomic_directory, read_json, write_image, write_json
+from nsff.files.io import atomic_directory, read_json, write_image, write_json
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 

@@ -18,12 +18,12 @@ from nsff.cameras.rays import pixel_rays, project
 from nsff.cameras.spaces import NdcSpace, Space
 from nsff.config import FieldConfig, SamplingConfig
 from nsff.errors import StageError
-from nsff.gpu_memory import free_memory, peak_of
-from nsff.io import read_json
-from nsff.reading import reading
-from nsff.rendering.compositing import accumulate
-from nsff.rendering.depth_planes import render_depth_planes, values_of
-from nsff.rendering.model import Evaluation, Rays, SceneModel
+from nsff.files.io import read_json
+from nsff.files.reading import reading
+from nsff.machine.gpu_memory import free_memory, peak_of
+from nsff.models.ray_fields.compositing import accumulate
+from nsff.models.ray_fields.depth_planes import render_depth_planes, values_of
+from nsff.models.ray_fields.model import Evaluation, Rays, SceneModel
 from nsff.rendering.splatting import splat
 from nsff.weights.tensors import load_safetensors
 
@@ -210,8 +210,8 @@ class Renderer:
         layers: the static field is rendered once. The dynamic layer (premultiplied colour and weight) of frame k is
         splatted by rho times its projected forward flow, that of k+1 by (1 - rho) times its backward flow, and both
         are mixed by 1 - rho and rho: the space-time interpolation of NSFF (section 5.3) on two layers instead of
-        every depth plane. depth_planes: NSFF's own (nsff.rendering.depth_planes). At whole frames both are exactly
-        ``render``.
+        every depth plane. depth_planes: NSFF's own (nsff.models.ray_fields.depth_planes). At whole frames both are
+        exactly ``render``.
         """
         last = self.model.n_frames - 1
         time = float(np.clip(time, 0, last))

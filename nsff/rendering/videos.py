@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from nsff.config import RenderConfig
 from nsff.errors import StageError
-from nsff.io import atomic_directory, atomic_path, write_image
+from nsff.files.io import atomic_directory, atomic_path, write_image
 from nsff.paths import Path4D, make_path
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from nsff.errors import StageError
-from nsff.io import write_text
+from nsff.files.io import write_text
 from nsff.report.content import Picture
 from nsff.report.page import environment, headline
 from nsff.report.pictures import embed

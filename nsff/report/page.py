@@ -6,7 +6,7 @@ import jinja2
 
 from nsff.config import SceneConfig
 from nsff.errors import StageError
-from nsff.io import write_text
+from nsff.files.io import write_text
 from nsff.report.gather import Material
 from nsff.report.scoring import MainScore, main_scores, number, read_scores
 from nsff.report.section_geometry import cameras_section, depth_section

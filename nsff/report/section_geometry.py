@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from nsff.cameras.points import SparsePoints
-from nsff.io import read_npz
-from nsff.priors.aligned_depth import RECORD
-from nsff.priors.depth_anchors import of_points
+from nsff.files.io import read_npz
+from nsff.priors.depth.aligned import RECORD
+from nsff.priors.depth.anchors import of_points
 from nsff.report.charts import Series, camera_plot, line_chart, path_length, scatter_chart
 from nsff.report.content import Absent, Drawing, Drawings, Part, Section, Strip, facts
 from nsff.report.gather import Material, Parts

@@ -114,7 +114,7 @@ def _wheel(largest: float) -> Strip:
 
 def masks_section(material: Material) -> Section:
     scene, parts = material.scene, Parts()
-    from nsff.io import read_mask
+    from nsff.files.io import read_mask
 
     def coarse(i: int) -> np.ndarray:
         frame = scene.frame(i)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nsff.errors import StageError
-from nsff.io import map_npy, read_image, read_json, read_mask
-from nsff.reading import read_table, reading
+from nsff.files.io import map_npy, read_image, read_json, read_mask
+from nsff.files.reading import read_table, reading
 from nsff.report.charts import Series, line_chart
 from nsff.report.content import Absent, Drawing, Drawings, Part, Section, Videos, facts
 from nsff.report.gather import Material, Parts, spread

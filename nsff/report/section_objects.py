@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 
 from nsff.decompose.colours import N_COLOURS, PALETTE, colour_labels, overlay
-from nsff.io import read_image, read_mask
+from nsff.files.io import read_image, read_mask
 from nsff.report.charts import Series, line_chart
 from nsff.report.content import Absent, Cell, Drawing, Part, Section, Table, Videos
 from nsff.report.gather import Material, Parts, spread

@@ -16,7 +16,7 @@ import yaml
 
 import nsff
 from nsff.config import SceneConfig, resolve_scene
-from nsff.reading import read_table, reading
+from nsff.files.reading import read_table, reading
 from nsff.report.content import Absent, Cell, Part, Section, Table, Text, facts
 from nsff.report.gather import Material, Parts
 from nsff.report.stages import STAGES

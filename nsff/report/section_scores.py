@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from nsff.errors import StageError
-from nsff.io import read_image
+from nsff.files.io import read_image
+from nsff.files.reading import read_table, reading
 from nsff.metrics.table import PER_VIEW_COLUMNS
-from nsff.reading import read_table, reading
 from nsff.report.content import Absent, Cell, Part, Section, Strip, Table
 from nsff.report.gather import Material, Parts
 from nsff.report.pictures import embed

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from nsff.config import SceneConfig
-from nsff.gpu_memory import GIGABYTE, cap_memory, forget_peak, peak_memory
+from nsff.machine.gpu_memory import GIGABYTE, cap_memory, forget_peak, peak_memory
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore

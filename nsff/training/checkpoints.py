@@ -16,8 +16,8 @@ import torch
 
 from nsff.config import SceneConfig
 from nsff.errors import StageError
-from nsff.io import atomic_path, write_text
-from nsff.reading import reading
+from nsff.files.io import atomic_path, write_text
+from nsff.files.reading import reading
 from nsff.scene import Scene
 from nsff.weights.tensors import load_torch
 

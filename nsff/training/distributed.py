@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nsff.config import TrainConfig
 from nsff.errors import StageError
-from nsff.launch import Place, place
+from nsff.machine.launch import Place, place
 
 PATIENCE = timedelta(hours=24)
 """How long a process waits for another: the first may wait as long for the training state. torchrun ends all where one
@@ -108,7 +108,7 @@ def joined(train: TrainConfig, device: torch.device) -> Iterator[tuple[Ranks, to
         yield Ranks(), device
         return
     if device.type == "cuda":
-        # Only the first is seen where a GPU is this process's own (nsff.gpus).
+        # Only the first is seen where a GPU is this process's own (nsff.machine.gpus).
         device = torch.device("cuda", here.rank % torch.cuda.device_count())
         torch.cuda.set_device(device)
         # With a device the communicator is made at once.

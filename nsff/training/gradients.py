@@ -24,7 +24,7 @@ class GradientBuffer:
         for parameter, start in zip(trained, starts, strict=True):
             # With the parameter's own strides, which optimisers ask for.
             parameter.grad = self.flat.as_strided(parameter.shape, parameter.stride(), start)
-            parameter.gradient_stays = True  # type: ignore[attr-defined]  # nsff.fields.plane_lookup
+            parameter.gradient_stays = True  # type: ignore[attr-defined]  # nsff.models.ray_fields.plane_lookup
 
     @classmethod
     def of(cls, optimiser: torch.optim.Optimizer) -> GradientBuffer:

@@ -15,8 +15,8 @@ import torch
 
 from nsff.config import TrainConfig
 from nsff.errors import StageError
-from nsff.gpu_memory import GIGABYTE, obtainable_memory, peak_of
-from nsff.training.parts import of_part, share
+from nsff.machine.gpu_memory import GIGABYTE, obtainable_memory, peak_of
+from nsff.training.micro_batches import of_part, share
 
 if TYPE_CHECKING:
     from nsff.training.trainer import Trainer

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 
 from nsff import __version__
 from nsff.config import SceneConfig
-from nsff.io import atomic_directory, write_json
-from nsff.rendering.model import SceneModel
+from nsff.files.io import atomic_directory, write_json
+from nsff.models.ray_fields.model import SceneModel
 from nsff.scene import Scene
 
 

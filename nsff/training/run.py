@@ -9,15 +9,15 @@ import torch
 
 from nsff.cameras.spaces import make_space
 from nsff.config import SceneConfig
-from nsff.gpu_memory import cap_memory
-from nsff.rendering.model import SceneModel
+from nsff.machine.gpu_memory import cap_memory
+from nsff.models.ray_fields.model import SceneModel
+from nsff.models.ray_fields.published_checkpoints import import_checkpoint
 from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore, fingerprint
 from nsff.training.data import TrainingData
 from nsff.training.distributed import Ranks, joined
 from nsff.training.memory import keep_freed_memory
 from nsff.training.model_files import write_model
-from nsff.training.published import import_checkpoint
 from nsff.training.schedule import for_frames
 from nsff.training.trainer import Trainer, seed_everything
 

@@ -19,19 +19,19 @@ from tqdm import tqdm
 
 from nsff.config import SceneConfig
 from nsff.errors import StageError
-from nsff.fields.planes import PLANES
-from nsff.io import write_image
-from nsff.rendering.model import SceneModel
+from nsff.files.io import write_image
+from nsff.models.ray_fields.gradient_accumulation import DYNAMIC, WaitingPlanes, ends_wait, steps_between
+from nsff.models.ray_fields.model import SceneModel
+from nsff.models.ray_fields.objective import Objective
+from nsff.models.ray_fields.planes import PLANES
 from nsff.training.checkpoints import CheckpointStore
 from nsff.training.clock import Clock
 from nsff.training.data import TrainingData
 from nsff.training.distributed import Ranks
 from nsff.training.gradients import GradientBuffer
 from nsff.training.memory_plan import planned_parts
-from nsff.training.objective import Objective
-from nsff.training.parts import Mean, of_part, share
+from nsff.training.micro_batches import Mean, of_part, share
 from nsff.training.recording import Outputs, Recorder
-from nsff.training.waiting_planes import DYNAMIC, WaitingPlanes, ends_wait, steps_between
 
 INTERRUPTED = 75
 """Exit status after a signal: the state is saved, run again to continue (EX_TEMPFAIL)."""
@@ -255,7 +255,7 @@ class Trainer:
         self._split(planned_parts(self))
 
     def _split(self, parts: int) -> None:
-        """From now on batches are trained in so many parts (nsff.training.parts)."""
+        """From now on batches are trained in so many parts (nsff.training.micro_batches)."""
         self.parts = parts
         self.objective.train = of_part(self.config.train, parts)
         # Planes are read several times a step: their gradients are added up in place.

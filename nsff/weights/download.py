@@ -19,7 +19,7 @@ from typing import IO, Any
 from tqdm import tqdm
 
 from nsff.errors import WeightsError
-from nsff.io import atomic_path
+from nsff.files.io import atomic_path
 from nsff.weights.check import check_file
 from nsff.weights.entry import File, Weight
 from nsff.weights.search import by_hand, folders

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nsff.checksums import verify
 from nsff.errors import WeightsError
-from nsff.reading import check_file, check_unpacked, reading
+from nsff.files.checksums import verify
+from nsff.files.reading import check_file, check_unpacked, reading
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +36,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
 
 
 def load_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file, which is checked first to be one. To be called within nsff.reading.reading."""
+    """The tensors of a file, which is checked first to be one. To be called within nsff.files.reading.reading."""
     from safetensors.torch import load_file
 
     check_file(path)
@@ -45,7 +45,7 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_torch(path: Path, device: torch.device | str = "cpu") -> Any:
-    """Tensors and plain values that torch saved; nothing else is unpickled. To be called within nsff.reading.reading.
+    """Tensors and plain values that torch saved; nothing else is unpickled. Call it within nsff.files.reading.reading.
 
     An archive is compared with its own checksums first, which torch does not do.
     """

@@ -18,7 +18,7 @@ from _root import ROOT
 
 from nsff.cameras import Cameras
 from nsff.config import CanonicalConfig, FlowConfig, InputConfig, MotionConfig, SfmConfig
-from nsff.io import read_json, read_mask, read_npz, write_json
+from nsff.files.io import read_json, read_mask, read_npz, write_json
 from nsff.scene import Scene
 
 NAMES = ("demo", "toss", "davis-train")
@@ -37,10 +37,10 @@ def arguments(description: str) -> argparse.Namespace:
 def prepared(name: str, scenes: Path, work: Path) -> Scene:
     """The scene with estimated cameras and canonical flow; ``seconds.json`` below it holds the time of each stage."""
     from nsff.datasets.ingest import run_ingest
-    from nsff.priors.canonical import run_canonical
-    from nsff.priors.flow import run_flow
-    from nsff.priors.motion import run_coarse_masks
-    from nsff.priors.sfm import run_sfm
+    from nsff.priors.canonical.stage import run_canonical
+    from nsff.priors.flow.stage import run_flow
+    from nsff.priors.motion.stage import run_coarse_masks
+    from nsff.priors.sfm.stage import run_sfm
 
     scene = Scene(work / name)
     times = scene.path("seconds.json")

@@ -21,8 +21,8 @@ import torch
 
 from nsff.config import resolve_scene
 from nsff.config.changes import with_changes
-from nsff.gpu_memory import GIGABYTE, peak_memory
-from nsff.launch import place
+from nsff.machine.gpu_memory import GIGABYTE, peak_memory
+from nsff.machine.launch import place
 from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore
 from nsff.training.data import TrainingData

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from nsff.config import CanonicalConfig, DepthConfig, FlowConfig, InputConfig, MotionConfig, SfmConfig  # noqa: E402
-from nsff.io import read_image, read_npz  # noqa: E402
+from nsff.files.io import read_image, read_npz  # noqa: E402
 from nsff.scene import Scene  # noqa: E402
 
 FLOWS = {"true flow": "given", "DIS": "dis"}
@@ -33,11 +33,11 @@ HEAD = [
 def prepared(toss: Path, work: Path, flow: str) -> tuple[Scene, float]:
     """The scene with classical depth, and the seconds that the depth stage took. ``flow`` is given or dis."""
     from nsff.datasets.ingest import run_ingest
-    from nsff.priors.canonical import run_canonical
-    from nsff.priors.depth import run_depth
-    from nsff.priors.flow import run_flow
-    from nsff.priors.motion import run_coarse_masks, run_motion
-    from nsff.priors.sfm import run_sfm
+    from nsff.priors.canonical.stage import run_canonical
+    from nsff.priors.depth.stage import run_depth
+    from nsff.priors.flow.stage import run_flow
+    from nsff.priors.motion.stage import run_coarse_masks, run_motion
+    from nsff.priors.sfm.stage import run_sfm
 
     scene, canonical, motion = Scene(work / f"toss-{flow}"), CanonicalConfig(), MotionConfig()
     run_ingest(scene, InputConfig(path=str(toss), truth_priors=str(toss / "truth") if flow == "given" else None))

@@ -14,9 +14,9 @@ import numpy as np
 from _scenes import arguments, markdown, prepared
 
 from nsff.config import FeaturesConfig, MotionConfig
-from nsff.io import read_mask, read_npz
-from nsff.priors.features import run_features
-from nsff.priors.motion import run_motion
+from nsff.files.io import read_mask, read_npz
+from nsff.priors.features.stage import run_features
+from nsff.priors.motion.stage import run_motion
 from nsff.scene import Scene
 
 STRIDE = 4

@@ -30,10 +30,10 @@ def main() -> None:
 
     from nsff.cameras import Cameras
     from nsff.config import FeaturesConfig
-    from nsff.io import write_json
-    from nsff.priors import features
-    from nsff.priors.dino import DinoFeatures
-    from nsff.priors.dino_network import DinoNetwork
+    from nsff.files.io import write_json
+    from nsff.priors.features import stage as features
+    from nsff.priors.features.dino import DinoFeatures
+    from nsff.priors.features.dino_network import DinoNetwork
     from nsff.scene import Scene
 
     (rows, columns), n = given.size, given.frames

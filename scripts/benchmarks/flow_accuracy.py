@@ -17,9 +17,9 @@ import numpy as np
 from _root import ROOT
 
 from nsff.config import FlowConfig
-from nsff.io import read_image, read_mask
-from nsff.priors.flow import ESTIMATORS, seen_size
-from nsff.priors.resizing import resize_flow, resize_frame
+from nsff.files.io import read_image, read_mask
+from nsff.imaging.resizing import resize_flow, resize_frame
+from nsff.priors.flow.stage import ESTIMATORS, seen_size
 from nsff.weights import locate
 
 METHODS = {

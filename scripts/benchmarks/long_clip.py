@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from nsff.io import write_image, write_json
+from nsff.files.io import write_image, write_json
 
 HEIGHT, WIDTH, FOCAL = 180, 320, 288.0
 HALF, TALL = 6.0, 2.5

@@ -15,7 +15,7 @@ from pathlib import Path
 import _root  # noqa: F401
 import numpy as np
 
-from nsff.io import write_json
+from nsff.files.io import write_json
 from nsff.scene import Scene
 
 EACH_FRAME = {"images": "png", "motion_masks": "png", "depth": "npz"}

@@ -15,10 +15,10 @@ from _scenes import arguments, markdown, prepared, true_motion
 
 from nsff.config import MotionConfig
 from nsff.config.presets import PRESETS
-from nsff.priors.coarse_motion import dominant_homography
-from nsff.priors.epipolar import pixel_centres
-from nsff.priors.motion import run_motion
-from nsff.priors.two_view import homography_distance
+from nsff.geometry.epipolar import pixel_centres
+from nsff.geometry.two_view import homography_distance
+from nsff.priors.motion.coarse import dominant_homography
+from nsff.priors.motion.stage import run_motion
 from nsff.scene import Scene
 
 THRESHOLDS = np.round(np.geomspace(0.25, 16, 25), 2)
@@ -94,7 +94,7 @@ def coarse(scene: Scene) -> np.ndarray:
     """Coarse masks (ingested size) at the canonical size, (N,H,W) bool."""
     import cv2
 
-    from nsff.io import read_mask, read_npz
+    from nsff.files.io import read_mask, read_npz
 
     at = read_npz(scene.pixel_map_path, ["map"])["map"].astype(np.float32) - 0.5
     masks = [read_mask(scene.coarse_masks_dir / f"{i:05d}.png") for i in range(scene.n_frames)]

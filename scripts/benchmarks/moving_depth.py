@@ -28,8 +28,8 @@ from _root import ROOT
 from _scenes import link, markdown
 
 from nsff.config import DepthConfig
-from nsff.io import read_image, read_npz, write_npz
-from nsff.priors.depth import run_depth
+from nsff.files.io import read_image, read_npz, write_npz
+from nsff.priors.depth.stage import run_depth
 from nsff.scene import Scene
 
 METHODS: dict[str, dict[str, Any]] = {

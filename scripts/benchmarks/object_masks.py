@@ -25,7 +25,7 @@ from nsff.config import SceneConfig
 from nsff.decompose.clustering import run_cluster
 from nsff.decompose.crf import run_crf
 from nsff.decompose.postprocess import run_postprocess
-from nsff.io import read_json, write_json
+from nsff.files.io import read_json, write_json
 from nsff.metrics.score import run_score
 from nsff.metrics.table import collect_scores, wide
 from nsff.rendering.maps import run_maps

@@ -14,7 +14,7 @@ from pathlib import Path
 import _root  # noqa: F401
 import numpy as np
 
-from nsff.io import atomic_directory, read_npz, write_npz
+from nsff.files.io import atomic_directory, read_npz, write_npz
 from nsff.scene import Scene
 
 WHOLE = (

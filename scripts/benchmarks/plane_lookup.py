@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nsff.fields import plane_kernels
-from nsff.fields.plane_lookup import AXES, look_up_plainly
+from nsff.models.ray_fields import plane_kernels
+from nsff.models.ray_fields.plane_lookup import AXES, look_up_plainly
 
 CHANNELS = 8
 STATIC, DYNAMIC = (1, [64, 128, 256, 512]), (24, [64, 192])

@@ -20,8 +20,8 @@ import numpy as np
 from nsff.cameras import Cameras
 from nsff.cameras.align import pose_errors
 from nsff.config import SfmConfig
-from nsff.io import read_image, read_json, write_json
-from nsff.priors.sfm import run_sfm
+from nsff.files.io import read_image, read_json, write_json
+from nsff.priors.sfm.stage import run_sfm
 from nsff.scene import Scene
 
 

@@ -126,10 +126,10 @@ def test_one_bad_frame(made):
 @pytest.mark.slow
 def test_one_bad_frame_up_to_cameras(made):
     from nsff.config import resolve_scene
-    from nsff.priors.canonical import run_canonical
-    from nsff.priors.flow import run_flow
-    from nsff.priors.motion import run_coarse_masks
-    from nsff.priors.sfm import run_sfm
+    from nsff.priors.canonical.stage import run_canonical
+    from nsff.priors.flow.stage import run_flow
+    from nsff.priors.motion.stage import run_coarse_masks
+    from nsff.priors.sfm.stage import run_sfm
 
     scene, _ = ingested(made("one_bad_frame"))
     config = resolve_scene("x", {"input": {"path": "x"}}, "demo", {})

@@ -15,7 +15,7 @@ from nsff.cameras.colmap import write_model
 from nsff.cameras.llff import write_poses_bounds
 from nsff.config import InputConfig
 from nsff.datasets.digest import folder_digest, input_digest
-from nsff.io import write_npz
+from nsff.files.io import write_npz
 
 
 @pytest.fixture

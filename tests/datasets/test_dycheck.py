@@ -15,9 +15,9 @@ from nsff.datasets.ingest import run_ingest
 from nsff.datasets.registry import detect_kind, open_source
 from nsff.datasets.truth import open_truth
 from nsff.errors import ConfigError, InputError
-from nsff.io import read_image, read_npz, write_image
+from nsff.files.io import read_image, read_npz, write_image
 from nsff.metrics.folder import score_folder
-from nsff.priors.given_depth import given_depth
+from nsff.priors.depth.given import given_depth
 from nsff.scene import Scene
 
 CENTER, SCALE, FPS = np.array([0.5, -1.0, 2.0]), 0.25, 30.0

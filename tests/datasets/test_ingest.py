@@ -20,7 +20,7 @@ from nsff.config import InputConfig
 from nsff.datasets import detect_kind, ingest, run_ingest
 from nsff.datasets.base import Frame, Source
 from nsff.errors import InputError
-from nsff.io import read_mask, read_npz, write_npz
+from nsff.files.io import read_mask, read_npz, write_npz
 from nsff.scene import Scene, read_flow
 
 

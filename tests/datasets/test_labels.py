@@ -19,7 +19,7 @@ from nsff.datasets.labels import ALPHA, ALPHA_ALONE, grey_levels, read_label_pic
 from nsff.datasets.priors import read_motion_mask
 from nsff.datasets.truth import open_truth
 from nsff.errors import InputError
-from nsff.io import write_image
+from nsff.files.io import write_image
 from nsff.metrics.folder import score_folder
 from nsff.metrics.segmentation import jaccard
 

@@ -15,7 +15,7 @@ from nsff.config import InputConfig
 from nsff.datasets import run_ingest
 from nsff.datasets.pairing import GivenFiles, by_image_name, rows_in_text_order
 from nsff.errors import InputError
-from nsff.io import read_image, read_npz, write_npz
+from nsff.files.io import read_image, read_npz, write_npz
 from nsff.scene import Scene, read_flow
 
 

@@ -12,8 +12,8 @@ from nsff.cameras.points import SparsePoints
 from nsff.config import DepthConfig, InputConfig, load_config
 from nsff.datasets.ingest import run_ingest
 from nsff.errors import ConfigError, InputError
-from nsff.io import read_npz
-from nsff.priors.given_depth import given_depth, resize_known
+from nsff.files.io import read_npz
+from nsff.priors.depth.given import given_depth, resize_known
 from nsff.scene import Scene
 
 

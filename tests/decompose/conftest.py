@@ -12,9 +12,9 @@ import torch
 from nsff.cameras import Cameras
 from nsff.cameras.spaces import make_space
 from nsff.config import FieldConfig, SamplingConfig
-from nsff.fields.base import Field, FieldSamples
-from nsff.io import write_image, write_json
-from nsff.rendering.model import SceneModel
+from nsff.files.io import write_image, write_json
+from nsff.models.ray_fields.field import Field, FieldSamples
+from nsff.models.ray_fields.model import SceneModel
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 

@@ -13,7 +13,7 @@ from nsff.decompose.clusters import Clusters, objects_of
 from nsff.decompose.descriptors import Descriptors
 from nsff.decompose.views import read_views
 from nsff.errors import StageError
-from nsff.io import read_mask
+from nsff.files.io import read_mask
 
 
 def test_planted_object_is_found_in_all_views(fake_scene, moving_square):

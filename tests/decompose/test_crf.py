@@ -11,7 +11,7 @@ from nsff.decompose import mean_field as field
 from nsff.decompose.crf import beliefs_own, beliefs_pydensecrf, refine, run_crf, sigmas
 from nsff.decompose.permutohedral import PermutohedralLattice, simplices
 from nsff.errors import ConfigError, StageError
-from nsff.io import write_image
+from nsff.files.io import write_image
 
 EXACT, LATTICE = CrfConfig(backend="own", exact_pixels=10**6), CrfConfig(backend="own", exact_pixels=0)
 

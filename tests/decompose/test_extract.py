@@ -22,9 +22,9 @@ from nsff.decompose.samples import near_surfaces, space_samples
 from nsff.decompose.view_points import draw_by_saliency
 from nsff.decompose.views import read_motion, read_views
 from nsff.errors import StageError
-from nsff.io import read_mask, write_image
+from nsff.files.io import read_mask, write_image
+from nsff.models.ray_fields.model import SceneModel
 from nsff.rendering.maps import run_maps
-from nsff.rendering.model import SceneModel
 
 ROOT = Path(__file__).resolve().parents[2]
 FOCAL, CENTRE = 60.0, (32.0, 24.0)

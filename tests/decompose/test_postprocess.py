@@ -16,7 +16,7 @@ from nsff.decompose.postprocess import (
     scaled_sizes,
     small_components,
 )
-from nsff.io import read_image, read_mask
+from nsff.files.io import read_image, read_mask
 
 OPEN = (0.0, 0.0)
 

@@ -11,7 +11,7 @@ from nsff.config import DecomposeConfig, resolve_scene
 from nsff.decompose.clusters import objects_of
 from nsff.decompose.postprocess import cleaner, run_postprocess
 from nsff.decompose.published_cleaning import clean_as_published
-from nsff.io import read_mask, write_image, write_json
+from nsff.files.io import read_mask, write_image, write_json
 
 # D3's category20 and category20b, as the masks have them, and black.
 PALETTE = [

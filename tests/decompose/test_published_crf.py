@@ -13,7 +13,7 @@ from nsff.config import CrfConfig, resolve_scene
 from nsff.decompose.colours import PALETTE
 from nsff.decompose.crf import crf_labels, refine, run_crf
 from nsff.decompose.views import View, read_depth
-from nsff.io import read_mask, write_image, write_json
+from nsff.files.io import read_mask, write_image, write_json
 
 needs_pydensecrf = pytest.mark.skipif(
     importlib.util.find_spec("pydensecrf") is None, reason="pydensecrf2 is not installed"

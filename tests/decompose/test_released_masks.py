@@ -9,7 +9,7 @@ from nsff.decompose.clusters import salient_labels
 from nsff.decompose.crf import run_crf, sigmas
 from nsff.decompose.postprocess import read_objects, run_postprocess
 from nsff.decompose.views import read_views
-from nsff.io import read_mask
+from nsff.files.io import read_mask
 
 
 def test_raw_clusters_reach_the_crf(fake_scene, monkeypatch):

@@ -27,18 +27,18 @@ from nsff.datasets.truth import read_labels
 from nsff.datasets.video import VideoSource
 from nsff.decompose.clusters import Clusters, salient_labels
 from nsff.decompose.views import read_features, read_motion, read_saliency, read_views
-from nsff.io import read_image, read_mask, write_csv, write_image, write_json, write_npz
+from nsff.files.io import read_image, read_mask, write_csv, write_image, write_json, write_npz
 from nsff.metrics.canonical_truth import PixelMap
 from nsff.metrics.folder import read_prediction_labels
 from nsff.metrics.table import COLUMNS, collect_scores
-from nsff.priors.basis import Basis
-from nsff.rendering.model import SceneModel
+from nsff.models.ray_fields.model import SceneModel
+from nsff.models.ray_fields.published_checkpoints import read_checkpoint
+from nsff.priors.features.basis import Basis
 from nsff.rendering.renderer import Renderer
 from nsff.report.section_model import read_history
 from nsff.scene import Scene, read_flow, write_flow
 from nsff.training.checkpoints import CheckpointStore
 from nsff.training.model_files import write_model
-from nsff.training.published import read_checkpoint
 from nsff.weights.tensors import read_tensors
 
 N, H, W = 4, 24, 32

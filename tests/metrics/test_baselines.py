@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from nsff.datasets.truth import TruthView
-from nsff.io import write_image
+from nsff.files.io import write_image
 from nsff.metrics.baselines import TrainingFrames, centre_of
 from nsff.metrics.regions import changing_region, changing_regions
 

@@ -10,7 +10,7 @@ import pytest
 from nsff.cli import build_parser, command_modules, main
 from nsff.decompose.colours import colour_labels
 from nsff.errors import InputError
-from nsff.io import write_image
+from nsff.files.io import write_image
 from nsff.metrics.canonical_truth import PixelMap, dilate, resize_labels
 from nsff.metrics.folder import read_prediction_labels, score_folder
 from nsff.metrics.table import collect_scores
@@ -159,7 +159,7 @@ def test_a_static_part_is_scored_too(tmp_path: Path, truth: Path) -> None:
 
 def test_copied_frames_beside_a_prediction(tmp_path: Path, truth: Path) -> None:
     """View 30 is camera 0 at time 6: its copy is frame 6, filmed by camera 6 at that time."""
-    from nsff.io import read_image
+    from nsff.files.io import read_image
     from nsff.metrics.measure import image_scores
     from nsff.metrics.protocols import SAFF
 

@@ -11,7 +11,7 @@ import pytest
 from wall_world import FRAMES, HEIGHT, WIDTH, config, make_scene, own_world, path_of_cameras, rows_of
 
 from nsff.decompose.colours import PALETTE
-from nsff.io import read_json, write_image, write_json
+from nsff.files.io import read_json, write_image, write_json
 from nsff.metrics.oracle import chosen_labels
 from nsff.metrics.score import run_score
 

@@ -20,7 +20,7 @@ from wall_world import FRAMES, WallRenderer, config, make_scene, own_world, path
 from wall_world import picture as wall_picture
 
 from nsff.decompose.colours import colour_labels
-from nsff.io import write_image, write_json
+from nsff.files.io import write_image, write_json
 from nsff.metrics.folder import score_folder
 from nsff.metrics.lpips import Lpips, load_lpips
 from nsff.metrics.oracle import chosen_labels

@@ -29,7 +29,7 @@ from nsff.cameras import Cameras
 from nsff.cameras.align import align, rotation_angle
 from nsff.config import ScoreConfig
 from nsff.errors import InputError
-from nsff.io import write_image, write_json
+from nsff.files.io import write_image, write_json
 from nsff.metrics.alignment import moved, refine_camera
 from nsff.metrics.lpips import Lpips
 from nsff.metrics.score import run_score

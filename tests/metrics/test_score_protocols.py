@@ -25,7 +25,7 @@ from wall_world import (
 )
 
 from nsff.cameras import Cameras
-from nsff.io import read_image, write_image, write_json, write_npz
+from nsff.files.io import read_image, write_image, write_json, write_npz
 from nsff.metrics.alignment import moved
 from nsff.metrics.folder import score_folder
 from nsff.metrics.score import run_score

@@ -18,7 +18,7 @@ import pytest
 from nsff.cli import main
 from nsff.decompose.colours import colour_labels
 from nsff.errors import InputError
-from nsff.io import write_image
+from nsff.files.io import write_image
 from nsff.metrics.scenes import holds_scenes, pair_scenes, score_scenes
 
 SIZE = (32, 44)

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from nsff.decompose.colours import colour_labels
-from nsff.io import write_image
+from nsff.files.io import write_image
 from nsff.metrics.folder import score_folder
 from nsff.metrics.image import psnr, psnr_8bit
 from nsff.metrics.lpips import Lpips

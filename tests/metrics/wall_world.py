@@ -13,7 +13,7 @@ import torch
 from nsff.cameras import Cameras
 from nsff.cameras.rays import pixel_rays
 from nsff.config import SceneConfig
-from nsff.io import write_image, write_json, write_npz
+from nsff.files.io import write_image, write_json, write_npz
 from nsff.metrics.alignment import moved
 from nsff.scene import Scene
 

@@ -13,7 +13,7 @@ import pytest
 
 from nsff.cameras import Cameras
 from nsff.cameras.points import SparsePoints
-from nsff.io import write_image, write_json
+from nsff.files.io import write_image, write_json
 from nsff.scene import Scene
 
 

@@ -20,10 +20,10 @@ from nsff.cameras.llff import read_poses_bounds
 from nsff.cameras.points import SparsePoints
 from nsff.config import CanonicalConfig
 from nsff.errors import StageError
-from nsff.io import read_npz, write_image
+from nsff.files.io import read_npz, write_image
 from nsff.metrics.canonical_truth import PixelMap
-from nsff.priors.canonical import epipolar_residual, fill_gaps, run_canonical
-from nsff.priors.undistort import frame_map
+from nsff.priors.canonical.stage import epipolar_residual, fill_gaps, run_canonical
+from nsff.priors.canonical.undistort import frame_map
 from nsff.scene import Scene, write_flow
 
 pycolmap = pytest.importorskip("pycolmap")

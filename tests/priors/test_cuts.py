@@ -16,10 +16,10 @@ import pytest
 from nsff.config import FlowConfig, InputConfig
 from nsff.datasets.ingest import run_ingest
 from nsff.errors import StageError
-from nsff.io import write_image, write_json
-from nsff.priors.cuts import Cut, bare_cuts, colour_difference, find_cuts, shots
-from nsff.priors.flow import run_flow
-from nsff.priors.frame_links import describe, link
+from nsff.files.io import write_image, write_json
+from nsff.priors.flow.cuts import Cut, bare_cuts, colour_difference, find_cuts, shots
+from nsff.priors.flow.frame_links import describe, link
+from nsff.priors.flow.stage import run_flow
 from nsff.scene import Scene
 
 

@@ -8,13 +8,13 @@ import pytest
 from nsff.cameras.points import SparsePoints
 from nsff.config import DepthConfig
 from nsff.errors import StageError
-from nsff.io import write_image, write_npz
-from nsff.priors.chaining import FlowCache, chain_flows
-from nsff.priors.classical_depth import smoothness
-from nsff.priors.densify import _smooth_rows, densify
-from nsff.priors.depth import run_depth
-from nsff.priors.grounding import Contact, components, ground_contact, link_objects, smooth_contacts
-from nsff.priors.triangulation import solve_pair, triangulate, weighted_median
+from nsff.files.io import write_image, write_npz
+from nsff.geometry.triangulation import solve_pair, triangulate, weighted_median
+from nsff.imaging.densify import _smooth_rows, densify
+from nsff.priors.depth.classical import smoothness
+from nsff.priors.depth.ground_contact import Contact, components, ground_contact, link_objects, smooth_contacts
+from nsff.priors.depth.stage import run_depth
+from nsff.tracking.chaining import FlowCache, chain_flows
 
 
 def room(layered):

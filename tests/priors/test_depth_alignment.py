@@ -7,9 +7,9 @@ import pytest
 
 from nsff.cameras.points import SparsePoints
 from nsff.config import DepthConfig
-from nsff.io import read_npz, write_image, write_npz
-from nsff.priors.depth import run_depth
-from nsff.priors.depth_alignment import Anchors, align, common_scale, depth_errors, fit_affine, fit_scale, smooth
+from nsff.files.io import read_npz, write_image, write_npz
+from nsff.priors.depth.alignment import Anchors, align, common_scale, depth_errors, fit_affine, fit_scale, smooth
+from nsff.priors.depth.stage import run_depth
 
 FLOOR = 1e-3
 

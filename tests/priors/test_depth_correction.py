@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nsff.priors.depth_correction import GRID, STEP_SCALED, STEP_SHIFTED, Correction, _weights, correct, held_out
+from nsff.priors.depth.correction import GRID, STEP_SCALED, STEP_SHIFTED, Correction, _weights, correct, held_out
 
 SIZE = (90, 160)
 

@@ -14,13 +14,13 @@ from torch.nn import functional
 
 from nsff.config import DepthConfig
 from nsff.errors import ConfigError, StageError
-from nsff.io import write_image
-from nsff.priors.depth import choose_backend, run_depth
-from nsff.priors.depth_weights import MIDAS_FILE, find_depth_weights
-from nsff.priors.learned_depth import resize
-from nsff.priors.midas import IMAGENET_DEVIATION, IMAGENET_MEAN, MidasDepth, network_size
-from nsff.priors.midas_network import Midas21, load_midas
-from nsff.priors.transformers_depth import TransformersDepth, predicted
+from nsff.files.io import write_image
+from nsff.priors.depth.learned import resize
+from nsff.priors.depth.midas import IMAGENET_DEVIATION, IMAGENET_MEAN, MidasDepth, network_size
+from nsff.priors.depth.midas_network import Midas21, load_midas
+from nsff.priors.depth.stage import choose_backend, run_depth
+from nsff.priors.depth.transformers_backend import TransformersDepth, predicted
+from nsff.priors.depth.weights import MIDAS_FILE, find_depth_weights
 
 SMALL = {"layers": (1, 2, 1, 1), "groups": 4, "width_per_group": 2, "features": 8}
 
@@ -449,7 +449,7 @@ def test_the_stage_with_a_learned_backend(tmp_path, layered, model_folder):
 
 
 def test_estimates_that_cannot_be_used_are_named(tmp_path, layered, monkeypatch):
-    from nsff.priors import learned_depth
+    from nsff.priors.depth import learned as learned_depth
 
     scene = still_room(tmp_path, layered)
     for value, message in ((np.nan, "not finite"), (0.0, "no disparity above 0")):

@@ -10,13 +10,13 @@ import pytest
 
 from nsff.config import CanonicalConfig, DepthConfig, FlowConfig, InputConfig, MotionConfig, SfmConfig
 from nsff.datasets.ingest import run_ingest
-from nsff.priors.canonical import run_canonical
-from nsff.priors.classical_depth import SceneTriangulation, near_motion
-from nsff.priors.depth import run_depth
-from nsff.priors.depth_alignment import Anchors, common_scale, depth_errors
-from nsff.priors.flow import run_flow
-from nsff.priors.motion import run_coarse_masks, run_motion
-from nsff.priors.sfm import run_sfm
+from nsff.priors.canonical.stage import run_canonical
+from nsff.priors.depth.alignment import Anchors, common_scale, depth_errors
+from nsff.priors.depth.classical import SceneTriangulation, near_motion
+from nsff.priors.depth.stage import run_depth
+from nsff.priors.flow.stage import run_flow
+from nsff.priors.motion.stage import run_coarse_masks, run_motion
+from nsff.priors.sfm.stage import run_sfm
 from nsff.scene import Scene
 
 ROWS = 144
@@ -127,7 +127,7 @@ def test_relative_disparity_of_toss_is_aligned_to_its_truth(shared, tmp_path, be
     toss = shared / "scenes" / "toss"
     if not (toss / "truth" / "depth").is_dir():
         pytest.skip("no truth of toss in ../shared/scenes")
-    from nsff.io import read_npz, write_npz
+    from nsff.files.io import read_npz, write_npz
 
     scene, _ = benchmark.prepared(toss, tmp_path, "dis")
     random, true = np.random.default_rng(0), []

@@ -18,13 +18,11 @@ from torch.nn import functional
 from nsff.cameras import Cameras
 from nsff.config import FeaturesConfig
 from nsff.errors import ConfigError, StageError
-from nsff.io import write_image, write_json
-from nsff.priors.basis import Basis, Moments
-from nsff.priors.dino import DinoFeatures, minmax, open_network
-from nsff.priors.dino_network import DinoNetwork, build, load_weights, resample_positions
-from nsff.priors.feature_weights import VARIANTS
-from nsff.priors.features import choose_backend, run_features
-from nsff.priors.pyramid import (
+from nsff.files.io import write_image, write_json
+from nsff.priors.features.basis import Basis, Moments
+from nsff.priors.features.dino import DinoFeatures, minmax, open_network
+from nsff.priors.features.dino_network import DinoNetwork, build, load_weights, resample_positions
+from nsff.priors.features.pyramid import (
     Level,
     average,
     crop,
@@ -36,6 +34,8 @@ from nsff.priors.pyramid import (
     starts,
     windows,
 )
+from nsff.priors.features.stage import choose_backend, run_features
+from nsff.priors.features.weights import VARIANTS
 from nsff.scene import Scene
 
 # --- the published counts (specification, section 12) ----------------------------------------------------------
@@ -291,7 +291,7 @@ def weights(tmp_path, monkeypatch) -> Path:
     model = timm.create_model("vit_small_patch8_224", pretrained=False, num_classes=0, depth=2)
     torch.save(model.state_dict(), folder / "dino_deitsmall8_pretrain.pth")
     monkeypatch.setattr(
-        "nsff.priors.dino.build",
+        "nsff.priors.features.dino.build",
         lambda variant: timm.create_model(variant.timm_name, pretrained=False, num_classes=0, depth=2).eval(),
     )
     return folder
@@ -397,7 +397,8 @@ def test_features_of_the_whole_frame_are_fit_on_all_tokens(tmp_path, monkeypatch
 
     scene, model = make_scene(tmp_path / "scene"), random_model("dino")
     monkeypatch.setattr(
-        "nsff.priors.dino.open_network", lambda config: DinoNetwork(model, 4, normalise=config.imagenet_normalisation)
+        "nsff.priors.features.dino.open_network",
+        lambda config: DinoNetwork(model, 4, normalise=config.imagenet_normalisation),
     )
     config = FeaturesConfig(
         backend="dino", components=8, stride=1, short_side=32, pyramid="single", imagenet_normalisation=baseline
@@ -508,8 +509,8 @@ def test_memory_does_not_grow_with_the_number_of_frames(tmp_path):
         import numpy as np
         from pathlib import Path
         from nsff.config import FeaturesConfig
-        from nsff.io import write_json
-        from nsff.priors import features
+        from nsff.files.io import write_json
+        from nsff.priors.features import stage as features
         from nsff.scene import Scene
 
         scene = Scene(Path(sys.argv[1]))

@@ -16,10 +16,10 @@ from torch.nn import functional
 
 from nsff.config import FeaturesConfig
 from nsff.errors import StageError
-from nsff.priors import dino_network
-from nsff.priors.dino import open_network
-from nsff.priors.dino_network import build, load_weights
-from nsff.priors.feature_weights import VARIANTS
+from nsff.priors.features import dino_network
+from nsff.priors.features.dino import open_network
+from nsff.priors.features.dino_network import build, load_weights
+from nsff.priors.features.weights import VARIANTS
 
 WIDTH = {"vits": 384, "vitb": 768}
 SIDE = {"dino": 28, "dinov2": 37}

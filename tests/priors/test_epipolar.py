@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from nsff.cameras import Cameras
-from nsff.priors.chaining import FlowCache, chain_flow, chain_flows
-from nsff.priors.epipolar import curve_distance, has_parallax, infinity_homography, pixel_centres, segment_distance
-from nsff.priors.motion import pair_distance
-from nsff.priors.two_view import fundamental, homography_distance, line_distance
+from nsff.geometry.epipolar import curve_distance, has_parallax, infinity_homography, pixel_centres, segment_distance
+from nsff.geometry.two_view import fundamental, homography_distance, line_distance
+from nsff.priors.motion.stage import pair_distance
+from nsff.tracking.chaining import FlowCache, chain_flow, chain_flows
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from nsff.cameras import Cameras
 from nsff.config import DecomposeConfig, FeaturesConfig
 from nsff.decompose.clustering import run_cluster
 from nsff.errors import ConfigError, StageError
-from nsff.io import read_json, read_npz, write_image, write_json
-from nsff.priors import features as features_module
-from nsff.priors.classical_features import ClassicalFeatures, appearance, orientation_histograms, position, tensor
-from nsff.priors.features import fit_basis, run_features
-from nsff.priors.motion_saliency import flow_residual, guided_filter, soft_saliency, steady_saliency
+from nsff.files.io import read_json, read_npz, write_image, write_json
+from nsff.priors.features import stage as features_module
+from nsff.priors.features.classical import ClassicalFeatures, appearance, orientation_histograms, position, tensor
+from nsff.priors.features.stage import fit_basis, run_features
+from nsff.priors.motion.saliency import flow_residual, guided_filter, soft_saliency, steady_saliency
 from nsff.scene import Scene
 
 HEIGHT, WIDTH, N = 60, 90, 5

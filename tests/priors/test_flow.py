@@ -10,9 +10,9 @@ import pytest
 
 from nsff.config import PRESETS, FlowConfig
 from nsff.errors import StageError
-from nsff.io import write_image, write_json
-from nsff.priors.dis import DisFlow
-from nsff.priors.flow import between, consistency, run_flow, working_size
+from nsff.files.io import write_image, write_json
+from nsff.priors.flow.dis import DisFlow
+from nsff.priors.flow.stage import between, consistency, run_flow, working_size
 from nsff.scene import Scene, write_flow
 
 

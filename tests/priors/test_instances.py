@@ -10,10 +10,10 @@ import torch
 
 from nsff.config import MotionConfig
 from nsff.errors import StageError
-from nsff.io import write_image, write_npz
-from nsff.priors.epipolar import pixel_centres
-from nsff.priors.instances import Detections, Instances, MaskRcnn, chosen, open_instances
-from nsff.priors.motion import run_motion
+from nsff.files.io import write_image, write_npz
+from nsff.geometry.epipolar import pixel_centres
+from nsff.priors.motion.instances import Detections, Instances, MaskRcnn, chosen, open_instances
+from nsff.priors.motion.stage import run_motion
 from nsff.scene import Scene
 
 FILE = "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth"
@@ -160,7 +160,7 @@ def test_the_file_of_torchvisions_network_gives_torchvisions_detections(
     # The stage finds the file by itself; the union holds what torchvision says of the frame.
     scene = layered.make_scene(tmp_path / "scene", layered.make_cameras(3, (0.05, 0, 0)), [layered.Layer(4.0)])
     map_of(scene, (48, 64), 1.0)
-    build = "nsff.priors.instances.build"
+    build = "nsff.priors.motion.instances.build"
     monkeypatch.setattr(build, lambda: network.model)
     config = MotionConfig(instance_long_side=64, instance_growth=0, instance_moving=0.0)
     run_motion(scene, config)
@@ -178,7 +178,7 @@ def test_the_networks_names_are_those_of_torchvisions_file():
     """The published file has no counters of batches: everything else under the same name and shape."""
     from torchvision.models.detection import maskrcnn_resnet50_fpn
 
-    from nsff.priors.instances import build
+    from nsff.priors.motion.instances import build
 
     theirs = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None).state_dict()
     shapes = {key: value.shape for key, value in theirs.items() if "num_batches_tracked" not in key}

@@ -7,11 +7,11 @@ import pytest
 
 from nsff.config import MotionConfig
 from nsff.errors import StageError
-from nsff.io import read_mask, write_image, write_npz
-from nsff.priors.coarse_motion import fitted_distance
-from nsff.priors.epipolar import pixel_centres
-from nsff.priors.masks import morphology, nan_median
-from nsff.priors.motion import combine_sides, run_coarse_masks, run_motion
+from nsff.files.io import read_mask, write_image, write_npz
+from nsff.geometry.epipolar import pixel_centres
+from nsff.imaging.morphology import morphology, nan_median
+from nsff.priors.motion.coarse import fitted_distance
+from nsff.priors.motion.stage import combine_sides, run_coarse_masks, run_motion
 
 PUBLISHED = MotionConfig(
     intervals=[1],
@@ -115,7 +115,7 @@ def test_coarse_masks_find_the_square_without_cameras_and_repeat(tmp_path, layer
 
 
 def test_coarse_masks_are_written_at_the_size_of_the_frames(tmp_path, layered):
-    from nsff.io import write_image
+    from nsff.files.io import write_image
 
     cameras, layers = layered.make_cameras(3, (0.05, 0, 0)), world(layered, (0.0, 0.07))
     scene = layered.make_scene(tmp_path / "scene", cameras, layers)
@@ -216,7 +216,7 @@ def test_a_moving_camera_is_not_said_to_turn(tmp_path, layered):
     ],
 )
 def test_coverage_outside_its_bounds_warns(coverage, verdict, said):
-    from nsff.priors.masks import summarise
+    from nsff.imaging.morphology import summarise
 
     summary = summarise(coverage, MotionConfig(coverage_warning=(0.001, 0.6)), "Masks cover")
     assert summary["verdict"] == verdict

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from nsff.cameras import Cameras
-from nsff.priors.chaining import FlowCache
-from nsff.priors.motion_tracks import Nodes
-from nsff.priors.moving_relief import with_relief
+from nsff.priors.depth.motion_tracks import Nodes
+from nsff.priors.depth.relief import with_relief
+from nsff.tracking.chaining import FlowCache
 
 N = 7
 VELOCITY = (0.06, -0.03)

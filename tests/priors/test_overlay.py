@@ -16,9 +16,9 @@ from nsff.cameras.align import pose_errors
 from nsff.cameras.colmap import from_reconstruction
 from nsff.config import InputConfig, SfmConfig
 from nsff.datasets.ingest import run_ingest
-from nsff.priors.overlay import Overlay, find_overlay
-from nsff.priors.sfm import run_sfm
-from nsff.priors.sfm_features import extract
+from nsff.imaging.overlay import Overlay, find_overlay
+from nsff.priors.sfm.features import extract
+from nsff.priors.sfm.stage import run_sfm
 from nsff.scene import Scene
 
 

@@ -12,10 +12,10 @@ import pytest
 from nsff.cameras import Cameras
 from nsff.cameras.points import SparsePoints
 from nsff.config import DepthConfig, FlowConfig, MotionConfig
-from nsff.io import read_image, read_mask, read_npz, write_image, write_json
-from nsff.priors.depth import run_depth
-from nsff.priors.flow import run_flow
-from nsff.priors.motion import run_motion
+from nsff.files.io import read_image, read_mask, read_npz, write_image, write_json
+from nsff.priors.depth.stage import run_depth
+from nsff.priors.flow.stage import run_flow
+from nsff.priors.motion.stage import run_motion
 from nsff.scene import Scene
 
 FRAMES = range(8, 16)

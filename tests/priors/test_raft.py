@@ -13,13 +13,13 @@ from torch import nn
 
 from nsff.config import FlowConfig
 from nsff.errors import StageError, WeightsError
-from nsff.io import read_image, write_image, write_json
-from nsff.priors.dis import DisFlow
-from nsff.priors.flow import between, run_flow, seen_size
-from nsff.priors.raft import RaftFlow, padding
-from nsff.priors.raft_weights import load_raft
-from nsff.priors.resizing import resize_flow, resize_frame
-from nsff.priors.tiles import MARGIN, estimate_tiled, tile_weight, tiles
+from nsff.files.io import read_image, write_image, write_json
+from nsff.imaging.resizing import resize_flow, resize_frame
+from nsff.priors.flow.dis import DisFlow
+from nsff.priors.flow.raft import RaftFlow, padding
+from nsff.priors.flow.raft_weights import load_raft
+from nsff.priors.flow.stage import between, run_flow, seen_size
+from nsff.priors.flow.tiles import MARGIN, estimate_tiled, tile_weight, tiles
 from nsff.scene import Scene, write_flow
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -14,9 +14,9 @@ from nsff.cameras import Cameras
 from nsff.cameras.align import pose_errors
 from nsff.config import SfmConfig
 from nsff.errors import StageError
-from nsff.io import read_json, write_image
-from nsff.priors.sfm import run_sfm
-from nsff.priors.sfm_features import exhaustive_pairs, extract, sequential_pairs, working_size
+from nsff.files.io import read_json, write_image
+from nsff.priors.sfm.features import exhaustive_pairs, extract, sequential_pairs, working_size
+from nsff.priors.sfm.stage import run_sfm
 from nsff.scene import Scene
 
 pycolmap = pytest.importorskip("pycolmap")
@@ -93,7 +93,7 @@ def test_a_known_lens_stays(travelling: Any, tmp_path: Path):
 
 
 def test_a_known_lens_stays_in_incremental_mapping(travelling: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("nsff.priors.sfm.map_globally", lambda *_: [])
+    monkeypatch.setattr("nsff.priors.sfm.stage.map_globally", lambda *_: [])
     scene = travelling.save(tmp_path / "incremental")
     run_sfm(scene, SfmConfig(image_height=240, focal=288.0, distortion=-0.12, attempts=["exhaustive"]))
     lens, cameras = read(scene)
@@ -204,9 +204,9 @@ def test_working_size(size: tuple, height: int | None, enlarge: float, expected:
 
 
 def test_the_sources_own_focal_length_is_tried_first(travelling: Any, tmp_path: Path):
-    from nsff.io import write_json
-    from nsff.priors.sfm import Ladder
-    from nsff.priors.sfm_mapping import START_FOCALS, Known
+    from nsff.files.io import write_json
+    from nsff.priors.sfm.mapping import START_FOCALS, Known
+    from nsff.priors.sfm.stage import Ladder
 
     scene = travelling.save(tmp_path / "guess")
     write_json(scene.manifest_path, {**scene.manifest, "focal_guess": 300.0})

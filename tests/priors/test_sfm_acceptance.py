@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from nsff.config import SfmConfig
-from nsff.priors.sfm_acceptance import Evidence, best, failure, faults, only_turns, verdict
-from nsff.priors.sfm_mapping import Quality, weakest_joint
-from nsff.priors.sfm_parallax import Parallax
+from nsff.priors.sfm.acceptance import Evidence, best, failure, faults, only_turns, verdict
+from nsff.priors.sfm.mapping import Quality, weakest_joint
+from nsff.priors.sfm.parallax import Parallax
 
 GOOD = Quality(
     registered=24, points=3000, reprojection_error=0.5, rms_error=0.6, triangulation_angle=5.7, focal_ratio=288 / 320,

@@ -12,12 +12,12 @@ import pytest
 from nsff.cameras import Cameras
 from nsff.cameras.align import pose_errors
 from nsff.config import SfmConfig
-from nsff.priors import sfm as stage
-from nsff.priors import sfm_keyframes
-from nsff.priors.sfm_features import exhaustive_pairs, extract
-from nsff.priors.sfm_focal import essential_costs, focal_by_pairs, fundamental_matrix
-from nsff.priors.sfm_keyframes import denser_keyframes, keyframe_pairs, keyframes, loop_pairs
-from nsff.priors.sfm_mapping import quiet
+from nsff.priors.sfm import keyframes as sfm_keyframes
+from nsff.priors.sfm import stage
+from nsff.priors.sfm.features import exhaustive_pairs, extract
+from nsff.priors.sfm.focal import essential_costs, focal_by_pairs, fundamental_matrix
+from nsff.priors.sfm.keyframes import denser_keyframes, keyframe_pairs, keyframes, loop_pairs
+from nsff.priors.sfm.mapping import quiet
 
 pycolmap = pytest.importorskip("pycolmap")
 

@@ -17,11 +17,11 @@ from scipy.spatial.transform import Rotation
 from nsff.config import FlowConfig, InputConfig, MotionConfig, SfmConfig
 from nsff.datasets.ingest import run_ingest
 from nsff.errors import StageError
-from nsff.priors.flow import run_flow
-from nsff.priors.motion import run_coarse_masks
-from nsff.priors.sfm import run_sfm
-from nsff.priors.sfm_features import extract, sequential_pairs
-from nsff.priors.sfm_parallax import parallax, unexplained
+from nsff.priors.flow.stage import run_flow
+from nsff.priors.motion.stage import run_coarse_masks
+from nsff.priors.sfm.features import extract, sequential_pairs
+from nsff.priors.sfm.parallax import parallax, unexplained
+from nsff.priors.sfm.stage import run_sfm
 from nsff.scene import Scene
 
 pytest.importorskip("pycolmap")

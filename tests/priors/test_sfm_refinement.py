@@ -13,10 +13,10 @@ from scipy.spatial.transform import Rotation
 from nsff.cameras import Cameras
 from nsff.cameras.align import extent, rotation_angle
 from nsff.config import CanonicalConfig, FlowConfig, SfmConfig
-from nsff.priors.canonical import run_canonical
-from nsff.priors.flow import run_flow
-from nsff.priors.sfm import run_sfm
-from nsff.priors.sfm_refinement import Observations, _Problem, refine_given, refine_poses
+from nsff.priors.canonical.stage import run_canonical
+from nsff.priors.flow.stage import run_flow
+from nsff.priors.sfm.refinement import Observations, _Problem, refine_given, refine_poses
+from nsff.priors.sfm.stage import run_sfm
 
 N, POINTS = 7, 300
 

@@ -12,10 +12,10 @@ from nsff.cameras import Cameras
 from nsff.cameras.align import pose_errors
 from nsff.config import CanonicalConfig, FlowConfig, InputConfig, MotionConfig, SfmConfig
 from nsff.datasets.ingest import run_ingest
-from nsff.priors.canonical import run_canonical
-from nsff.priors.flow import run_flow
-from nsff.priors.motion import run_coarse_masks
-from nsff.priors.sfm import run_sfm
+from nsff.priors.canonical.stage import run_canonical
+from nsff.priors.flow.stage import run_flow
+from nsff.priors.motion.stage import run_coarse_masks
+from nsff.priors.sfm.stage import run_sfm
 from nsff.scene import Scene
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nsff.priors.undistort import FrameMap, canonical_size, frame_map
+from nsff.priors.canonical.undistort import FrameMap, canonical_size, frame_map
 
 pycolmap = pytest.importorskip("pycolmap")
 SIZE = (240, 320)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from nsff.rendering import compositing as c
+from nsff.models.ray_fields import compositing as c
 
 
 def test_single_weights_by_hand():

@@ -7,9 +7,9 @@ import torch
 from nsff.cameras.rays import pixel_rays
 from nsff.cameras.spaces import NdcSpace
 from nsff.config import FieldConfig, SamplingConfig
-from nsff.fields.base import Field, FieldSamples
-from nsff.rendering.depth_planes import render_depth_planes
-from nsff.rendering.model import Rays, SceneModel
+from nsff.models.ray_fields.depth_planes import render_depth_planes
+from nsff.models.ray_fields.field import Field, FieldSamples
+from nsff.models.ray_fields.model import Rays, SceneModel
 from nsff.rendering.renderer import Renderer
 
 H, W, N, P = 10, 14, 4, 12

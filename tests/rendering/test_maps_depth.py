@@ -13,9 +13,9 @@ import torch
 from nsff.cameras import Cameras
 from nsff.cameras.spaces import make_space
 from nsff.config import FieldConfig, RenderConfig, SamplingConfig
-from nsff.io import read_mask, write_json
+from nsff.files.io import read_mask, write_json
+from nsff.models.ray_fields.model import SceneModel
 from nsff.rendering.maps import grey_levels, run_maps
-from nsff.rendering.model import SceneModel
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 

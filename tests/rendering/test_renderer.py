@@ -11,10 +11,10 @@ from nsff.cameras import Cameras
 from nsff.cameras.spaces import make_space
 from nsff.config import FieldConfig, SamplingConfig, resolve_scene
 from nsff.errors import StageError
-from nsff.gpu_memory import peak_of
-from nsff.io import write_json
+from nsff.files.io import write_json
+from nsff.machine.gpu_memory import peak_of
+from nsff.models.ray_fields.model import SceneModel
 from nsff.rendering.maps import canonical_views, run_maps
-from nsff.rendering.model import SceneModel
 from nsff.rendering.renderer import CHUNKS, MAPS, Renderer
 from nsff.rendering.videos import even, write_video
 from nsff.scene import Scene

@@ -2,7 +2,7 @@
 
 import torch
 
-from nsff.rendering import sampling
+from nsff.models.ray_fields import sampling
 
 
 def test_stratified_without_generator_is_uniform():

@@ -8,9 +8,9 @@ from nsff.cameras import Cameras
 from nsff.cameras.spaces import make_space
 from nsff.config import FieldConfig, RenderConfig, SamplingConfig, resolve_scene
 from nsff.errors import ConfigError
-from nsff.io import read_image, write_json
+from nsff.files.io import read_image, write_json
+from nsff.models.ray_fields.model import SceneModel
 from nsff.rendering import videos
-from nsff.rendering.model import SceneModel
 from nsff.rendering.renderer import Renderer
 from nsff.rendering.videos import principal_colours, run_render
 from nsff.scene import Scene

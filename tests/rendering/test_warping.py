@@ -4,8 +4,8 @@ import torch
 
 from nsff.cameras.spaces import NdcSpace
 from nsff.config import FieldConfig, SamplingConfig
-from nsff.rendering.model import Rays, SceneModel
-from nsff.rendering.warping import warp, warp_sides
+from nsff.models.ray_fields.model import Rays, SceneModel
+from nsff.models.ray_fields.warping import warp, warp_sides
 
 
 def model(kind: str) -> SceneModel:

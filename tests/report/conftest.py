@@ -14,7 +14,7 @@ import pytest
 
 from nsff.cameras import Cameras
 from nsff.config import resolve_scene
-from nsff.io import write_csv, write_image, write_json, write_npz
+from nsff.files.io import write_csv, write_image, write_json, write_npz
 from nsff.scene import Scene, write_flow
 
 STAGES = (

@@ -9,9 +9,12 @@ import pytest
 
 from nsff.config import MotionConfig, SfmConfig
 from nsff.decompose.stability import judge
-from nsff.priors import canonical, features, flow, masks
-from nsff.priors.sfm_acceptance import faults, verdict
-from nsff.priors.sfm_mapping import Quality
+from nsff.imaging import morphology as masks
+from nsff.priors.canonical import stage as canonical
+from nsff.priors.features import stage as features
+from nsff.priors.flow import stage as flow
+from nsff.priors.sfm.acceptance import faults, verdict
+from nsff.priors.sfm.mapping import Quality
 from nsff.report.stages import STAGES
 
 

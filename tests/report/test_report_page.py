@@ -10,7 +10,7 @@ import pytest
 
 from nsff.cameras.points import SparsePoints
 from nsff.config import resolve_scene
-from nsff.io import write_npz
+from nsff.files.io import write_npz
 from nsff.report import movies
 from nsff.report.page import run_report
 from nsff.report.stages import STAGES

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nsff.cameras import Cameras
-from nsff.io import write_image, write_json
+from nsff.files.io import write_image, write_json
 from nsff.scene import Scene
 
 sys.path.insert(0, str(Path(__file__).parent))

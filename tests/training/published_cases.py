@@ -22,13 +22,13 @@ from published_twin_losses import step_terms
 from nsff.cameras.llff import cameras_from_poses_bounds
 from nsff.config import SceneConfig, resolve_scene
 from nsff.config.overlays import OVERLAYS
-from nsff.fields.published import published_state
-from nsff.io import write_image, write_json
-from nsff.priors.canonical import canonical_cameras
-from nsff.rendering.model import SceneModel
+from nsff.files.io import write_image, write_json
+from nsff.models.ray_fields.model import SceneModel
+from nsff.models.ray_fields.objective import Objective
+from nsff.models.ray_fields.published import published_state
+from nsff.priors.canonical.stage import canonical_cameras
 from nsff.scene import Scene
 from nsff.training.data import Batch, TrainingData
-from nsff.training.objective import Objective
 from nsff.training.run import build_model
 from nsff.training.schedule import for_frames
 

@@ -5,15 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nsff import gpu_memory
 from nsff.config import TrainConfig, resolve_scene
 from nsff.errors import StageError
-from nsff.gpu_memory import within_cap
+from nsff.machine import gpu_memory
+from nsff.machine.gpu_memory import within_cap
+from nsff.models.ray_fields.objective import Objective
 from nsff.training.checkpoints import CheckpointStore
 from nsff.training.data import TrainingData
 from nsff.training.memory_plan import MARGIN, Need, line, measured, plan, planned_parts
-from nsff.training.objective import Objective
-from nsff.training.parts import Mean, of_part, share
+from nsff.training.micro_batches import Mean, of_part, share
 from nsff.training.run import build_model
 from nsff.training.trainer import Trainer
 

@@ -11,9 +11,9 @@ from published_cases import SWITCHES, Case, compare
 
 from nsff.cameras.rays import project
 from nsff.config import FieldConfig, resolve_scene
-from nsff.fields.planes import PlaneStaticField
+from nsff.models.ray_fields.objective import Objective
+from nsff.models.ray_fields.planes import PlaneStaticField
 from nsff.training.data import TrainingData, guessed_share
-from nsff.training.objective import Objective
 from nsff.training.run import build_model
 
 D = torch.float64

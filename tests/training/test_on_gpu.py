@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from nsff.config import PRESETS, resolve_scene
-from nsff.gpu_memory import cap_memory, free_memory
+from nsff.machine.gpu_memory import cap_memory, free_memory
+from nsff.models.ray_fields.objective import Objective
 from nsff.rendering.renderer import Renderer
 from nsff.training.checkpoints import CheckpointStore
 from nsff.training.data import TrainingData
-from nsff.training.objective import Objective
 from nsff.training.run import build_model, run_train
 from nsff.training.trainer import Trainer
 

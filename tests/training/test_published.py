@@ -11,11 +11,11 @@ from nsff.cameras import Cameras
 from nsff.cameras.llff import poses_bounds
 from nsff.config import FieldConfig, load_config, resolve_scene
 from nsff.errors import ConfigError, StageError
-from nsff.fields.mlp import MlpDynamicField, MlpStaticField
-from nsff.fields.published import describe
-from nsff.io import write_json
+from nsff.files.io import write_json
+from nsff.models.ray_fields.mlp import MlpDynamicField, MlpStaticField
+from nsff.models.ray_fields.published import describe
+from nsff.models.ray_fields.published_checkpoints import export_checkpoint, read_checkpoint
 from nsff.rendering.renderer import Renderer
-from nsff.training.published import export_checkpoint, read_checkpoint
 from nsff.training.run import run_train
 
 WIDTH, CHANNELS = 16, 8

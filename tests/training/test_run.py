@@ -119,7 +119,7 @@ def test_tensorboard_gets_what_is_logged(tiny_scene):
 
 
 def test_previews_show_the_frame_and_change_nothing(tiny_scene):
-    from nsff.io import read_image
+    from nsff.files.io import read_image
 
     plain, watched = tiny_scene(name="plain"), tiny_scene(name="watched")
     run_train(plain, small("demo", train={"steps": 4}))
@@ -133,7 +133,7 @@ def test_previews_show_the_frame_and_change_nothing(tiny_scene):
 
 
 def test_a_static_field_ignores_time(tiny_scene):
-    from nsff.rendering.model import Rays
+    from nsff.models.ray_fields.model import Rays
 
     scene = tiny_scene()
     config = small("demo", field={"static_only": True})
@@ -254,7 +254,7 @@ def test_the_fingerprint_sees_inputs_and_settings_but_not_logging(tiny_scene):
 
 
 def test_nan_in_the_loss_is_named(tiny_scene, monkeypatch):
-    from nsff.training.objective import Objective
+    from nsff.models.ray_fields.objective import Objective
 
     scene = tiny_scene()
     original = Objective.__call__

@@ -14,8 +14,8 @@ from nsff.cli import main
 from nsff.config import FeaturesConfig, FlowConfig
 from nsff.config.project import resolve_scene
 from nsff.errors import WeightsError
-from nsff.priors.features import choose_backend as choose_features
-from nsff.priors.flow import choose_backend as choose_flow
+from nsff.priors.features.stage import choose_backend as choose_features
+from nsff.priors.flow.stage import choose_backend as choose_flow
 from nsff.priors.learned import weight_files
 from nsff.weights import WEIGHTS, File, Weight, find, folders, hugging_face, locate, only, weight_named
 from nsff.weights.check import check_sizes, verify

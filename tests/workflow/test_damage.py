@@ -13,13 +13,13 @@ from nsff.scene import Scene
 
 # Stage: where it is, what it is given of the settings, and what it writes.
 STAGES = {
-    "flow": ("nsff.priors.flow:run_flow", lambda c: (c.flow, c.canonical.resize_height), "raw_flow"),
-    "coarse_masks": ("nsff.priors.motion:run_coarse_masks", lambda c: (c.motion,), "coarse_masks"),
-    "sfm": ("nsff.priors.sfm:run_sfm", lambda c: (c.sfm,), "sfm"),
-    "cameras": ("nsff.priors.canonical:run_canonical", lambda c: (c.canonical,), "images"),
-    "motion": ("nsff.priors.motion:run_motion", lambda c: (c.motion,), "motion_masks"),
-    "depth": ("nsff.priors.depth:run_depth", lambda c: (c.depth,), "depth"),
-    "features": ("nsff.priors.features:run_features", lambda c: (c.features,), "features"),
+    "flow": ("nsff.priors.flow.stage:run_flow", lambda c: (c.flow, c.canonical.resize_height), "raw_flow"),
+    "coarse_masks": ("nsff.priors.motion.stage:run_coarse_masks", lambda c: (c.motion,), "coarse_masks"),
+    "sfm": ("nsff.priors.sfm.stage:run_sfm", lambda c: (c.sfm,), "sfm"),
+    "cameras": ("nsff.priors.canonical.stage:run_canonical", lambda c: (c.canonical,), "images"),
+    "motion": ("nsff.priors.motion.stage:run_motion", lambda c: (c.motion,), "motion_masks"),
+    "depth": ("nsff.priors.depth.stage:run_depth", lambda c: (c.depth,), "depth"),
+    "features": ("nsff.priors.features.stage:run_features", lambda c: (c.features,), "features"),
     "train": ("nsff.training.run:run_train", lambda c: (c,), "model"),
     "render": ("nsff.rendering.videos:run_render", lambda c: (c.render, "time"), "renders/time.mp4"),
     "maps": ("nsff.rendering.maps:run_maps", lambda c: (c.render,), "maps"),

@@ -1,7 +1,7 @@
 """Faults of every kind in every kind of file that stages hand on: the next stage names the file and stops.
 
-Where a file changed behind the back of its stage, the record of checksums tells (nsff.checksums). Faults that a stage
-must see by itself, of an older version's results say, are tried without records.
+Where a file changed behind the back of its stage, the record of checksums tells (nsff.files.checksums). Faults that a
+stage must see by itself, of an older version's results say, are tried without records.
 """
 
 import importlib
@@ -14,23 +14,24 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from nsff.checksums import FOLDER
 from nsff.config import load_config
 from nsff.errors import NsffError
+from nsff.files.checksums import FOLDER
 from nsff.scene import Scene
 
 # Stage: where it is, what it is given of the settings, what it writes, and a file of each kind that it reads.
 STAGES = {
-    "flow": ("nsff.priors.flow:run_flow", lambda c: (c.flow, c.canonical.resize_height), "raw_flow",
+    "flow": ("nsff.priors.flow.stage:run_flow", lambda c: (c.flow, c.canonical.resize_height), "raw_flow",
              ["frames/00002.png", "manifest.json"]),
-    "coarse_masks": ("nsff.priors.motion:run_coarse_masks", lambda c: (c.motion,), "coarse_masks",
+    "coarse_masks": ("nsff.priors.motion.stage:run_coarse_masks", lambda c: (c.motion,), "coarse_masks",
                      ["raw_flow/00002_fwd.npz"]),
-    "cameras": ("nsff.priors.canonical:run_canonical", lambda c: (c.canonical,), "images",
+    "cameras": ("nsff.priors.canonical.stage:run_canonical", lambda c: (c.canonical,), "images",
                 ["frames/00003.png", "raw_flow/00003_bwd.npz", "given/cameras.json"]),
-    "motion": ("nsff.priors.motion:run_motion", lambda c: (c.motion,), "motion_masks",
+    "motion": ("nsff.priors.motion.stage:run_motion", lambda c: (c.motion,), "motion_masks",
                ["flow/00002_fwd.npz", "cameras.json"]),
-    "depth": ("nsff.priors.depth:run_depth", lambda c: (c.depth,), "depth", ["points.npz", "motion_masks/00002.png"]),
-    "features": ("nsff.priors.features:run_features", lambda c: (c.features,), "features", ["images/00004.png"]),
+    "depth": ("nsff.priors.depth.stage:run_depth", lambda c: (c.depth,), "depth",
+              ["points.npz", "motion_masks/00002.png"]),
+    "features": ("nsff.priors.features.stage:run_features", lambda c: (c.features,), "features", ["images/00004.png"]),
     "train": ("nsff.training.run:run_train", lambda c: (c,), "model",
               ["depth/00004.npz", "features/features.npy", "features/saliency.npy"]),
     "maps": ("nsff.rendering.maps:run_maps", lambda c: (c.render,), "maps",

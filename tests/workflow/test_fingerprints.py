@@ -50,9 +50,9 @@ def test_changed_results_are_told_with_the_files_and_what_to_do(stored, factor):
     new = copy.deepcopy(stored)
     values = new["stages"]["depth"]["results"]["depth"][".npz"]
     values[1:] = [value * factor for value in values[1:]]
-    new["sources"]["nsff/priors/classical_depth.py"] = "changed"
+    new["sources"]["nsff/priors/depth/classical.py"] = "changed"
     (found,) = prints.complaints(stored, new)
-    for word in ("depth:", "nsff/priors/classical_depth.py", "raise VERSIONS['depth']", "make fingerprints"):
+    for word in ("depth:", "nsff/priors/depth/classical.py", "raise VERSIONS['depth']", "make fingerprints"):
         assert word in found
     new["machine"] = "another"
     assert bool(prints.complaints(stored, new)) == (factor > 1.2)
@@ -67,7 +67,7 @@ def test_what_follows_from_other_results_is_nobodys_fault(stored):
     for rule, output, kind in (("flow", "raw_flow", ".npz"), ("depth", "depth", ".npz")):
         values = new["stages"][rule]["results"][output][kind]
         values[1:] = [value * 2 for value in values[1:]]
-    new["sources"]["nsff/priors/dis.py"] = "changed"
+    new["sources"]["nsff/priors/flow/dis.py"] = "changed"
     assert [line.partition(":")[0] for line in prints.complaints(stored, new)] == ["flow"]
 
 
@@ -80,7 +80,7 @@ def test_other_libraries_are_no_change_of_sources(stored):
 
 def test_sources_are_what_a_script_reaches():
     names = {str(path.relative_to(prints.ROOT)) for path in prints.stage_sources("depth")}
-    assert {"scripts/depth.py", "scripts/_arguments.py", "nsff/priors/classical_depth.py", "nsff/scene.py"} <= names
+    assert {"scripts/depth.py", "scripts/_arguments.py", "nsff/priors/depth/classical.py", "nsff/scene.py"} <= names
     assert "nsff/training/trainer.py" not in names
     assert "nsff/training/trainer.py" in {str(p.relative_to(prints.ROOT)) for p in prints.stage_sources("train")}
 

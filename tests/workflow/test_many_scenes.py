@@ -13,7 +13,7 @@ import pytest
 
 from nsff.cli import main
 from nsff.config import load_config
-from nsff.progress import stages_of
+from nsff.workflow.progress import stages_of
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = ("--workflow-profile", str(ROOT / "profiles" / "quiet"))

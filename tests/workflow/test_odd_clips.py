@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nsff.io import read_image, read_json
+from nsff.files.io import read_image, read_json
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nsff.folder_runs import processes_in
+from nsff.workflow.folder_runs import processes_in
 
 SANDBOX = Path(__file__).with_name("sandbox")
 SYSTEM = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])

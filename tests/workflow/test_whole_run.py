@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from nsff.io import read_image, read_mask
+from nsff.files.io import read_image, read_mask
 
 AFTER_CLUSTER = {"cluster", "postprocess", "crf", "score", "report", "collect_scores", "overview"}
 STAGES = {

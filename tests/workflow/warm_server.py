@@ -20,11 +20,11 @@ def load() -> None:
     """What the stages import."""
     import nsff.datasets.ingest
     import nsff.metrics.score
-    import nsff.priors.canonical
-    import nsff.priors.depth
-    import nsff.priors.flow
-    import nsff.priors.motion
-    import nsff.priors.sfm
+    import nsff.priors.canonical.stage
+    import nsff.priors.depth.stage
+    import nsff.priors.flow.stage
+    import nsff.priors.motion.stage
+    import nsff.priors.sfm.stage
     import nsff.rendering.maps
     import nsff.rendering.videos
     import nsff.report.page

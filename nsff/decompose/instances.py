@@ -1,0 +1,141 @@
+"""Labels of several things (nsff.decompose.instance_splitting): their numbers in every view, and in space.
+
+Notation. Labels number the objects of the clusters from 1, 0 elsewhere; things are numbered from 1: those of label 1,
+the largest first, then those of label 2. Views are rendered; a training view shows frame i from camera i.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int64, Integer
+from scipy.spatial import cKDTree
+
+from nsff.decompose.instance_splitting import part_label
+from nsff.decompose.view_surfaces import read_disparity, surface_points
+from nsff.decompose.views import View
+from nsff.errors import StageError
+from nsff.files.io import read_npz, write_npz
+from nsff.scene import Scene
+from nsff.tracking.chaining import FlowCache, Link, chain_flow
+
+FILE = "things.npz"
+KEPT = 2000
+"""Points that are kept of a label in a view, to tell by them what other views show."""
+LISTS = ("points", "labels", "numbers")
+"""Of Things, one entry a training view; the file has each in one piece."""
+
+
+@dataclass(frozen=True)
+class Things:
+    """How many things each label is, and, for each training view, points of those that are several."""
+
+    counts: list[int]
+    """By label, from 1."""
+    times: Float[np.ndarray, "V"]
+    points: list[Float[np.ndarray, "P 3"]]
+    """In the world."""
+    labels: list[Int64[np.ndarray, "P"]]
+    numbers: list[Int64[np.ndarray, "P"]]
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts)
+
+    @property
+    def parted(self) -> list[int]:
+        """Labels of several things."""
+        return [k for k, count in enumerate(self.counts, start=1) if count > 1]
+
+    @property
+    def first(self) -> Int64[np.ndarray, "K+1"]:
+        """The number of each label's largest thing, by label; 0 for 0."""
+        return np.concatenate([[0], 1 + np.cumsum([0, *self.counts])[:-1]]).astype(np.int64)
+
+    def numbers_of(
+        self, labels: Integer[np.ndarray, "M"], points: Float[np.ndarray, "M 3"], time: float
+    ) -> Int64[np.ndarray, "M"]:
+        """The thing of every point in the world, where labels are known: that of the nearest point with its label, in
+        the training view nearest in time that shows some."""
+        result = self.first[labels]
+        for k in self.parted:
+            at = np.flatnonzero(labels == k)
+            views = [v for v, own in enumerate(self.labels) if (own == k).any()]
+            if not len(at) or not views:
+                continue
+            view = min(views, key=lambda v: abs(self.times[v] - time))
+            own = self.labels[view] == k
+            result[at] = self.numbers[view][own][cKDTree(self.points[view][own]).query(points[at])[1]]
+        return result
+
+    def save(self, folder: Path) -> None:
+        """Writes things.npz."""
+        arrays = {name: np.concatenate(getattr(self, name)) for name in LISTS}
+        sizes = np.array([len(points) for points in self.points])
+        write_npz(folder / FILE, counts=np.array(self.counts), times=self.times, sizes=sizes, **arrays)
+
+    @staticmethod
+    def load(scene: Scene) -> Things | None:
+        """From masks/; None where every label is one thing. Raises StageError for a damaged file."""
+        path = scene.masks_dir / FILE
+        if not path.exists():
+            return None
+        content = read_npz(path, ("counts", "times", "sizes", *LISTS))
+        sizes = content["sizes"]
+        if any(array.dtype.kind not in "iuf" or not np.isfinite(array).all() for array in content.values()):
+            raise StageError(path, "has numbers that are not finite, or none", "delete masks/ and run again")
+        if sizes.ndim != 1 or sizes.dtype.kind not in "iu" or sizes.min(initial=0) < 0:
+            raise StageError(path, "has sizes that are none", "delete masks/ and run again")
+        if len(sizes) != len(content["times"]) or {int(sizes.sum())} != {len(content[n]) for n in LISTS}:
+            raise StageError(path, "has lists of different lengths", "delete masks/ and run again")
+        lists = {name: np.split(content[name], np.cumsum(sizes)[:-1]) for name in LISTS}
+        return Things([int(n) for n in content["counts"]], content["times"], **lists)
+
+
+def find_things(
+    scene: Scene, views: Sequence[View], masks: Sequence[Integer[np.ndarray, "H W"]], n_labels: int
+) -> tuple[Things, list[Int64[np.ndarray, "H W"]]]:
+    """The things of labels 1 to ``n_labels`` by the masks of the training views, and these masks with things for
+    labels. A label that no training view shows is one thing: other views may show it."""
+    flows = FlowCache(scene.flow)
+
+    def disparity(i: int) -> Float[np.ndarray, "H W"]:
+        return read_disparity(scene, views[i], scene.size)
+
+    def points(i: int) -> Float[np.ndarray, "H W 3"]:
+        return surface_points(scene, views[i], disparity(i))
+
+    def link(i: int, j: int) -> Link:
+        return chain_flow(flows, views[i].camera, views[j].camera)
+
+    found = [part_label([mask == k for mask in masks], points, disparity, link) for k in range(1, n_labels + 1)]
+    things = Things([count for count, _ in found], np.array([float(view.time) for view in views]), [], [], [])
+    if not things.parted:
+        return things, [things.first[mask] for mask in masks]
+    numbered, generator = [], np.random.default_rng(0)
+    for i, mask in enumerate(masks):
+        numbers = things.first[mask]
+        for k in things.parted:
+            numbers[mask == k] += found[k - 1][1][i][mask == k] - 1
+        kept = [generator.permutation(np.flatnonzero(mask == k))[:KEPT] for k in things.parted]
+        at = np.concatenate(kept)
+        things.points.append(points(i).reshape(-1, 3)[at].astype(np.float32))
+        things.labels.append(mask.ravel()[at].astype(np.int64))
+        things.numbers.append(numbers.ravel()[at])
+        numbered.append(numbers)
+    return things, numbered
+
+
+def label_things(
+    scene: Scene, view: View, mask: Integer[np.ndarray, "H W"], things: Things
+) -> Int64[np.ndarray, "H W"]:
+    """A view's mask with things for labels."""
+    if not np.isin(mask, things.parted).any():
+        return things.first[mask]
+    points = surface_points(scene, view, read_disparity(scene, view, scene.size)).reshape(-1, 3)
+    result, inside = np.zeros(mask.shape, np.int64), mask > 0
+    result[inside] = things.numbers_of(mask[inside], points[inside.ravel()], view.time)
+    return result

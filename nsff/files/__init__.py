@@ -1,0 +1,1 @@
+"""Files: whole writes, checked reads, and what lies on disk for a while."""

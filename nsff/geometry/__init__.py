@@ -1,0 +1,1 @@
+"""Geometry of two and more views: epipolar distances and triangulation."""

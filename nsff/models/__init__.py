@@ -1,0 +1,1 @@
+"""Scene models: what is trained, drawn and read."""

@@ -1,0 +1,1 @@
+"""Canonical frames: undistorted, of one size."""

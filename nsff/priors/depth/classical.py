@@ -1,0 +1,170 @@
+"""Depth without a network: triangulation along flow, moving things on the floor, interpolation along the image.
+
+Notation. Disparity (H,W) is 1/z in 1/scene units. Confidence (H,W) in [0,1] is low where a value was filled in.
+Static pixels are triangulated (triangulation), moving components stand on the floor (grounding), and the rest is
+interpolated along the image (densify).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32
+from tqdm import tqdm
+
+from nsff.config import DepthConfig
+from nsff.errors import StageError
+from nsff.geometry.triangulation import Triangulation, triangulate
+from nsff.imaging.densify import densify
+from nsff.imaging.morphology import morphology
+from nsff.priors.depth.ground_contact import Contact, ground_contact, link_objects, moving_parts, smooth_contacts
+from nsff.priors.depth.maps import plausible_bounds, point_ratios, write_map
+from nsff.priors.motion.saliency import REFERENCE_ROWS
+from nsff.scene import Scene
+from nsff.tracking.chaining import FlowCache, chain_flows
+
+GROUNDED_CONFIDENCE = 0.3
+"""Of moving pixels that take the depth of the floor they stand on."""
+GROUNDED_WEIGHT = 0.01
+"""Of the same pixels in the interpolation: enough to fill their own rim, too little to flood the static one."""
+
+
+class SceneTriangulation:
+    """Triangulates the static pixels of any frame of a scene, along flow to the frames up to max_interval away."""
+
+    def __init__(self, scene: Scene, depth: DepthConfig) -> None:
+        self.scene, self.depth = scene, depth
+        self.link = FlowCache(scene.flow, keep=4 * depth.max_interval + 8)
+        self.masks = scene.motion_masks()
+
+    def __call__(self, i: int) -> Triangulation:
+        """Raises StageError where flow is missing or corrupt."""
+        cameras, reach = self.scene.cameras, self.depth.max_interval
+        targets = [j for j in range(max(0, i - reach), min(self.scene.n_frames, i + reach + 1)) if j != i]
+        around = {j: self.masks[j] for j in (i, *targets)}
+        bounds = plausible_bounds(cameras.near_far[i])
+        return triangulate(cameras, i, chain_flows(self.link, i, targets), around, bounds, self.depth.min_parallax)
+
+
+def classical_depth(scene: Scene, depth: DepthConfig, folder: Path) -> dict[str, Any]:
+    """Triangulation, ground contact and edge-aware interpolation of all frames."""
+    cameras, n = scene.cameras, scene.n_frames
+    triangulation = SceneTriangulation(scene, depth)
+    masks, link = triangulation.masks, triangulation.link
+    measured = [triangulation(i) for i in tqdm(range(n), desc="triangulation", unit="frame")]
+    if not any(one.confidence.any() for one in measured):
+        raise StageError(
+            scene.flow_dir,
+            "no pixel of any frame could be triangulated",
+            "the camera hardly moves, or flow and cameras disagree: look at the cameras, or bring depth of your own",
+        )
+    labels = moving_parts(masks, link)
+    contacts = [_contacts(labels[i], masks[i], measured[i], scene.image(i)) for i in range(n)]
+    contacts = smooth_contacts(contacts, link_objects(labels, link))
+    static_confidence, fallback = [], _typical(measured)
+    for i in tqdm(range(n), desc="interpolation", unit="frame"):
+        disparity, confidence = fill_frame(measured[i], scene.image(i), masks[i], labels[i], contacts[i], fallback)
+        low, high = plausible_bounds(cameras.near_far[i])
+        write_map(folder, i, np.clip(disparity, low, high), confidence)
+        static_confidence.append(float(measured[i].confidence[~masks[i]].mean()) if (~masks[i]).any() else 0.0)
+    grounded = sum(
+        int((labels[i] == part).sum())
+        for i, frame in enumerate(contacts)
+        for part, contact in frame.items()
+        if contact.weight >= 1
+    )
+    return _verdict(scene, folder, measured, masks, float(np.mean(static_confidence)), grounded)
+
+
+def fill_frame(
+    measured: Triangulation,
+    image: np.ndarray,
+    moving: Bool[np.ndarray, "H W"],
+    labels: np.ndarray,
+    contacts: dict[int, Contact],
+    fallback: float,
+) -> tuple[Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
+    """Disparity and confidence everywhere: what was measured, moving components on the floor, the rest interpolated."""
+    values = measured.inverse_depth.copy()
+    weight = measured.confidence * smoothness(measured.inverse_depth)
+    weight[near_motion(moving)] *= 0.1
+    weight[moving] = 0
+    confidence = weight.copy()
+    grounded = [(labels == part, contact) for part, contact in contacts.items() if contact.weight > 0]
+    for region, contact in grounded:
+        values[region] = contact.disparity
+        weight[region] = GROUNDED_WEIGHT
+        confidence[region] = GROUNDED_CONFIDENCE * contact.weight
+    if not weight.any():
+        return np.full(moving.shape, fallback, np.float32), np.zeros(moving.shape, np.float32)
+    dense = densify(values, weight, image)
+    for region, contact in grounded:
+        dense[region] = contact.disparity
+    return dense, np.clip(confidence, 0.02, 1.0).astype(np.float32)
+
+
+def near_motion(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    """The motion mask grown by 3 pixels at 288 rows: beside it flow and maps are mixtures of both sides."""
+    return morphology(mask, cv2.MORPH_DILATE, max(1, round(3 * mask.shape[0] / REFERENCE_ROWS)))
+
+
+def smoothness(
+    disparity: Float32[np.ndarray, "H W"], radius: int = 2, tolerance: float = 0.06
+) -> Float32[np.ndarray, "H W"]:
+    """1 where the disparity hardly varies around a pixel, towards 0 at its steps, where flow mixes near and far.
+
+    The variation is relative, over (2 radius + 1)^2 pixels; pixels without disparity (0) do not count.
+    """
+    window = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    high = cv2.dilate(disparity, window)
+    low = cv2.erode(np.where(disparity > 0, disparity, np.float32(np.inf)), window)
+    variation = np.maximum(high - np.minimum(low, high), 0) / np.maximum(disparity, 1e-9)
+    return np.where(disparity > 0, np.exp(-((variation / tolerance) ** 2)) + 1e-4, 0).astype(np.float32)
+
+
+def _contacts(
+    labels: np.ndarray, moving: Bool[np.ndarray, "H W"], measured: Triangulation, image: np.ndarray
+) -> dict[int, Contact]:
+    weight = measured.confidence * smoothness(measured.inverse_depth)
+    return {
+        part: ground_contact(labels == part, moving, measured.inverse_depth, measured.confidence * (weight > 0.01))
+        for part in range(1, int(labels.max()) + 1)
+    }
+
+
+def _typical(measured: list[Triangulation]) -> float:
+    known = [one.inverse_depth[one.confidence > 0] for one in measured if one.confidence.any()]
+    return float(np.median(np.concatenate([values[:: max(1, len(values) // 1000)] for values in known])))
+
+
+def _verdict(
+    scene: Scene, folder: Path, measured: list[Triangulation], masks: np.ndarray, confidence: float, grounded: int
+) -> dict[str, Any]:
+    """``grounded`` is the number of moving pixels of all frames whose component touches a floor."""
+    static = ~masks
+    share = float(np.sum([(one.confidence > 0).sum() for one in measured]) / max(static.sum(), 1))
+    ratios = point_ratios(scene, folder)
+    # Relative error of depth: 1 / (d z) - 1.
+    error = float(np.median(np.abs(1 / np.maximum(ratios, 1e-9) - 1))) if len(ratios) else None
+    verdict = "good" if share > 0.7 and confidence > 0.4 and (error or 0) < 0.05 else "doubtful"
+    if share < 0.3 or (error or 0) > 0.2:
+        verdict = "poor"
+    words = f"{share:.0%} of the static pixels were triangulated; {masks.mean():.1%} of all pixels move."
+    standing = grounded / masks.sum() if masks.any() else None
+    if error is not None:
+        words += f" Sparse points differ by {error:.1%} in depth (median)."
+    if verdict != "good":
+        words += " Little camera motion, poor flow, or cameras that disagree with the flow are likely."
+    return {
+        "metric": True,
+        "triangulated_fraction": share,
+        "mean_static_confidence": confidence,
+        "points_depth_error": error,
+        "moving_fraction": float(masks.mean()),
+        "grounded_fraction": standing,
+        "verdict": verdict,
+        "words": words,
+    }

@@ -1,0 +1,80 @@
+"""The midas21 backend: MiDaS v2.1 with the input of its release or of NSFF.
+
+Notation. A frame (H,W,3) is brought to (h,w), both multiples of 32, by its longer side (config.long_side), and its
+colours are normalised as ImageNet. Disparity is relative, >= 0. Source: saff_nsff.md 1.4 and Appendix C.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float32, UInt8
+
+from nsff.config import DepthConfig
+from nsff.errors import StageError
+from nsff.priors.depth.midas_network import Midas21, load_midas
+from nsff.priors.depth.weights import MIDAS_FILE, find_depth_weights
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+LONG_SIDE = 384
+"""Of the release; NSFF takes 640."""
+
+
+def network_size(height: int, width: int, long_side: int, rule: str, multiple: int = 32) -> tuple[int, int]:
+    """Size (h,w) at the network of a frame of H×W pixels: the rule "upper bound".
+
+    Both sides shrink or grow alike, until the longer is ``long_side``; each becomes the nearest multiple, or the one
+    below where that would be more than allowed: ``long_side`` for both (midas), the exact size of each (nsff). At
+    least one multiple.
+    """
+    scale = long_side / max(height, width)
+    limits = (long_side, long_side) if rule == "midas" else (round(height * scale), round(width * scale))
+    # NSFF's target is whole pixels, and the smaller of the two scales holds for both sides.
+    scale = min(limits[0] / height, limits[1] / width)
+
+    def side(length: int, limit: int) -> int:
+        exact = length * scale
+        # numpy rounds halves to even, as the published code does.
+        nearest = int(np.round(exact / multiple)) * multiple
+        return max(multiple, nearest if nearest <= limit else int(exact // multiple) * multiple)
+
+    return side(height, limits[0]), side(width, limits[1])
+
+
+class MidasDepth:
+    """Estimates disparity with MiDaS v2.1. ``network`` takes the place of the configured one (for tests)."""
+
+    def __init__(self, config: DepthConfig, network: Midas21 | None = None) -> None:
+        self.config = config
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = (network or open_midas(config)).to(self.device).eval()
+
+    def picture(self, image: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "h w 3"]:
+        """What the network sees of a frame."""
+        long_side = self.config.long_side or LONG_SIDE
+        height, width = network_size(image.shape[0], image.shape[1], long_side, self.config.input_rule)
+        how = cv2.INTER_CUBIC if self.config.input_rule == "midas" else cv2.INTER_AREA
+        colours = cv2.resize(image.astype(np.float32) / 255, (width, height), interpolation=how)
+        return ((colours - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_DEVIATION)).astype(np.float32)
+
+    @torch.no_grad()
+    def __call__(self, image: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "h w"]:
+        """Relative disparity at the network's size."""
+        parameter = next(self.network.parameters())
+        picture = torch.from_numpy(self.picture(image)).permute(2, 0, 1)[None]
+        return self.network(picture.to(self.device, parameter.dtype))[0].float().cpu().numpy()
+
+
+def open_midas(config: DepthConfig) -> Midas21:
+    """The network with the weights of this machine. Raises StageError where they are missing or wrong."""
+    path = find_depth_weights(config, "midas21")
+    if path is None:
+        raise StageError(
+            config.weights or MIDAS_FILE,
+            "weights of MiDaS v2.1 not found",
+            f"put {MIDAS_FILE} into the folder that NSFF_WEIGHTS names or into ~/.cache/nsff, or name the file in "
+            "depth.weights; or set depth.backend: classical",
+        )
+    return load_midas(path)

@@ -1,0 +1,1 @@
+"""Semantic features and saliency of every frame."""

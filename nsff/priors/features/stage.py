@@ -1,0 +1,216 @@
+"""Semantic features and saliency of every frame: backend descriptors, normalised per pixel and reduced by PCA.
+
+Notation. Descriptors (h,w,D) and features (N,h,w,C) with h = ceil(H/stride); saliency (N,h,w) in [0,1]. As in SAFF,
+descriptors are scaled to unit length per pixel, PCA is fit on every sample_interval-th pixel of all frames together,
+and the features are not scaled again afterwards. Frames pass one by one and the result is written in place, so memory
+does not grow with N.
+
+A new backend is one file with a callable ``open(scene, config) -> (frame index -> (descriptors, saliency))``, one
+line in BACKENDS and its name in FeaturesConfig.backend (docs/extending.md). The callable may have a method
+``basis_tokens(frame index)``: descriptors (P,D) that the basis is fit on instead, every one of them, or None.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+from tqdm import tqdm
+
+from nsff.config import FeaturesConfig
+from nsff.errors import ConfigError
+from nsff.files.checksums import seal
+from nsff.files.io import atomic_path
+from nsff.priors.features.basis import Basis, Moments, normalise
+from nsff.scene import Scene
+
+Describe = Callable[[int], tuple[Float32[np.ndarray, "h w D"], Float32[np.ndarray, "h w"]]]
+
+
+def _classical(scene: Scene, features: FeaturesConfig) -> Describe:
+    from nsff.priors.features.classical import ClassicalFeatures
+
+    return ClassicalFeatures(scene, features)
+
+
+def _dino(scene: Scene, features: FeaturesConfig) -> Describe:
+    from nsff.priors.features.dino import DinoFeatures
+
+    return DinoFeatures(scene, features)
+
+
+def _vgg(scene: Scene, features: FeaturesConfig) -> Describe:
+    from nsff.priors.features.vgg import VggFeatures
+
+    return VggFeatures(scene, features)
+
+
+# Imported when asked for: the learned ones need torch, and some of them its libraries.
+BACKENDS: dict[str, Callable[[Scene, FeaturesConfig], Describe]] = {
+    "classical": _classical,
+    "dino": _dino,
+    "vgg": _vgg,
+}
+
+SALIENT = 0.5
+"""Saliency above this counts as salient in the summary."""
+EXPLAINED = {"classical": 0.8, "vgg": 0.5, "dino": 0.5}
+"""Share of the variance that the basis should keep. Networks have many channels that say little each."""
+
+
+def choose_backend(features: FeaturesConfig) -> str:
+    """The backend that ``auto`` stands for: dino where its weights are found, else classical.
+
+    VGG is not chosen: on the demo clip its features tell the moving person apart no better than the classical ones
+    (docs/differences.md). Raises ConfigError for a combination that no backend has.
+    """
+    backend = features.backend
+    if backend == "auto":
+        from nsff.priors.features.weights import feature_file
+
+        backend = "dino" if feature_file(features) is not None else "classical"
+    if backend not in BACKENDS:
+        raise ConfigError("features.backend", f"unknown backend {backend!r}", f"allowed: {', '.join(sorted(BACKENDS))}")
+    if features.saliency == "attention" and backend != "dino":
+        raise ConfigError(
+            "features.saliency", f"is 'attention', which backend {backend!r} does not have", "use 'auto' or 'motion'"
+        )
+    return backend
+
+
+def run_features(scene: Scene, features: FeaturesConfig) -> None:
+    """Writes features/{features,saliency}.npy, features/pca.npz and the summary.
+
+    Raises ConfigError for an unknown backend, or where the backend has fewer dimensions than ``features.components``.
+    """
+    backend = choose_backend(features)
+    describe = BACKENDS[backend](scene, features)
+    basis = fit_basis(describe, scene.n_frames, features, backend)
+    mean_saliency, salient_fraction = [], []
+    with _arrays(scene, features) as (write_features, write_saliency):
+        for i in tqdm(range(scene.n_frames), desc="features", unit="frame"):
+            descriptors, saliency = describe(i)
+            write_features(basis.project(descriptors))
+            write_saliency(saliency)
+            mean_saliency.append(float(saliency.mean()))
+            salient_fraction.append(float((saliency > SALIENT).mean()))
+    basis.save(scene.features_dir / "pca.npz")
+    numbers = summarise(features, backend, basis, np.array(mean_saliency), np.array(salient_fraction))
+    scene.write_summary("features", numbers)
+
+
+def fit_basis(describe: Describe, n_frames: int, features: FeaturesConfig, backend: str = "classical") -> Basis:
+    """PCA of normalised descriptors, every ``sample_interval``-th pixel of the list over all frames, more on small
+    scenes; or of all tokens that the backend gives for it."""
+    moments: Moments | None = None
+    interval, start = 0, 0
+    for i in tqdm(range(n_frames), desc="descriptor samples", unit="frame"):
+        tokens = _basis_tokens(describe, i)
+        pixels = _pixels(describe(i)[0]) if tokens is None else tokens
+        if moments is None:
+            if pixels.shape[1] < features.components:
+                raise ConfigError(
+                    "features.components",
+                    f"is {features.components}, but backend {backend!r} has {pixels.shape[1]} dimensions",
+                    f"use features.components: {pixels.shape[1]} or fewer",
+                )
+            # A few dozen samples per dimension keep the covariance well conditioned however short the clip is.
+            interval = max(1, min(features.sample_interval, len(pixels) * n_frames // (50 * pixels.shape[1])))
+            interval = interval if tokens is None else 1
+            moments = Moments(pixels.shape[1])
+        moments.add(normalise(pixels[start::interval]))
+        start = (start - len(pixels)) % interval
+    assert moments is not None
+    return moments.basis(features.components)
+
+
+def _basis_tokens(describe: Describe, i: int) -> Float32[np.ndarray, "P D"] | None:
+    own = getattr(describe, "basis_tokens", None)
+    return None if own is None else own(i)
+
+
+def _pixels(descriptors: Float32[np.ndarray, "h w D"]) -> Float32[np.ndarray, "P D"]:
+    return descriptors.reshape(-1, descriptors.shape[2])
+
+
+@contextlib.contextmanager
+def _arrays(scene: Scene, features: FeaturesConfig) -> Iterator[tuple[Callable, Callable]]:
+    """Two functions that append a frame to features.npy and saliency.npy, as float16.
+
+    Frames are written one after another and not kept, so that the files may be larger than the memory; they appear
+    under their names only when all went well.
+    """
+    shape = (scene.n_frames, *(-(-n // features.stride) for n in scene.size))
+    folder = scene.features_dir
+    with (
+        atomic_path(folder / "features.npy") as first,
+        atomic_path(folder / "saliency.npy") as second,
+        _appending(first, (*shape, features.components)) as write_features,
+        _appending(second, shape) as write_saliency,
+    ):
+        yield write_features, write_saliency
+    seal(folder)
+
+
+@contextlib.contextmanager
+def _appending(path: Path, shape: tuple[int, ...]) -> Iterator[Callable[[np.ndarray], None]]:
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float16)), "fortran_order": False, "shape": shape}
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+
+        def append(frame: np.ndarray) -> None:
+            if frame.shape != shape[1:]:
+                raise ValueError(f"a frame of shape {frame.shape} where {shape[1:]} was expected")
+            stream.write(np.ascontiguousarray(frame, np.float16).tobytes())
+
+        yield append
+
+
+def summarise(
+    features: FeaturesConfig, backend: str, basis: Basis, mean_saliency: np.ndarray, salient_fraction: np.ndarray
+) -> dict[str, object]:
+    """Numbers and verdict: how much variance the basis keeps, how much of the frames is salient."""
+    explained, salient = float(basis.explained_variance_ratio.sum()), float(salient_fraction.mean())
+    attention = backend == "dino" and features.saliency != "motion"
+    empty = int((salient_fraction < 1e-4).sum())
+    words = (
+        f"{features.components} components of {basis.dimensions} keep {explained:.1%} of the variance; "
+        f"{salient:.1%} of the pixels are salient."
+    )
+    verdict = "good"
+    if salient < 1e-4:
+        verdict = "poor"
+        words += " Nothing is salient, so no object can be found" + (
+            ": the network sees no object." if attention else ": the motion masks are empty. See the motion stage."
+        )
+    elif salient > 0.6:
+        verdict = "doubtful"
+        words += " Most of the picture is salient: " + (
+            "the attention is diffuse; features.saliency: motion is the alternative."
+            if attention
+            else "cameras or flow are probably wrong. See the motion stage."
+        )
+    elif empty > len(salient_fraction) // 3:
+        verdict = "doubtful"
+        words += f" {empty} of {len(salient_fraction)} frames have no salient pixel: what moves may be missed there."
+    elif explained < EXPLAINED.get(backend, 0.8):
+        verdict = "doubtful"
+        words += " The basis loses much: use more features.components."
+    return {
+        "backend": backend,
+        "saliency": "attention" if attention else "motion",
+        "components": features.components,
+        "dimensions": basis.dimensions,
+        "stride": features.stride,
+        "explained_variance": explained,
+        "saliency_mean": float(mean_saliency.mean()),
+        "salient_fraction": salient,
+        "salient_fraction_min": float(salient_fraction.min()),
+        "salient_fraction_max": float(salient_fraction.max()),
+        "frames_without_saliency": empty,
+        "verdict": verdict,
+        "words": words,
+    }

@@ -1,0 +1,233 @@
+"""Optical flow between neighbouring frames, both ways, behind one registry of estimators.
+
+Notation. Flow f (H,W,2) is (right, down) in pixels: the pixel centred at x in the first picture is seen at x + f(x) in
+the second. Files lie at the working size: the ingested frames reduced to a given number of rows (aspect kept, never
+enlarged). A flow is consistent at x where going there and back returns near x (NSFF, run_flows_video.py).
+
+An estimator may see the frames at another size; what it finds is brought to the working size. Any two frames can be
+given to it (``between``); the stage asks for neighbours.
+
+A new model is one file with an estimator and one line in ESTIMATORS (and its name in FlowConfig.backend).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+from tqdm import tqdm
+
+from nsff.config import FlowConfig
+from nsff.errors import StageError
+from nsff.files.io import atomic_directory
+from nsff.imaging.resizing import resize_flow, resize_frame
+from nsff.priors.flow.cut_check import CutCheck, agreements, listed, told
+from nsff.priors.flow.dis import DisFlow
+from nsff.priors.learned import flow_need
+from nsff.scene import Scene, read_flow, write_flow
+
+FlowAndMask = tuple[Float32[np.ndarray, "H W 2"], Bool[np.ndarray, "H W"]]
+
+
+class FlowEstimator(Protocol):
+    """Estimates the flow from one picture to another of the same size."""
+
+    def estimate(
+        self, first_rgb: UInt8[np.ndarray, "H W 3"], second_rgb: UInt8[np.ndarray, "H W 3"]
+    ) -> Float32[np.ndarray, "H W 2"]: ...
+
+
+def _raft(config: FlowConfig) -> FlowEstimator:
+    from nsff.priors.flow.raft import RaftFlow
+
+    return RaftFlow.from_file(raft_file(config), config)
+
+
+# Imported when asked for: learned ones need torch.
+ESTIMATORS: dict[str, Callable[[FlowConfig], FlowEstimator]] = {
+    "dis": DisFlow.from_config,
+    "raft": _raft,
+}
+
+
+def raft_file(flow: FlowConfig) -> Path:
+    """The weights that RAFT would load; WeightsError where there are none."""
+    need = flow_need(flow.model_copy(update={"backend": "raft"}))
+    path = need.resolve() if need is not None else None
+    assert path is not None  # a backend that is asked for by name is there, or an error
+    return path
+
+
+def choose_backend(flow: FlowConfig, given: bool) -> str:
+    """What the setting stands for, ``given`` being whether the source brings flow: given, raft or dis.
+
+    Raises WeightsError where a file that the settings name is missing, or one that is found is damaged.
+    """
+    if flow.backend not in ("auto", "given_or_dis"):
+        return flow.backend
+    if given:
+        return "given"
+    need = flow_need(flow)
+    return "raft" if need is not None and need.resolve() is not None else "dis"
+
+
+def run_flow(scene: Scene, flow: FlowConfig, height: int) -> None:
+    """Writes raw_flow/ as a whole and summaries/flow.json.
+
+    Reads frames/ (or given/flow/ with backend given, or auto where that exists). ``height`` is the working height in
+    pixels (canonical.resize_height); given flow keeps its own size. Raises StageError naming the file that is missing,
+    corrupt or of another size than its neighbours, and where flow.cuts is stop and the clip has cuts.
+    """
+    given = scene.given_dir / "flow"
+    backend = choose_backend(flow, given.is_dir())
+    look = CutCheck(scene, flow.cuts)
+    with atomic_directory(scene.raw_flow_dir, sealed=True) as folder:
+        if backend == "given":
+            numbers = _copy_given(scene, given, folder)
+        else:
+            numbers = _estimate_all(scene, flow.model_copy(update={"backend": backend}), height, folder)
+        cuts = look.after(agreements([share for share, _ in numbers]))
+    weights = raft_file(flow).name if backend == "raft" else None
+    summary = {"backend": backend, "weights": weights, **_verdict(numbers), "cuts": listed(cuts)}
+    if cuts:
+        summary |= {
+            "verdict": "poor",
+            "words": f"{summary['words']} But {told(scene, cuts)}: these are several places.",
+        }
+    scene.write_summary("flow", summary)
+
+
+def working_size(size: tuple[int, int], height: int) -> tuple[int, int]:
+    """(height, width) of frames of ``size`` reduced to ``height`` rows; smaller frames stay as they are."""
+    h, w = size
+    return (h, w) if h <= height else (height, max(1, round(w * height / h)))
+
+
+def consistency(
+    flow: Float32[np.ndarray, "H W 2"],
+    back: Float32[np.ndarray, "H W 2"],
+    relative: float,
+    absolute: float,
+    inside: bool = True,
+) -> Bool[np.ndarray, "H W"]:
+    """True where |f + b(x+f)| < relative (|f| + |b(x+f)|) + absolute and, with ``inside``, x + f lies in the picture.
+
+    ``flow`` leads from a picture to another and ``back`` from there to the first; b is read by cubic interpolation,
+    zero outside. NSFF: relative 0.5, absolute 0.5 px, ``inside`` False: a flow below 1 px that leaves the picture
+    agrees with the zero that it finds there.
+    """
+    h, w = flow.shape[:2]
+    columns, rows = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
+    u, v = columns + flow[..., 0], rows + flow[..., 1]
+    there = cv2.remap(back, u, v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    error = np.linalg.norm(flow + there, axis=2)
+    bound = relative * (np.linalg.norm(flow, axis=2) + np.linalg.norm(there, axis=2)) + absolute
+    agrees = error < bound
+    if inside:
+        agrees &= (u >= -0.5) & (u <= w - 0.5) & (v >= -0.5) & (v <= h - 0.5)
+    return agrees
+
+
+def between(
+    estimator: FlowEstimator,
+    first: UInt8[np.ndarray, "h w 3"],
+    second: UInt8[np.ndarray, "h w 3"],
+    size: tuple[int, int],
+    config: FlowConfig,
+) -> tuple[FlowAndMask, FlowAndMask]:
+    """Flow from one picture to another and its consistency, and the same back, at ``size`` (H, W) and in its pixels.
+
+    The pictures are of one size, and may be any frames of a clip, neighbours or not.
+    """
+    forward = resize_flow(estimator.estimate(first, second), size)
+    backward = resize_flow(estimator.estimate(second, first), size)
+    bounds = (config.consistency_relative, config.consistency_absolute, config.consistency_inside)
+    return (
+        (forward, consistency(forward, backward, *bounds)),
+        (backward, consistency(backward, forward, *bounds)),
+    )
+
+
+def seen_size(size: tuple[int, int], height: int, config: FlowConfig) -> tuple[int, int]:
+    """(height, width) at which the backend sees frames of ``size``: with raft, flow.long_side may change it."""
+    if config.backend != "raft" or config.long_side is None:
+        return working_size(size, height)
+    factor = config.long_side / max(size)
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _estimate_all(scene: Scene, config: FlowConfig, height: int, folder: Path) -> list[tuple[float, float]]:
+    """Estimates every neighbouring pair; returns (consistent fraction, mean magnitude in pixels) per file,
+    forward and backward by turns.
+    """
+    numbers = []
+    estimator = ESTIMATORS[config.backend](config)
+    first = scene.frame(0)
+    ingested = first.shape[:2]
+    size, seen = working_size(ingested, height), seen_size(ingested, height, config)
+    first = resize_frame(first, seen)
+    for i in tqdm(range(scene.n_frames - 1), desc="flow", unit="pair"):
+        second = scene.frame(i + 1)
+        if second.shape[:2] != ingested:
+            raise StageError(
+                scene.frames_dir / f"{i + 1:05d}.png",
+                f"is {second.shape[1]}x{second.shape[0]}, the frame before it {ingested[1]}x{ingested[0]}",
+                "all frames of a scene must share one size: run ingest again",
+            )
+        second = resize_frame(second, seen)
+        forward, backward = between(estimator, first, second, size, config)
+        for k, direction, (flow, mask) in ((i, "fwd", forward), (i + 1, "bwd", backward)):
+            if not np.isfinite(flow).all():
+                raise StageError(
+                    f"flow {scene.flow_name(k, direction)}",
+                    f"{config.backend} estimated values that are not finite",
+                    "look at the frames, or choose another flow.backend",
+                )
+            write_flow(folder / scene.flow_name(k, direction), flow, mask)
+            numbers.append((float(mask.mean()), float(np.linalg.norm(flow, axis=2).mean())))
+        first = second
+    return numbers
+
+
+def _copy_given(scene: Scene, given: Path, folder: Path) -> list[tuple[float, float]]:
+    """Copies given flow after checking every file; returns (consistent fraction, mean magnitude in pixels) per file,
+    forward and backward by turns.
+    """
+    numbers, size = [], None
+    n = scene.n_frames
+    names = [scene.flow_name(i + k, way) for i in range(n - 1) for k, way in ((0, "fwd"), (1, "bwd"))]
+    for name in tqdm(names, desc="given flow", unit="file"):
+        flow, mask = read_flow(given / name, size)
+        size = mask.shape
+        write_flow(folder / name, flow, mask)
+        numbers.append((float(mask.mean()), float(np.linalg.norm(flow, axis=2).mean())))
+    return numbers
+
+
+def _verdict(numbers: list[tuple[float, float]]) -> dict[str, Any]:
+    consistent, magnitude = np.array(numbers).T
+    share, worst = float(consistent.mean()), float(consistent.min())
+    verdict = "good" if share >= 0.85 and worst >= 0.5 else "doubtful" if share >= 0.6 else "poor"
+    words = (
+        f"Flow agrees with its return on {share:.0%} of the pixels (worst pair {worst:.0%}); "
+        f"mean motion {magnitude.mean():.1f} px."
+    )
+    if verdict != "good":
+        words += (
+            " Large or blurred motion, cuts, or bare surfaces are likely: "
+            "use a higher frame rate or a smaller input.stride."
+        )
+    elif magnitude.mean() < 0.2:
+        words += " Hardly anything moves: the camera may stand still."
+    return {
+        "files": len(numbers),
+        "consistent_fraction": share,
+        "consistent_fraction_worst": worst,
+        "mean_magnitude": float(magnitude.mean()),
+        "verdict": verdict,
+        "words": words,
+    }

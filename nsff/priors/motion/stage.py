@@ -1,0 +1,179 @@
+"""Motion masks: pixels whose flow no static world explains. True (255) moves.
+
+`run_motion` knows the cameras (NSFF's run_flows_video.py, with switches for what goes beyond it);
+`run_coarse_masks` comes before them and fits two-view geometry to each pair (see coarse_motion).
+
+Things that usually move are added by their looks where Mask R-CNN's weights are at hand (see instances).
+
+The distance e of a frame's pixels, in pixels, is taken over several frames before and after: the median over the
+intervals of one side, then the geometric mean (or maximum) of both sides. It becomes evidence e^2 / (e^2 + threshold^2)
+in [0, 1), is fitted to image edges by a colour-guided filter, and cut at 1/2. What moves at other times is added (see
+motion_memory), and so are gaps of the same colours (see mask_gaps).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from tqdm import tqdm
+
+from nsff.cameras import Cameras
+from nsff.config import MotionConfig
+from nsff.files.io import atomic_directory, write_image
+from nsff.geometry.epipolar import has_parallax, infinity_homography, pixel_centres, segment_distance
+from nsff.geometry.two_view import fundamental, homography_distance, line_distance
+from nsff.imaging.morphology import Distances, morphology, nan_median, summarise
+from nsff.priors.motion.coarse import run_coarse_masks
+from nsff.priors.motion.given import given_masks, has_given_masks
+from nsff.priors.motion.hole_filling import filled
+from nsff.priors.motion.instances import Instances, open_instances
+from nsff.priors.motion.saliency import REFERENCE_ROWS, guided_filter
+from nsff.priors.motion.temporal_propagation import remembered
+from nsff.scene import Scene
+from nsff.tracking.chaining import FlowCache, Link, chain_flows
+
+__all__ = ["run_coarse_masks", "run_motion"]
+
+
+def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None = None) -> None:
+    """Writes motion_masks/ (canonical size) as a whole and summaries/motion.json. Reads cameras, images/ and flow/;
+    where instances are added, also frames/ and pixel_map.npz. Masks that came with the source (given/motion_masks/)
+    take the place of all that, unless motion.given is false.
+
+    ``instances`` takes the place of what the settings ask for (for tests). Raises StageError where motion.instances is
+    on and weights are missing.
+    """
+    if motion.given and has_given_masks(scene):
+        masks = list(given_masks(scene))
+        _write(scene, masks)
+        summary = summarise([float(mask.mean()) for mask in masks], motion, "The masks that came with the source cover")
+        scene.write_summary("motion", {"source": "given", **summary})
+        return
+    cameras = scene.cameras
+    link = FlowCache(scene.flow, keep=4 * max(*motion.intervals, motion.memory) + 8)
+    network = ""
+    if instances is None:
+        instances, network = open_instances(scene, motion)
+    masks, added, kept, still = [], [], 0, 0
+    for i in tqdm(range(scene.n_frames), desc="motion masks", unit="frame"):
+        distance = combine_sides(frame_distances(cameras, link, i, motion), motion.combine)
+        found = instances(i) if instances is not None else []
+        moves = moving_pixels(distance, scene.image(i), motion)
+        moving = [mask for mask in found if moves[mask].mean() >= motion.instance_moving]
+        kept, still = kept + len(moving), still + len(found) - len(moving)
+        masks.append(np.logical_or.reduce([moves, *moving]))
+        added.append(float((masks[i] & ~moves).mean()))
+    whole = remembered(masks, link, motion.memory)
+    resting = _added(whole, masks)
+    full = filled(whole, scene.image, motion.fill_radius)
+    gaps = _added(full, whole)
+    grown = [morphology(mask, cv2.MORPH_DILATE, motion.dilation_radius) for mask in full]
+    _write(scene, grown)
+    summary = summarise([float(mask.mean()) for mask in grown], motion, "Motion masks cover")
+    summary |= {"resting_fraction": resting, "filled_fraction": gaps}
+    if resting > 0.001:
+        summary["words"] = f"{summary['words']} {resting:.1%} move at other times, and rest or seem to in between."
+    if gaps > 0.001:
+        summary["words"] = f"{summary['words']} {gaps:.1%} are gaps between them that have their colours."
+    turning = turning_share(cameras, motion)
+    if turning > 0.5:
+        summary["words"] = (
+            f"{summary['words']} The camera turns without moving in {turning:.0%} of the pairs of frames."
+        )
+    if instances is not None:
+        summary |= {"instances_kept": kept, "instances_still": still, "instances_added_fraction": float(np.mean(added))}
+        words = f" {kept} instances found by their looks were added ({np.mean(added):.1%} of the pixels)"
+        words += f", {still} that stand still were not." if still else "."
+        summary["words"] = f"{summary['words']}{words}"
+    scene.write_summary("motion", {"instances": network or "given", "turning_pairs_fraction": turning, **summary})
+
+
+def _write(scene: Scene, masks: Sequence[Bool[np.ndarray, "H W"]]) -> None:
+    """Writes motion_masks/ as a whole."""
+    with atomic_directory(scene.motion_dir, sealed=True) as folder:
+        for i, mask in enumerate(masks):
+            write_image(folder / f"{i:05d}.png", mask.astype(np.uint8) * 255)
+
+
+def _added(after: Sequence[np.ndarray], before: Sequence[np.ndarray]) -> float:
+    """Share of all pixels that are on the masks ``after`` and not on those ``before``."""
+    return float(np.mean([(new & ~old).mean() for new, old in zip(after, before, strict=True)]))
+
+
+def turning_share(cameras: Cameras, motion: MotionConfig) -> float:
+    """Fraction of the pairs of neighbouring frames without parallax: only the rotation explains their flow."""
+    pairs = range(len(cameras) - 1)
+    nearest = cameras.near_far[:, 0] * motion.near_margin
+    return float(np.mean([not has_parallax(cameras, i, i + 1, float(nearest[i])) for i in pairs])) if pairs else 0.0
+
+
+def frame_distances(
+    cameras: Cameras, link: Callable[[int, int], Link], i: int, motion: MotionConfig
+) -> list[Distances]:
+    """For each side of frame i (past, future; a missing one is left out): the median distance over the intervals."""
+    x = pixel_centres(cameras.height, cameras.width)
+    nearest = float(cameras.near_far[i, 0]) * motion.near_margin
+    sides = []
+    for direction in (-1, 1):
+        ends = [i + direction * k for k in sorted(set(motion.intervals)) if 0 <= i + direction * k < len(cameras)]
+        if not ends:
+            continue
+        layers = []
+        for j, (flow, mask) in chain_flows(link, i, ends).items():
+            distance = pair_distance(cameras, i, j, x, x + flow, nearest, motion.depth_cue)
+            layers.append(np.where(mask, distance, np.nan).astype(np.float32))
+        sides.append(nan_median(layers))
+    return sides
+
+
+def pair_distance(
+    cameras: Cameras,
+    i: int,
+    j: int,
+    x: Float[np.ndarray, "H W 2"],
+    x_other: Float[np.ndarray, "H W 2"],
+    nearest: float,
+    depth_cue: bool,
+) -> Float[np.ndarray, "H W"]:
+    """Pixels between flow end points in view j and where a static world allows them (see MotionConfig.depth_cue)."""
+    if depth_cue:
+        return segment_distance(cameras, i, j, x, x_other, nearest)
+    if not has_parallax(cameras, i, j, nearest):
+        # Without a baseline there are no epipolar lines; the camera's rotation alone must explain the flow.
+        return homography_distance(infinity_homography(cameras, i, j), x, x_other)
+    return line_distance(fundamental(cameras, i, j), x, x_other)
+
+
+def combine_sides(sides: Sequence[Distances], how: str) -> Distances:
+    """One distance from those of past and future: their geometric mean or maximum; NaN only where both are."""
+    if len(sides) == 1:
+        return sides[0]
+    past, future = sides
+    both = np.maximum(past, future) if how == "max" else np.sqrt(past * future)
+    return np.where(np.isnan(past), future, np.where(np.isnan(future), past, both)).astype(np.float32)
+
+
+def moving_pixels(
+    distance: Distances, image: UInt8[np.ndarray, "H W 3"], motion: MotionConfig
+) -> Bool[np.ndarray, "H W"]:
+    """What moves in one frame by its flow: evidence, fitted to image edges, opened, closed."""
+    known = np.isfinite(distance)
+    squared = np.where(known, distance, 0.0) ** 2
+    evidence = squared / (squared + motion.epipolar_threshold**2)
+    rows = distance.shape[0] / REFERENCE_ROWS
+    if motion.refine_radius:
+        # Pixels without flow count little, so that the colours around them decide.
+        evidence = guided_filter(
+            image.astype(np.float32) / 255,
+            evidence.astype(np.float32),
+            np.where(known, 1.0, 0.05).astype(np.float32),
+            max(1, round(motion.refine_radius * rows)),
+            1e-4,
+        )
+    mask = morphology(evidence > 0.5, cv2.MORPH_OPEN, motion.opening_radius)
+    if motion.refine_radius:
+        mask = morphology(mask, cv2.MORPH_CLOSE, max(1, round(3 * rows)))
+    return mask

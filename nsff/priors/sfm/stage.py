@@ -1,0 +1,287 @@
+"""Structure from motion on the ingested frames: a ladder of attempts, acceptance, and the model that comes of it.
+
+Notation. Rungs of the ladder (SfmConfig.attempts): `sequential` matches neighbours and maps globally, long clips by
+keyframes first; `exhaustive` matches all pairs and maps globally, then incrementally from several fixed focal lengths;
+`relaxed` allows points at small angles; `larger` does so on larger pictures. Each rung gives batches of candidates; the
+first batch with an accepted one ends the ladder, and so does one that shows that the camera only turns. The model
+written has one SIMPLE_RADIAL camera (f, cx, cy, k) at the ingested frame size; its first camera is the world, and the
+nearest content lies at about 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nsff.cameras import Cameras
+from nsff.config import SfmConfig
+from nsff.errors import StageError
+from nsff.files.io import atomic_directory, write_json
+from nsff.files.temporary import temporary_directory
+from nsff.priors.sfm.acceptance import Evidence, best, failure, faults, figures, only_turns, verdict
+from nsff.priors.sfm.features import FeatureDatabase, exhaustive_pairs, extract, sequential_pairs
+from nsff.priors.sfm.focal import focal_by_pairs
+from nsff.priors.sfm.keyframes import LONG, denser_keyframes, keyframe_pairs, keyframes, map_keyframes
+from nsff.priors.sfm.mapping import (
+    START_FOCALS,
+    Known,
+    Quality,
+    assess,
+    drop_weak,
+    map_globally,
+    map_incrementally,
+    quiet,
+    refine,
+)
+from nsff.priors.sfm.parallax import parallax
+from nsff.priors.sfm.refinement import refine_given
+from nsff.scene import Scene
+
+ENLARGE = 1.5
+"""Attempt `larger`: the working height grows by this factor."""
+
+LEAST_FRAMES = 3
+"""Global mapping keeps only points seen in three frames."""
+
+Batch = tuple[str, bool, list[Any]]
+"""A name for the log, whether angles were relaxed, and reconstructions."""
+
+
+def run_sfm(scene: Scene, sfm: SfmConfig) -> None:
+    """Writes sfm/ (sparse/*.bin at the ingested frame size, summary.json) as a whole and summaries/sfm.json.
+
+    Reads frames/, coarse_masks/ (left out of the features where sfm.use_masks) and given/. With given cameras sfm/
+    holds the summary and, where sfm.refine_given found better poses, cameras.json. Raises StageError with its reason
+    (too few frames, too little texture, too little parallax, too few registered, implausible focal length, reprojection
+    error too large), numbers and a remedy.
+    """
+    given = scene.given_dir / "cameras.json"
+    with atomic_directory(scene.sfm_dir, sealed=True) as folder:
+        known = Cameras.load(given) if given.exists() else None
+        summary = _estimate(scene, sfm, folder) if known is None else _given(scene, known, sfm, folder)
+        write_json(folder / "summary.json", summary)
+    scene.write_summary("sfm", summary)
+
+
+def _given(scene: Scene, cameras: Cameras, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
+    """Refines given cameras where that is asked for and pays, and returns the summary."""
+    n = len(cameras)
+    summary: dict[str, Any] = {"source": "given", "n_frames": scene.n_frames, "registered": n, "verdict": "good"}
+    words = f"The {n} cameras are given"
+    if not sfm.refine_given:
+        words += ", nothing was estimated."
+    else:
+        with work_folder(scene) as work:
+            found = refine_given(scene, cameras, sfm, work / "given")
+        if found.reason:
+            words += f" and stay as they are: {found.reason}."
+        elif found.cameras is None:
+            words += (
+                f" and stay as they are: bundle adjustment lowers their error on {found.points} points from "
+                f"{found.before:.2f} to {found.after:.2f} px only."
+            )
+        else:
+            cameras = found.cameras
+            cameras.save(folder / scene.refined_cameras_path.name)
+            words += (
+                f"; their poses are refined on {found.points} points, from an error of {found.before:.2f} to "
+                f"{found.after:.2f} px: centres move by {found.moved:.1%} of their extent, orientations turn by up to "
+                f"{found.turned:.2f} degrees."
+            )
+        if not found.reason:
+            summary |= {"refined": found.cameras is not None, "points": found.points, "error_before": found.before,
+                        "error_after": found.after, "moved": found.moved, "turned": found.turned}  # fmt: skip
+    return summary | {"focal": cameras.focal, "words": words}
+
+
+def work_folder(scene: Scene) -> contextlib.AbstractContextManager[Path]:
+    """A folder for pictures and database."""
+    return temporary_directory(scene.root, "sfm")
+
+
+def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
+    """Climbs the ladder, writes the accepted model below ``folder``, and returns the summary."""
+    start = time.monotonic()
+    n = scene.n_frames
+    if n < LEAST_FRAMES:
+        raise StageError("sfm", f"too few frames: {n}", f"take at least {LEAST_FRAMES}, or give cameras")
+    rejected: list[Quality] = []
+    tried: list[str] = []
+    with work_folder(scene) as work, quiet():
+        known = Known(sfm.focal is not None, sfm.distortion is not None)
+        guess = None if sfm.focal is not None else scene.manifest.get("focal_guess")
+        ladder = Ladder(scene, sfm, work, known, guess)
+        for name, relaxed, reconstructions in ladder.batches():
+            tried.append(name)
+            candidates = _candidates(reconstructions, n, known, relaxed)
+            for quality, _ in candidates:
+                found = faults(quality, n, sfm)
+                print(f"sfm, {name}: {_line(quality, n)}; {'rejected: ' + ', '.join(found) if found else 'accepted'}",
+                      flush=True)  # fmt: skip
+            if not candidates:
+                print(f"sfm, {name}: no model", flush=True)
+            evidence = ladder.evidence()
+            flat = evidence.flat(sfm)
+            accepted = [] if flat else [pair for pair in candidates if not faults(pair[0], n, sfm)]
+            if accepted:
+                quality, model = accepted[best([pair[0] for pair in accepted])]
+                break
+            rejected += [quality for quality, _ in candidates]
+            if flat or only_turns([quality for quality, _ in candidates], n, sfm):
+                raise failure(rejected, evidence, sfm, tried)
+        else:
+            raise failure(rejected, ladder.evidence(), sfm, tried)
+        database = ladder.database
+        features, displacement = float(np.median(database.features_per_image())), database.displacement()
+        model.extract_colors_for_all_images(str(database.images))
+        to_frame_size(model, *_frame_size(scene))
+        to_first_camera(model)
+        (folder / "sparse").mkdir()
+        model.write_binary(str(folder / "sparse"))
+    registered = {image.name for image in model.images.values() if image.has_pose}
+    judgement, words = verdict(quality, n, sfm)
+    overlay = database.overlay
+    if overlay is not None:
+        judgement = "doubtful"
+        words += (
+            f" Left out of the features, as it stays while the rest moves: {overlay.words(_frame_size(scene))}. "
+            "Later stages still see it: frames without it are better."
+        )
+    camera = next(iter(model.cameras.values()))
+    return {
+        "source": "estimated", "n_frames": n, "attempt": tried[-1], "tried": tried, **figures(quality),
+        "working_height": database.height,
+        "reprojection_error_frame": quality.reprojection_error / database.scale,
+        "focal": float(camera.params[0]), "focal_guess": guess,
+        "principal_point": [float(v) for v in camera.params[1:3]],
+        "unregistered": [i for i in range(n) if f"{i:05d}.png" not in registered],
+        "features_per_image": features, "displacement": displacement, "masked": ladder.masked,
+        "parallax": evidence.parallax.residual if evidence.parallax is not None else None,
+        "overlay": None if overlay is None else {"bars": list(overlay.bars), "text": overlay.text},
+        "seconds": round(time.monotonic() - start, 1), "verdict": judgement, "words": words,
+    }  # fmt: skip
+
+
+def _candidates(reconstructions: list[Any], n: int, known: Known, relaxed: bool) -> list[tuple[Quality, Any]]:
+    """What comes of the reconstructions of a batch once they are refined, and their figures."""
+    candidates = []
+    for reconstruction in reconstructions:
+        if (first := assess(reconstruction)) is None:
+            continue
+        # Slivers are not worth refining, but tell what went wrong.
+        refined = refine(reconstruction, known, relaxed) if 2 * first.registered >= n else reconstruction
+        refined = drop_weak(refined)
+        if (quality := assess(refined)) is not None:
+            candidates.append((quality, refined))
+    return candidates
+
+
+class Ladder:
+    """The attempts of one scene, each made when it is asked for.
+
+    ``guess`` (pixels of the ingested frames) is a focal length to begin with, where the source's metadata name one.
+    """
+
+    def __init__(self, scene: Scene, sfm: SfmConfig, work: Path, known: Known, guess: float | None = None) -> None:
+        self.scene, self.sfm, self.work, self.known, self.guess = scene, sfm, work, known, guess
+        self.masked = sfm.use_masks and scene.coarse_masks_dir.is_dir()
+        self.database = extract(scene, sfm, work / "first")
+
+    def evidence(self) -> Evidence:
+        return Evidence(
+            self.scene.n_frames, float(np.median(self.database.features_per_image())), self.database.displacement(),
+            self.masked, parallax(self.database),
+            source=tuple(frame["index"] for frame in self.scene.manifest.get("frames", [])),
+        )  # fmt: skip
+
+    def batches(self) -> Iterator[Batch]:
+        n = self.scene.n_frames
+        for attempt in self.sfm.attempts:
+            relaxed = attempt in ("relaxed", "larger")
+            if attempt == "larger":
+                self.database = extract(self.scene, self.sfm, self.work / "larger", ENLARGE)
+            if attempt == "sequential" and n > LONG:
+                keys = denser_keyframes(self.database, keyframes(n))
+                self._match(keyframe_pairs(self.database, keys))
+                yield "keyframes", False, map_keyframes(self.database, keys, self._long_focal(), self.known)
+            new = self._match(sequential_pairs(n) if attempt == "sequential" else exhaustive_pairs(n))
+            if new or relaxed:
+                yield f"{attempt} global", relaxed, map_globally(self._start(), relaxed, self.known)
+            if attempt != "sequential":
+                yield f"{attempt} incremental", relaxed, self._incremental(relaxed)
+
+    def _match(self, pairs: list[tuple[int, int]]) -> int:
+        """Matches pairs and says how many were new; StageError where that shows a camera that hardly moves."""
+        new = self.database.match(pairs)
+        if (evidence := self.evidence()).still:
+            raise failure([], evidence, self.sfm, [f"{len(self.database.matched)} pairs of frames"])
+        return new
+
+    def _long_focal(self) -> float:
+        """Where the mapping of a long clip starts from, working pixels: what is known, else what pairs agree on."""
+        if self.sfm.focal is None and not self.guess and (found := focal_by_pairs(self.database)):
+            return found
+        return self.focals()[0]
+
+    def focals(self) -> list[float]:
+        """Focal lengths that mapping starts from, working pixels, the best guess first; the known one alone."""
+        if self.sfm.focal is not None:
+            return [self.sfm.focal * self.database.scale]
+        longer = max(self.database.width, self.database.height)
+        guessed = [self.guess * self.database.scale] if self.guess else []
+        return [*guessed, *(ratio * longer for ratio in START_FOCALS)]
+
+    def _start(self) -> FeatureDatabase:
+        self.database.set_focal(self.focals()[0])
+        return self.database
+
+    def _incremental(self, relaxed: bool) -> list[Any]:
+        return [model for focal in self.focals() for model in map_incrementally(self.database, focal, relaxed)]
+
+
+def to_frame_size(reconstruction: Any, height: int, width: int) -> None:
+    """Rescales a reconstruction in place to pictures of another size: cameras, observations and point errors."""
+    for camera in reconstruction.cameras.values():
+        across, down = width / camera.width, height / camera.height
+        camera.rescale(width, height)
+    for image in reconstruction.images.values():
+        for point in image.points2D:
+            point.xy = point.xy * [across, down]
+    for point in reconstruction.points3D.values():
+        point.error = point.error * down
+
+
+def to_first_camera(reconstruction: Any) -> None:
+    """Moves a reconstruction in place: its first frame is the world, and 5 % of what all frames see is nearer than 1.
+
+    Structure from motion leaves place and scale open; mapping may return depths of 1e4.
+    """
+    import pycolmap
+
+    images = sorted((i for i in reconstruction.images.values() if i.has_pose), key=lambda image: image.name)
+    depths = []
+    for image in images:
+        seen = [reconstruction.points3D[p.point3D_id].xyz for p in image.points2D if p.has_point3D()]
+        pose = image.cam_from_world().matrix()
+        depths.append(np.array(seen).reshape(-1, 3) @ pose[2, :3] + pose[2, 3])
+    depth = np.concatenate(depths)
+    scale = 1 / np.percentile(depth[depth > 0], 5)
+    pose = images[0].cam_from_world()
+    reconstruction.transform(pycolmap.Sim3d(scale, pose.rotation, scale * pose.translation))
+
+
+def _frame_size(scene: Scene) -> tuple[int, int]:
+    return scene.frame(0).shape[:2]
+
+
+def _line(quality: Quality, n_frames: int) -> str:
+    return (
+        f"{quality.registered} of {n_frames} frames, {quality.points} points, "
+        f"error {quality.reprojection_error:.2f} px, angle {quality.triangulation_angle:.2f} degrees, "
+        f"focal {quality.focal_ratio:.3f}, k {quality.distortion:.4f}"
+    )

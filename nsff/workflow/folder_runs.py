@@ -1,0 +1,184 @@
+"""Which runs work in a folder: one small file for each, so that locks of the dead can be told from locks of the living.
+
+A file holds its run's owner (nsff.files.owners) and is removed when the run ends; a run that was killed leaves it
+behind, which is what proves later that the locks in that folder are of a dead run. A file lock on ``guard`` lets no run
+begin while another one looks or removes.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nsff.errors import StageError
+from nsff.files.io import write_json
+from nsff.files.owners import Owner, State, current
+
+LONGEST_NAME = 255
+"""Of a file, in bytes, as file systems have it."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as its file tells it; ``owner`` is None where the file is not readable."""
+
+    path: Path
+    owner: Owner | None
+    since: str
+
+    @property
+    def state(self) -> State:
+        return self.owner.state() if self.owner else "unknown"
+
+    def __str__(self) -> str:
+        return f"{self.owner}, since {self.since}" if self.owner else f"a run whose record {self.path} is not readable"
+
+
+def of_working_folder(folder: Path) -> FolderRuns:
+    """The runs of the workflow in its working folder: locks lie where Snakemake puts them."""
+    return FolderRuns(folder / ".snakemake" / "nsff-runs", folder / ".snakemake" / "locks")
+
+
+def begun(folder: Path, output: Path) -> float | None:
+    """When a job began that makes ``output`` (relative to the workflow's folder) and has not ended; None: none has.
+
+    The mark is Snakemake's own: a file named by the output in base 64, cut into folders where that is too long for a
+    name. A run that was killed leaves it behind.
+    """
+    name = base64.urlsafe_b64encode(str(output).encode()).decode()
+    parts = [name[i : i + LONGEST_NAME - 1] for i in range(0, len(name), LONGEST_NAME - 1)]
+    mark = Path(folder, ".snakemake", "incomplete", *(f"@{part}" for part in parts[:-1]), parts[-1])
+    try:
+        return mark.stat().st_mtime
+    except OSError:
+        return None
+
+
+def explained(runs: FolderRuns, own: Run | None = None) -> str:
+    """Why a folder is locked, and what to do about it, in one or two sentences."""
+    others = runs.others(own)
+    if alive := [run for run in others if run.state == "alive"]:
+        return f"This folder is locked by {alive[0]}, which is alive. Wait for it, or end it."
+    if unknown := [run for run in others if run.state == "unknown"]:
+        return (
+            f"This folder is locked, perhaps by {unknown[0]}, of which nothing can be proven from here. Look for it"
+            " where it ran; once you know that it is dead: snakemake --unlock"
+        )
+    if others:
+        return (
+            f"This folder is locked by {others[-1]}, which is dead. Free it with: nsff unlock. Then run the same"
+            " command again: what was done is kept, and training goes on where it was."
+        )
+    return "This folder is locked, and no record tells by whom. Once you know that no run is alive: snakemake --unlock"
+
+
+class FolderRuns:
+    """The runs in a folder: records lie in ``records``, what they lock in ``locks``."""
+
+    def __init__(self, records: Path, locks: Path) -> None:
+        self.records, self.locks = records, locks
+
+    def register(self) -> Run:
+        """Adds this process. Records of the dead go, unless there are locks that they explain."""
+        self.records.mkdir(parents=True, exist_ok=True)
+        with self._guard():
+            if not self.locked():
+                for run in self._read():
+                    if run.state == "dead":
+                        run.path.unlink(missing_ok=True)
+            owner = current()
+            run = Run(
+                self.records / f"{owner.pid}-{uuid.uuid4().hex[:8]}.json", owner, time.strftime("%Y-%m-%d %H:%M:%S")
+            )
+            write_json(run.path, {"owner": owner.to_dict(), "since": run.since})
+        return run
+
+    def leave(self, run: Run) -> None:
+        """Takes away the record of a run that ends."""
+        with contextlib.suppress(OSError):
+            run.path.unlink()
+
+    def others(self, run: Run | None = None) -> list[Run]:
+        """All recorded runs but ``run``."""
+        return [other for other in self._read() if run is None or other.path != run.path]
+
+    def locked(self) -> bool:
+        """Whether there are locks at all."""
+        return self.locks.is_dir() and any(self.locks.iterdir())
+
+    def remove_locks(self) -> list[Run]:
+        """Removes the locks, and the records of the dead runs that held them, which are returned.
+
+        Raises StageError, and removes nothing, unless every recorded run is proven dead and at least one is recorded.
+        """
+        if not self.locked():
+            return []
+        self.records.mkdir(parents=True, exist_ok=True)
+        with self._guard():
+            runs = self._read()
+            for run in runs:
+                if run.state == "alive":
+                    raise StageError(self.locks, f"{run} is alive", "wait for it, or end it")
+                if run.state == "unknown":
+                    raise StageError(
+                        self.locks,
+                        f"it cannot be proven from here that {run} is dead",
+                        "look for it where it ran, or remove the locks by hand once you know that it is dead:"
+                        " snakemake --unlock",
+                    )
+            if not runs:
+                raise StageError(
+                    self.locks,
+                    "no record tells whose these locks are",
+                    "remove them by hand once you know that no run is alive: snakemake --unlock",
+                )
+            for path in self.locks.iterdir():
+                path.unlink(missing_ok=True)
+            for run in runs:
+                run.path.unlink(missing_ok=True)
+        return runs
+
+    def _read(self) -> list[Run]:
+        found = []
+        for path in sorted(self.records.glob("*.json")):
+            try:
+                values = json.loads(path.read_text(encoding="utf-8"))
+            except FileNotFoundError:  # it ended meanwhile
+                continue
+            except (OSError, ValueError):
+                values = None
+            values = values if isinstance(values, dict) else {}
+            found.append(Run(path, Owner.from_dict(values.get("owner")), str(values.get("since", "an unknown time"))))
+        return found
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        with (self.records / "guard").open("a") as handle:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+
+def processes_in(folder: Path, part: str) -> list[tuple[int, str]]:
+    """Number and script of the processes that work in ``folder`` and run a Python file with ``part`` in its path.
+
+    Empty where the system does not tell (no /proc). Processes of other users are not seen.
+    """
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            here = process.joinpath("cwd").resolve() == folder.resolve()
+            words = process.joinpath("cmdline").read_bytes().decode(errors="replace").split("\0") if here else []
+        except OSError:  # it ended, or belongs to somebody else
+            continue
+        names = [word for word in words if word.endswith(".py") and part in f"/{word}"]
+        if names:
+            found.append((int(process.name), Path(names[0]).name))
+    return sorted(found)
