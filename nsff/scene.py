@@ -191,7 +191,7 @@ class Scene:
 
     # --- summaries: numbers and a verdict per stage, for the report ----------------------------------------------
     def write_summary(self, stage: str, values: dict[str, Any]) -> None:
-        """Writes summaries/{stage}.json: free numbers plus `verdict` (good|doubtful|poor) and `words`."""
+        """Writes summaries/{stage}.json: free numbers plus `verdict` (good|doubtful|poor) and `message`."""
         write_json(self.summaries_dir / f"{stage}.json", values)
 
     def summary(self, stage: str) -> dict[str, Any] | None:

@@ -65,13 +65,13 @@ def read_reconstruction(
     folder: Path,
     error: type[NsffError] = InputError,
     remedy: str = REMEDY,
-    words: str = "not readable as a COLMAP model",
+    message: str = "not readable as a COLMAP model",
 ) -> Any:
     """The pycolmap.Reconstruction of the model in ``folder`` itself; without points3D it has no points.
 
     ``error`` names the folder, and the file of it that is not whole.
     """
-    with reading(folder, remedy, error, remedy, words):
+    with reading(folder, remedy, error, remedy, message):
         check_model_files(folder)
         with _with_points(folder) as whole:
             import pycolmap

@@ -112,7 +112,7 @@ class Cameras:
     def load(path: Path) -> Cameras:
         """Reads cameras.json; raises StageError naming the file and what is wrong."""
         content = read_json(path)
-        with reading(path, "delete it and run the cameras stage again", words="is not a camera file"):
+        with reading(path, "delete it and run the cameras stage again", message="is not a camera file"):
             entries = content["cameras"]
             cameras = Cameras(
                 np.array([e["intrinsics"] for e in entries]),

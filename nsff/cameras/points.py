@@ -83,7 +83,7 @@ class SparsePoints:
     def load(path: Path) -> SparsePoints:
         """Reads points.npz; raises StageError naming the file and what is wrong."""
         arrays = read_npz(path, [field.name for field in fields(SparsePoints)])
-        with reading(path, words="is no set of points"):
+        with reading(path, message="is no set of points"):
             return SparsePoints(**arrays)
 
 

@@ -103,8 +103,8 @@ def _get(arguments: argparse.Namespace) -> None:
     from nsff.weights.download import get
 
     for weight in [weight_named(name) for name in arguments.names]:
-        for path, words in get(weight, arguments.folder, progress=not arguments.no_progress).items():
-            print(f"{weight.name}: {path} ({words})")
+        for path, message in get(weight, arguments.folder, progress=not arguments.no_progress).items():
+            print(f"{weight.name}: {path} ({message})")
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -15,22 +15,22 @@ from typing import Any
 class Old:
     """A parameter of the published codes. ``here`` is the key that has its meaning, empty where none has; ``factor``
     what its value is multiplied by; ``default`` its value where a file leaves it out, None where that is off or has no
-    meaning here; ``words`` what else there is to say."""
+    meaning here; ``message`` what else there is to say."""
 
     here: str = ""
-    words: str = ""
+    message: str = ""
     default: Any = None
     factor: int = 1
 
 
-UNUSED = Old(words="it is declared and never used there; leave it out")
-ALWAYS = Old(words="nothing to set here; leave it out")
+UNUSED = Old(message="it is declared and never used there; leave it out")
+ALWAYS = Old(message="nothing to set here; leave it out")
 
 PARAMETERS: dict[str, Old] = {
     # --- what comes in, and where results go
-    "config": Old(words="`nsff import-config FILE` converts a config_*.txt"),
-    "expname": Old(words="the name of the scene under `scenes`"),
-    "basedir": Old(words="results lie in results/ of the working directory (snakemake --directory DIR)"),
+    "config": Old(message="`nsff import-config FILE` converts a config_*.txt"),
+    "expname": Old(message="the name of the scene under `scenes`"),
+    "basedir": Old(message="results lie in results/ of the working directory (snakemake --directory DIR)"),
     "datadir": Old("input.path"),
     "data_path": Old("input.path"),
     "dataset_type": Old("input.kind", "auto recognises NSFF's folders"),
@@ -38,10 +38,10 @@ PARAMETERS: dict[str, Old] = {
     "end_frame": Old("input.end", default=50),
     "final_height": Old("canonical.resize_height", default=288),
     "resize_height": Old("canonical.resize_height"),
-    "factor": Old(words="it has no effect there; canonical.resize_height sets the size"),
-    "llffhold": Old(words="it has no effect there; train.hold_out leaves frames out of training"),
+    "factor": Old(message="it has no effect there; canonical.resize_height sets the size"),
+    "llffhold": Old(message="it has no effect there; train.hold_out leaves frames out of training"),
     "ft_path": Old("checkpoint"),
-    "no_reload": Old(words="delete results/NAME/state to start anew"),
+    "no_reload": Old(message="delete results/NAME/state to start anew"),
     # --- preparation
     "epi_threshold": Old("motion.epipolar_threshold"),
     "model": Old("flow.weights"),
@@ -55,12 +55,12 @@ PARAMETERS: dict[str, Old] = {
     "i_embed": Old(
         "field.position_frequencies", "-1 is 0 there and in field.direction_frequencies", default=0
     ),
-    "use_viewdirs": Old(words="networks always see the view direction; leave it out", default=False),
+    "use_viewdirs": Old(message="networks always see the view direction; leave it out", default=False),
     "N_rand": Old("train.rays", default=4096),
     "N_samples": Old("sampling.samples", default=64),
-    "perturb": Old(words="samples are always jittered in training; leave it out", default=1.0),
+    "perturb": Old(message="samples are always jittered in training; leave it out", default=1.0),
     "raw_noise_std": Old("sampling.noise", default=0.0),
-    "lindisp": Old(words="samples are uniform along the normalised ray; leave it out", default=False),
+    "lindisp": Old(message="samples are uniform along the normalised ray; leave it out", default=False),
     "no_ndc": Old("field.space", "true is contraction, false is ndc", default=False),
     "chunk": Old("render.chunk"),
     "netchunk": Old("train.memory_gb", "what does not fit is done in parts"),
@@ -94,7 +94,7 @@ PARAMETERS: dict[str, Old] = {
     "n_components": Old("features.components", default=64),
     "shallow_dino": Old("field.shallow_features", default=False),
     "use_tanh": Old("field.feature_tanh", default=False),
-    "prep_dino": Old(words="features are always reduced by PCA; leave it out", default=False),
+    "prep_dino": Old(message="features are always reduced by PCA; leave it out", default=False),
     "use_multi_dino": Old("features.pyramid", "true is online, false is single", default=False),
     "use_multi_dino_single_sal": Old(
         "features.saliency_weights", "[0, 0, 1]; their program stops itself in this mode", default=False
@@ -106,9 +106,9 @@ PARAMETERS: dict[str, Old] = {
     "load_size": Old("features.short_side"),
     "load_dino_size": Old("features.short_side"),
     "model_type": Old("features.dino_model"),
-    "facet": Old(words="features are keys, as SAFF's; leave it out"),
-    "layer": Old(words="features are of the last layer, as SAFF's; leave it out"),
-    "bin": Old(words="features are not binned, as SAFF's; leave it out"),
+    "facet": Old(message="features are keys, as SAFF's; leave it out"),
+    "layer": Old(message="features are of the last layer, as SAFF's; leave it out"),
+    "bin": Old(message="features are not binned, as SAFF's; leave it out"),
     "dino_batch": Old("features.batch"),
     # --- modes of run_nerf.py
     "target_idx": Old("render.target"),
@@ -119,7 +119,7 @@ PARAMETERS: dict[str, Old] = {
     "render_slowmo_full": Old("render.paths", "[spacetime], render.follow: false, render.maps: [saliency, features]"),
     "render_2D": Old("render.canonical_views", "the maps are part of every run"),
     "render_test": ALWAYS,
-    "render_only": Old(words="ask for what you want: snakemake results/NAME/renders/view.mp4"),
+    "render_only": Old(message="ask for what you want: snakemake results/NAME/renders/view.mp4"),
     "render_mode": ALWAYS,
     "render_pcd": Old("extract.clouds"),
     "render_pcd_color": Old("extract.clouds"),
@@ -131,14 +131,14 @@ PARAMETERS: dict[str, Old] = {
     "cluster_2D": Old("field.features", "with field.saliency there are objects"),
     "cluster_2D_flow": Old("decompose.motion_threshold", "0.07"),
     "cluster_pcd": Old("decompose.source", "points"),
-    "cluster_finch": Old(words="it fails there; decompose is what clusters"),
+    "cluster_finch": Old(message="it fails there; decompose is what clusters"),
     "no_merge": Old("decompose.merge_similarity", "1"),
     "use_pos": Old("decompose.use_position"),
     "use_time": Old("decompose.use_time"),
     "use_pcd": Old("decompose.source", "points"),
-    "dino_weight": Old(words="features are of unit length; leave it out"),
+    "dino_weight": Old(message="features are of unit length; leave it out"),
     "flow_weight": UNUSED,
-    "n_cluster": Old(words="it has no effect there; decompose.max_clusters is the largest number"),
+    "n_cluster": Old(message="it has no effect there; decompose.max_clusters is the largest number"),
     "load_algo": UNUSED,
     # --- the CRF
     "compact_depth": Old("crf.depth_weight"),
@@ -148,11 +148,11 @@ PARAMETERS: dict[str, Old] = {
     # --- the scripts for cleaning, the CRF, the oracle and scores
     **dict.fromkeys(
         ("root_dir", "render_dir", "raw_folder", "out_dir"),
-        Old(words="masks and pictures of a scene lie in its folder of results/; leave it out"),
+        Old(message="masks and pictures of a scene lie in its folder of results/; leave it out"),
     ),
-    "vis_folder": Old(words="`nsff score --pred DIR --truth DIR` scores any folder; leave it out"),
+    "vis_folder": Old(message="`nsff score --pred DIR --truth DIR` scores any folder; leave it out"),
     "gt_folder": Old("evaluation", "[{protocol: saff, truth: DIR}]"),
-    "flip_fg": Old(words="each layout of truth says which side is the object; leave it out"),
+    "flip_fg": Old(message="each layout of truth says which side is the object; leave it out"),
     # --- of NeRF, and never used
     **dict.fromkeys(
         (
@@ -178,7 +178,7 @@ def old_name_hint(key: str) -> str:
         return ""
     old = PARAMETERS[name]
     if not old.here:
-        return f"{name} of NSFF and SAFF: {old.words}."
+        return f"{name} of NSFF and SAFF: {old.message}."
     scaled = f" / {old.factor}" if old.factor != 1 else ""
-    more = f" ({old.words})" if old.words else ""
+    more = f" ({old.message})" if old.message else ""
     return f"{name} of NSFF and SAFF is {old.here}{scaled} here{more}."

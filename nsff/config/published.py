@@ -235,7 +235,7 @@ def _notes(given: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
     ]
     told = {*DEFAULTS, *WHERE_GIVEN, *FIXED, *SILENT, "ft_path", "render_factor", "load_dino_size"}
     told |= {"load_dino_dir", "load_feat_weight", "load_sal_weight"}
-    told |= {key for key, old in PARAMETERS.items() if "never used" in old.words}
+    told |= {key for key, old in PARAMETERS.items() if "never used" in old.message}
     unknown = [key for key in given if key not in told and not _is_mode(key)]
     if unknown:
         notes.append(f"not known: {', '.join(unknown)}")

@@ -32,7 +32,7 @@ def parse_yaml(text: str, subject: object) -> Any:
 
     Raises ConfigError: no YAML, a key given twice (with both lines), a key that YAML does not read as text.
     """
-    with reading(subject, "mind indentation and colons", ConfigError, words="is not YAML"):
+    with reading(subject, "mind indentation and colons", ConfigError, message="is not YAML"):
         if len(text) > LONGEST:
             raise ConfigError(subject, f"has {len(text)} characters, more than any configuration", "give another file")
         try:

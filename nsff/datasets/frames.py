@@ -165,14 +165,14 @@ class FrameFolder(Source):
 
 def read_picture(file: Path) -> np.ndarray:
     """(H,W,3) RGB or (H,W,4) RGBA, uint8 or uint16, as stored (before EXIF orientation); InputError if unreadable."""
-    words = "is no readable image"
-    with reading(file, "replace or remove the file", InputError, "check input.path", words):
+    message = "is no readable image"
+    with reading(file, "replace or remove the file", InputError, "check input.path", message):
         data = read_bytes(file, FILE)
         other = foreign_bytes(data[:FIRST])
         try:
             image = decode(data, cv2.IMREAD_UNCHANGED)
         except ValueError as error:
-            problem = f"{words} ({error})" + (f": it is {other.what}" if other else "")
+            problem = f"{message} ({error})" + (f": it is {other.what}" if other else "")
             raise InputError(file, problem, other.remedy if other else "replace or remove the file") from None
     if image.dtype not in (np.uint8, np.uint16):
         raise InputError(file, f"has pixels of type {image.dtype}", "store frames with 8 or 16 bits per channel")

@@ -168,14 +168,14 @@ def _summarise(scene: Scene, source: Source, manifest: dict[str, Any], meter: Qu
     if source.complaints:
         verdict, complaints = "poor" if verdict == "poor" else "doubtful", [*complaints, *source.complaints]
     given = [name for name, there in manifest["given"].items() if there]
-    words = f"{manifest['n_frames']} frames of {manifest['width']}x{manifest['height']}"
-    words += f", {duration:.1f} s" if manifest["frame_rate_known"] else ""
-    words += f"; given: {', '.join(given)}" if given else ""
-    words += "; " + "; ".join(complaints) if complaints else "; no frozen, blurred or badly exposed frames"
+    message = f"{manifest['n_frames']} frames of {manifest['width']}x{manifest['height']}"
+    message += f", {duration:.1f} s" if manifest["frame_rate_known"] else ""
+    message += f"; given: {', '.join(given)}" if given else ""
+    message += "; " + "; ".join(complaints) if complaints else "; no frozen, blurred or badly exposed frames"
     scene.write_summary("ingest", {
         "n_frames": manifest["n_frames"], "width": manifest["width"], "height": manifest["height"],
         "duration": duration if manifest["frame_rate_known"] else None, "frame_rate": manifest["frame_rate"],
         "variable_frame_rate": variable, "kind": source.kind, "given": manifest["given"], **found,
         "sharpness": meter.sharpness, "luminance": meter.luminance, "difference": meter.difference,
-        "notes": source.notes, "verdict": verdict, "words": words + ".",
+        "notes": source.notes, "verdict": verdict, "message": message + ".",
     })  # fmt: skip

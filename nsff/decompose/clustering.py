@@ -70,7 +70,7 @@ def run_cluster(scene: Scene, decompose: DecomposeConfig) -> None:
                 if motion is not None:
                     motion[row] = mean_by_label(read_motion(scene, view), resolved[raw], len(resolved))
         if decompose.source != "points":
-            salient, votes_cast = elect(saliency, motion, decompose)
+            salient, votes_cast = select_salient(saliency, motion, decompose)
             clusters = Clusters(clusters.centroids, clusters.merge, salient, extra=clusters.extra)
             numbers |= votes_cast
         numbers |= {"mean_saliency": overall_saliency(saliency), "training_views": len(training)}
@@ -97,7 +97,9 @@ def voting_merge(clusters: Clusters, decompose: DecomposeConfig) -> Int64[np.nda
     return merge
 
 
-def elect(saliency: Table, motion: Table | None, decompose: DecomposeConfig) -> tuple[list[int], dict[str, object]]:
+def select_salient(
+    saliency: Table, motion: Table | None, decompose: DecomposeConfig
+) -> tuple[list[int], dict[str, object]]:
     """The salient labels (with ``keep_best`` the most salient one where none has the votes), and the vote's numbers."""
     threshold, moving = decompose.saliency_threshold, decompose.motion_threshold
     passed: Bool[np.ndarray, K] = vote(saliency, threshold, decompose.vote_fraction, motion, moving)
@@ -179,21 +181,21 @@ def verdict(numbers: dict[str, object]) -> dict[str, str]:
     if numbers["salient_labels"] == 0:
         return {
             "verdict": "poor",
-            "words": f"{numbers['K']} clusters, none salient: all masks are background. The rendered saliency is "
+            "message": f"{numbers['K']} clusters, none salient: all masks are background. The rendered saliency is "
             "zero or below decompose.saliency_threshold everywhere; see the motion and features stages.",
         }
-    level, words = judge(numbers)
-    words = f"{numbers['K']} clusters, {numbers['labels_after_merging']} after merging. {words}"
+    level, message = judge(numbers)
+    message = f"{numbers['K']} clusters, {numbers['labels_after_merging']} after merging. {message}"
     if not numbers["passed_vote"]:
         level = "poor" if level == "poor" else "doubtful"
-        words += (
+        message += (
             f" No cluster had the {numbers['needed_votes']} votes needed; the most salient one was kept. Train longer, "
             "lower decompose.saliency_threshold, or see the motion masks."
         )
     elif isinstance(saliency := numbers.get("object_saliency"), float) and saliency < DILUTED:
         level = "poor" if level == "poor" else "doubtful"
-        words += (
+        message += (
             f" An object has a mean saliency of {saliency:.2f} only: most of it is not salient, and was probably "
             "merged into it. Raise decompose.merge_similarity, or train longer."
         )
-    return {"verdict": level, "words": words}
+    return {"verdict": level, "message": message}

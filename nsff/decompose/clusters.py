@@ -64,7 +64,7 @@ class Clusters:
         """Reads clusters/; raises StageError naming the file that is missing or no clustering."""
         path = scene.clusters_dir / "clusters.json"
         content = read_json(path)
-        with reading(path, "delete clusters/ and run again", words="is no clustering"):
+        with reading(path, "delete clusters/ and run again", message="is no clustering"):
             arrays = [_centroids(path.parent / "centroids.npy")]
             fine = path.parent / "fine_centroids.npy"
             arrays += [_centroids(fine)] if fine.exists() else []
@@ -87,7 +87,7 @@ def _centroids(path: Path) -> Float32[np.ndarray, "K D"]:
 def salient_labels(scene: Scene) -> list[int]:
     """The salient labels of clusters.json; raises StageError where it names none (not even an empty list)."""
     path = scene.clusters_dir / "clusters.json"
-    with reading(path, "delete clusters/ and run again", words="names no salient labels"):
+    with reading(path, "delete clusters/ and run again", message="names no salient labels"):
         return [int(label) for label in read_json(path)["salient"]]
 
 

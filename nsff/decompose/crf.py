@@ -99,8 +99,8 @@ def refine(
     index, names = crf_labels(labels, crf.labels, clusters)
     if len(names) < 2:
         return names[index]
-    beliefs = BACKENDS[backend](index, len(names), rgb, depth, crf)
-    return names[beliefs.argmax(1)].reshape(labels.shape)
+    marginals = BACKENDS[backend](index, len(names), rgb, depth, crf)
+    return names[marginals.argmax(1)].reshape(labels.shape)
 
 
 def crf_labels(
@@ -128,7 +128,7 @@ def sigmas(crf: CrfConfig, height: int) -> tuple[float, float, float]:
     return crf.gaussian_sigma * scale, crf.depth_sigma * scale, crf.rgb_sigma * scale
 
 
-def beliefs_own(
+def marginals_own(
     index: Integer[np.ndarray, "H W"],
     n_labels: int,
     rgb: UInt8[np.ndarray, "H W 3"],
@@ -152,7 +152,7 @@ def beliefs_own(
     return field.mean_field(unary, kernels, crf.iterations)
 
 
-def beliefs_pydensecrf(
+def marginals_pydensecrf(
     index: Integer[np.ndarray, "H W"],
     n_labels: int,
     rgb: UInt8[np.ndarray, "H W 3"],
@@ -193,21 +193,21 @@ def guides(
     return [part for part in both if part[2] > 0]
 
 
-BACKENDS: dict[str, Callable[..., np.ndarray]] = {"own": beliefs_own, "pydensecrf": beliefs_pydensecrf}
+BACKENDS: dict[str, Callable[..., np.ndarray]] = {"own": marginals_own, "pydensecrf": marginals_pydensecrf}
 
 
 def verdict(numbers: dict[str, object], earlier: dict[str, object], changed: float) -> dict[str, str]:
     """Verdict and words: the masks themselves, and whether the CRF took objects away."""
-    level, words = judge(numbers)
-    words = f"The CRF changed {changed:.1%} of the pixels. {words}"
+    level, message = judge(numbers)
+    message = f"The CRF changed {changed:.1%} of the pixels. {message}"
     shown, was_shown = numbers["views_with_object"], earlier["views_with_object"]
     assert isinstance(shown, dict)
     assert isinstance(was_shown, dict)
     lost = [k for k, n in was_shown.items() if shown.get(k, 0) < 0.5 * n]
     if lost:
         level = "poor" if level == "poor" else "doubtful"
-        words += (
+        message += (
             f" Object {', '.join(lost)} vanished in most of its views: lower crf.rgb_weight "
             "and crf.depth_weight, or use masks/."
         )
-    return {"verdict": level, "words": words}
+    return {"verdict": level, "message": message}

@@ -29,7 +29,7 @@ class Descriptors:
         self.space: dict[str, Any] | None = None
         if decompose.use_position:
             path = scene.model_dir / "model.json"
-            with reading(path, "delete model/ and train again", words="has no space"):
+            with reading(path, "delete model/ and train again", message="has no space"):
                 self.space = dict(read_json(path)["space"])
                 normalised_positions(np.zeros((1, 3)), self.space)
 

@@ -61,16 +61,28 @@ def run_extract(scene: Scene, extract: ExtractConfig) -> dict[str, Any]:
             write_clouds(renderer, scene, training[i], clusters, extract, folder / "points", things)
         write_json(folder / "scale.json", {"disparity_of_65535": nearest})
     shown = {str(n): float(np.mean(values)) for n, values in alphas.items()}
-    words = f"{len(views)} views; {len(shown)} objects taken out of the scene"
-    words += f" ({', '.join(f'{n}: {value:.1%}' for n, value in shown.items())} of the picture)." if shown else "."
+    message = f"{len(views)} views; {len(shown)} objects taken out of the scene"
+    message += f" ({', '.join(f'{n}: {value:.1%}' for n, value in shown.items())} of the picture)." if shown else "."
     verdict, seen_fraction = "good", float(np.mean(seen))
     if not shown or max(shown.values()) < 1e-4:
-        verdict, words = "poor", words + " Nothing is seen of them: no cluster is salient, or features in space differ"
-        words += " from those of the rendered pictures. See the clusters."
+        verdict, message = (
+            "poor",
+            message + " Nothing is seen of them: no cluster is salient, or features in space differ",
+        )
+        message += " from those of the rendered pictures. See the clusters."
     elif seen_fraction < 0.5:
-        verdict, words = "doubtful", words + f" Only {seen_fraction:.0%} of that is seen in the pictures; the rest lies"
-        words += " behind other things, perhaps where no view ever looked: extract.hidden: false leaves it out."
-    summary = {"views": len(views), "alpha": shown, "seen_fraction": seen_fraction, "verdict": verdict, "words": words}
+        verdict, message = (
+            "doubtful",
+            message + f" Only {seen_fraction:.0%} of that is seen in the pictures; the rest lies",
+        )
+        message += " behind other things, perhaps where no view ever looked: extract.hidden: false leaves it out."
+    summary = {
+        "views": len(views),
+        "alpha": shown,
+        "seen_fraction": seen_fraction,
+        "verdict": verdict,
+        "message": message,
+    }
     scene.write_summary("extract", summary)
     return summary
 

@@ -1,6 +1,6 @@
 """Mean-field inference in a fully connected CRF with Gaussian pairwise terms (Krähenbühl, Koltun 2011).
 
-Notation. N pixels, L labels; unary energies U (N,L); beliefs Q (N,L), rows add up to 1. A kernel k is normalised
+Notation. N pixels, L labels; unary energies U (N,L); marginals Q (N,L), rows add up to 1. A kernel k is normalised
 symmetrically, K' = D^-½ K D^-½ with D = K·1 (self weights included, as in the authors' code). With the Potts model
 and weight w, Q ← softmax(-U + Σ w K' Q).
 """
@@ -31,13 +31,13 @@ def mean_field(
     unary: Float64[np.ndarray, "N L"], kernels: Sequence[tuple[float, Filter]], iterations: int
 ) -> Float64[np.ndarray, "N L"]:
     """Beliefs after a number of parallel updates; ``kernels`` are (weight, symmetrically normalised filter)."""
-    beliefs = softmax(-unary)
+    marginals = softmax(-unary)
     for _ in range(iterations):
         energy = -unary
         for weight, apply in kernels:
-            energy = energy + weight * apply(beliefs)
-        beliefs = softmax(energy)
-    return beliefs
+            energy = energy + weight * apply(marginals)
+        marginals = softmax(energy)
+    return marginals
 
 
 def softmax(values: Float64[np.ndarray, "N L"]) -> Float64[np.ndarray, "N L"]:

@@ -16,7 +16,7 @@ from jaxtyping import Float32
 from tqdm import tqdm
 
 from nsff.config import DecomposeConfig
-from nsff.decompose.clustering import elect, fit, voting_merge
+from nsff.decompose.clustering import fit, select_salient, voting_merge
 from nsff.decompose.clusters import Clusters
 from nsff.decompose.kmeans import assign
 from nsff.decompose.view_points import ViewPoints, describe_points, draw_by_saliency
@@ -50,11 +50,11 @@ def run_points(scene: Scene, decompose: DecomposeConfig) -> dict[str, Any]:
             chosen = draw_by_saliency(points, decompose, generator)
             chosen.save(folder / f"{view.index}.npz")
             drawn, found = drawn + len(chosen), found + len(points)
-    words = f"{drawn} points drawn of {found} near surfaces in {len(training)} views."
+    message = f"{drawn} points drawn of {found} near surfaces in {len(training)} views."
     verdict = "good" if drawn >= 256 else "poor"
     if verdict == "poor":
-        words += " That is too few to cluster: lower decompose.point_interval, or nothing in the scene is salient."
-    summary = {"points": drawn, "near_surfaces": found, "verdict": verdict, "words": words}
+        message += " That is too few to cluster: lower decompose.point_interval, or nothing in the scene is salient."
+    summary = {"points": drawn, "near_surfaces": found, "verdict": verdict, "message": message}
     scene.write_summary("points", summary)
     return summary
 
@@ -85,7 +85,7 @@ def cluster_points(scene: Scene, training: Sequence[View], decompose: DecomposeC
         saliency[row] = mean_of(points.saliency, labels, len(merge))
         if motion is not None:
             motion[row] = mean_of(read_motion(scene, view).ravel()[points.pixel], labels, len(merge))
-    parents, cast = elect(saliency, motion, decompose)
+    parents, cast = select_salient(saliency, motion, decompose)
     numbers |= cast | {"K": len(centroids)}
     foreground = everything[np.isin(merge[assign(everything, centroids)[0]], parents)]
     if not len(foreground):

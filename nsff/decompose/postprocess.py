@@ -61,19 +61,19 @@ def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
     numbers = describe_masks(scene, masks, [views[i].camera for i in training])
     kept = np.mean([(m > 0).sum() / max((b > 0).sum(), 1) for m, b in zip(masks, before, strict=True)])
     empty = sum(not m.any() for m in masks)
-    level, words = judge(numbers)
+    level, message = judge(numbers)
     if several is not None:
-        words += f" {len(several.parted)} of {len(salient)} labels came apart: {several.total} objects."
+        message += f" {len(several.parted)} of {len(salient)} labels came apart: {several.total} objects."
     if salient and not numbers["n_objects"]:
-        words += " The clusters had objects, but none survived the cleaning: lower decompose.min_component."
+        message += " The clusters had objects, but none survived the cleaning: lower decompose.min_component."
     elif empty > len(masks) // 4:
         level = "poor" if level == "poor" else "doubtful"
-        words += f" {empty} of {len(masks)} views show no object."
+        message += f" {empty} of {len(masks)} views show no object."
     numbers |= {
         "iterations": iterations, "closing_area": closing, "foreground_kept": float(kept),
         "pixels_changed": changed, "empty_views": empty, "things": None if things is None else things.counts,
     }  # fmt: skip
-    scene.write_summary("postprocess", numbers | {"verdict": level, "words": words})
+    scene.write_summary("postprocess", numbers | {"verdict": level, "message": message})
 
 
 def read_objects(scene: Scene, view: View, salient: Sequence[int]) -> UInt8[np.ndarray, "H W"]:

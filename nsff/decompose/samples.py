@@ -36,8 +36,8 @@ class SpaceSamples:
 
     @property
     def transmittance(self) -> Float[Tensor, "R K"]:
-        survival = torch.cumprod(1 - self.opacity + 1e-10, dim=1)
-        return torch.cat([torch.ones_like(survival[:, :1]), survival[:, :-1]], dim=1)
+        passed = torch.cumprod(1 - self.opacity + 1e-10, dim=1)
+        return torch.cat([torch.ones_like(passed[:, :1]), passed[:, :-1]], dim=1)
 
     def sum(self, name: str, T: Float[Tensor, "R K"] | float = 1.0) -> Tensor:
         """a_d x_d + a_s x_s, per sample; with T the light of each sample."""

@@ -81,23 +81,23 @@ def judge(numbers: dict[str, object]) -> tuple[str, str]:
     if not areas:
         return "poor", "No object: everything is background."
     listed = ", ".join(f"{k}: {value:.1%}" for k, value in list(areas.items())[:6])
-    words = f"{len(areas)} object{'s' if len(areas) > 1 else ''} ({listed} of the picture)"
+    message = f"{len(areas)} object{'s' if len(areas) > 1 else ''} ({listed} of the picture)"
     worst = max(jitter.values())
     if isinstance(overlap, float):
-        words += f", masks carried by flow overlap {overlap:.2f} from frame to frame."
+        message += f", masks carried by flow overlap {overlap:.2f} from frame to frame."
         steady, shaky = overlap >= 0.7, overlap < 0.4
     else:
-        words += f", areas change by up to {worst:.0%} from frame to frame."
+        message += f", areas change by up to {worst:.0%} from frame to frame."
         steady, shaky = worst <= 0.3, worst > 0.7
     if foreground > 0.7:
         return (
             "doubtful",
-            words + " Most of the picture is called an object: saliency or motion masks are probably wrong.",
+            message + " Most of the picture is called an object: saliency or motion masks are probably wrong.",
         )
     if shaky:
         return (
             "poor",
-            words + " The masks flicker: features or saliency are not consistent over time. Train longer, or see the "
+            message + " The masks flicker: features or saliency are not consistent over time. Train longer, or see the "
             "features stage.",
         )
-    return ("good", words) if steady else ("doubtful", words + " The masks are unsteady: look at the preview.")
+    return ("good", message) if steady else ("doubtful", message + " The masks are unsteady: look at the preview.")

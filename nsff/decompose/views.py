@@ -36,7 +36,7 @@ def read_views(scene: Scene) -> list[View]:
     """Views in the order of the file; raises StageError where it is not usable or has no training view."""
     path = scene.maps_dir / "views.json"
     content = read_json(path)
-    with reading(path, "delete maps/ and run again", words="is not a list of views"):
+    with reading(path, "delete maps/ and run again", message="is not a list of views"):
         views = [View(int(v["index"]), str(v["split"]), int(v["camera"]), float(v["time"])) for v in content]
     if not any(view.split == TRAINING for view in views):
         raise StageError(
@@ -115,7 +115,7 @@ def read_depth(
 def disparity_scale(scene: Scene) -> float:
     """The disparity 1/z that white stands for in {i}_depth.png; raises StageError where there is none."""
     path = scene.maps_dir / "scale.json"
-    with reading(path, "delete maps/ and run again", words="has no scale"):
+    with reading(path, "delete maps/ and run again", message="has no scale"):
         scale = float(read_json(path)["disparity_of_65535"])
         if not 0 < scale < np.inf:
             raise ValueError(f"{scale} is none")

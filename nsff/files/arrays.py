@@ -23,7 +23,7 @@ _MAGIC, _ZIP = b"\x93NUMPY", b"PK"
 
 def read_npz(path: Path, keys: Sequence[str]) -> dict[str, np.ndarray]:
     """Reads the named arrays. A missing file, key or a corrupt archive is a StageError naming the file."""
-    with reading(path, words="corrupt"):
+    with reading(path, message="corrupt"):
         check_file(path)
         with zipfile.ZipFile(path) as archive:
             arrays = {key: _member(archive, key) for key in keys}

@@ -36,11 +36,11 @@ def reading(
     remedy: str = AGAIN,
     error: type[NsffError] = StageError,
     missing: str = MISSING,
-    words: str = "not readable",
+    message: str = "not readable",
 ) -> Iterator[None]:
     """Whatever is raised within becomes ``error`` that names ``path``; errors that are explained already stay.
 
-    ``remedy`` is what to do about a damaged file, ``missing`` about one that is not there; ``words`` say what is wrong.
+    ``remedy`` is what to do about a damaged file, ``missing`` about one that is not there; ``message`` say what is wrong.
     """
     try:
         yield
@@ -49,14 +49,14 @@ def reading(
     except FileNotFoundError:
         raise error(path, "missing" if error is StageError else "no such file", missing) from None
     except MemoryError:
-        raise error(path, f"{words} (it asks for more memory than there is: damaged?)", remedy) from None
+        raise error(path, f"{message} (it asks for more memory than there is: damaged?)", remedy) from None
     except Exception as cause:
-        raise error(path, f"{words} ({reason(cause)})", remedy) from None
+        raise error(path, f"{message} ({reason(cause)})", remedy) from None
     except BaseException as cause:
         # Panics of libraries written in Rust (safetensors, tokenizers) are no Exceptions.
         if type(cause).__name__ != "PanicException":
             raise
-        raise error(path, f"{words} ({reason(cause)})", remedy) from None
+        raise error(path, f"{message} ({reason(cause)})", remedy) from None
 
 
 def reason(cause: BaseException) -> str:

@@ -36,22 +36,22 @@ def summarise(coverage: Sequence[float], motion: MotionConfig, start: str) -> di
     """Summary of the covered fractions of all frames, with verdict and words."""
     mean, low, high = float(np.mean(coverage)), min(coverage), max(coverage)
     least, most = motion.coverage_warning
-    words = f"{start} {mean:.1%} of the pixels on average ({low:.1%} to {high:.1%})."
+    message = f"{start} {mean:.1%} of the pixels on average ({low:.1%} to {high:.1%})."
     verdict = "good"
     if mean < least:
         verdict = "doubtful"
-        words += " Hardly anything moves against the scene, or it moves too little for the flow to tell."
+        message += " Hardly anything moves against the scene, or it moves too little for the flow to tell."
     elif mean > most:
         verdict = "poor"
-        words += " Nearly everything moves: the cameras or the flow are likely wrong."
+        message += " Nearly everything moves: the cameras or the flow are likely wrong."
     elif high > most:
         verdict = "doubtful"
-        words += f" Frame {int(np.argmax(coverage))} is nearly covered: look at its flow."
+        message += f" Frame {int(np.argmax(coverage))} is nearly covered: look at its flow."
     return {
         "coverage": mean,
         "coverage_min": low,
         "coverage_max": high,
         "per_frame": list(coverage),
         "verdict": verdict,
-        "words": words,
+        "message": message,
     }

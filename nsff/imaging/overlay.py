@@ -54,7 +54,7 @@ class Overlay:
     text: float
     """Share of the picture that text and logos cover."""
 
-    def words(self, size: tuple[int, int]) -> str:
+    def message(self, size: tuple[int, int]) -> str:
         """What was found, for summaries, and how to be rid of it; ``size`` is that of the frames. Empty for nothing."""
         found = []
         top, bottom, left, right = self.bars

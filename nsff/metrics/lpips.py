@@ -155,7 +155,7 @@ def _linear_layers(folder: Path | None) -> Path | None:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    with reading(path, "delete it and fetch it again", words="not readable as weights"):
+    with reading(path, "delete it and fetch it again", message="not readable as weights"):
         content = load_torch(path)
     if not isinstance(content, dict):
         raise StageError(path, "holds no dictionary of weights", "delete it and fetch it again")

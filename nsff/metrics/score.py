@@ -53,8 +53,8 @@ def run_score(scene: Scene, config: SceneConfig, renderer: Any = None) -> dict[s
             notes += said
         write_records(folder / "per_view.csv", records)
     write_scores(scene.scores_path, rows)
-    level, words = describe(rows, numbers["protocols"], config)
-    summary = numbers | {"notes": notes, "verdict": level, "words": " ".join([words, *notes])}
+    level, message = describe(rows, numbers["protocols"], config)
+    summary = numbers | {"notes": notes, "verdict": level, "message": " ".join([message, *notes])}
     scene.write_summary("score", summary)
     return summary
 

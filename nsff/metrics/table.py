@@ -136,11 +136,11 @@ def collect_scores(paths: Iterable[Path]) -> pd.DataFrame:
     one."""
     frames = []
     for path in paths:
-        with reading(path, missing="run the score stage", words="not readable as scores"):
+        with reading(path, missing="run the score stage", message="not readable as scores"):
             frame = read_table(path, dtype={name: str for name in COLUMNS[:-1]})
         if list(frame.columns) != list(COLUMNS):
             raise StageError(path, f"has columns {', '.join(map(str, frame.columns))}", "delete it and run again")
-        with reading(path, words="not readable as scores"):
+        with reading(path, message="not readable as scores"):
             frames.append(frame.astype({"value": float}))
     filled = [frame for frame in frames if len(frame)]
     if not filled:

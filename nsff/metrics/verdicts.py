@@ -26,26 +26,26 @@ def describe(rows: Sequence[Row], numbers: Mapping[str, Mapping[str, Any]], conf
     judged = []
     for name in numbers:
         mine = [row for row in rows if row.protocol == name]
-        level, words = _describe_one(name, _held_out(mine), numbers[name])
-        judged.append(_with_motion(level, words, mine))
+        level, message = _describe_one(name, _held_out(mine), numbers[name])
+        judged.append(_with_motion(level, message, mine))
     worst = max((LEVELS.index(level) for level, _ in judged), default=0)
-    return LEVELS[worst], " ".join(words for _, words in judged)
+    return LEVELS[worst], " ".join(message for _, message in judged)
 
 
-def _with_motion(level: str, words: str, rows: Sequence[Row]) -> tuple[str, str]:
+def _with_motion(level: str, message: str, rows: Sequence[Row]) -> tuple[str, str]:
     """Adds how well what moves is shown, beside the static part alone."""
     moving = {row.variant: row.value for row in rows if (row.split, row.metric) == ("dynamic", "psnr")}
     ours = moving.get("aligned", moving.get("raw"))
     if ours is None or "static" not in moving:
-        return level, words
+        return level, message
     gain = ours - moving["static"]
-    words += (
+    message += (
         f" Where it moves: {ours:.2f} dB, {abs(gain):.2f} dB {'above' if gain >= 0 else 'below'} the static part alone."
     )
     if gain <= 0:
-        words += " The dynamic field adds nothing: look at motion masks and flow."
+        message += " The dynamic field adds nothing: look at motion masks and flow."
         level = LEVELS[max(1, LEVELS.index(level))]
-    return level, words
+    return level, message
 
 
 def _held_out(rows: Sequence[Row]) -> dict[tuple[str, str], float]:
@@ -69,14 +69,14 @@ def _held_out(rows: Sequence[Row]) -> dict[tuple[str, str], float]:
 def _describe_one(name: str, value: Mapping[tuple[str, str], float], numbers: Mapping[str, Any]) -> tuple[str, str]:
     protocol = get_protocol(name)
     levels: list[int] = []
-    words: list[str] = []
+    message: list[str] = []
     variant = next((v for v in ("aligned", "raw") if (v, "psnr") in value), None)
     if protocol.images and variant:
         ours = value[variant, "psnr"]
         copied = max(value.get(("copy", "psnr"), 0.0), value.get(("copy_camera", "psnr"), 0.0))
         gain = ours - copied
         levels.append(0 if gain >= CLEAR_GAIN else 1 if gain > 0 else 2)
-        words.append(
+        message.append(
             f"{name}: {ours:.2f} dB PSNR over {value[variant, 'count']:.0f} held-out views ({variant}), "
             f"{abs(gain):.2f} dB {'above' if gain >= 0 else 'below'} showing the nearest training frame "
             f"({copied:.2f} dB)."
@@ -84,24 +84,24 @@ def _describe_one(name: str, value: Mapping[tuple[str, str], float], numbers: Ma
         raw = value.get(("raw", "psnr"), ours)
         if raw < CAMERA_LIMIT and ours - raw > CAMERA_GAIN:
             levels.append(1)
-            words.append(
+            message.append(
                 f"Refining the held-out cameras brings {ours - raw:.2f} dB: the estimated cameras are off by "
                 f"{100 * numbers.get('camera_position_error', 0):.1f} % of the path's extent and "
                 f"{numbers.get('camera_rotation_error_degrees', 0):.2f} degrees; see the sfm stage."
             )
         if levels[0]:
-            words.append("Train longer, or look at cameras, motion masks and depth.")
+            message.append("Train longer, or look at cameras, motion masks and depth.")
     best = next((v for v in ("crf", "processed", "clusters", "prediction") if (v, "jaccard") in value), None)
     if protocol.masks and best:
         overlap, ari = value[best, "jaccard"], value[best, "ari"]
         level = 0 if overlap >= 0.5 else 1 if overlap >= 0.25 else 2
         levels.append(level)
-        words.append(
+        message.append(
             f"{name}: Jaccard {overlap:.3f}, ARI {ari:.3f} over {value[best, 'count_masks']:.0f} masks ({best}); "
             f"the motion masks alone have Jaccard {value.get(('motion', 'jaccard'), 0.0):.3f}."
         )
         if level:
-            words.append("Look at the clusters' saliency and the motion masks.")
+            message.append("Look at the clusters' saliency and the motion masks.")
     if not levels:
         return "doubtful", f"{name}: nothing could be scored."
-    return LEVELS[max(levels)], " ".join(words)
+    return LEVELS[max(levels)], " ".join(message)

@@ -110,11 +110,11 @@ def run_maps(scene: Scene, render: RenderConfig) -> dict[str, Any]:
         write_json(folder / "scale.json", {"disparity_of_65535": nearest})
     dynamic = float(np.mean(coverage))
     verdict = "good" if 0.001 < dynamic < 0.6 else "doubtful"
-    words = f"{len(views)} views; the dynamic field covers {100 * dynamic:.1f} % of the picture."
+    message = f"{len(views)} views; the dynamic field covers {100 * dynamic:.1f} % of the picture."
     if dynamic >= 0.6:
-        words += " Nearly everything counts as moving: look at the cameras and the motion masks."
+        message += " Nearly everything counts as moving: look at the cameras and the motion masks."
     elif dynamic <= 0.001:
-        words += " Nothing moves: look at the motion masks."
-    summary = {"views": len(views), "dynamic_fraction": dynamic, "verdict": verdict, "words": words}
+        message += " Nothing moves: look at the motion masks."
+    summary = {"views": len(views), "dynamic_fraction": dynamic, "verdict": verdict, "message": message}
     scene.write_summary("maps", summary)
     return summary

@@ -58,7 +58,7 @@ class Renderer:
             torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
         )
         file = folder / "model.safetensors"
-        with reading(folder, "delete the folder and train again", words="the model is not readable"):
+        with reading(folder, "delete the folder and train again", message="the model is not readable"):
             tensors = load_safetensors(file)
             space = Space.from_dict(content["space"])
             model = SceneModel(

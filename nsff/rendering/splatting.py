@@ -174,5 +174,5 @@ def composite_planes(
         light = light + weight * (a_dynamic * c_dynamic + a_static * c_static)
         both = a_dynamic + a_static if additive else 1 - (1 - a_dynamic) * (1 - a_static)
         opacity = opacity + weight * both
-    survival = torch.cumprod(torch.cat([transmittance[None], 1 - opacity + 1e-10]), dim=0)
-    return (survival[:-1] * light).sum(0), survival[-1]
+    passed = torch.cumprod(torch.cat([transmittance[None], 1 - opacity + 1e-10]), dim=0)
+    return (passed[:-1] * light).sum(0), passed[-1]

@@ -47,18 +47,18 @@ def run_render(scene: Scene, render: RenderConfig, path: Literal["view", "time",
     steps = np.array([np.abs(a.astype(int) - b).mean() for a, b in zip(frames[1:], frames[:-1], strict=True)])
     jump = float(steps.max() / max(np.median(steps), 1e-6))
     verdict = "good" if jump < 4 else "doubtful"
-    words = (
+    message = (
         f"{len(frames)} frames of {width}x{height}; the largest change between frames is {jump:.1f} times the median."
     )
     if verdict != "good":
-        words += " The video jumps: look for it at the ends of the clip or where frames are duplicated."
+        message += " The video jumps: look for it at the ends of the clip or where frames are duplicated."
     summary = {
         "frames": len(frames),
         "width": width,
         "height": height,
         "largest_jump": jump,
         "verdict": verdict,
-        "words": words,
+        "message": message,
     }
     scene.write_summary(f"render_{path}", summary)
     return summary

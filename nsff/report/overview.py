@@ -50,7 +50,7 @@ def run_overview(scenes: Sequence[Path], out: Path) -> None:
             lines=lines,
             troubles={line.name: len(troubles(line.verdicts)) for line in lines},
             symbols=SYMBOLS,
-            words=LEVEL_WORDS,
+            message=LEVEL_WORDS,
         )
     )
     write_text(Path(out), page)

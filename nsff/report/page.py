@@ -97,8 +97,8 @@ def score_words(score: MainScore) -> str:
     for metric, unit in (("psnr", " dB"), ("jaccard", "")):
         if metric in score.full:
             name = "Jaccard " if metric == "jaccard" else ""
-            words = f"{score.protocol}: {name}{number(metric, score.full[metric])}{unit} ({score.variant})"
+            message = f"{score.protocol}: {name}{number(metric, score.full[metric])}{unit} ({score.variant})"
             if metric in score.dynamic:
-                words += f", {number(metric, score.dynamic[metric])}{unit} where it moves"
-            return words
+                message += f", {number(metric, score.dynamic[metric])}{unit} where it moves"
+            return message
     return f"{score.protocol}: {score.variant}"

@@ -70,7 +70,7 @@ def read_history(scene: Scene) -> dict[str, Series]:
     path = scene.model_dir / "history.csv"
     if not path.exists():
         raise FileNotFoundError(path)
-    with reading(path, "delete model/ and run again", words="not readable as a history"):
+    with reading(path, "delete model/ and run again", message="not readable as a history"):
         table = read_table(path, dtype={"step": float, "name": str, "value": float})
         grouped = {str(name): rows for name, rows in table.groupby("name", sort=False)}
         return {name: Series(name, rows["step"].tolist(), rows["value"].tolist()) for name, rows in grouped.items()}
@@ -194,5 +194,5 @@ def maps_section(material: Material) -> Section:
 def training_view_numbers(scene: Scene) -> list[int]:
     """Indices of the training views in maps/views.json; raises StageError where it is not a list of views."""
     path = scene.maps_dir / "views.json"
-    with reading(path, "delete maps/ and run again", words="is not a list of views"):
+    with reading(path, "delete maps/ and run again", message="is not a list of views"):
         return [int(view["index"]) for view in read_json(path) if view["split"] == "training"]

@@ -107,7 +107,7 @@ def _times(scene: Scene) -> list[Part]:
 
 
 def _benchmark(path: Path) -> tuple[float, str, str]:
-    with reading(path, "delete it and run the stage again", words="not readable as a benchmark"):
+    with reading(path, "delete it and run the stage again", message="not readable as a benchmark"):
         last = read_table(path, sep="\t", na_values=["-"]).iloc[-1]
         memory, load = last.get("max_rss"), last.get("mean_load")
         return (

@@ -76,7 +76,7 @@ def _per_view(scene: Scene) -> list[Part]:
     path = scene.root / "score_pictures" / "per_view.csv"
     if not path.exists():
         raise FileNotFoundError(path)
-    with reading(path, "delete score_pictures/ and run again", words="not readable as scores"):
+    with reading(path, "delete score_pictures/ and run again", message="not readable as scores"):
         texts = {name: str for name in PER_VIEW_COLUMNS if name not in ("view", "time", "value")}
         table = read_table(path, dtype=texts)
     if set(PER_VIEW_COLUMNS) - set(table.columns):

@@ -49,7 +49,7 @@ class Verdict:
 
     stage: Stage
     level: str
-    words: str
+    message: str
     numbers: Sequence[tuple[str, str]] = ()
     first: Sequence[str] = ()
 
@@ -71,9 +71,9 @@ def read_verdicts(scene: Scene, config: SceneConfig | None) -> list[Verdict]:
     verdicts: list[Verdict] = []
     bad: set[str] = set()
     for stage in STAGES:
-        level, words, summary = _read(scene, stage, config)
+        level, message, summary = _read(scene, stage, config)
         first = [name for name in _earlier(stage.name) if name in bad]
-        verdicts.append(Verdict(stage, level, words, number_texts(summary), [TITLES[name] for name in first]))
+        verdicts.append(Verdict(stage, level, message, number_texts(summary), [TITLES[name] for name in first]))
         if level in ("doubtful", "poor", "missing"):
             bad.add(stage.name)
     return verdicts
@@ -93,9 +93,9 @@ def _read(scene: Scene, stage: Stage, config: SceneConfig | None) -> tuple[str, 
         return "missing", f"No summary: the stage has not run, or ended with an error (logs/{stage.name}.log).", {}
     if not isinstance(summary, Mapping):
         return "unknown", "Its summary holds no mapping.", {}
-    words = str(summary.get("words") or "The stage said nothing about itself.")
+    message = str(summary.get("message") or summary.get("words") or "The stage said nothing about itself.")
     level = summary.get("verdict")
-    return (level if level in JUDGED else "unknown"), words, summary
+    return (level if level in JUDGED else "unknown"), message, summary
 
 
 def _earlier(name: str) -> list[str]:
@@ -123,7 +123,7 @@ def number_texts(summary: Mapping[str, Any], prefix: str = "", parent: str = "")
     """
     texts: list[tuple[str, str]] = []
     for key, value in summary.items():
-        if key in ("verdict", "words"):
+        if key in ("verdict", "message", "words"):
             continue
         name = f"{prefix}{_name(key)}"
         if isinstance(value, Mapping):

@@ -78,14 +78,14 @@ def _summary(trainer: Trainer, config: SceneConfig) -> dict[str, Any]:
     values = [value for _, name, value in trainer.history if name == "psnr"]
     psnr = sum(values[-5:]) / max(1, len(values[-5:]))
     verdict = "good" if psnr >= 25 else "doubtful" if psnr >= 20 else "poor"
-    words = (
+    message = (
         f"Training views reach {psnr:.1f} dB after {trainer.step} steps ({trainer.seconds:.0f} s, {trainer.device})."
     )
     if config.losses.decay_by_frames:
         frames = trainer.data.n_frames
-        words += f" Weights decay every {config.losses.decay_steps} steps, by the clip's {frames} frames."
+        message += f" Weights decay every {config.losses.decay_steps} steps, by the clip's {frames} frames."
     if verdict != "good":
-        words += (
+        message += (
             " Blurred training views mean too few steps, or cameras that do not fit: see the cameras' verdict,"
             " or raise train.steps."
         )
@@ -98,5 +98,5 @@ def _summary(trainer: Trainer, config: SceneConfig) -> dict[str, Any]:
         "preset": config.preset,
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
         "verdict": verdict,
-        "words": words,
+        "message": message,
     }

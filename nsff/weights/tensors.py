@@ -27,8 +27,8 @@ def read_tensors(path: Path) -> dict[str, Any]:
 
     Raises WeightsError naming the file where it is missing, damaged, or holds other objects than tensors.
     """
-    words = "not readable as a file of tensors"
-    with reading(path, "get it again", WeightsError, "nsff weights list shows what lies where", words):
+    message = "not readable as a file of tensors"
+    with reading(path, "get it again", WeightsError, "nsff weights list shows what lies where", message):
         content = load_safetensors(path) if Path(path).suffix == ".safetensors" else load_torch(path)
     if not isinstance(content, Mapping):
         raise WeightsError(path, f"holds a {type(content).__name__}, not tensors by name", "get it again")

@@ -39,11 +39,11 @@ def main() -> None:
     for axis, (scene, curves) in zip(axes[0], panels.items(), strict=True):
         for name, path in curves.items():
             rows = pd.read_csv(path)
-            for column, (words, style) in REGIONS.items():
+            for column, (message, style) in REGIONS.items():
                 known = rows.dropna(subset=column)
                 axis.plot(
                     known["seconds"], known[column], style, color=colours[name], marker="o", markersize=3,
-                    label=f"{name}, {words}",
+                    label=f"{name}, {message}",
                 )  # fmt: skip
         axis.set(title=scene, xlabel="seconds of training", ylabel="PSNR of held-out views, dB")
         axis.grid(alpha=0.3)

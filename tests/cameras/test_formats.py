@@ -73,7 +73,7 @@ def test_llff_round_trip_through_a_file(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         (lambda rows: rows[:, :14], "shape"),
         (lambda rows: rows * np.where(np.arange(17) == 4, 2, 1) + np.nan, "row 0"),
@@ -82,10 +82,10 @@ def test_llff_round_trip_through_a_file(tmp_path: Path):
         (lambda rows: rows[:, [*range(15), 16, 15]], "near < far"),
     ],
 )
-def test_llff_refuses(tmp_path: Path, change, words: str):
+def test_llff_refuses(tmp_path: Path, change, message: str):
     path = tmp_path / "poses_bounds.npy"
     np.save(path, change(poses_bounds(some_cameras())))
-    with pytest.raises(InputError, match=words) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         read_poses_bounds(path)
     assert str(path) in str(caught.value)
 
@@ -199,7 +199,7 @@ def test_nerfstudio_round_trip(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"frames": []}, "no frames"),
         ({"k1": 0.1}, "distorted"),
@@ -208,11 +208,11 @@ def test_nerfstudio_round_trip(tmp_path: Path):
         ({}, "near"),
     ],
 )
-def test_nerfstudio_refuses(tmp_path: Path, change: dict, words: str):
+def test_nerfstudio_refuses(tmp_path: Path, change: dict, message: str):
     frame = {"file_path": "a.png", "transform_matrix": np.eye(4).tolist()}
     content = {"w": 100, "h": 60, "fl_x": 90, "frames": [frame]} | change
     (tmp_path / "transforms.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(InputError, match=message):
         read_transforms(tmp_path / "transforms.json")
 
 

@@ -125,7 +125,7 @@ def test_old_names_lead_to_keys_that_exist():
             model = model_at(SceneConfig, section)
             assert model is not None and key in model.model_fields, name
         else:
-            assert old.words, name
+            assert old.message, name
 
 
 def test_old_names_in_other_spellings_and_beside_new_ones(root):
@@ -148,7 +148,7 @@ def test_old_names_in_changes_on_a_command_line(change):
 
 
 @pytest.mark.parametrize(
-    ("more", "subject", "words"),
+    ("more", "subject", "message"),
     [
         ({"train": {"steps": "many"}}, "scenes.a.train.steps", ["integer", "'many'", "Optimisation steps"]),
         ({"train": {"steps": 0}}, "scenes.a.train.steps", ["greater than or equal to 1", "value 0", "20000"]),
@@ -161,15 +161,15 @@ def test_old_names_in_changes_on_a_command_line(change):
         ({"preset": "fats"}, "scenes.a.preset", ["'fats'", "did you mean 'fast'?", "demo, fast, nsff, saff"]),
     ],
 )
-def test_wrong_values(root, more, subject, words):
+def test_wrong_values(root, more, subject, message):
     error = refused(root, {"scenes": {"a": scene(**more)}})
     assert error.subject == subject
-    for word in words:
+    for word in message:
         assert word in str(error)
 
 
 @pytest.mark.parametrize(
-    ("more", "words"),
+    ("more", "message"),
     [
         ({"field": {"static_only": True, "dynamic_only": True}}, ["field.static_only", "field.dynamic_only"]),
         ({"field": {"features": False}}, ["field.saliency needs field.features"]),
@@ -185,10 +185,10 @@ def test_wrong_values(root, more, subject, words):
         ({"sfm": {"focal_range": [2.5, 0.6]}}, ["sfm.focal_range", "[2.5, 0.6]"]),
     ],
 )
-def test_impossible_combinations(root, more, words):
+def test_impossible_combinations(root, more, message):
     error = refused(root, {"scenes": {"a": scene(**more)}})
     assert error.subject == "scenes.a"
-    for word in words:
+    for word in message:
         assert word in error.problem
     # A check between fields sees a whole section; printing it would bury the message.
     assert len(str(error)) < 300
@@ -235,13 +235,13 @@ def test_every_mistake_is_named(root):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [("scenes: [unclosed", "is not YAML"), ("- a list", "holds no mapping"), (None, "no such file")],
 )
-def test_unusable_files(tmp_path, text, words):
+def test_unusable_files(tmp_path, text, message):
     path = tmp_path / "config.yaml"
     if text is not None:
         path.write_text(text)
     error = refused(tmp_path, path)
     assert error.subject == str(path)
-    assert words in error.problem
+    assert message in error.problem

@@ -29,7 +29,7 @@ def load(tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         (BOMB, "its aliases stand for 4e.09 values"),
         (MERGES, "its aliases stand for"),
@@ -42,8 +42,8 @@ def load(tmp_path, text):
     ],
     ids=["bomb", "merges", "itself", "itself deeper", "deep", "digits", "date", "long"],
 )
-def test_texts_that_are_no_configuration(tmp_path, text, words):
-    with pytest.raises(ConfigError, match=rf"config\.yaml: .*{words}") as caught:
+def test_texts_that_are_no_configuration(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=rf"config\.yaml: .*{message}") as caught:
         load(tmp_path, text)
     assert caught.value.remedy
 
@@ -71,9 +71,9 @@ def test_numbers_that_mean_nothing(tmp_path, key, value):
     assert len(str(caught.value)) < 2000
 
 
-@pytest.mark.parametrize(("encoding", "words"), [("latin-1", "Latin-1"), ("utf-16", "UTF-16"), ("utf-32", "UTF-16")])
-def test_other_encodings(tmp_path, encoding, words):
-    with pytest.raises(ConfigError, match=rf"config\.yaml: .*{words}.*save it as UTF-8"):
+@pytest.mark.parametrize(("encoding", "message"), [("latin-1", "Latin-1"), ("utf-16", "UTF-16"), ("utf-32", "UTF-16")])
+def test_other_encodings(tmp_path, encoding, message):
+    with pytest.raises(ConfigError, match=rf"config\.yaml: .*{message}.*save it as UTF-8"):
         load(tmp_path, scene(tmp_path, "# été").encode(encoding))
     assert load(tmp_path, scene(tmp_path, "# été").encode("utf-8-sig"))
 

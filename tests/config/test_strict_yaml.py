@@ -111,20 +111,20 @@ def test_home_is_expanded_wherever_a_path_is_named(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    ("content", "words", "remedy"),
+    ("content", "message", "remedy"),
     [
         (b"\n<!DOCTYPE html><html><head><title>Google Drive</title></head></html>", "is a web page", "again"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS", "git lfs pull"),
     ],
 )
 @pytest.mark.parametrize("key", ["checkpoint", "flow.weights", "depth.weights", "features.weights", "input.path"])
-def test_a_saved_web_page_is_named_before_any_job(tmp_path: Path, key: str, content: bytes, words: str, remedy: str):
+def test_a_saved_web_page_is_named_before_any_job(tmp_path: Path, key: str, content: bytes, message: str, remedy: str):
     (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x18ftypisom")
     (tmp_path / "saved.tar").write_bytes(content)
     section, _, name = key.partition(".")
     scene = {"preset": "nsff", "input": {"path": "clip.mp4"}}
     scene |= {section: {name: "saved.tar"} if name else "saved.tar"}
-    with pytest.raises(ConfigError, match=rf"scenes\.walk\.{key}: saved\.tar {words}") as caught:
+    with pytest.raises(ConfigError, match=rf"scenes\.walk\.{key}: saved\.tar {message}") as caught:
         load_config({"scenes": {"walk": scene}}, tmp_path)
     assert remedy in caught.value.remedy
     assert "weights_only" not in str(caught.value)

@@ -63,7 +63,7 @@ def test_duplicates_over_half(made):
     _, summary = ingested(made("duplicates_over_half") / "clip.mp4")
     assert len(summary["duplicates"]) == 72
     assert summary["verdict"] == "poor"
-    assert "input.stride: 4" in summary["words"]
+    assert "input.stride: 4" in summary["message"]
 
 
 @pytest.mark.parametrize("orientation", ["3", "6"])
@@ -117,10 +117,10 @@ def test_one_bad_frame(made):
     path = made("one_bad_frame")
     _, summary = ingested(path)
     assert summary["verdict"] == "doubtful"
-    assert "source frames 6 (006.png)" in summary["words"]
+    assert "source frames 6 (006.png)" in summary["message"]
     scene, summary = ingested(path, skip=[6])
     assert scene.n_frames == 13
-    assert "show nothing" not in summary["words"]
+    assert "show nothing" not in summary["message"]
 
 
 @pytest.mark.slow
@@ -139,13 +139,13 @@ def test_one_bad_frame_up_to_cameras(made):
     run_canonical(scene, config.canonical)
     assert scene.summary("sfm")["verdict"] == scene.summary("cameras")["verdict"] == "doubtful"
     assert scene.summary("cameras")["interpolated_frames"] == [6]
-    assert "(frames 6)" in scene.summary("sfm")["words"]
+    assert "(frames 6)" in scene.summary("sfm")["message"]
 
 
 def test_one_unregistered(made, shared: Path):
     scene, summary = ingested(made("one_unregistered"))
     assert summary["verdict"] == "doubtful"
-    assert "1 of 12 frames have no given camera (source frames 5 (00005))" in summary["words"]
+    assert "1 of 12 frames have no given camera (source frames 5 (00005))" in summary["message"]
     found, expected = Cameras.load(scene.given_dir / "cameras.json"), true_cameras(shared)
     others = [i for i in range(12) if i != 5]
     np.testing.assert_allclose(found.world_to_camera[others], expected.world_to_camera[others], atol=1e-6)

@@ -154,7 +154,7 @@ def test_empty_one_and_missing(tmp_path: Path, tiny_clip, picture_writer: Callab
         FrameFolder(tmp_path / "none")
 
 
-@pytest.mark.parametrize(("start", "end", "words"), [(8, None, "start 8"), (0, 9, "end 9")])
-def test_range_beyond_the_end(tiny_clip, start: int, end: int | None, words: str):
-    with pytest.raises(InputError, match=f"{words} lies beyond the end: it has 8 frames"):
+@pytest.mark.parametrize(("start", "end", "message"), [(8, None, "start 8"), (0, 9, "end 9")])
+def test_range_beyond_the_end(tiny_clip, start: int, end: int | None, message: str):
+    with pytest.raises(InputError, match=f"{message} lies beyond the end: it has 8 frames"):
         read(tiny_clip.frames_dir, start, end)

@@ -119,8 +119,8 @@ def test_the_fuller_of_two_models(tmp_path: Path, clip, images: Path):
     np.testing.assert_allclose(given(scene).world_to_camera, clip[1].world_to_camera, atol=1e-9)
     summary = scene.summary("ingest")
     assert summary["verdict"] == "doubtful"
-    assert "sparse/0 (3 of these images) was left out" in summary["words"]
-    assert "2 of 10 frames have no given camera" in summary["words"]
+    assert "sparse/0 (3 of these images) was left out" in summary["message"]
+    assert "2 of 10 frames have no given camera" in summary["message"]
 
 
 def test_a_copy_of_the_model_is_no_complaint(tmp_path: Path, clip, images: Path):
@@ -128,7 +128,7 @@ def test_a_copy_of_the_model_is_no_complaint(tmp_path: Path, clip, images: Path)
     model(images / "distorted" / "sparse" / "0", clip)
     scene = ingested(tmp_path, images)
     assert "left out: that in sparse/0" in scene.manifest["notes"][0]
-    assert "left out" not in scene.summary("ingest")["words"]
+    assert "left out" not in scene.summary("ingest")["message"]
 
 
 def test_a_distorted_model_beside_a_straight_one(tmp_path: Path, clip, images: Path):
@@ -142,7 +142,7 @@ def test_a_distorted_model_beside_a_straight_one(tmp_path: Path, clip, images: P
     reconstruction.write_binary(str(images / "distorted" / "sparse" / "0"))
     scene = ingested(tmp_path, images)
     assert given(scene)
-    assert "is distorted" in scene.summary("ingest")["words"]
+    assert "is distorted" in scene.summary("ingest")["message"]
     shutil.rmtree(images / "sparse")
     with pytest.raises(InputError, match=r"distorted/sparse/0: camera of image .* is distorted"):
         ingested(tmp_path, images)
@@ -156,7 +156,7 @@ def test_one_unregistered_image(tmp_path: Path, clip, images: Path):
     assert sorted(set(points.track_frame)) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
     summary = scene.summary("ingest")
     assert summary["verdict"] == "doubtful"
-    assert "1 of 10 frames have no given camera (source frames 5 (00005))" in summary["words"]
+    assert "1 of 10 frames have no given camera (source frames 5 (00005))" in summary["message"]
 
 
 def test_too_many_unregistered_in_a_row(tmp_path: Path, clip, images: Path):
@@ -187,14 +187,14 @@ def test_colmaps_own_workspace_is_read_undistorted(tmp_path: Path, clip, images:
 def complaints(root: Path, path: Path, **settings) -> str:
     scene = ingested(root, path, **settings)
     assert not scene.manifest["given"]["cameras"]
-    return scene.summary("ingest")["words"]
+    return scene.summary("ingest")["message"]
 
 
 def test_cameras_that_are_seen_and_not_read_are_told(tmp_path: Path, clip, images: Path):
     assert "left out" not in complaints(tmp_path, images)
     model(images / "sparse" / "0", clip)
-    words = complaints(tmp_path, images / "images")
-    assert "cameras lie beside images/ (sparse/0)" in words
+    message = complaints(tmp_path, images / "images")
+    assert "cameras lie beside images/ (sparse/0)" in message
     assert "cameras" not in complaints(tmp_path, images / "images", cameras="estimate")
     (images / "sparse" / "0" / "images.bin").unlink()
     assert "lacks images" in complaints(tmp_path, images)
@@ -234,7 +234,7 @@ def test_a_capture_with_points_of_its_model(tmp_path: Path, clip, images: Path):
         assert scene.summary("ingest")["verdict"] == "good"
     capture(images, clip)  # without applied_transform the points lie elsewhere
     scene = ingested(tmp_path, images)
-    assert "do not fit the cameras" in scene.summary("ingest")["words"]
+    assert "do not fit the cameras" in scene.summary("ingest")["message"]
     assert np.median(given(scene).near_far, axis=0) == pytest.approx([2.7, 4.2], abs=0.5)
 
 
@@ -289,14 +289,14 @@ def test_bent_pictures_are_made_straight(tmp_path: Path, clip, images: Path, pic
 
 
 def test_captures_that_cannot_be_used(tmp_path: Path, clip, images: Path):
-    for changes, words in (
+    for changes, message in (
         ({"camera_model": "EQUIRECTANGULAR"}, "EQUIRECTANGULAR"),
         ({"applied_transform": [1, 2]}, "applied_transform"),
         ({"frames": []}, "no frames"),
         ({"k4": 0.1}, "with k4"),
     ):
         capture(images, clip, **changes)
-        with pytest.raises(InputError, match=words):
+        with pytest.raises(InputError, match=message):
             ingested(tmp_path, images)
     content = capture(images, clip)
     content["frames"][3]["file_path"] = "images/none.png"
@@ -315,7 +315,8 @@ def test_pictures_that_the_list_lacks(tmp_path: Path, clip, images: Path):
     scene = ingested(tmp_path, images)
     assert scene.n_frames == COUNT - 1
     assert (
-        "1 pictures are not in transforms.json and were left out (first 00003.png)" in scene.summary("ingest")["words"]
+        "1 pictures are not in transforms.json and were left out (first 00003.png)"
+        in scene.summary("ingest")["message"]
     )
 
 
@@ -343,14 +344,14 @@ def test_given_cameras_that_do_not_move_are_told(tmp_path: Path, clip, images: P
     write_poses_bounds(images / "poses_bounds.npy", clip[1][[0] * COUNT])
     summary = ingested(tmp_path, images).summary("ingest")
     assert summary["verdict"] == "doubtful"
-    assert "the given cameras do not move" in summary["words"]
+    assert "the given cameras do not move" in summary["message"]
 
 
 @pytest.mark.parametrize("name", ["sparse", "depth", "poses_bounds.npy"])
 def test_links_to_cameras_and_priors_that_are_not_there_are_told(tmp_path: Path, images: Path, name: str):
     (images / name).symlink_to("/nowhere/at/all")
     summary = ingested(tmp_path, images).summary("ingest")
-    assert f"{name} is a link to something that is not there" in summary["words"]
+    assert f"{name} is a link to something that is not there" in summary["message"]
 
 
 @pytest.mark.parametrize("name", ["depth", "masks", "flow"])
@@ -360,7 +361,7 @@ def test_folders_that_look_like_priors_and_are_not_read_are_noted(tmp_path: Path
     (images / name / "00000.npz").touch()
     scene = ingested(tmp_path, images)
     assert any(f"{name}/ beside the frames is not read" in note for note in scene.manifest["notes"])
-    assert "not read" not in scene.summary("ingest")["words"]
+    assert "not read" not in scene.summary("ingest")["message"]
 
 
 def test_given_masks_of_a_kind_that_is_not_read_are_told(tmp_path: Path, clip, images: Path, picture_writer: Callable):
@@ -369,7 +370,7 @@ def test_given_masks_of_a_kind_that_is_not_read_are_told(tmp_path: Path, clip, i
     for i in range(COUNT):
         picture_writer(images / "motion_masks" / f"{i:05d}.jpg", np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     summary = ingested(tmp_path, images, kind="nvidia").summary("ingest")
-    assert "motion_masks/ was left out: it holds no motion mask (.png)" in summary["words"]
+    assert "motion_masks/ was left out: it holds no motion mask (.png)" in summary["message"]
 
 
 @pytest.mark.parametrize("name", [None, 3, ""])

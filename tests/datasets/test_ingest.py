@@ -71,7 +71,7 @@ def test_video_writes_the_contract(tmp_path: Path, tiny_clip):
     np.testing.assert_allclose([frame["time"] for frame in scene.manifest["frames"]], np.arange(8) / 10, atol=1e-6)
     summary = scene.summary("ingest")
     assert summary["duration"] == pytest.approx(0.8)
-    assert "8 frames of 64x48" in summary["words"]
+    assert "8 frames of 64x48" in summary["message"]
     assert not [path for path in scene.root.rglob("*") if path.name.startswith(".tmp")]
 
 
@@ -121,7 +121,7 @@ def test_masks_of_what_moves_come_along(tmp_path: Path, nvidia: Path, picture_wr
     for i in range(8):
         picture_writer(nvidia / "motion_masks" / f"{i:05d}.png", np.eye(24, 32, dtype=np.uint8) * (i + 1))
     scene = ingested(tmp_path, nvidia, start=3)
-    assert scene.manifest["given"]["masks"] and "masks" in scene.summary("ingest")["words"]
+    assert scene.manifest["given"]["masks"] and "masks" in scene.summary("ingest")["message"]
     assert sorted(path.name for path in scene.given_masks_dir.iterdir()) == [f"{i:05d}.png" for i in range(5)]
     np.testing.assert_array_equal(read_mask(scene.given_masks_dir / "00004.png"), np.eye(24, 32) * 255)
     (nvidia / "motion_masks" / "00005.png").unlink()
@@ -184,7 +184,7 @@ def test_image_without_a_pose(tmp_path: Path, tiny_clip):
     assert scene.manifest["given"]["cameras"]
     assert "1 of 8 frames have no given camera (source frames 7 (00007))" in scene.manifest["notes"][0]
     assert scene.summary("ingest")["verdict"] != "good"
-    assert "no given camera" in scene.summary("ingest")["words"]
+    assert "no given camera" in scene.summary("ingest")["message"]
     # The last motion goes on.
     cameras = Cameras.load(scene.given_dir / "cameras.json")
     np.testing.assert_allclose(cameras.world_to_camera, tiny_clip.world_to_camera, atol=1e-9)
@@ -237,7 +237,7 @@ def test_truth_priors(tmp_path: Path, tiny_clip):
 
 
 @pytest.mark.parametrize(
-    ("harm", "words"),
+    ("harm", "message"),
     [
         (lambda d: np.save(d / "disp" / "00002.npy", np.ones((24, 24), np.float32)), "another aspect"),
         (lambda d: np.save(d / "disp" / "00002.npy", np.full((24, 32), np.nan, np.float32)), "not finite"),
@@ -247,12 +247,12 @@ def test_truth_priors(tmp_path: Path, tiny_clip):
         (lambda d: (d / "images" / "00007.png").unlink(), None),
     ],
 )
-def test_harmed_priors(tmp_path: Path, nvidia: Path, harm: Callable, words: str | None):
+def test_harmed_priors(tmp_path: Path, nvidia: Path, harm: Callable, message: str | None):
     harm(nvidia)
-    if words is None:
+    if message is None:
         assert ingested(tmp_path, nvidia).n_frames == 7  # the model has one camera too many: harmless
     else:
-        with pytest.raises(InputError, match=words):
+        with pytest.raises(InputError, match=message):
             ingested(tmp_path, nvidia)
 
 

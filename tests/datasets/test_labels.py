@@ -288,10 +288,10 @@ def test_the_command_says_what_it_read(tmp_path: Path) -> None:
         for i in range(3):
             write(tmp_path / kind / "masks" / f"{i}.png", image)
             write(tmp_path / "made" / f"{i}.png", TWO // 255)
-    for kind, words in (("soft", "cut at half"), ("alpha", "alpha channel")):
+    for kind, message in (("soft", "cut at half"), ("alpha", "alpha channel")):
         rows, _, notes = score_folder(tmp_path / "made", tmp_path / kind, "masks")
         assert {row.metric: row.value for row in rows}["jaccard"] > 0.97
-        assert any("3 of 3 true masks" in note and words in note for note in notes)
+        assert any("3 of 3 true masks" in note and message in note for note in notes)
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "soft", "alpha"])

@@ -81,7 +81,7 @@ def test_dark_clips(tmp_path: Path, tiny_clip, picture_writer: Callable, divisor
     images = tiny_clip.frames // divisor
     summary = ingested(tmp_path, folder(tmp_path / "in", images, picture_writer)).summary("ingest")
     assert summary["verdict"] == verdict
-    assert ("very dark" in summary["words"]) == (divisor > 4)
+    assert ("very dark" in summary["message"]) == (divisor > 4)
 
 
 @pytest.mark.parametrize("value", [0, 255, 90])
@@ -95,14 +95,14 @@ def test_a_blank_frame_names_itself_and_can_be_skipped(
     summary = ingested(tmp_path, path).summary("ingest")
     assert summary["verdict"] == "doubtful"
     said = f"1 frames show nothing (source frames {place} (img_{place}.png)); leave them out by input.skip"
-    assert said in summary["words"]
-    assert "brightness" not in summary["words"]
+    assert said in summary["message"]
+    assert "brightness" not in summary["message"]
     scene = ingested(tmp_path, path, skip=[place])
     assert scene.n_frames == 7
     assert scene.summary("ingest")["verdict"] == "good"
     if place > 1:
         summary = ingested(tmp_path, path, start=1).summary("ingest")
-        assert f"source frames {place} (img_{place}.png)" in summary["words"]  # as input.skip counts
+        assert f"source frames {place} (img_{place}.png)" in summary["message"]  # as input.skip counts
 
 
 # --- masks among frames ----------------------------------------------------------------------------------------------
@@ -203,8 +203,8 @@ def test_combs_that_no_flag_tells_of(tmp_path: Path, fast: np.ndarray, picture_w
     woven[:, 1::2] = shifted[1::2, 1::2]
     summary = ingested(tmp_path, folder(tmp_path / "in", woven, picture_writer)).summary("ingest")
     assert summary["verdict"] == "poor"
-    assert "12 frames have combs of interlacing" in summary["words"]
-    assert "bwdif" in summary["words"]
+    assert "12 frames have combs of interlacing" in summary["message"]
+    assert "bwdif" in summary["message"]
     assert ingested(tmp_path, folder(tmp_path / "whole", shifted, picture_writer)).summary("ingest")["combed"] == []
 
 
@@ -273,13 +273,13 @@ def test_times_that_do_not_increase_reach_verdict_and_manifest(
     scene = ingested(tmp_path, tmp_path)
     said = "timestamps do not increase at 2 frames (source frames 3, 5)"
     assert any(said in note for note in scene.manifest["notes"])
-    assert said in scene.summary("ingest")["words"]
+    assert said in scene.summary("ingest")["message"]
     assert scene.summary("ingest")["verdict"] != "good"
 
 
 # --- files that are not what their names say -------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (b"", "empty"),
         (b"<!DOCTYPE html><html><body>Sign in</body></html>", "a web page"),
@@ -288,12 +288,12 @@ def test_times_that_do_not_increase_reach_verdict_and_manifest(
         (b"\0\0\0\x18ftypheic" + bytes(90), "picture in HEIC"),
     ],
 )
-def test_a_picture_that_is_something_else(tmp_path: Path, tiny_clip, picture_writer: Callable, content, words):
+def test_a_picture_that_is_something_else(tmp_path: Path, tiny_clip, picture_writer: Callable, content, message):
     path = folder(tmp_path / "in", tiny_clip.frames, picture_writer)
     (path / "003.png").write_bytes(content)
     with pytest.raises(InputError, match=r"003\.png: is no readable image") as caught:
         ingested(tmp_path, path)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
     assert "input.skip: [3]" in caught.value.remedy
     assert ingested(tmp_path, path, skip=[3]).n_frames == 7
 
@@ -309,7 +309,7 @@ def test_unpadded_unicode_upper_case_and_two_frames(tmp_path: Path, tiny_clip, p
     assert [frame["name"] for frame in scene.manifest["frames"]] == [f"{i + 1}.PNG" for i in range(100)]
     scene = ingested(tmp_path, path, end=2)
     assert scene.n_frames == 2
-    assert "2 frames are few" in scene.summary("ingest")["words"]
+    assert "2 frames are few" in scene.summary("ingest")["message"]
 
 
 @pytest.mark.parametrize("name", ["cover.png", "preview.jpg"])
@@ -318,6 +318,6 @@ def test_a_picture_without_a_number_among_frames_is_told(
 ):
     path = folder(tmp_path, tiny_clip.frames, picture_writer)
     picture_writer(path / name, tiny_clip.frames[0])
-    words = ingested(tmp_path, path).summary("ingest")["words"]
-    assert f"{name} has no number" in words
-    assert f"input.skip: [{len(tiny_clip.frames)}]" in words
+    message = ingested(tmp_path, path).summary("ingest")["message"]
+    assert f"{name} has no number" in message
+    assert f"input.skip: [{len(tiny_clip.frames)}]" in message

@@ -44,7 +44,7 @@ FRAMES = {
     "unpadded": series("img{}", range(1, 13)),
     "gaps": series("{:03d}", [0, 1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 14]),
     "stride": series("{:05d}", range(0, 36, 3)),
-    "words": [f"view_{letter}" for letter in "abcdefghijkl"],
+    "message": [f"view_{letter}" for letter in "abcdefghijkl"],
 }
 
 
@@ -73,22 +73,22 @@ def test_order_where_nothing_else_speaks(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("names", "keys", "words"),
+    ("names", "keys", "message"),
     [
         (FRAMES["from 1"], series("{:05d}", range(13)), "in two ways that disagree"),
         (FRAMES["from 1"], series("{:05d}", range(2, 14)), "are there"),
         (FRAMES["from 0"], series("{:05d}", range(11)), "11 maps, but there are 12 frames"),
         (FRAMES["from 0"], series("{:05d}", range(24)), "24 maps for 12 frames"),
-        (FRAMES["words"], series("{:05d}", range(11)), "11 maps, but there are 12 frames"),
-        (FRAMES["words"], series("m{:02d}", [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12]), "no such file"),
-        (FRAMES["words"][:11], [*series("a{}", range(6)), *series("b{}", range(6))], "no such file"),
+        (FRAMES["message"], series("{:05d}", range(11)), "11 maps, but there are 12 frames"),
+        (FRAMES["message"], series("m{:02d}", [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12]), "no such file"),
+        (FRAMES["message"][:11], [*series("a{}", range(6)), *series("b{}", range(6))], "no such file"),
         (None, series("{:05d}", range(24)), "of another rate"),
         (None, series("{:05d}", range(6)), "of another rate"),
         (None, series("{:05d}", [0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11]), "gaps in their numbers .4 is missing"),
     ],
 )
-def test_what_nobody_can_know(tmp_path: Path, names, keys, words):
-    with pytest.raises(InputError, match=words) as caught:
+def test_what_nobody_can_know(tmp_path: Path, names, keys, message):
+    with pytest.raises(InputError, match=message) as caught:
         paired(tmp_path, names, keys, 12)
     assert caught.value.remedy
     assert str(tmp_path) in str(caught.value)

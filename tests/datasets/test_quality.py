@@ -19,19 +19,19 @@ def measured(frames) -> tuple[dict, str, str]:
 
 
 def test_good_clip(tiny_renderer: Callable):
-    found, verdict, words = measured(tiny_renderer(12)[0])
+    found, verdict, message = measured(tiny_renderer(12)[0])
     assert (found["duplicates"], found["exposure_jumps"], found["blurred"]) == ([], [], [])
-    assert (verdict, words) == ("good", "")
+    assert (verdict, message) == ("good", "")
 
 
 def test_frozen_frames_with_compression_noise(tiny_renderer: Callable):
     frames = list(tiny_renderer(12)[0])
     frames[5] = frames[4].copy()
     frames[5][::8, ::8] ^= 1
-    found, verdict, words = measured(frames)
+    found, verdict, message = measured(frames)
     assert found["duplicates"] == [5]
     assert verdict == "doubtful"
-    assert "repeat" in words
+    assert "repeat" in message
 
 
 def test_mostly_frozen_is_poor(tiny_renderer: Callable):
@@ -51,10 +51,10 @@ def test_exposure_jump(tiny_renderer: Callable):
     frames = list(tiny_renderer(12)[0])
     for i in range(7, 12):
         frames[i] = (frames[i] * 0.8).astype(np.uint8)  # 0.8 ** 2.2 is 0.7 stops down
-    found, verdict, words = measured(frames)
+    found, verdict, message = measured(frames)
     assert found["exposure_jumps"] == [7]
     assert verdict == "doubtful"
-    assert "brightness" in words
+    assert "brightness" in message
 
 
 def test_blur(tiny_renderer: Callable):

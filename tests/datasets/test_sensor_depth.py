@@ -118,7 +118,7 @@ def text(folder):
 
 
 @pytest.mark.parametrize(
-    ("harm", "words"),
+    ("harm", "message"),
     [
         (lambda f, w: w(f / "003.png", np.zeros((48, 64), np.uint8)) or (f / "003.npy").unlink(), "1 channels of 8"),
         (lambda f, w: w(f / "003.png", np.zeros((48, 64, 3), np.uint8)) or (f / "003.npy").unlink(), "3 channels of 8"),
@@ -132,10 +132,10 @@ def text(folder):
         (lambda f, w: np.savez(f / "003.npz", a=np.ones(2), b=np.ones(2)), "same name"),
     ],
 )
-def test_what_is_no_depth_is_named(tmp_path, tiny_clip, picture_writer, harm, words):
+def test_what_is_no_depth_is_named(tmp_path, tiny_clip, picture_writer, harm, message):
     write_maps(tmp_path / "lidar", tiny_clip.depth, "npy", picture_writer)
     harm(tmp_path / "lidar", picture_writer)
-    with pytest.raises(InputError, match=words) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         ingested(tmp_path, tiny_clip.frames_dir, path=str(tmp_path / "lidar"))
     assert "lidar" in str(caught.value)
     assert not (tmp_path / "scene" / "manifest.json").exists()

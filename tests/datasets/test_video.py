@@ -226,16 +226,16 @@ def test_one_frame(tmp_path: Path, tiny_clip, video_writer: Callable):
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "stride", "words"), [(8, None, 1, "start 8"), (2, 9, 1, "end 9"), (5, None, 4, "take one frame")]
+    ("start", "end", "stride", "message"), [(8, None, 1, "start 8"), (2, 9, 1, "end 9"), (5, None, 4, "take one frame")]
 )
-def test_range_beyond_the_end(tiny_clip, start: int, end: int | None, stride: int, words: str):
-    with pytest.raises(InputError, match=words):
+def test_range_beyond_the_end(tiny_clip, start: int, end: int | None, stride: int, message: str):
+    with pytest.raises(InputError, match=message):
         read(tiny_clip.video, start, end, stride)
 
 
 def test_files_that_are_no_videos_are_named(tmp_path: Path):
-    for content, words in ((b"", "empty"), (b"<html><body>Sign in</body></html>", "web page")):
+    for content, message in ((b"", "empty"), (b"<html><body>Sign in</body></html>", "web page")):
         (tmp_path / "clip.mp4").write_bytes(content)
-        with pytest.raises(InputError, match=words) as caught:
+        with pytest.raises(InputError, match=message) as caught:
             VideoSource(tmp_path / "clip.mp4")
         assert "again" in caught.value.remedy

@@ -45,7 +45,7 @@ def test_an_object_that_swallowed_what_is_not_salient_is_doubtful(fake_scene):
     assert summary["passed_vote"]
     assert summary["object_saliency"] < 0.2
     assert summary["verdict"] == "doubtful"
-    assert "Raise decompose.merge_similarity" in summary["words"]
+    assert "Raise decompose.merge_similarity" in summary["message"]
     run_cluster(scene, DecomposeConfig(restarts=3))
     assert scene.summary("cluster")["object_saliency"] > 0.8
     assert scene.summary("cluster")["verdict"] == "good"
@@ -58,11 +58,11 @@ def test_nothing_salient_keeps_the_best_or_nothing(fake_scene, moving_square):
     assert not clusters["passed_vote"]
     assert len(clusters["salient"]) == 1
     assert scene.summary("cluster")["verdict"] == "doubtful"
-    assert "votes" in scene.summary("cluster")["words"]
+    assert "votes" in scene.summary("cluster")["message"]
     run_cluster(scene, DecomposeConfig(restarts=2, keep_best=False))
     assert json.loads((scene.clusters_dir / "clusters.json").read_text())["salient"] == []
     assert scene.summary("cluster")["verdict"] == "poor"
-    assert "none salient" in scene.summary("cluster")["words"]
+    assert "none salient" in scene.summary("cluster")["message"]
 
 
 def test_zero_saliency_keeps_nothing_even_with_keep_best(fake_scene):

@@ -8,7 +8,7 @@ import pytest
 from nsff.config import CrfConfig
 from nsff.decompose import crf as crf_module
 from nsff.decompose import mean_field as field
-from nsff.decompose.crf import beliefs_own, beliefs_pydensecrf, refine, run_crf, sigmas
+from nsff.decompose.crf import marginals_own, marginals_pydensecrf, refine, run_crf, sigmas
 from nsff.decompose.permutohedral import PermutohedralLattice, simplices
 from nsff.errors import ConfigError, StageError
 from nsff.files.io import write_image
@@ -43,9 +43,9 @@ def test_unary_energies(n: int, other: float):
 def test_mean_field_by_hand():
     # Two pixels, two labels, a kernel that is the 2×2 identity: Q = softmax(-U + w Q0) after one step.
     unary = -np.log(np.array([[0.7, 0.3], [0.4, 0.6]]))
-    beliefs = field.mean_field(unary, [(2.0, lambda q: q)], 1)
+    marginals = field.mean_field(unary, [(2.0, lambda q: q)], 1)
     odds = 0.7 / 0.3 * np.exp(2 * (0.7 - 0.3))
-    assert beliefs[0, 0] == pytest.approx(odds / (1 + odds))
+    assert marginals[0, 0] == pytest.approx(odds / (1 + odds))
     np.testing.assert_allclose(field.mean_field(unary, [], 5), np.exp(-unary))
 
 
@@ -99,7 +99,7 @@ def test_lattice_refuses_an_extent_it_cannot_code():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_lattice_agrees_with_exact(seed: int):
     labels, rgb, depth, truth = picture(seed)
-    exact, lattice = (beliefs_own(labels, 3, rgb, depth, config) for config in (EXACT, LATTICE))
+    exact, lattice = (marginals_own(labels, 3, rgb, depth, config) for config in (EXACT, LATTICE))
     assert (exact.argmax(1) == lattice.argmax(1)).mean() >= 0.99
     assert np.abs(exact - lattice).mean() < 0.01
     assert (exact.argmax(1).reshape(truth.shape) == truth).mean() > (labels == truth).mean()
@@ -109,7 +109,7 @@ def test_lattice_agrees_with_exact(seed: int):
 def test_agrees_with_pydensecrf(config: CrfConfig):
     pytest.importorskip("pydensecrf.densecrf", reason="pydensecrf2 is not installed")
     labels, rgb, depth, _ = picture(2)
-    ours, theirs = beliefs_own(labels, 3, rgb, depth, config), beliefs_pydensecrf(labels, 3, rgb, depth, config)
+    ours, theirs = marginals_own(labels, 3, rgb, depth, config), marginals_pydensecrf(labels, 3, rgb, depth, config)
     assert (ours.argmax(1) == theirs.argmax(1)).mean() >= 0.99
     assert np.abs(ours - theirs).mean() < 0.01
 
@@ -195,7 +195,7 @@ def test_lost_objects_are_reported(fake_scene):
         write_image(scene.masks_dir / f"{i}.png", mask)
     run_crf(scene, CrfConfig(backend="own", exact_pixels=0))
     assert scene.summary("crf")["verdict"] == "poor"
-    assert "Object 1 vanished" in scene.summary("crf")["words"]
+    assert "Object 1 vanished" in scene.summary("crf")["message"]
 
 
 def test_missing_backend_and_missing_masks_are_named(fake_scene, monkeypatch):

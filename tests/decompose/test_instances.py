@@ -215,7 +215,7 @@ def test_masks_of_all_views_have_things_for_labels(fake_scene):
     summary = scene.summary("postprocess")
     assert summary["things"] == [2]
     assert summary["n_objects"] == 2
-    assert "1 of 1 labels came apart: 2 objects" in summary["words"]
+    assert "1 of 1 labels came apart: 2 objects" in summary["message"]
     run_crf(scene, CrfConfig(backend="own", iterations=0))
     assert set(np.unique(read_mask(scene.masks_crf_dir / "7.png"))) == {0, 1, 2}
 

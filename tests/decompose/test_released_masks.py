@@ -22,11 +22,11 @@ def test_raw_clusters_reach_the_crf(fake_scene, monkeypatch):
         np.testing.assert_array_equal(read_mask(scene.masks_dir / f"{view.index}.png"), raw)
     seen = []
 
-    def beliefs(index, n_labels, rgb, depth, crf):
+    def marginals(index, n_labels, rgb, depth, crf):
         seen.append(crf)
         return np.eye(n_labels)[index.ravel()]
 
-    monkeypatch.setitem(crf_module.BACKENDS, "own", beliefs)
+    monkeypatch.setitem(crf_module.BACKENDS, "own", marginals)
     run_crf(scene, config.crf.model_copy(update={"backend": "own"}))
     assert (seen[0].depth_weight, seen[0].rgb_weight, seen[0].gaussian_weight) == (30, 20, 15)
     assert sigmas(seen[0], 288) == (3, 40, 20)

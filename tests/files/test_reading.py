@@ -181,10 +181,10 @@ def test_a_gif_that_claims_a_wall(tmp_path):
         list(VideoSource(tmp_path / "a.gif").frames(0, None, 1))
 
 
-@pytest.mark.parametrize(("text", "words"), [("[" * 100_000, "recursion"), ("{", "JSON"), ('{"a": 1e999', "JSON")])
-def test_json_that_is_none(tmp_path, text, words):
+@pytest.mark.parametrize(("text", "message"), [("[" * 100_000, "recursion"), ("{", "JSON"), ('{"a": 1e999', "JSON")])
+def test_json_that_is_none(tmp_path, text, message):
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(StageError, match=words):
+    with pytest.raises(StageError, match=message):
         read_json(tmp_path / "a.json")
 
 

@@ -120,7 +120,7 @@ def scene_files(folder: Path) -> None:
     write_flow(scene.flow_dir / "00000_fwd.npz", np.ones((H, W, 2)), np.ones((H, W)))
     rng = np.random.default_rng(2)
     scene.write_features(rng.random((N, 6, 8, 5)), rng.random((N, 6, 8)))
-    scene.write_summary("flow", {"verdict": "good", "words": "Fine.", "values": [1.5, 2]})
+    scene.write_summary("flow", {"verdict": "good", "message": "Fine.", "values": [1.5, 2]})
     maps = scene.maps_dir
     write_json(maps / "views.json", [{"index": i, "split": "training", "camera": i, "time": float(i)} for i in (0, 1)])
     write_json(maps / "scale.json", {"disparity_of_65535": 1.5})

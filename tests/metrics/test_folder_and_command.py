@@ -107,7 +107,7 @@ def test_command_errors(tmp_path: Path, truth: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         ([], "COMMAND"),
         (["scor"], "invalid choice"),
@@ -117,11 +117,11 @@ def test_command_errors(tmp_path: Path, truth: Path, capsys: pytest.CaptureFixtu
         (["score", "--pred", "a", "--truth", "b", "--protocol", "saff", "--dilation", "-2"], "--dilation"),
     ],
 )
-def test_wrong_usage_is_status_2(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_is_status_2(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_help_has_commands_and_examples(capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,15 +64,15 @@ def test_estimated_cameras_are_aligned(tmp_path: Path, heldout: list[np.ndarray]
     assert rows["aligned", "full", "psnr"] > 45
     assert rows["aligned", "full", "psnr"] > rows["raw", "full", "psnr"] + 5
     assert rows["raw", "full", "count"] == 2
-    assert "degrees; see the sfm stage" in summary["words"]
+    assert "degrees; see the sfm stage" in summary["message"]
     for variant in ("raw", "aligned", "static", "copy", "copy_camera"):
         assert {(variant, split, "psnr") in rows for split in ("full", "dynamic")} == {True}
     # The patch moves: without it the dynamic region is wrong, and our pictures beat copied frames.
     assert rows["static", "dynamic", "psnr"] < rows["aligned", "dynamic", "psnr"] - 10
     assert rows["copy", "full", "psnr"] < rows["aligned", "full", "psnr"]
     assert summary["verdict"] == "doubtful"
-    assert "above the static part alone" in summary["words"]
-    assert "LPIPS is left out" in summary["words"]
+    assert "above the static part alone" in summary["message"]
+    assert "LPIPS is left out" in summary["message"]
     assert ("raw", "full", "lpips") not in rows
     # Refinement leaves the scene alone.
     assert float(renderer.brightness.detach()) == 1.0
@@ -115,7 +115,7 @@ def test_lpips_where_there_are_weights(
     rows = rows_of(scene)
     assert 0 <= rows["raw", "full", "lpips"] < rows["copy", "full", "lpips"]
     assert ("raw", "dynamic", "lpips_reference") in rows
-    assert "left out" not in summary["words"]
+    assert "left out" not in summary["message"]
 
 
 def test_self_scores_the_held_out_frames(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_without_evaluations(tmp_path: Path) -> None:
     summary = run_score(scene, config())
     assert scene.scores_path.read_text().strip() == "scene,protocol,variant,split,metric,value"
     assert (scene.root / "score_pictures" / "per_view.csv").exists()
-    assert json.loads((scene.summaries_dir / "score.json").read_text())["words"] == summary["words"]
+    assert json.loads((scene.summaries_dir / "score.json").read_text())["message"] == summary["message"]
 
 
 def test_missing_truth_is_named(tmp_path: Path) -> None:

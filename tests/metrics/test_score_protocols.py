@@ -98,8 +98,8 @@ def test_nsff24(scene: Scene, rig: Path) -> None:
     assert rows["raw", "dynamic", "ssim_reference"] >= rows["raw", "dynamic", "ssim"]
     assert not any(variant == "aligned" for variant, _, _ in rows)
     assert summary["verdict"] == "good"
-    assert "Where it moves" in summary["words"]
-    assert "film none of the frames" in summary["words"]
+    assert "Where it moves" in summary["message"]
+    assert "film none of the frames" in summary["message"]
 
 
 def test_estimated_cameras_of_a_rig_are_refined(tmp_path: Path, rig: Path) -> None:
@@ -128,7 +128,7 @@ def test_dynnerf12(scene: Scene, rig: Path) -> None:
     # OpenCV's PSNR of 8 bits is ours but for identical pictures.
     assert rows["raw", "heldout/full", "psnr_reference"] == pytest.approx(held, abs=0.01)
     assert rows["static", "dynamic", "psnr"] < rows["static", "full", "psnr"] - 3
-    assert f"over {FRAMES - 1} held-out views (raw)" in summary["words"]
+    assert f"over {FRAMES - 1} held-out views (raw)" in summary["message"]
     # The pictures written are the ones scored: the command says the same.
     again, _, _ = score_folder(scene.root / "score_pictures" / "dynnerf12", rig / "dynnerf", "dynnerf12")
     value = {(row.variant, row.split, row.metric): row.value for row in again}
@@ -167,7 +167,7 @@ def test_saff(scene: Scene, rig: Path) -> None:
     assert rows["crf", "nv_static/full", "count_masks"] == FRAMES - 1
     assert ("raw", "dynamic", "psnr_reference") not in rows
     assert ("copy", "training/full", "psnr") not in rows
-    assert summary["verdict"] == "good", summary["words"]
+    assert summary["verdict"] == "good", summary["message"]
 
 
 def test_saff_is_refined_where_cameras_were_estimated(tmp_path: Path, rig: Path) -> None:
@@ -185,7 +185,7 @@ def test_saff_is_refined_where_cameras_were_estimated(tmp_path: Path, rig: Path)
     for split in ("nv_spatial", "nv_static"):
         assert rows["aligned", f"{split}/full", "psnr"] > rows["raw", f"{split}/full", "psnr"] + 5
     assert rows["aligned", "training/full", "psnr"] == rows["raw", "training/full", "psnr"]
-    assert "no masks are scored, since field.features is false" in summary["words"]
+    assert "no masks are scored, since field.features is false" in summary["message"]
 
 
 # --- the pixel map ---------------------------------------------------------------------------------------------------

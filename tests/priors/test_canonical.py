@@ -225,7 +225,7 @@ def test_wrong_cameras_are_told_by_the_flow(ready: Scene, short: Any):
     scene = with_given_cameras(ready, upside_down)
     run_canonical(scene, CanonicalConfig(resize_height=120))
     assert scene.summary("cameras")["verdict"] == "poor"
-    assert "disagree" in scene.summary("cameras")["words"]
+    assert "disagree" in scene.summary("cameras")["message"]
 
 
 def test_no_residual_without_parallax(filmed: SimpleNamespace, tmp_path: Path):
@@ -291,7 +291,9 @@ def test_an_unregistered_frame_is_said_to_be_so(ready: Scene, short: Any):
     points = SparsePoints.load(scene.points_path)
     assert set(points.track_frame) == {0, 1, 3, 4}
     summary = scene.summary("cameras")
-    assert summary["verdict"] == "doubtful" and summary["interpolated_frames"] == [2] and "frame 2" in summary["words"]
+    assert (
+        summary["verdict"] == "doubtful" and summary["interpolated_frames"] == [2] and "frame 2" in summary["message"]
+    )
 
 
 # --- what goes wrong -----------------------------------------------------------------------------------------------

@@ -158,7 +158,7 @@ def test_cuts_are_reported_where_that_is_asked_for(takes: tuple[np.ndarray, np.n
     scene = saved(tmp_path / "cut", [*takes[0][:5], *takes[1][:5]])
     run_flow(scene, FlowConfig(backend="dis", cuts="report"), 96)
     summary = scene.summary("flow")
-    assert summary["verdict"] == "poor" and "frame 5 (take_5.png) begins another shot" in summary["words"]
+    assert summary["verdict"] == "poor" and "frame 5 (take_5.png) begins another shot" in summary["message"]
     assert summary["cuts"] == [{"kind": "cut", "last": 4, "first": 5}]
 
 

@@ -148,7 +148,7 @@ def test_what_lies_before_all_anchors_keeps_its_ratio_without_a_shift(tmp_path, 
         write_npz(scene.given_dir / "depth" / f"{i:05d}.npz", disparity=disparity.astype(np.float32))
     run_depth(scene, DepthConfig(align_median=1, align_sigma=0, moving="surroundings"))
     summary = scene.summary("depth")
-    assert "a scale for each frame" in summary["words"]
+    assert "a scale for each frame" in summary["message"]
     assert summary["alignment_error"] < 0.01
     for i in range(6):
         index, _, depth = layered.trace(scene.cameras, layers, i)
@@ -235,7 +235,7 @@ def test_what_fits_nothing_stays_relative_and_says_so(tmp_path, layered):
     summary = scene.summary("depth")
     assert summary["metric"] is False
     assert summary["verdict"] != "good"
-    assert "without unit" in summary["words"]
+    assert "without unit" in summary["message"]
     assert np.allclose(scene.disparity(3)[0], before[3])
 
 

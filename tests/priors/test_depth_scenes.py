@@ -64,7 +64,7 @@ def test_real_midas_output_is_brought_to_what_is_triangulated(balloon):
     assert summary["frames_corrected"] == 12
     assert summary["metric"] is True
     assert summary["least_motion_fraction"] < 0.2
-    assert "do not tell the depth" in summary["words"]
+    assert "do not tell the depth" in summary["message"]
     for i in range(12):
         red, green, blue = np.moveaxis(balloon.image(i).astype(int), 2, 0)
         surely = (green > red + 25) & (green > blue + 20) & balloon.motion_mask(i)
@@ -117,7 +117,7 @@ def test_classical_depth_of_toss_has_less_than_half_the_error_of_a_plane(
     assert 0.03 < summary["moving_fraction"] < 0.1
     assert found["moving"] < moving, found["moving"]
     assert summary["least_motion_fraction"] > 0.9
-    assert "in the air" not in summary["words"]
+    assert "in the air" not in summary["message"]
     assert all((scene.disparity(i)[0] > 0).all() for i in (0, 12, 23))
 
 

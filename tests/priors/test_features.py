@@ -123,7 +123,7 @@ def test_another_backend_is_one_line_in_the_registry(scene: Scene, monkeypatch: 
     run_features(scene, FeaturesConfig(backend="classical", components=4))
     summary = scene.summary("features")
     assert summary["verdict"] == "poor"
-    assert "motion masks are empty" in summary["words"]
+    assert "motion masks are empty" in summary["message"]
 
 
 def test_failure_leaves_no_half_written_files(scene: Scene):

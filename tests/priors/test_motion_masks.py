@@ -193,14 +193,14 @@ def test_a_camera_that_only_turns_shows_what_moves_and_nothing_else(tmp_path, la
     summary = scene.summary("motion")
     if scale < 1e-3:  # less than a quarter of a pixel of parallax
         assert summary["turning_pairs_fraction"] == 1
-        assert "turns without moving in 100% of the pairs" in summary["words"]
+        assert "turns without moving in 100% of the pairs" in summary["message"]
 
 
 def test_a_moving_camera_is_not_said_to_turn(tmp_path, layered):
     scene = layered.make_scene(tmp_path / "scene", layered.make_cameras(4, (0.05, 0, 0)), world(layered, (0.0, 0.07)))
     run_motion(scene, MotionConfig())
     assert scene.summary("motion")["turning_pairs_fraction"] == 0
-    assert "turns" not in scene.summary("motion")["words"]
+    assert "turns" not in scene.summary("motion")["message"]
 
 
 # --- coverage -----------------------------------------------------------------------------------------------------
@@ -220,4 +220,4 @@ def test_coverage_outside_its_bounds_warns(coverage, verdict, said):
 
     summary = summarise(coverage, MotionConfig(coverage_warning=(0.001, 0.6)), "Masks cover")
     assert summary["verdict"] == verdict
-    assert said in summary["words"]
+    assert said in summary["message"]

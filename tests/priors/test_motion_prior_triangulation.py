@@ -62,7 +62,7 @@ def placed_from(scene, boards, factor: float, confidence: float = 0.2, **setting
     for i, (board, depth) in enumerate(boards):
         disparity = np.where(board, factor, 1.0) / depth
         write_map(folder, i, disparity, np.where(board, confidence, 0.9))
-    numbers = place_moving(scene, DepthConfig(**settings), folder, {"aligned": True, "words": "Aligned."})
+    numbers = place_moving(scene, DepthConfig(**settings), folder, {"aligned": True, "message": "Aligned."})
     ratios = [float(np.median((read_map(folder, i)[0] * depth)[board])) for i, (board, depth) in enumerate(boards)]
     trust = [float(np.median(read_map(folder, i)[1][board])) for i, (board, _) in enumerate(boards)]
     return numbers, np.array(ratios), np.array(trust)
@@ -78,7 +78,7 @@ def test_an_even_motion_seen_from_an_arc_is_recovered_to_two_percent(tmp_path, l
     # Trusted, but never more than half.
     assert (trust > 0.1).all()
     assert (trust <= 0.5).all()
-    assert "moves most evenly" in numbers["words"]
+    assert "moves most evenly" in numbers["message"]
 
 
 def test_surroundings_leave_what_there_was(tmp_path, layered):
@@ -86,7 +86,7 @@ def test_surroundings_leave_what_there_was(tmp_path, layered):
     numbers, ratios, trust = placed_from(scene, boards, 0.6, moving="surroundings")
     assert ratios == pytest.approx(np.full(N, 0.6), rel=1e-3)
     assert trust == pytest.approx(np.full(N, 0.2), abs=1e-3)
-    assert numbers == {"aligned": True, "words": "Aligned."}
+    assert numbers == {"aligned": True, "message": "Aligned."}
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_cameras_that_do_not_tell_the_depth_leave_it_and_say_so(tmp_path, layere
     assert numbers["moving_deviation"] > 0.3
     assert ratios == pytest.approx(np.full(N, 0.6), rel=1e-3)
     assert trust == pytest.approx(np.full(N, 0.2), abs=1e-3)
-    assert "do not tell the depth" in numbers["words"]
+    assert "do not tell the depth" in numbers["message"]
 
 
 @pytest.mark.parametrize("method", ["least_motion", "auto"])
@@ -132,9 +132,9 @@ def test_without_a_network_the_board_leaves_the_wall(tmp_path, layered):
         return np.array([np.median((scene.disparity(i)[0] * depth)[board]) for i, (board, depth) in enumerate(boards)])
 
     assert ratios(moving="surroundings") == pytest.approx(np.full(N, 0.5), abs=0.05)  # at the wall, twice as far
-    assert "in the air" in scene.summary("depth")["words"]
+    assert "in the air" in scene.summary("depth")["message"]
     assert ratios() == pytest.approx(np.ones(N), abs=0.02)
-    assert "in the air" not in scene.summary("depth")["words"]
+    assert "in the air" not in scene.summary("depth")["message"]
 
 
 def test_relative_disparity_disguised_by_scale_and_shift_and_wrong_on_the_board(tmp_path, layered):

@@ -63,14 +63,14 @@ def test_text_is_found(moving: Any, opacity: float, clock: bool):
     mask = overlay.at((240, 320))
     changed = (marked(moving.frames[:1], 1.0) != moving.frames[:1]).any(-1)[0]
     assert mask[changed].mean() > (0.85 if opacity == 1 else 0.6) and mask.mean() < 0.25
-    assert "burnt-in text" in overlay.words((240, 320))
+    assert "burnt-in text" in overlay.message((240, 320))
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(30, 0), (0, 40)])
 def test_bars_are_found_and_how_to_cut_them_off(moving: Any, rows: int, columns: int):
     overlay = look(barred(moving.frames, rows, columns))
     assert overlay is not None and overlay.bars == (rows, rows, columns, columns) and not overlay.text
-    assert f"crop={320 - 2 * columns}:{240 - 2 * rows}:{columns}:{rows}" in overlay.words((240, 320))
+    assert f"crop={320 - 2 * columns}:{240 - 2 * rows}:{columns}:{rows}" in overlay.message((240, 320))
     assert overlay.at((240, 320))[:, :columns].all() and overlay.at((240, 320))[:rows].all()
 
 
@@ -114,7 +114,7 @@ def test_the_case_static_overlay(shared: Path, repo: Path, tmp_path: Path):
     run_ingest(scene, InputConfig(path=str(tmp_path / "in")))
     run_sfm(scene, SfmConfig())
     summary = scene.summary("sfm")
-    assert summary["verdict"] == "doubtful" and "burnt-in text or a logo" in summary["words"]
+    assert summary["verdict"] == "doubtful" and "burnt-in text or a logo" in summary["message"]
     assert summary["registered"] == 16 and summary["focal"] == pytest.approx(0.9 * 256, rel=0.03)
 
 
@@ -130,7 +130,9 @@ def test_features_leave_it_out_and_the_summary_says_so(moving: Any, tmp_path: Pa
         assert len(row) > 200 and not left_out[row.clip(0, 239), column.clip(0, 319)].any()
     run_sfm(scene, SfmConfig(image_height=240))
     summary = scene.summary("sfm")
-    assert summary["verdict"] == "doubtful" and "black bars" in summary["words"] and "crop=320:180" in summary["words"]
+    assert (
+        summary["verdict"] == "doubtful" and "black bars" in summary["message"] and "crop=320:180" in summary["message"]
+    )
     assert summary["overlay"]["bars"][:2] == [30, 30] and summary["overlay"]["text"] > 0
     import pycolmap
 

@@ -70,7 +70,7 @@ def test_the_model_is_at_frame_size_and_its_world_is_the_first_camera(solved: Sc
 def test_summary(solved: Scene):
     summary = solved.summary("sfm")
     assert summary == read_json(solved.sfm_dir / "summary.json")
-    assert summary["verdict"] == "good" and "9 of 9 frames" in summary["words"]
+    assert summary["verdict"] == "good" and "9 of 9 frames" in summary["message"]
     assert summary["unregistered"] == [] and summary["attempt"] == "sequential global" and not summary["masked"]
     assert summary["focal"] == pytest.approx(288, rel=0.04)
     assert not [path for path in solved.root.iterdir() if path.name.startswith(".tmp")]
@@ -107,7 +107,7 @@ def test_given_cameras_need_nothing(travelling: Any, tmp_path: Path):
     run_sfm(scene, SfmConfig(refine_given=False))
     assert not (scene.sfm_dir / "sparse").exists()
     assert scene.summary("sfm") == read_json(scene.sfm_dir / "summary.json")
-    assert scene.summary("sfm")["source"] == "given" and "given" in scene.summary("sfm")["words"]
+    assert scene.summary("sfm")["source"] == "given" and "given" in scene.summary("sfm")["message"]
 
 
 def test_no_features_in_masks(travelling: Any, tmp_path: Path):

@@ -73,12 +73,12 @@ def test_frames_then_points_then_error():
 
 
 def test_a_doubtful_model_says_why():
-    judgement, words = verdict(replace(GOOD, registered=23, triangulation_angle=1.5), 24, SfmConfig())
+    judgement, message = verdict(replace(GOOD, registered=23, triangulation_angle=1.5), 24, SfmConfig())
     assert judgement == "doubtful"
     assert (
-        "not registered, and to get poses from their neighbours: 1" in words.lower()
-        and "little parallax" in words
-        and "23 of 24" in words
+        "not registered, and to get poses from their neighbours: 1" in message.lower()
+        and "little parallax" in message
+        and "23 of 24" in message
     )
 
 
@@ -86,8 +86,8 @@ def test_a_model_that_hangs_together_loosely_says_where():
     assert weakest_joint([(0, 3), (2, 5), (1, 2), (4, 5), (0, 1)], [0, 1, 2, 3, 4, 5]) == (4, 1)
     assert weakest_joint([(0, 1)] * 9 + [(2, 3)] * 9, [0, 1, 2, 3]) == (2, 0)
     assert weakest_joint([], [3]) is None
-    judgement, words = verdict(replace(GOOD, weakest=(12, 31)), 24, SfmConfig())
-    assert judgement == "doubtful" and "frame 12 and those after it share 31 points" in words.lower()
+    judgement, message = verdict(replace(GOOD, weakest=(12, 31)), 24, SfmConfig())
+    assert judgement == "doubtful" and "frame 12 and those after it share 31 points" in message.lower()
     assert verdict(replace(GOOD, weakest=(12, 50)), 24, SfmConfig())[0] == "good"
 
 
@@ -150,9 +150,9 @@ def test_reasons(qualities: list, evidence: Evidence, reason: str, numbers: str,
 def test_a_short_clip_may_miss_one_frame_and_a_bad_one_is_named():
     model = replace(GOOD, registered=13, frames=tuple(i for i in range(14) if i != 6))
     assert faults(model, 14, SfmConfig()) == []
-    judgement, words = verdict(model, 14, SfmConfig())
+    judgement, message = verdict(model, 14, SfmConfig())
     assert judgement == "doubtful"
-    assert "from their neighbours: 1 (frames 6)" in words
+    assert "from their neighbours: 1 (frames 6)" in message
     assert faults(replace(model, registered=12), 14, SfmConfig()) == ["few_registered"]
     assert faults(model, 14, SfmConfig(min_registered=1)) == ["few_registered"]
     assert faults(replace(GOOD, registered=4), 5, SfmConfig()) == ["few_registered"]

@@ -118,7 +118,7 @@ def test_the_stage_refines_and_cameras_follow(rough: tuple[Any, Any]):
     scene, true = rough
     run_sfm(scene, SfmConfig(refine_given=False))
     assert not (scene.sfm_dir / "cameras.json").exists()
-    assert "nothing was estimated" in scene.summary("sfm")["words"]
+    assert "nothing was estimated" in scene.summary("sfm")["message"]
     run_sfm(scene, SfmConfig(image_height=240))
     summary = scene.summary("sfm")
     assert (

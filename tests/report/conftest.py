@@ -170,7 +170,7 @@ def complete(tmp_path_factory, tiny_renderer, video_writer) -> Path:
     write_csv(scene.scores_path, columns, [dict(zip(columns, ("tiny", *row), strict=True)) for row in SCORES])
     for number, stage in enumerate(STAGES):
         level = ("good", "good", "doubtful", "poor")[number % 4]
-        own = {"verdict": level, "words": f"The words of {stage} & its <numbers>.", "some_fraction": 0.5}
+        own = {"verdict": level, "message": f"The words of {stage} & its <numbers>.", "some_fraction": 0.5}
         scene.write_summary(stage, own)
     scene.write_summary("crf", {**scene.summary("crf"), "n_objects": 1, "area_fractions": {"1": 0.0625}})
     benchmarks = scene.path("benchmarks")
@@ -190,9 +190,9 @@ def scene(complete, tmp_path) -> Scene:
 def set_verdict():
     """The function set_verdict(scene, stage, level, words=...)."""
 
-    def change(scene: Scene, stage: str, level: str, words: str = "New words.") -> None:
+    def change(scene: Scene, stage: str, level: str, message: str = "New words.") -> None:
         path = scene.summaries_dir / f"{stage}.json"
-        path.write_text(json.dumps({**json.loads(path.read_text()), "verdict": level, "words": words}))
+        path.write_text(json.dumps({**json.loads(path.read_text()), "verdict": level, "message": message}))
 
     return change
 

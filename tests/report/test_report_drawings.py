@@ -145,7 +145,7 @@ def test_embedded_pictures_are_reduced_never_enlarged(decode):
 
 def test_numbers_of_a_summary():
     summary = {
-        "verdict": "good", "words": "w", "consistent_fraction": 0.961, "n_frames": 24, "mean_magnitude": 1.8143055,
+        "verdict": "good", "message": "w", "consistent_fraction": 0.961, "n_frames": 24, "mean_magnitude": 1.8143055,
         "parameters": 12833520, "metric": True, "points_depth_error": None, "area_fractions": {"1": 0.0625},
         "per_frame": [1.0, 2, 3, 4, 5, 6, 7], "notes": [], "blurred": [3, 4],
     }  # fmt: skip

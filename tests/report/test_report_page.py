@@ -60,8 +60,8 @@ def test_everyone_can_read_it(page):
 def test_verdict_of_every_stage(page, complete):
     section = page.part('<section id="verdicts"', "</section>")
     for stage in STAGES:
-        words = json.loads((complete / "summaries" / f"{stage.name}.json").read_text())["words"]
-        assert words in section
+        message = json.loads((complete / "summaries" / f"{stage.name}.json").read_text())["message"]
+        assert message in section
         assert stage.title in section
     assert section.count("good") == 9
     assert section.count("! doubtful") == 4
@@ -212,8 +212,8 @@ def test_depth_is_laid_beside_what_is_known(scene, config, read_page):
     )  # fmt: skip
     assert "30 points, and the line" in source
     assert "error: from 3 at 0 to 2 at 3" in source
-    for words in ("backend midas21", "unit 1/scene units", "known points (median) 3.1%", "all frames (median) 40.0%"):
-        assert words in text
+    for message in ("backend midas21", "unit 1/scene units", "known points (median) 3.1%", "all frames (median) 40.0%"):
+        assert message in text
 
 
 def test_empty_folder(tmp_path, config, read_page):

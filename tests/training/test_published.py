@@ -177,7 +177,7 @@ def test_the_summary_says_how_well_the_cameras_fit(tiny_scene, tmp_path):
     summary = run_train(scene, config(tar(tmp_path / "a.tar", *networks())))
     assert scene.summary("train") == summary
     assert summary["verdict"] == "poor"  # these weights have never seen the scene
-    assert "cameras" in summary["words"]
+    assert "cameras" in summary["message"]
     # What the pictures would have to be for a perfect score: the model's own.
     renderer = Renderer.load(scene.model_dir, "cpu")
     for i in range(5):

@@ -96,9 +96,9 @@ def test_the_summary_of_a_training_tells_the_decay(tiny_scene):
     }  # fmt: skip
     summary = run_train(scene, resolve_scene("tiny", small, "nsff", {}))
     assert summary["decay_steps"] == 27_000
-    assert "Weights decay every 27000 steps, by the clip's 27 frames." in summary["words"]
+    assert "Weights decay every 27000 steps, by the clip's 27 frames." in summary["message"]
     summary = run_train(scene, resolve_scene("tiny", small | {"losses": {"decay_steps": 7}}, "nsff", {}))
-    assert summary["decay_steps"] == 7 and "decay" not in summary["words"]
+    assert summary["decay_steps"] == 7 and "decay" not in summary["message"]
 
 
 def test_a_training_of_a_longer_clip(tiny_scene):

@@ -107,8 +107,8 @@ def test_whole_file_is_checked_and_fetched_once(server, content, tmp_path):
     assert (tmp_path / "net.pth").read_bytes() == content
     assert left(tmp_path) == {"net.pth"}
     assert server.asked == [None]
-    (words,) = get(known(server, content), tmp_path, progress=False).values()
-    assert words.startswith("already there")
+    (message,) = get(known(server, content), tmp_path, progress=False).values()
+    assert message.startswith("already there")
     assert server.asked == [None]
 
 
@@ -155,18 +155,18 @@ def test_a_part_with_nothing_left_to_fetch(server, content, tmp_path, longer):
 
 
 @pytest.mark.parametrize(
-    ("changed", "words"),
+    ("changed", "message"),
     [
         ({"sha256": "0" * 64}, ["sha256", "0" * 64]),
         ({"sha256": None, "sha256_prefix": "00000000"}, ["00000000"]),
         ({"size": 10**6}, ["1000000", "truncated"]),
     ],
 )
-def test_what_is_not_as_published_never_appears(server, content, tmp_path, changed, words):
+def test_what_is_not_as_published_never_appears(server, content, tmp_path, changed, message):
     server.files["/net.pth"] = content
     with pytest.raises(WeightsError) as error:
         get(known(server, content, **changed), tmp_path, progress=False)
-    for word in [*words, str(tmp_path / "net.pth"), f"{server.address}/net.pth", f"put net.pth into {tmp_path}"]:
+    for word in [*message, str(tmp_path / "net.pth"), f"{server.address}/net.pth", f"put net.pth into {tmp_path}"]:
         assert word in str(error.value)
     assert left(tmp_path) == set()
 
@@ -235,9 +235,9 @@ def test_folders_come_file_by_file(server, content, tmp_path):
     with pytest.raises(WeightsError, match=r"depth-x/model\.pth.*404"):
         get(weight, tmp_path, progress=False)
     server.files["/resolve/1/model.pth"] = content
-    words = get(weight, tmp_path, progress=False)
+    message = get(weight, tmp_path, progress=False)
     assert left(tmp_path / "depth-x") == {"config.json", "model.pth"}
-    assert words[tmp_path / "depth-x" / "config.json"].startswith("already there")
+    assert message[tmp_path / "depth-x" / "config.json"].startswith("already there")
     assert len(server.asked) == 3
 
 

@@ -133,7 +133,7 @@ def test_what_agrees_is_said(saved):
 def test_wrong_hashes_and_sizes_name_both_values(saved):
     sha256 = hashlib.sha256(saved.read_bytes()).hexdigest()
     size = saved.stat().st_size
-    for known, words in (
+    for known, message in (
         ({"sha256": "0" * 64}, [sha256, "0" * 64]),
         ({"sha256_prefix": "12345678"}, [sha256[:8], "12345678"]),
         ({"size": size + 7}, [str(size), str(size + 7), "truncated"]),
@@ -143,7 +143,7 @@ def test_wrong_hashes_and_sizes_name_both_values(saved):
         with pytest.raises(WeightsError) as error:
             verify(entry(saved, **known), saved)
         assert error.value.subject == str(saved)
-        for word in words:
+        for word in message:
             assert word in error.value.problem
         assert str(saved.parent) in error.value.remedy
         assert "https://example.org/net.pth" in error.value.remedy
@@ -233,7 +233,7 @@ def test_the_demo_does_not_depend_on_the_machine(machine):
 
 
 @pytest.mark.parametrize(
-    ("stage", "sections", "words"),
+    ("stage", "sections", "message"),
     [
         ("flow", {"flow": {"backend": "raft"}}, ["raft-things", "raft-small", "flow.weights", "flow.backend: dis"]),
         (
@@ -245,10 +245,10 @@ def test_the_demo_does_not_depend_on_the_machine(machine):
         ("flow", {"flow": {"weights": "gone.pth"}}, ["flow.weights", "gone.pth"]),
     ],
 )
-def test_weights_that_were_asked_for_are_required(stage, sections, words):
+def test_weights_that_were_asked_for_are_required(stage, sections, message):
     with pytest.raises(WeightsError) as error:
         weight_files(stage, scene(**sections))
-    for word in words:
+    for word in message:
         assert word in str(error.value)
 
 

@@ -28,7 +28,7 @@ def ingested(new_project, tiny_clip, picture_writer):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "message"),
     [
         ("empty", ["empty: ", "empty folder"]),
         ("one", ["one: has one frame", "at least two frames"]),
@@ -38,11 +38,11 @@ def ingested(new_project, tiny_clip, picture_writer):
         ("film", ["text.mp4: "]),
     ],
 )
-def test_a_bad_source_is_told_and_nothing_is_left(ingested, name, words):
+def test_a_bad_source_is_told_and_nothing_is_left(ingested, name, message):
     project, ended = ingested
     assert ended.status != 0
     log = (project.scene(name) / "logs" / "ingest.log").read_text()
-    for word in (*words, "error: ", "what to do: "):
+    for word in (*message, "error: ", "what to do: "):
         assert word in log
         assert word in ended.text
     assert "Traceback" not in log

@@ -73,20 +73,20 @@ def named(label):
 
 def sections_of(command):
     """What --config of a command lays over the file."""
-    words = shlex.split(command)
-    changes = words[words.index("--config") + 1 :] if "--config" in words else []
+    message = shlex.split(command)
+    changes = message[message.index("--config") + 1 :] if "--config" in message else []
     return {key: yaml.safe_load(text) for key, _, text in (change.partition("=") for change in changes)}
 
 
 def file_of(command):
     """The configuration that a command uses."""
-    words = shlex.split(command)
-    return words[words.index("--configfile") + 1] if "--configfile" in words else FILES[0]
+    message = shlex.split(command)
+    return message[message.index("--configfile") + 1] if "--configfile" in message else FILES[0]
 
 
 def targets_of(command):
-    words = shlex.split(command)
-    return [word for word in words if word.startswith("results/")]
+    message = shlex.split(command)
+    return [word for word in message if word.startswith("results/")]
 
 
 @pytest.fixture(scope="module")
@@ -116,15 +116,15 @@ def project(new_project, nvidia_writer, tiny):
 
 def run(project, command):
     """One command of the page, in the page's folder; returns its status and what it printed."""
-    words = shlex.split(command)
-    if words[0] == "snakemake":
+    message = shlex.split(command)
+    if message[0] == "snakemake":
         # Targets and --config take many values, so what is added comes first.
-        own = [*words[1:], "--snakefile", str(ROOT / "Snakefile")]
+        own = [*message[1:], "--snakefile", str(ROOT / "Snakefile")]
         own[own.index("--cores") + 1] = "1"
         ended = project.server.run(project.folder, own)
         return ended.status, ended.text
     # The shell's own commands have patterns in them.
-    own = [sys.executable, "-m", "nsff.cli", *words[1:]] if words[0] == "nsff" else ["sh", "-c", command]
+    own = [sys.executable, "-m", "nsff.cli", *message[1:]] if message[0] == "nsff" else ["sh", "-c", command]
     ended = subprocess.run(own, cwd=project.folder, text=True, capture_output=True)
     return ended.returncode, ended.stdout + ended.stderr
 

@@ -14,7 +14,7 @@ def clip(project):
 
 
 @pytest.mark.parametrize(
-    ("sections", "own", "words"),
+    ("sections", "own", "message"),
     [
         ({"decompose": {"max_clustres": 12}}, {}, ["decompose.max_clustres", "12", "did you mean 'max_clusters'?"]),
         ({"train": {"steps": "many"}}, {}, ["train.steps", "'many'", "integer"]),
@@ -25,12 +25,12 @@ def clip(project):
     ],
     ids=["unknown key", "wrong type", "missing file", "brace", "impossible combination", "unknown preset"],
 )
-def test_no_job_starts(project, clip, sections, own, words):
+def test_no_job_starts(project, clip, sections, own, message):
     clip["clip"].update(own)
     project.configure(clip, **sections)
     ended = project.snakemake()
     assert ended.status != 0
-    for word in words:
+    for word in message:
         assert word in ended.text
     assert "Traceback" not in ended.text
     assert "common.smk" not in ended.text

@@ -28,7 +28,7 @@ def finish(scene: Path, stages: list[str], seconds: float = 10.0, verdict: str =
         if stage == "report":
             (scene / "report.html").touch()
         else:
-            (scene / "summaries" / f"{stage}.json").write_text(json.dumps({"verdict": verdict, "words": "."}))
+            (scene / "summaries" / f"{stage}.json").write_text(json.dumps({"verdict": verdict, "message": "."}))
         (scene / "logs" / f"{stage}.log").write_text("done\n")
         (scene / "benchmarks" / f"{stage}.tsv").write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:10\t1.0\n")
 

@@ -56,11 +56,11 @@ def test_scripts_are_thin(repo):
 def test_help_says_all_there_is_to_say(repo, tmp_path, environment, name):
     found = run(repo, tmp_path, environment, name, "--help")
     assert found.returncode == 0, found.stderr
-    for words in (*SCRIPTS[name], "--log"):
-        assert words in found.stdout
+    for message in (*SCRIPTS[name], "--log"):
+        assert message in found.stdout
     if "--out" not in SCRIPTS[name]:
-        for words in ("Reads ", "Writes ", "--scene", "--options", "--set", "--threads"):
-            assert words in found.stdout
+        for message in ("Reads ", "Writes ", "--scene", "--options", "--set", "--threads"):
+            assert message in found.stdout
 
 
 def test_a_stage_by_hand(repo, tmp_path, environment, tiny_clip):
@@ -79,7 +79,7 @@ def test_old_names_in_a_file_for_scripts(repo, tmp_path, environment):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["--set", "input.path=gone.mp4"], ["gone.mp4", "no such file"]),
         (["--set", "input.pth=a.mp4", "--set", "input.path=a.mp4"], ["input.pth", "did you mean 'path'?"]),
@@ -92,13 +92,13 @@ def test_old_names_in_a_file_for_scripts(repo, tmp_path, environment):
         ([], ["input.path", "--set input.path="]),
     ],
 )
-def test_errors_are_told_without_a_traceback(repo, tmp_path, environment, arguments, words):
+def test_errors_are_told_without_a_traceback(repo, tmp_path, environment, arguments, message):
     log = tmp_path / "logs" / "ingest.log"
     found = run(repo, tmp_path, environment, "ingest", "--scene", "scene", "--log", log, *arguments)
     assert found.returncode == 1
     assert "Traceback" not in found.stderr + found.stdout
     assert "error: " in found.stderr + found.stdout
-    for word in words:
+    for word in message:
         assert word in log.read_text()
     assert not (tmp_path / "scene").exists()
 

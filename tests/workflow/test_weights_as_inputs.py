@@ -85,19 +85,19 @@ def test_the_demo_uses_none(project, clip, machine):
 
 
 @pytest.mark.parametrize(
-    ("sections", "names", "words"),
+    ("sections", "names", "message"),
     [
         ({"flow": {"backend": "raft"}}, [], ["raft-things.pth", "not found", "nsff weights get raft-things"]),
         ({"features": {"backend": "dino"}}, ["raft-sintel"], ["dino_deitsmall8_pretrain.pth", "features.weights"]),
         ({"flow": {"weights": "gone.pth"}}, [], ["flow.weights", "no such file", "gone.pth"]),
     ],
 )
-def test_weights_that_are_asked_for_and_missing_stop_before_any_job(project, clip, machine, sections, names, words):
+def test_weights_that_are_asked_for_and_missing_stop_before_any_job(project, clip, machine, sections, names, message):
     put(machine, *names)
     project.configure({"clip": clip}, **sections)
     ended = project.snakemake(environment=machine)
     assert ended.status != 0
-    for word in words:
+    for word in message:
         assert word in ended.text
     assert "Traceback" not in ended.text
     assert not (project.folder / "results").exists()

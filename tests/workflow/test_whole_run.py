@@ -53,7 +53,7 @@ def test_every_stage_leaves_a_verdict_a_log_and_times(finished):
     for path in (scene / "summaries").iterdir():
         summary = json.loads(path.read_text())
         assert summary["verdict"] in ("good", "doubtful", "poor")
-        assert len(summary["words"]) > 10
+        assert len(summary["message"]) > 10
     assert {path.stem for path in (scene / "logs").iterdir()} == STAGES | {"report"}
     assert {path.stem for path in (scene / "benchmarks").iterdir()} == STAGES | {"report"}
     assert "resuming" not in (scene / "logs" / "train.log").read_text()

@@ -23,7 +23,7 @@ def opacities(densities: Float[Tensor, "R K"], deltas: Float[Tensor, "R K"]) -> 
     return 1 - torch.exp(-densities * deltas)
 
 
-class _Survival(torch.autograd.Function):
+class _RunningProduct(torch.autograd.Function):
     """Products over all samples up to each, of factors above zero; torch.cumprod asks the device whether one is zero
     and waits for the answer, which a recorded step cannot."""
 
@@ -41,14 +41,14 @@ class _Survival(torch.autograd.Function):
         return (weighted.flip(1).cumsum(1).flip(1)) / factors
 
 
-def survival(factors: Float[Tensor, "R K"]) -> Float[Tensor, "R K"]:
+def running_product(factors: Float[Tensor, "R K"]) -> Float[Tensor, "R K"]:
     """prod_{l<=k} of factors, which must be positive (compositing adds 1e-10 to each)."""
-    return _Survival.apply(factors) if factors.is_cuda else torch.cumprod(factors, dim=1)
+    return _RunningProduct.apply(factors) if factors.is_cuda else torch.cumprod(factors, dim=1)
 
 
 def transmittance(opaque: Float[Tensor, "R K"]) -> Float[Tensor, "R K"]:
     """T_k, the light that reaches sample k; 1e-10 keeps the product's gradient alive behind opaque samples (NSFF)."""
-    return _before(survival(1 - opaque + 1e-10))
+    return _before(running_product(1 - opaque + 1e-10))
 
 
 def _before(products: Float[Tensor, "R K"]) -> Float[Tensor, "R K"]:
@@ -74,7 +74,7 @@ def blended_weights(
     """
     alpha_dynamic = blending * opacities(dynamic, deltas)
     alpha_static = (1 - blending) * opacities(static, deltas)
-    T = _before(survival((1 - alpha_dynamic) * (1 - alpha_static) + 1e-10))
+    T = _before(running_product((1 - alpha_dynamic) * (1 - alpha_static) + 1e-10))
     return T * alpha_static, T * alpha_dynamic
 
 
@@ -89,7 +89,7 @@ def union_weights(
     SAFF composites its depth pictures by them (render_2D); colours by the pair of ``blended_weights``.
     """
     passing = (1 - blending * opacities(dynamic, deltas)) * (1 - (1 - blending) * opacities(static, deltas))
-    return _before(survival(passing + 1e-10)) * (1 - passing)
+    return _before(running_product(passing + 1e-10)) * (1 - passing)
 
 
 def additive_weights(

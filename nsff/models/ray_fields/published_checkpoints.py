@@ -49,15 +49,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Reads a published checkpoint; raises StageError naming the file and what is wrong with it."""
     path = Path(path)
     remedy = "give a checkpoint of NSFF or SAFF (360000.tar), as released"
-    words = "is not readable as tensors and plain values"
-    with reading(path, remedy, missing=remedy, words=words), torch.serialization.safe_globals(_scalars()):
+    message = "is not readable as tensors and plain values"
+    with reading(path, remedy, missing=remedy, message=message), torch.serialization.safe_globals(_scalars()):
         content = load_torch(path)
     if not isinstance(content, dict):
         raise StageError(path, f"holds a {type(content).__name__}, not a dictionary", remedy)
     missing = [key for key in (STATIC, DYNAMIC) if key not in content]
     if missing:
         raise StageError(path, f"lacks {', '.join(missing)}; it has {', '.join(map(str, content))[:200]}", remedy)
-    with reading(path, remedy, words=words):
+    with reading(path, remedy, message=message):
         states = [dict(content[key]) for key in (STATIC, DYNAMIC)]
         step = int(content.get(STEP, 0))
     for key, state in zip((STATIC, DYNAMIC), states, strict=True):
@@ -140,9 +140,9 @@ def training_psnr(scene: Scene, renderer: Renderer, pixel_centre: float, pixels:
 
 def _summary(model: SceneModel, config: SceneConfig, checkpoint: Checkpoint, file: Path, psnr: float) -> dict[str, Any]:
     verdict = "good" if psnr >= 25 else "doubtful" if psnr >= 20 else "poor"
-    words = f"Not trained here: {file.name} after {checkpoint.step} steps. Training views reach {psnr:.1f} dB."
+    message = f"Not trained here: {file.name} after {checkpoint.step} steps. Training views reach {psnr:.1f} dB."
     if verdict != "good":
-        words += (
+        message += (
             " A released model fits only the cameras, depth bounds and frames it was trained with: give the source's"
             " own cameras (input.cameras: given), and the same input.start and input.end."
         )
@@ -153,7 +153,7 @@ def _summary(model: SceneModel, config: SceneConfig, checkpoint: Checkpoint, fil
         "preset": config.preset,
         "parameters": sum(p.numel() for p in model.parameters()),
         "verdict": verdict,
-        "words": words,
+        "message": message,
     }
 
 

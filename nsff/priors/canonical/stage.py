@@ -136,8 +136,8 @@ def canonical_cameras(cameras: Cameras, size: tuple[int, int], focal: Literal["e
 
 
 def _read(sparse: Path) -> Any:
-    words = "is missing or not readable as a COLMAP model"
-    return read_reconstruction(sparse, StageError, "delete sfm/ and run again", words)
+    message = "is missing or not readable as a COLMAP model"
+    return read_reconstruction(sparse, StageError, "delete sfm/ and run again", message)
 
 
 def _pinhole(lens: Any) -> Any:
@@ -199,14 +199,14 @@ def _summary(scene: Scene, views: Views, kept: float) -> dict[str, Any]:
     residual = epipolar_residual(scene, cameras)
     shift = frames.positions() - FrameMap(frames.frame_size, frames.canonical_size).positions()
     near, far = float(cameras.near_far[:, 0].min()), float(cameras.near_far[:, 1].max())
-    words = f"Canonical frames of {cameras.width}x{cameras.height}, "
-    words += "only resized" if frames.is_resizing else "undistorted"
-    words += f"; depths {near:.3g} to {far:.3g}; {len(views.points)} points."
+    message = f"Canonical frames of {cameras.width}x{cameras.height}, "
+    message += "only resized" if frames.is_resizing else "undistorted"
+    message += f"; depths {near:.3g} to {far:.3g}; {len(views.points)} points."
     doubts = []
     judgement = "good"
     if residual is not None:
         rows = residual * 288 / cameras.height
-        words += f" Flow lies {residual:.2f} px from its epipolar lines (median)."
+        message += f" Flow lies {residual:.2f} px from its epipolar lines (median)."
         if rows > RESIDUAL[0]:
             judgement = "doubtful" if rows <= RESIDUAL[1] else "poor"
             doubts.append("cameras and flow disagree: wrong cameras, or much of the picture moves")
@@ -217,10 +217,10 @@ def _summary(scene: Scene, views: Views, kept: float) -> dict[str, Any]:
         judgement = "poor" if judgement == "poor" else "doubtful"
         doubts.append(f"not registered, with poses from their neighbours: frame {', '.join(map(str, views.filled))}")
     if doubts:
-        words += " " + "; ".join(doubts).capitalize() + "."
+        message += " " + "; ".join(doubts).capitalize() + "."
     return {
         "width": cameras.width, "height": cameras.height, "focal": cameras.focal, "near": near, "far": far,
         "points": len(views.points), "undistorted": not frames.is_resizing,
         "largest_shift": float(np.linalg.norm(shift, axis=-1).max()), "epipolar_residual": residual,
-        "flow_consistent_fraction": kept, "interpolated_frames": views.filled, "verdict": judgement, "words": words,
+        "flow_consistent_fraction": kept, "interpolated_frames": views.filled, "verdict": judgement, "message": message,
     }  # fmt: skip

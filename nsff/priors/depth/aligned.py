@@ -47,13 +47,15 @@ def align_maps(scene: Scene, depth: DepthConfig, folder: Path, subject: str, giv
     anchors = find_anchors(scene, depth, folder)
     if given and _fits_already(anchors):
         error = float(np.median(np.concatenate([depth_errors(one, 1.0, 0.0, 1e-12) for one in anchors])))
-        words = f"{subject} is in scene units: depth differs from {_sources(anchors)} by {error:.1%} (median)."
-        return {"metric": True, "aligned": False, "alignment_error": error, "verdict": "good", "words": words}
+        message = f"{subject} is in scene units: depth differs from {_sources(anchors)} by {error:.1%} (median)."
+        return {"metric": True, "aligned": False, "alignment_error": error, "verdict": "good", "message": message}
     floor = np.array([plausible_bounds(bounds)[0] for bounds in scene.cameras.near_far])
     alignment = align(anchors, floor, depth.align_min_points, depth.align_median, depth.align_sigma)
     if alignment is None:
-        words = "stays without unit: too few static points, and nothing could be triangulated along flow, to fit it to."
-        return _relative(subject, words, "good" if given else "doubtful")
+        message = (
+            "stays without unit: too few static points, and nothing could be triangulated along flow, to fit it to."
+        )
+        return _relative(subject, message, "good" if given else "doubtful")
     affine = alignment.error_after
     corrections: list[Correction | None] = [None] * scene.n_frames
     if depth.align_local and affine <= MENDABLE:
@@ -159,18 +161,18 @@ def _numbers(
     shift = " and a shift" if alignment.shifted else ""
     factor = ", and a factor that changes over the picture," if affine is not None else ""
     bring = "bring" if shift or factor else "brings"
-    words = f"{subject} {'has' if metric else 'would have'} a scale{shift} for each frame{factor} that {bring} it to "
-    words += f"{_sources(anchors)} within {error:.1%} in depth (median); "
+    message = f"{subject} {'has' if metric else 'would have'} a scale{shift} for each frame{factor} that {bring} it to "
+    message += f"{_sources(anchors)} within {error:.1%} in depth (median); "
     if affine is not None:
-        words += f"without the factor {affine:.1%} are left; "
-    words += f"one scale for all frames, without a shift, leaves {alignment.error_before:.1%}."
+        message += f"without the factor {affine:.1%} are left; "
+    message += f"one scale for all frames, without a shift, leaves {alignment.error_before:.1%}."
     alone = len(fitted) - sum(fitted)
     if alone:
-        words += f" {alone} of {len(fitted)} frames take after their neighbours in time."
+        message += f" {alone} of {len(fitted)} frames take after their neighbours in time."
     if not metric:
-        words += " That is too far off, so it stays as it came, without unit."
+        message += " That is too far off, so it stays as it came, without unit."
     if verdict != "good":
-        words += (
+        message += (
             " Wrong cameras, large moving things outside the motion masks, or a scene the network misreads are likely."
         )
     return {
@@ -189,9 +191,9 @@ def _numbers(
         "shift": alignment.shift.tolist(),
         "frame_error": [float(e) if np.isfinite(e) else None for e in alignment.error],
         "verdict": verdict,
-        "words": words,
+        "message": message,
     }
 
 
-def _relative(subject: str, words: str, verdict: str) -> dict[str, Any]:
-    return {"metric": False, "aligned": False, "verdict": verdict, "words": f"{subject} {words}"}
+def _relative(subject: str, message: str, verdict: str) -> dict[str, Any]:
+    return {"metric": False, "aligned": False, "verdict": verdict, "message": f"{subject} {message}"}

@@ -152,12 +152,12 @@ def _verdict(
     verdict = "good" if share > 0.7 and confidence > 0.4 and (error or 0) < 0.05 else "doubtful"
     if share < 0.3 or (error or 0) > 0.2:
         verdict = "poor"
-    words = f"{share:.0%} of the static pixels were triangulated; {masks.mean():.1%} of all pixels move."
+    message = f"{share:.0%} of the static pixels were triangulated; {masks.mean():.1%} of all pixels move."
     standing = grounded / masks.sum() if masks.any() else None
     if error is not None:
-        words += f" Sparse points differ by {error:.1%} in depth (median)."
+        message += f" Sparse points differ by {error:.1%} in depth (median)."
     if verdict != "good":
-        words += " Little camera motion, poor flow, or cameras that disagree with the flow are likely."
+        message += " Little camera motion, poor flow, or cameras that disagree with the flow are likely."
     return {
         "metric": True,
         "triangulated_fraction": share,
@@ -166,5 +166,5 @@ def _verdict(
         "moving_fraction": float(masks.mean()),
         "grounded_fraction": standing,
         "verdict": verdict,
-        "words": words,
+        "message": message,
     }

@@ -41,8 +41,8 @@ def given_depth(scene: Scene, depth: DepthConfig, folder: Path) -> dict[str, Any
         write_map(folder, i, *resize_known(disparity, _given_confidence(path, disparity.shape), scene.size))
     if depth.align:
         return align_maps(scene, depth, folder, "Disparity that came with the source", given=True)
-    metric, words = _given_scale(scene, folder)
-    return {"metric": metric, "verdict": "good", "words": f"Disparity came with the source. {words}"}
+    metric, message = _given_scale(scene, folder)
+    return {"metric": metric, "verdict": "good", "message": f"Disparity came with the source. {message}"}
 
 
 def resize_known(

@@ -102,7 +102,7 @@ def load_midas(path: Path, model: Midas21 | None = None) -> Midas21:
     Raises StageError naming the file where it is missing, holds anything but tensors, or belongs to another network.
     """
     missing_remedy = "put the weights there, or set depth.backend: classical"
-    with reading(path, "get it again", missing=missing_remedy, words="not readable as a file of tensors"):
+    with reading(path, "get it again", missing=missing_remedy, message="not readable as a file of tensors"):
         state = load_torch(path)
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise StageError(path, "holds no state dictionary", "give the authors' file midas_v21-f6b98070.pt")

@@ -174,7 +174,7 @@ def _rewrite(scene: Scene, folder: Path, placed: Placed, flat: bool) -> None:
 
 def _told(numbers: dict[str, Any], placed: Placed | None) -> dict[str, Any]:
     """The summary with what was found of moving things, in numbers and words."""
-    words, standing = numbers["words"], numbers.get("grounded_fraction")
+    message, standing = numbers["message"], numbers.get("grounded_fraction")
     share, result = 0.0, dict(numbers)
     if placed is not None:
         used, pixels = placed.used, placed.pixels
@@ -189,15 +189,15 @@ def _told(numbers: dict[str, Any], placed: Placed | None) -> dict[str, Any]:
         }
         if used.any():
             low, high = np.quantile(1 / factors, [0.1, 0.9])
-            words += (
+            message += (
                 f" {share:.0%} of what moves is placed where it moves most evenly, at {low:.2f} to {high:.2f} times "
                 f"the depth it had before, uncertain by {spread:.0%}."
             )
         if share < 0.95:
-            words += (
+            message += (
                 f" For {'the rest' if used.any() else 'what moves'} the camera's motion and the flow do not tell the "
                 "depth: it keeps what it had."
             )
     if standing is not None and standing < 0.5 and share + standing < 0.8:
-        words += AIR.format(standing)
-    return result | {"words": words}
+        message += AIR.format(standing)
+    return result | {"message": message}

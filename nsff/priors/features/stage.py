@@ -176,29 +176,29 @@ def summarise(
     explained, salient = float(basis.explained_variance_ratio.sum()), float(salient_fraction.mean())
     attention = backend == "dino" and features.saliency != "motion"
     empty = int((salient_fraction < 1e-4).sum())
-    words = (
+    message = (
         f"{features.components} components of {basis.dimensions} keep {explained:.1%} of the variance; "
         f"{salient:.1%} of the pixels are salient."
     )
     verdict = "good"
     if salient < 1e-4:
         verdict = "poor"
-        words += " Nothing is salient, so no object can be found" + (
+        message += " Nothing is salient, so no object can be found" + (
             ": the network sees no object." if attention else ": the motion masks are empty. See the motion stage."
         )
     elif salient > 0.6:
         verdict = "doubtful"
-        words += " Most of the picture is salient: " + (
+        message += " Most of the picture is salient: " + (
             "the attention is diffuse; features.saliency: motion is the alternative."
             if attention
             else "cameras or flow are probably wrong. See the motion stage."
         )
     elif empty > len(salient_fraction) // 3:
         verdict = "doubtful"
-        words += f" {empty} of {len(salient_fraction)} frames have no salient pixel: what moves may be missed there."
+        message += f" {empty} of {len(salient_fraction)} frames have no salient pixel: what moves may be missed there."
     elif explained < EXPLAINED.get(backend, 0.8):
         verdict = "doubtful"
-        words += " The basis loses much: use more features.components."
+        message += " The basis loses much: use more features.components."
     return {
         "backend": backend,
         "saliency": "attention" if attention else "motion",
@@ -212,5 +212,5 @@ def summarise(
         "salient_fraction_max": float(salient_fraction.max()),
         "frames_without_saliency": empty,
         "verdict": verdict,
-        "words": words,
+        "message": message,
     }

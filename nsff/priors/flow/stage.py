@@ -96,7 +96,7 @@ def run_flow(scene: Scene, flow: FlowConfig, height: int) -> None:
     if cuts:
         summary |= {
             "verdict": "poor",
-            "words": f"{summary['words']} But {told(scene, cuts)}: these are several places.",
+            "message": f"{summary['message']} But {told(scene, cuts)}: these are several places.",
         }
     scene.write_summary("flow", summary)
 
@@ -212,22 +212,22 @@ def _verdict(numbers: list[tuple[float, float]]) -> dict[str, Any]:
     consistent, magnitude = np.array(numbers).T
     share, worst = float(consistent.mean()), float(consistent.min())
     verdict = "good" if share >= 0.85 and worst >= 0.5 else "doubtful" if share >= 0.6 else "poor"
-    words = (
+    message = (
         f"Flow agrees with its return on {share:.0%} of the pixels (worst pair {worst:.0%}); "
         f"mean motion {magnitude.mean():.1f} px."
     )
     if verdict != "good":
-        words += (
+        message += (
             " Large or blurred motion, cuts, or bare surfaces are likely: "
             "use a higher frame rate or a smaller input.stride."
         )
     elif magnitude.mean() < 0.2:
-        words += " Hardly anything moves: the camera may stand still."
+        message += " Hardly anything moves: the camera may stand still."
     return {
         "files": len(numbers),
         "consistent_fraction": share,
         "consistent_fraction_worst": worst,
         "mean_magnitude": float(magnitude.mean()),
         "verdict": verdict,
-        "words": words,
+        "message": message,
     }

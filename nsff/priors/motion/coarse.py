@@ -54,8 +54,8 @@ def run_coarse_masks(scene: Scene, motion: MotionConfig) -> None:
     summary = summarise(coverage, motion, "Coarse masks cover")
     if dropped:
         summary["verdict"] = "doubtful" if dropped <= scene.n_frames // 4 else "poor"
-        summary["words"] = (
-            f"{summary['words']} {dropped} of {scene.n_frames} frames have none, because their flow fits no camera "
+        summary["message"] = (
+            f"{summary['message']} {dropped} of {scene.n_frames} frames have none, because their flow fits no camera "
             "motion: very fast motion, cuts or bare surfaces are likely."
         )
     shares = {kind: kinds.count(kind) / max(len(kinds), 1) for kind in ("fundamental", "homography", "none")}

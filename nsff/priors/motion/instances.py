@@ -107,8 +107,8 @@ class MaskRcnn:
 
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = build()
-        remedy, words = "get it again, or set motion.instances: off", "holds no weights of maskrcnn_resnet50_fpn"
-        with reading(path, remedy, missing=remedy, words=words):
+        remedy, message = "get it again, or set motion.instances: off", "holds no weights of maskrcnn_resnet50_fpn"
+        with reading(path, remedy, missing=remedy, message=message):
             state = load_torch(path)
             # Files of a trainable network count their batches.
             state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}

@@ -75,19 +75,19 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
     summary = summarise([float(mask.mean()) for mask in grown], motion, "Motion masks cover")
     summary |= {"resting_fraction": resting, "filled_fraction": gaps}
     if resting > 0.001:
-        summary["words"] = f"{summary['words']} {resting:.1%} move at other times, and rest or seem to in between."
+        summary["message"] = f"{summary['message']} {resting:.1%} move at other times, and rest or seem to in between."
     if gaps > 0.001:
-        summary["words"] = f"{summary['words']} {gaps:.1%} are gaps between them that have their colours."
+        summary["message"] = f"{summary['message']} {gaps:.1%} are gaps between them that have their colours."
     turning = turning_share(cameras, motion)
     if turning > 0.5:
-        summary["words"] = (
-            f"{summary['words']} The camera turns without moving in {turning:.0%} of the pairs of frames."
+        summary["message"] = (
+            f"{summary['message']} The camera turns without moving in {turning:.0%} of the pairs of frames."
         )
     if instances is not None:
         summary |= {"instances_kept": kept, "instances_still": still, "instances_added_fraction": float(np.mean(added))}
-        words = f" {kept} instances found by their looks were added ({np.mean(added):.1%} of the pixels)"
-        words += f", {still} that stand still were not." if still else "."
-        summary["words"] = f"{summary['words']}{words}"
+        message = f" {kept} instances found by their looks were added ({np.mean(added):.1%} of the pixels)"
+        message += f", {still} that stand still were not." if still else "."
+        summary["message"] = f"{summary['message']}{message}"
     scene.write_summary("motion", {"instances": network or "given", "turning_pairs_fraction": turning, **summary})
 
 

@@ -128,7 +128,7 @@ def best(qualities: Sequence[Quality]) -> int:
 
 def verdict(quality: Quality, n_frames: int, sfm: SfmConfig) -> tuple[str, str]:
     """Verdict and words of an accepted model."""
-    words = (
+    message = (
         f"{quality.registered} of {n_frames} frames registered, {quality.points} points with an error of "
         f"{quality.reprojection_error:.2f} px, median triangulation angle {quality.triangulation_angle:.1f} degrees, "
         f"focal length {quality.focal_ratio:.2f} of the longer side."
@@ -150,8 +150,8 @@ def verdict(quality: Quality, n_frames: int, sfm: SfmConfig) -> tuple[str, str]:
     if quality.points < 20 * n_frames:
         doubts.append("there are few points: bare surfaces or blur are likely")
     if doubts:
-        words += " " + "; ".join(doubts).capitalize() + "."
-    return ("doubtful" if doubts else "good"), words
+        message += " " + "; ".join(doubts).capitalize() + "."
+    return ("doubtful" if doubts else "good"), message
 
 
 def failure(qualities: Sequence[Quality], evidence: Evidence, sfm: SfmConfig, tried: Sequence[str]) -> StageError:

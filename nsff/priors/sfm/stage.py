@@ -72,23 +72,23 @@ def _given(scene: Scene, cameras: Cameras, sfm: SfmConfig, folder: Path) -> dict
     """Refines given cameras where that is asked for and pays, and returns the summary."""
     n = len(cameras)
     summary: dict[str, Any] = {"source": "given", "n_frames": scene.n_frames, "registered": n, "verdict": "good"}
-    words = f"The {n} cameras are given"
+    message = f"The {n} cameras are given"
     if not sfm.refine_given:
-        words += ", nothing was estimated."
+        message += ", nothing was estimated."
     else:
         with work_folder(scene) as work:
             found = refine_given(scene, cameras, sfm, work / "given")
         if found.reason:
-            words += f" and stay as they are: {found.reason}."
+            message += f" and stay as they are: {found.reason}."
         elif found.cameras is None:
-            words += (
+            message += (
                 f" and stay as they are: bundle adjustment lowers their error on {found.points} points from "
                 f"{found.before:.2f} to {found.after:.2f} px only."
             )
         else:
             cameras = found.cameras
             cameras.save(folder / scene.refined_cameras_path.name)
-            words += (
+            message += (
                 f"; their poses are refined on {found.points} points, from an error of {found.before:.2f} to "
                 f"{found.after:.2f} px: centres move by {found.moved:.1%} of their extent, orientations turn by up to "
                 f"{found.turned:.2f} degrees."
@@ -96,7 +96,7 @@ def _given(scene: Scene, cameras: Cameras, sfm: SfmConfig, folder: Path) -> dict
         if not found.reason:
             summary |= {"refined": found.cameras is not None, "points": found.points, "error_before": found.before,
                         "error_after": found.after, "moved": found.moved, "turned": found.turned}  # fmt: skip
-    return summary | {"focal": cameras.focal, "words": words}
+    return summary | {"focal": cameras.focal, "message": message}
 
 
 def work_folder(scene: Scene) -> contextlib.AbstractContextManager[Path]:
@@ -144,12 +144,12 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
         (folder / "sparse").mkdir()
         model.write_binary(str(folder / "sparse"))
     registered = {image.name for image in model.images.values() if image.has_pose}
-    judgement, words = verdict(quality, n, sfm)
+    judgement, message = verdict(quality, n, sfm)
     overlay = database.overlay
     if overlay is not None:
         judgement = "doubtful"
-        words += (
-            f" Left out of the features, as it stays while the rest moves: {overlay.words(_frame_size(scene))}. "
+        message += (
+            f" Left out of the features, as it stays while the rest moves: {overlay.message(_frame_size(scene))}. "
             "Later stages still see it: frames without it are better."
         )
     camera = next(iter(model.cameras.values()))
@@ -163,7 +163,7 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
         "features_per_image": features, "displacement": displacement, "masked": ladder.masked,
         "parallax": evidence.parallax.residual if evidence.parallax is not None else None,
         "overlay": None if overlay is None else {"bars": list(overlay.bars), "text": overlay.text},
-        "seconds": round(time.monotonic() - start, 1), "verdict": judgement, "words": words,
+        "seconds": round(time.monotonic() - start, 1), "verdict": judgement, "message": message,
     }  # fmt: skip
 
 
