@@ -69,7 +69,7 @@ def repo() -> Path:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with shared scenes and specifications, beside the repository; tests that use it skip without it."""
+    """The folder with shared scenes and documents, beside the repository; tests that use it skip without it."""
     folder = ROOT.parent / "shared"
     if not (folder / "scenes").is_dir():
         pytest.skip("no ../shared/scenes beside the repository")

@@ -1,6 +1,12 @@
-"""README and docs/ name only what there is: files, tests, make targets, rules, presets, settings, commands."""
+"""README and docs/ name only what there is: files, tests, make targets, rules, presets, settings, commands.
 
+And sources lead only where there is something: to a section of docs/, or to a section of a paper that they name.
+"""
+
+import io
 import re
+import subprocess
+import tokenize
 from itertools import chain
 
 import pytest
@@ -13,6 +19,13 @@ from nsff.config.project import ProjectConfig, SceneConfig
 ROOMS = "nsff|tests|docs|rules|scripts|envs|profiles|schemas|demo"
 MADE = {"docs/gpu_check.json"}
 """Files that a command makes."""
+BARE = re.compile(
+    r"specification|saff_nsff"
+    r"|(?<![\w.,] )(?<!^)\bsections? \d|^\W*section \d"  # without a name before it
+    r"|\([1-9]\.\d{1,2}(\)|, step)|; [1-9]\.\d{1,2}[,)]|\([1-9]\.\d{1,2} (and|to) [1-9]\.\d{1,2}\)",
+    re.I,
+)
+"""Numbers of sections that do not say of what."""
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +46,79 @@ def code(text):
     return re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
 
 
+def anchors(text):
+    """The anchors that GitHub gives the headings of a Markdown page."""
+    headings = re.findall(r"^#+ (.*)", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), re.M)
+    slugs = [re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings]
+    return {f"{slug}-{slugs[:i].count(slug)}" if slug in slugs[:i] else slug for i, slug in enumerate(slugs)}
+
+
+def test_anchors_are_githubs():
+    assert anchors("# One\n## Two words, two: `a_b`\n```sh\n# none\n```\n### One\n") == {
+        "one", "two-words-two-a_b", "one-1",
+    }  # fmt: skip
+
+
 def test_links_lead_somewhere(repo, documents):
-    lost = [
-        (name, target)
-        for name, text in documents.items()
-        for target in re.findall(r"\]\(([^)#\s]+)", text)
-        if not re.match(r"https?://|mailto:", target) and not ((repo / name).parent / target).exists()
-    ]
+    lost = []
+    for name, text in documents.items():
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)", text):
+            if re.match(r"https?:|mailto:", target):
+                continue
+            path = (repo / name).parent / target if target else repo / name
+            if not path.exists() or (anchor and anchor not in anchors(path.read_text(encoding="utf-8"))):
+                lost.append((name, target, anchor))
     assert lost == []
+
+
+@pytest.fixture(scope="module")
+def sources(repo):
+    """All Python files that git knows, by path."""
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=repo, capture_output=True, text=True, check=True).stdout
+    return {name: (repo / name).read_text(encoding="utf-8") for name in listed.split() if (repo / name).is_file()}
+
+
+def prose(text):
+    """Lines (number, line) of the comments, the docstrings and the texts in three quotes of a Python source."""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        written = token.type == tokenize.STRING and token.string.lstrip("rbfuRBFU").startswith('"""')
+        if written or token.type == tokenize.COMMENT:
+            yield from enumerate(token.string.splitlines(), token.start[0])
+
+
+def test_sources_lead_to_sections_that_exist(repo, sources, documents):
+    named = [
+        (name, target, anchor)
+        for name, text in sources.items()
+        for target, anchor in re.findall(r"(docs/\w+\.md)#([\w-]+)", text)
+    ]
+    assert len(named) > 30
+    assert [(n, t, a) for n, t, a in named if t not in documents or a not in anchors(documents[t])] == []
+
+
+def test_sources_name_where_a_section_is():
+    """No number of a section without its paper or page: "(4.6)", "section 5.3", "5.8, 5.7)"."""
+    for line in (
+        "as in (4.6)",
+        "the flow (section 5.3)",
+        "PLY files; 5.8, 5.7).",
+        "(specification, 2.3)",
+        "Section 4.9",
+    ):
+        assert BARE.search(line), line
+    for line in ("(NeRF, section 5.2)", "2.4 and 2.8", "(Exif 2.32, tag 1)", "Adams et al. 2010, sections 3 and 4"):
+        assert not BARE.search(line), line
+
+
+def test_no_bare_numbers_of_sections(sources):
+    bare = [
+        (name, number, line.strip())
+        for name, text in sources.items()
+        if name != "tests/test_documents.py"
+        for number, line in prose(text)
+        if BARE.search(line)
+    ]
+    assert bare == []
 
 
 def test_paths_exist(repo, documents):

@@ -1,4 +1,4 @@
-"""The acceptance numbers of the published systems, one after another (specification, section 12)."""
+"""The acceptance numbers of the published systems, one after another (docs/methods.md#numbers-to-check-against)."""
 
 import io
 

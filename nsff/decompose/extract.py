@@ -1,7 +1,8 @@
-"""Objects taken out of the scene in 3-D, with alpha, and point clouds (SAFF's extract_2D and its PLY files; 5.8, 5.7).
+"""Objects taken out of the scene in 3-D, with alpha, and point clouds (SAFF's extract_2D and its PLY files).
 
 Every sample of every ray gets the label of its own feature; what is not of the object becomes transparent, and the rest
 is rendered. So an object is seen where others hide it in the picture. Notation as in nsff.decompose.samples.
+See docs/methods.md#object-extraction.
 """
 
 from __future__ import annotations

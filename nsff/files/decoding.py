@@ -79,7 +79,7 @@ def _size_of_tiff(data: bytes) -> tuple[int, int, int]:
 
 
 def check_png(data: bytes) -> None:
-    """ValueError where a chunk's CRC-32 is wrong or the file ends before its end. Source: PNG specification, 5."""
+    """ValueError where a chunk's CRC-32 is wrong or the file ends before its end. Source: PNG (W3C), section 5."""
     at = len(_PNG)
     while at + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)

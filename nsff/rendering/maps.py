@@ -55,7 +55,7 @@ def picture_motion(
     pixel_centre: float,
 ) -> Float32[np.ndarray, "H W 2"]:
     """How far each pixel's content moves to the next and from the last frame, seen by the same camera: pixels, motion
-    of objects alone (SAFF; specification, 6.2). Beyond the ends of the clip it is 0."""
+    of objects alone, as in SAFF (docs/methods.md#the-motion-vote). Beyond the ends of the clip it is 0."""
     height, width = after.shape[:2]
     u, v = np.meshgrid(np.arange(width) + pixel_centre, np.arange(height) + pixel_centre)
     here = np.stack([u, v], 2)

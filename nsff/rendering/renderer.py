@@ -142,8 +142,8 @@ class Renderer:
         return self.model.depth(rays, s.clamp(0, 0.9995))
 
     def _moved(self, evaluation: Evaluation, side: str) -> Float[Tensor, "R 3"]:
-        """The expected scene-flow point (specification, 4.4), divided by the weights' sum, which otherwise pulls it to
-        the middle of the picture; NaN where the dynamic field is empty."""
+        """The expected scene-flow point (docs/methods.md#expected-scene-flow-points), divided by the weights' sum,
+        which otherwise pulls it to the middle of the picture; NaN where the dynamic field is empty."""
         assert evaluation.dynamic is not None
         weights = evaluation.dynamic_alone()
         total = weights.sum(1, keepdim=True)
@@ -209,9 +209,9 @@ class Renderer:
 
         layers: the static field is rendered once. The dynamic layer (premultiplied colour and weight) of frame k is
         splatted by rho times its projected forward flow, that of k+1 by (1 - rho) times its backward flow, and both
-        are mixed by 1 - rho and rho: the space-time interpolation of NSFF (section 5.3) on two layers instead of
-        every depth plane. depth_planes: NSFF's own (nsff.models.ray_fields.depth_planes). At whole frames both are
-        exactly ``render``.
+        are mixed by 1 - rho and rho: the space-time interpolation of NSFF on two layers instead of every depth plane
+        (docs/methods.md#space-time-interpolation). depth_planes: NSFF's own (nsff.models.ray_fields.depth_planes).
+        At whole frames both are exactly ``render``.
         """
         last = self.model.n_frames - 1
         time = float(np.clip(time, 0, last))

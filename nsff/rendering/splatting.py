@@ -1,9 +1,10 @@
-"""Forward splatting of pictures along a displacement, and compositing of splatted depth planes (specification, 5.3).
+"""Forward splatting of pictures along a displacement, and compositing of splatted depth planes.
 
 Notation. B pictures of C channels, H×W; displacement (right, down) in pixels. A pixel's values are shared out among the
 four pixels around where it lands, by bilinear weights; the result is their weighted average, so brightness does not
 pile up where many land. What lands outside the frame, or at a place that is not finite, is dropped. NSFF takes this
 mode ("average") of the operation of Niklaus and Liu (2020); both implementations are written from its definition.
+See docs/methods.md#space-time-interpolation.
 
 Sums run in parallel on a GPU, so that repeated runs differ by rounding.
 """
@@ -162,7 +163,7 @@ def composite_planes(
     transmittance: Float[Tensor, "1 H W"],
     additive: bool = False,
 ) -> tuple[Float[Tensor, "3 H W"], Float[Tensor, "1 H W"]]:
-    """Composites P planes, front to back, between two times (specification, 5.3, step 4).
+    """Composites P planes, front to back, between two times (docs/methods.md#space-time-interpolation).
 
     ``first`` and ``second`` are the static and the dynamic layer of both times, splatted to floor(t) + rho. Opacities
     are already multiplied by 1 - v and v, or, if ``additive``, shares of one opacity that add up. ``transmittance`` is

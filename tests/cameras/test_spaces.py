@@ -38,7 +38,7 @@ def test_ndc_golden_values():
 
 
 def test_ndc_rays_are_nsffs():
-    """The formulas of the specification, 2.4, written in NSFF's OpenGL axes."""
+    """The formulas of docs/methods.md#normalised-device-coordinates, written in NSFF's OpenGL axes."""
     space = identity_ndc()
     g = torch.Generator().manual_seed(0)
     o = torch.randn(20, 3, generator=g, dtype=torch.float64) * 0.1
@@ -78,7 +78,7 @@ def test_round_trips_and_depths(kind):
 def test_ndc_scale_puts_near_content_behind_the_near_plane():
     space = make_space("ndc", ring([-20, 0, 20]))
     assert isinstance(space, NdcSpace)
-    # near = 2 in scene units becomes 1/0.9 = 1.11 (specification, 1.3).
+    # near = 2 in scene units becomes 1/0.9 = 1.11 (docs/methods.md#the-published-loaders-world).
     z = space.from_world(torch.tensor([0.0, 0, 2.0], dtype=torch.float64))[2]
     torch.testing.assert_close(z, torch.tensor(1 - 2 * 0.9, dtype=torch.float64))
 

@@ -87,13 +87,13 @@ def test_published_presets_keep_the_published_numbers(root):
     assert resolved(root, {"overlays": ["on_saff"]}, preset="saff").render.canonical_views == "saff"
     saff = resolved(root, {}, preset="saff")
     assert (saff.losses.w_features, saff.losses.w_saliency) == pytest.approx((0.04, 0.04))
-    # Section 1.7: raw colours, one vote a window, a feature for every pixel, 64 components.
+    # docs/methods.md#feature-pyramid: raw colours, one vote a window, a feature for every pixel, 64 components.
     features = saff.features
     assert (features.pyramid, features.imagenet_normalisation, features.stride) == ("online", False, 1)
     assert (features.components, features.short_side, features.sample_interval) == (64, 128, 100)
 
 
-# --- overlays: section 4.10, relative to SAFF's published setting _4 -------------------------------------------------
+# --- overlays, relative to SAFF's published setting _4 (docs/methods.md#published-configurations) --------------------
 @pytest.mark.parametrize(("name", "changes"), [
     ("_0", {"field": {"features": False, "saliency": False}, "losses": {"w_features": 0, "w_saliency": 0}}),
     ("_0_nodep", {"field": {"features": False, "saliency": False},

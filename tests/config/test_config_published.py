@@ -1,4 +1,4 @@
-"""The authors' config files, written as the specification describes them, become scenes with the published settings."""
+"""The authors' config files, written in their form, become scenes with the published settings."""
 
 import pytest
 import yaml
@@ -37,7 +37,7 @@ decay_iteration = {decay}
 num_extra_sample = 512
 target_idx = 10
 """
-# Section 4.9, column "NSFF NVIDIA configs".
+# docs/methods.md#weights-and-schedule, the weights of single scenes.
 SCENES = {
     "balloon1-2": (0.02, 0.01, 0.1, 25), "balloon2-2": (0.02, 0.01, 0.1, 25), "playground": (0.02, 0.01, 0.1, 25),
     "dynamicFace-2": (0.04, 0.02, 0.01, 25), "jumping": (0.04, 0.02, 0.01, 48), "skating": (0.04, 0.02, 0.1, 25),

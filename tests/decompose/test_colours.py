@@ -27,7 +27,7 @@ def test_all_labels_come_back_in_either_channel_order():
 
 
 def test_labels_that_share_channel_zero_stay_apart():
-    # Specification, section 12: among the first 24 palette entries 2, 3 and 7 have the same red.
+    # docs/methods.md#numbers-to-check-against: among the first 24 palette entries 2, 3 and 7 have the same red.
     values = PALETTE[:24, 0].tolist()
     assert {i for i, v in enumerate(values) if values.count(v) > 1} == {2, 3, 7}
     labels = np.array([[3, 4, 8, 0]])

@@ -217,7 +217,7 @@ def test_nothing_salient_is_said(box_world):
     assert cv2.imread(str(scene.extracted_dir / "0_rgba.png"), cv2.IMREAD_UNCHANGED)[..., 3].max() == 0
 
 
-# --- motion (6.2) ----------------------------------------------------------------------------------------------------
+# --- motion (docs/methods.md#the-motion-vote) -------------------------------------------------------------------------
 def test_motion_maps_show_what_moves_in_the_same_camera(box_world):
     scene, _ = box_world(n=4)
     run_maps(scene, RenderConfig())
@@ -248,7 +248,7 @@ def test_a_vote_may_ask_for_motion(box_world):
         run_cluster(scene, DecomposeConfig(restarts=1, motion_threshold=0.07))
 
 
-# --- clusters in space (6.3) -----------------------------------------------------------------------------------------
+# --- clusters in space (docs/methods.md#clusters-in-space) ------------------------------------------------------------
 def test_two_stages_in_space_find_both_boxes(box_world):
     scene, _ = box_world(n=4)
     run_maps(scene, RenderConfig())
@@ -303,7 +303,7 @@ def test_a_transparent_scene_has_no_points(box_world):
         run_cluster(scene, DecomposeConfig(source="points"))
 
 
-# --- position and time (6.1), input frames (6.4) ---------------------------------------------------------------------
+# --- position and time, input frames (docs/methods.md#clusters-of-the-input-frames) -----------------------------------
 def test_position_tells_things_of_the_same_feature_apart(box_world):
     from nsff.cameras.spaces import make_space
     from nsff.decompose.descriptors import Descriptors, normalised_positions
@@ -367,7 +367,7 @@ def test_input_frames_alone(box_world, tmp_path):
     assert len(list(scene.masks_crf_dir.glob("[0-9]*.png"))) == 4
 
 
-# --- merge chains (6.1, step 6) --------------------------------------------------------------------------------------
+# --- merge chains (docs/methods.md#merging-and-the-saliency-vote) -----------------------------------------------------
 def test_unresolved_chains_lose_what_they_pass_on(fake_scene):
     from nsff.decompose.voting import merge_map
 

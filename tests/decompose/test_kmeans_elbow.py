@@ -1,4 +1,4 @@
-"""k-means, the elbow, merging and the vote: hand-computed numbers and those of the specification, section 12."""
+"""k-means, the elbow, merging and the vote: by hand, and docs/methods.md#numbers-to-check-against."""
 
 from __future__ import annotations
 

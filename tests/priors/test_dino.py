@@ -38,7 +38,7 @@ from nsff.priors.features.stage import choose_backend, run_features
 from nsff.priors.features.weights import VARIANTS
 from nsff.scene import Scene
 
-# --- the published counts (specification, section 12) ----------------------------------------------------------
+# --- the published counts (docs/methods.md#numbers-to-check-against) -------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Released checkpoints: files built from the specification import, render as published, and export back."""
+"""Released checkpoints: files built as theirs import, render as published, and export back."""
 
 import json
 import pickle
@@ -30,7 +30,7 @@ def networks(features: bool = True, saliency: bool = True, width: int = WIDTH, c
 
 
 def tar(path, static, dynamic, step: int = 360_000, **more):
-    """The file that the specification describes (2.3, 2.6): data-parallel names, an Adam state over both networks."""
+    """A file as docs/methods.md#published-checkpoints says: data-parallel names, an Adam state over both networks."""
     optimiser = torch.optim.Adam([*dynamic.parameters(), *static.parameters()], lr=3.155e-5)
     sum(p.sum() for p in [*dynamic.parameters(), *static.parameters()]).backward()
     optimiser.step()
@@ -51,7 +51,7 @@ def config(file, preset: str = "saff", **sections):
 
 
 def published_rays(cameras: Cameras, i: int):
-    """NSFF's loader and rays, as the specification writes them (1.3, 2.4): NDC origins, directions, view directions."""
+    """Loader and rays as in docs/methods.md#normalised-device-coordinates: NDC origins, directions, view directions."""
     rows = poses_bounds(cameras)
     matrix, bounds = rows[:, :15].reshape(-1, 3, 5), rows[:, 15:]
     poses = np.stack([matrix[:, :, 1], -matrix[:, :, 0], matrix[:, :, 2], matrix[:, :, 3]], 2)  # right, up, backward

@@ -222,12 +222,6 @@ def test_the_readmes_commands_are_on_the_page(shared):
                 assert f"--{option}" in PAGE, command
 
 
-def test_the_list_of_flags_is_that_of_the_published_code(shared):
-    table = (shared / "spec" / "saff_nsff.md").read_text(encoding="utf-8")
-    table = table.split("## 10. Feature")[1].split("## 11.")[0]
-    assert set(re.findall(r"--(\w+)", table)) <= set(FLAGS)
-
-
 @pytest.mark.slow
 def test_the_page_from_the_first_command_to_the_last(project):
     folder = project.folder

@@ -1,4 +1,4 @@
-"""Volume rendering of one field, and of a static and a dynamic field together (specification, section 3).
+"""Volume rendering of one field, and of a static and a dynamic field together (docs/methods.md#rendering).
 
 Notation. Samples k = 1..K along a ray, densities sigma_k ≥ 0, distances delta_k, opacity a_k = 1 - exp(-sigma_k
 delta_k), transmittance T_k = prod_{l<k} (1 - a_l), weights w_k = T_k a_k. Shapes (R, K).

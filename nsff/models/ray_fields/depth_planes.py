@@ -1,8 +1,9 @@
-"""Pictures between two frames, NSFF's way: every plane of samples is splatted along its flow (specification, 5.3).
+"""Pictures between two frames, NSFF's way: every plane of samples is splatted along its flow.
 
 Notation. Time t = k + rho between the frames k and k + 1. All rays of a camera of H×W pixels are cut at the same P
 values of s, which makes P pictures, front to back. Dynamic samples of frame k move by rho of their flow to k + 1, those
 of k + 1 by 1 - rho of their flow to k, straight through the world; the camera sees both displaced. Static samples stay.
+See docs/methods.md#space-time-interpolation.
 """
 
 from __future__ import annotations

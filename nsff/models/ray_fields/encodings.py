@@ -10,7 +10,7 @@ from torch import Tensor
 def positional_encoding(x: Float[Tensor, "*M D"], octaves: int) -> Float[Tensor, "*M E"]:
     """NeRF's encoding as published code has it, without pi: [x, sin x, cos x, sin 2x, cos 2x, ..., cos 2^(L-1) x].
 
-    Every block covers all D inputs, so E = D (2 L + 1) (specification, 2.1).
+    Every block covers all D inputs, so E = D (2 L + 1) (docs/methods.md#positional-encoding).
     """
     # One multiplication for all octaves; (L, D) blocks are then interleaved as sin, cos.
     scaled = x[..., None, :] * torch.exp2(torch.arange(octaves, device=x.device, dtype=x.dtype))[:, None]
@@ -24,5 +24,5 @@ def encoded_size(inputs: int, octaves: int) -> int:
 
 
 def time_code(time: Float[Tensor, "*M"], n_frames: int) -> Float[Tensor, "*M"]:
-    """Frame index k of N as 2 k / N - 1 (specification, 2.5); the last frame is at 1 - 2/N, not at 1."""
+    """Frame index k of N as 2 k / N - 1; the last frame is at 1 - 2/N, not at 1 (docs/methods.md#time-codes)."""
     return 2 * time / n_frames - 1

@@ -1,9 +1,9 @@
-"""The networks of NSFF and SAFF: eight layers on encoded positions, with small heads (specification, 2.1 to 2.3).
+"""The networks of NSFF and SAFF: eight layers on encoded positions, with small heads.
 
 Notation. W hidden units, D layers, C feature channels. The encoded input joins again before the sixth layer, in the
 order [input, hidden]. Density, features, saliency, motion and blending branch off the trunk and do not see the view
 direction; only colour does. Parameter names are those of the published code, so that its state dictionaries load (see
-nsff.models.ray_fields.published).
+nsff.models.ray_fields.published and docs/methods.md#published-networks).
 """
 
 from __future__ import annotations

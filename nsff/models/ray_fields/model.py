@@ -135,7 +135,8 @@ class SceneModel(nn.Module):
     def evaluate(self, samples: Samples, generator: torch.Generator | None = None) -> Evaluation:
         """Both fields at the samples, and the weights of the configured composition.
 
-        In training (``generator`` given) one draw of density noise is shared by both fields (specification, section 3).
+        In training (``generator`` given) one draw of density noise is shared by both fields
+        (docs/methods.md#two-fields-together).
         """
         noise = self._noise(samples.s, generator)
         static = self._ask(self.static, samples.positions, samples.views, samples.time)

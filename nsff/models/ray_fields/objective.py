@@ -1,4 +1,4 @@
-"""The training objective: which losses a batch gets at a step (specification, sections 3 and 4, and appendix A).
+"""The training objective: which losses a batch gets at a step (docs/methods.md#losses).
 
 Notation. s is the step, S = decay_steps, q = s // S. M is the detached composited dynamic weight, V the visibility of
 a warped rendering; p are disocclusion probabilities; "prev" and "post" are frames k-1 and k+1.

@@ -3,7 +3,7 @@
 Notation. The published axes are OpenGL's (y up, z backward; in NDC only y differs), ours OpenCV's: on the way in or out
 the signs of the weights that meet y, or a view direction's y and z, turn. Turning twice changes nothing, bit by bit.
 View directions are in the axes of the average camera (FieldConfig.view_axes: average). Names of parameters carry the
-prefix ``module.`` of the published data-parallel wrapper (specification, 2.3).
+prefix ``module.`` of the published data-parallel wrapper (docs/methods.md#published-checkpoints).
 """
 
 from __future__ import annotations

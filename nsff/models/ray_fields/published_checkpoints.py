@@ -1,9 +1,9 @@
 """The authors' checkpoints: released `.tar` files of NSFF and SAFF become a scene's model, and models become such.
 
 A file holds `global_step`, `network_fn_state_dict` (dynamic), `network_rigid` (static) and `optimizer_state_dict`
-(specification, 2.3 and 2.6). Only tensors and plain values are ever unpickled. What the networks mean depends on the
-cameras: NDC of the average camera, scaled by the near bounds, times 2k/N - 1 for frame k of N. So an imported model
-fits the scene with the frames, cameras and bounds it was trained with, and no other.
+(docs/methods.md#published-checkpoints). Only tensors and plain values are ever unpickled. What the networks mean
+depends on the cameras: NDC of the average camera, scaled by the near bounds, times 2k/N - 1 for frame k of N. So an
+imported model fits the scene with the frames, cameras and bounds it was trained with, and no other.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Rendering the dynamic field of a neighbouring frame through scene flow (specification, section 3, "Warped" and
-"Chain").
+"""Rendering the dynamic field of a neighbouring frame through scene flow.
 
 The samples of a ray at frame k are moved by their scene flow to frame k' = k ± 1 (± 2 when chained), the dynamic
 field is asked there, and its answer is rendered with its own densities along the *original* sample distances.
+See docs/methods.md#warped-rendering and docs/methods.md#chained-frames.
 """
 
 from __future__ import annotations

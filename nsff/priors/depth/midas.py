@@ -1,7 +1,7 @@
 """The midas21 backend: MiDaS v2.1 with the input of its release or of NSFF.
 
 Notation. A frame (H,W,3) is brought to (h,w), both multiples of 32, by its longer side (config.long_side), and its
-colours are normalised as ImageNet. Disparity is relative, >= 0. Source: saff_nsff.md 1.4 and Appendix C.
+colours are normalised as ImageNet. Disparity is relative, >= 0. See docs/methods.md#midas-disparity.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Notation. Pictures (B,3,h,w) with sides that are multiples of 32, normalised as ImageNet; the encoder's stages have
 256, 512, 1024 and 2048 channels at 1/4 … 1/32 of that; disparity (B,h,w) >= 0 is relative, larger is nearer. Parameters
 have the names of the authors' file midas_v21-f6b98070.pt. Sources: Ranftl et al., Towards Robust Monocular Depth
-Estimation, 2020; saff_nsff.md 1.4; torchvision's ResNeXt.
+Estimation, 2020; docs/methods.md#midas-disparity; torchvision's ResNeXt.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 Notation. Descriptors (h,w,D) and saliency (h,w) in [0,1], h = ceil(H/stride) of the canonical size: the pyramid's
 averages at the middles of stride×stride pixels. Saliency is scaled to [0,1] in each window, as SAFF has it, so that
 every window holds a 0 and a 1. Windows pass the network once; their tokens wait in a temporary folder (float16) for
-the second call, so that memory does not grow with the number of frames. Source: saff_nsff.md 1.7 and 1.8.
+the second call, so that memory does not grow with the number of frames.
+See docs/methods.md#dino-features-and-saliency.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Notation. A window is (top, left, height, width) in pixels of the image (H,W); a network sees it as (dh,dw) pixels, the
 size that the whole image has when its shorter side is ``short_side`` (128). Per window the network gives a grid of
-tokens, which counts for all pixels of the window (nearest neighbour). Source: saff_nsff.md 1.7 (online) and 1.8
-(offline).
+tokens, which counts for all pixels of the window (nearest neighbour). See
+docs/methods.md#feature-pyramid (online and offline).
 """
 
 from __future__ import annotations
