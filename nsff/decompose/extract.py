@@ -27,7 +27,8 @@ from nsff.decompose.views import View, read_labelled, training_views
 from nsff.files.io import atomic_directory, write_image, write_json
 from nsff.files.ply import write_ply
 from nsff.models.ray_fields.encodings import time_code
-from nsff.models.ray_fields.model import Rays, SceneModel
+from nsff.models.ray_fields.model import RayFields
+from nsff.models.rays import Rays
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 
@@ -131,7 +132,7 @@ def _count(clusters: Clusters, things: Things | None) -> int:
 
 
 def sample_objects(
-    model: SceneModel, found: SpaceSamples, clusters: Clusters, things: Things | None = None
+    model: RayFields, found: SpaceSamples, clusters: Clusters, things: Things | None = None
 ) -> Int64[np.ndarray, "R K"]:
     """The object number of every sample of one view, by its own feature (and place and time, where the clusters have
     these); with ``things``, by where it is as well."""
@@ -163,7 +164,7 @@ def straight_rgba(kept: SpaceSamples, T: Float[Tensor, "R K"]) -> Float[Tensor, 
     return torch.cat([colour, alpha[:, None]], dim=1).clamp(0, 1)
 
 
-def _depth(model: SceneModel, kept: SpaceSamples, T: Float[Tensor, "R K"], rays: Rays) -> Float[Tensor, "R"]:
+def _depth(model: RayFields, kept: SpaceSamples, T: Float[Tensor, "R K"], rays: Rays) -> Float[Tensor, "R"]:
     weights = T * (kept.a_static + kept.a_dynamic)
     total = weights.sum(1)
     s = (weights * kept.evaluation.samples.s).sum(1) / total.clamp(min=1e-8)

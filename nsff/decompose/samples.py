@@ -16,7 +16,8 @@ from torch import Tensor
 from nsff.decompose.view_points import ViewPoints
 from nsff.decompose.views import View
 from nsff.models.ray_fields.compositing import opacities
-from nsff.models.ray_fields.model import Evaluation, Rays, SceneModel
+from nsff.models.ray_fields.model import Evaluation, RayFields
+from nsff.models.rays import Rays
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 
@@ -48,7 +49,7 @@ class SpaceSamples:
         total = wide(T * self.a_static) * static
         return total if dynamic is None else total + wide(T * self.a_dynamic) * dynamic
 
-    def features(self, model: SceneModel) -> Float[Tensor, "R K C"]:
+    def features(self, model: RayFields) -> Float[Tensor, "R K C"]:
         """a_d f_d + a_s f_s, decoded; not normalised."""
         static, dynamic = self.evaluation.static.features, self.evaluation.dynamic
         assert static is not None
@@ -59,7 +60,7 @@ class SpaceSamples:
         return total
 
 
-def space_samples(model: SceneModel, rays: Rays) -> SpaceSamples:
+def space_samples(model: RayFields, rays: Rays) -> SpaceSamples:
     """Asks the model about the samples of rays, without noise."""
     evaluation = model.evaluate(model.sample(rays, None))
     deltas = evaluation.samples.deltas

@@ -23,7 +23,8 @@ from nsff.files.reading import reading
 from nsff.machine.gpu_memory import free_memory, peak_of
 from nsff.models.ray_fields.compositing import accumulate
 from nsff.models.ray_fields.depth_planes import render_depth_planes, values_of
-from nsff.models.ray_fields.model import Evaluation, Rays, SceneModel
+from nsff.models.ray_fields.model import Evaluation, RayFields
+from nsff.models.rays import Rays
 from nsff.rendering.splatting import splat
 from nsff.weights.tensors import load_safetensors
 
@@ -43,7 +44,7 @@ SHARE, PROBE = 0.5, 256
 class Renderer:
     """A trained scene model on a device."""
 
-    def __init__(self, model: SceneModel, chunk: int = 0) -> None:
+    def __init__(self, model: RayFields, chunk: int = 0) -> None:
         """``chunk``: rays at a time; 0: as many as the memory that is free when the first picture is asked for
         holds."""
         self.model = model.eval().requires_grad_(False)
@@ -61,7 +62,7 @@ class Renderer:
         with reading(folder, "delete the folder and train again", message="the model is not readable"):
             tensors = load_safetensors(file)
             space = Space.from_dict(content["space"])
-            model = SceneModel(
+            model = RayFields(
                 space,
                 FieldConfig(**content["field"]),
                 SamplingConfig(**content["sampling"]),

@@ -13,11 +13,11 @@ import torch
 
 from nsff.config import SceneConfig
 from nsff.machine.gpu_memory import GIGABYTE, cap_memory, forget_peak, peak_memory
+from nsff.models.clock import Clock, Stopwatch
+from nsff.models.supervision import TrainingData
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore
-from nsff.training.clock import Clock, Stopwatch
-from nsff.training.data import TrainingData
 from nsff.training.memory import keep_freed_memory
 from nsff.training.recording import WARM_UP
 from nsff.training.run import build_model, pick_device

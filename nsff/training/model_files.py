@@ -11,13 +11,13 @@ from safetensors.torch import save_file
 from nsff import __version__
 from nsff.config import SceneConfig
 from nsff.files.io import atomic_directory, write_json
-from nsff.models.ray_fields.model import SceneModel
+from nsff.models.ray_fields.model import RayFields
 from nsff.scene import Scene
 
 
 def write_model(
     scene: Scene,
-    model: SceneModel,
+    model: RayFields,
     config: SceneConfig,
     steps: int,
     seconds: float,

@@ -10,11 +10,11 @@ import torch
 from nsff.cameras.spaces import make_space
 from nsff.config import SceneConfig
 from nsff.machine.gpu_memory import cap_memory
-from nsff.models.ray_fields.model import SceneModel
+from nsff.models.ray_fields.model import RayFields
 from nsff.models.ray_fields.published_checkpoints import import_checkpoint
+from nsff.models.supervision import TrainingData
 from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore, fingerprint
-from nsff.training.data import TrainingData
 from nsff.training.distributed import Ranks, joined
 from nsff.training.memory import keep_freed_memory
 from nsff.training.model_files import write_model
@@ -60,12 +60,12 @@ def _store(folder: Path, print_: str, ranks: Ranks) -> CheckpointStore:
     return store
 
 
-def build_model(scene: Scene, config: SceneConfig, data: TrainingData) -> SceneModel:
+def build_model(scene: Scene, config: SceneConfig, data: TrainingData) -> RayFields:
     """A freshly initialised, seeded model for the scene's cameras and frame count."""
     seed_everything(config.train.seed)
     channels = data.features.shape[-1] if data.features is not None else 0
     space = make_space(config.field.space, scene.cameras, config.field.near)
-    return SceneModel(space, config.field, config.sampling, channels, data.n_frames)
+    return RayFields(space, config.field, config.sampling, channels, data.n_frames)
 
 
 def pick_device(name: str) -> torch.device:

@@ -20,13 +20,13 @@ from tqdm import tqdm
 from nsff.config import SceneConfig
 from nsff.errors import StageError
 from nsff.files.io import write_image
+from nsff.models.clock import Clock
 from nsff.models.ray_fields.gradient_accumulation import DYNAMIC, WaitingPlanes, ends_wait, steps_between
-from nsff.models.ray_fields.model import SceneModel
+from nsff.models.ray_fields.model import RayFields
 from nsff.models.ray_fields.objective import Objective
 from nsff.models.ray_fields.planes import PLANES
+from nsff.models.supervision import TrainingData
 from nsff.training.checkpoints import CheckpointStore
-from nsff.training.clock import Clock
-from nsff.training.data import TrainingData
 from nsff.training.distributed import Ranks
 from nsff.training.gradients import GradientBuffer
 from nsff.training.memory_plan import planned_parts
@@ -47,7 +47,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: SceneModel,
+        model: RayFields,
         data: TrainingData,
         config: SceneConfig,
         store: CheckpointStore,

@@ -23,9 +23,9 @@ from nsff.config import resolve_scene
 from nsff.config.changes import with_changes
 from nsff.machine.gpu_memory import GIGABYTE, peak_memory
 from nsff.machine.launch import place
+from nsff.models.supervision import TrainingData
 from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore
-from nsff.training.data import TrainingData
 from nsff.training.distributed import joined
 from nsff.training.recording import WARM_UP
 from nsff.training.run import build_model, pick_device

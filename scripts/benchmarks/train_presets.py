@@ -31,10 +31,10 @@ from nsff.metrics.lpips import Lpips, load_lpips
 from nsff.metrics.measure import image_scores, to_8bit
 from nsff.metrics.protocols import get_protocol
 from nsff.metrics.targets import Target, frame_numbers, truth_targets
+from nsff.models.supervision import TrainingData
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore
-from nsff.training.data import TrainingData
 from nsff.training.model_files import write_model
 from nsff.training.run import build_model, pick_device
 from nsff.training.schedule import for_frames

@@ -23,7 +23,7 @@ from nsff.decompose.view_points import draw_by_saliency
 from nsff.decompose.views import read_motion, read_views
 from nsff.errors import StageError
 from nsff.files.io import read_mask, write_image
-from nsff.models.ray_fields.model import SceneModel
+from nsff.models.ray_fields.model import RayFields
 from nsff.rendering.maps import run_maps
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +76,7 @@ def tiny_cameras_model(box_world):
         config = FieldConfig(
             **{"kind": "mlp", "width": 16, "plane_resolutions": [8], "dynamic_resolutions": [8]} | options
         )
-        model = SceneModel(renderer.model.space, config, SamplingConfig(kind="stratified", samples=16), 4, 3)
+        model = RayFields(renderer.model.space, config, SamplingConfig(kind="stratified", samples=16), 4, 3)
         rays = renderer.frame_rays(np.diag([6.0, 6, 1]), np.eye(4)[:3], 3, 4, 1.0)
         return model.eval().requires_grad_(False), rays
 

@@ -9,7 +9,8 @@ from nsff.cameras.spaces import NdcSpace
 from nsff.config import FieldConfig, SamplingConfig
 from nsff.models.ray_fields.depth_planes import render_depth_planes
 from nsff.models.ray_fields.field import Field, FieldSamples
-from nsff.models.ray_fields.model import Rays, SceneModel
+from nsff.models.ray_fields.model import RayFields
+from nsff.models.rays import Rays
 from nsff.rendering.renderer import Renderer
 
 H, W, N, P = 10, 14, 4, 12
@@ -28,10 +29,10 @@ def rays(time: float) -> Rays:
     return Rays(origins, directions, torch.full((n,), time))
 
 
-def model(**field) -> SceneModel:
+def model(**field) -> RayFields:
     torch.manual_seed(0)
     sampling = SamplingConfig(kind="stratified", samples=P)
-    result = SceneModel(space(), FieldConfig(**{"kind": "mlp", "width": 16, **field}), sampling, 4, N)
+    result = RayFields(space(), FieldConfig(**{"kind": "mlp", "width": 16, **field}), sampling, 4, N)
     with torch.no_grad():
         for network in (result.static, result.dynamic):
             for name in ("alpha_linear", "trunk.2"):
@@ -41,7 +42,7 @@ def model(**field) -> SceneModel:
     return result
 
 
-def plain(scene: SceneModel, time: float) -> torch.Tensor:
+def plain(scene: RayFields, time: float) -> torch.Tensor:
     with torch.no_grad():
         return scene.composited(scene.evaluate(scene.sample(rays(time), None)), "rgb").reshape(H, W, 3)
 
@@ -145,7 +146,7 @@ def test_saliency_and_features_go_where_the_flow_takes_them(interpolation):
 
 
 def test_a_static_scene_is_refused():
-    scene = SceneModel(space(), FieldConfig(kind="mlp", width=8, static_only=True), SamplingConfig(), 4, N)
+    scene = RayFields(space(), FieldConfig(kind="mlp", width=8, static_only=True), SamplingConfig(), 4, N)
     with pytest.raises(ValueError, match="dynamic"):
         render_depth_planes(scene, rays(0), K, E, (H, W), 0.5)
 

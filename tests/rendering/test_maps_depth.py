@@ -14,7 +14,7 @@ from nsff.cameras import Cameras
 from nsff.cameras.spaces import make_space
 from nsff.config import FieldConfig, RenderConfig, SamplingConfig
 from nsff.files.io import read_mask, write_json
-from nsff.models.ray_fields.model import SceneModel
+from nsff.models.ray_fields.model import RayFields
 from nsff.rendering.maps import grey_levels, run_maps
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
@@ -39,7 +39,7 @@ def rendered(scene: Scene, monkeypatch, kind: str = "ndc", **field) -> Renderer:
     torch.manual_seed(3)
     config = FieldConfig(kind="mlp", width=16, composition="blending", space=kind, features=False, **field)
     sampling = SamplingConfig(kind="stratified", samples=24, pixel_centre=0.0)
-    renderer = Renderer(SceneModel(make_space(kind, scene.cameras), config, sampling, 4, N), chunk=97)
+    renderer = Renderer(RayFields(make_space(kind, scene.cameras), config, sampling, 4, N), chunk=97)
     with torch.no_grad():
         for part in (renderer.model.static, renderer.model.dynamic):
             for parameter in part.parameters():

@@ -13,7 +13,7 @@ from nsff.config import FieldConfig, SamplingConfig, resolve_scene
 from nsff.errors import StageError
 from nsff.files.io import write_json
 from nsff.machine.gpu_memory import peak_of
-from nsff.models.ray_fields.model import SceneModel
+from nsff.models.ray_fields.model import RayFields
 from nsff.rendering.maps import canonical_views, run_maps
 from nsff.rendering.renderer import CHUNKS, MAPS, Renderer
 from nsff.rendering.videos import even, write_video
@@ -37,7 +37,7 @@ def renderer(request, cameras):
     field = FieldConfig(
         plane_resolutions=[8], dynamic_resolutions=[8], hidden=8, plane_channels=4, composition=request.param
     )
-    model = SceneModel(make_space("auto", cameras), field, SamplingConfig(samples=8, coarse_samples=8), 64, 4)
+    model = RayFields(make_space("auto", cameras), field, SamplingConfig(samples=8, coarse_samples=8), 64, 4)
     with torch.no_grad():
         model.dynamic.trunk[2].bias[0] += 4.0
         model.dynamic.motion.weight.mul_(100)
@@ -71,7 +71,7 @@ def test_chunks_on_a_cpu_follow_the_samples(renderer, cameras):
     own.frame_rays(*camera(cameras), 1.0)
     assert own.chunk == 2**29 // (2048 * 16)
     many = renderer.model.sampling.model_copy(update={"samples": 2**20})
-    own.model = SceneModel(make_space("auto", cameras), renderer.model.field_config, many, 64, 4)
+    own.model = RayFields(make_space("auto", cameras), renderer.model.field_config, many, 64, 4)
     assert own._chunk_from_memory(own.frame_rays(*camera(cameras), 1.0)) == CHUNKS[0]
 
 
@@ -172,7 +172,7 @@ def test_scenes_in_nsffs_layout_have_saffs_views(tmp_path, cameras, kind, views)
         "a", {"input": {"path": "x"}, "field": {"width": 8, "depth": 1}, "sampling": {"samples": 4}}, "saff", {}
     )
     torch.manual_seed(0)
-    model = SceneModel(make_space("auto", cameras), config.field, config.sampling, 64, 4)
+    model = RayFields(make_space("auto", cameras), config.field, config.sampling, 64, 4)
     write_model(scene, model, config, 1, 0.0, [])
     assert run_maps(scene, config.render)["views"] == views
     assert len(list(scene.maps_dir.glob("*_rgb.png"))) == views

@@ -4,18 +4,19 @@ import torch
 
 from nsff.cameras.spaces import NdcSpace
 from nsff.config import FieldConfig, SamplingConfig
-from nsff.models.ray_fields.model import Rays, SceneModel
+from nsff.models.ray_fields.model import RayFields
 from nsff.models.ray_fields.warping import warp, warp_sides
+from nsff.models.rays import Rays
 
 
-def model(kind: str) -> SceneModel:
+def model(kind: str) -> RayFields:
     torch.manual_seed(0)
     space = NdcSpace(1.0, torch.eye(3), torch.zeros(3), [[-1, -1, -1], [1, 1, 1]], 2.0, 2.0)
     field = FieldConfig(
         kind=kind, width=16, plane_resolutions=[8], dynamic_resolutions=[8], plane_channels=4, hidden=8,
         features=False, saliency=False,
     )  # fmt: skip
-    scene = SceneModel(space, field, SamplingConfig(kind="stratified", samples=6), 0, 4)
+    scene = RayFields(space, field, SamplingConfig(kind="stratified", samples=6), 0, 4)
     if kind == "mlp":
         torch.nn.init.constant_(scene.dynamic.alpha_linear.bias, 1.0)  # something to see
     return scene
@@ -45,7 +46,7 @@ def test_dynamic_planes_without_views_show_the_same_from_everywhere():
     for sees in (True, False):
         torch.manual_seed(1)
         field = model("planes").field_config.model_copy(update={"dynamic_views": sees})
-        scene = SceneModel(model("planes").space, field, SamplingConfig(kind="stratified", samples=6), 0, 4)
+        scene = RayFields(model("planes").space, field, SamplingConfig(kind="stratified", samples=6), 0, 4)
         x, time = torch.rand(7, 3) - 0.5, torch.ones(7)
         directions = torch.nn.functional.normalize(torch.randn(2, 7, 3), dim=-1)
         colours = [scene.dynamic(x, d, time).rgb for d in directions]

@@ -23,12 +23,12 @@ from nsff.cameras.llff import cameras_from_poses_bounds
 from nsff.config import SceneConfig, resolve_scene
 from nsff.config.overlays import OVERLAYS
 from nsff.files.io import write_image, write_json
-from nsff.models.ray_fields.model import SceneModel
+from nsff.models.ray_fields.model import RayFields
 from nsff.models.ray_fields.objective import Objective
 from nsff.models.ray_fields.published import published_state
+from nsff.models.supervision import Batch, TrainingData
 from nsff.priors.canonical.stage import canonical_cameras
 from nsff.scene import Scene
-from nsff.training.data import Batch, TrainingData
 from nsff.training.run import build_model
 from nsff.training.schedule import for_frames
 
@@ -250,7 +250,7 @@ class Step:
         self.i = {"first": 0, "second": 1, "middle": N // 2, "last but one": N - 2, "last": N - 1}[case.frame]
         self.index = self._choose(np.random.default_rng(self.step + self.i))
 
-    def _stir(self, model: SceneModel) -> None:
+    def _stir(self, model: RayFields) -> None:
         """Not empty, and motion of which some leads beyond the ends of NDC."""
         dynamic: Any = model.dynamic
         with torch.no_grad():

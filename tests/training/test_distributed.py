@@ -14,8 +14,8 @@ import torch
 
 from nsff.config import TrainConfig, resolve_scene
 from nsff.errors import StageError
+from nsff.models.supervision import TrainingData
 from nsff.training.checkpoints import CheckpointStore
-from nsff.training.data import TrainingData
 from nsff.training.distributed import Group, joined
 from nsff.training.gradients import GradientBuffer
 from nsff.training.run import build_model, run_train

@@ -10,8 +10,8 @@ from nsff.errors import StageError
 from nsff.machine import gpu_memory
 from nsff.machine.gpu_memory import within_cap
 from nsff.models.ray_fields.objective import Objective
+from nsff.models.supervision import TrainingData
 from nsff.training.checkpoints import CheckpointStore
-from nsff.training.data import TrainingData
 from nsff.training.memory_plan import MARGIN, Need, line, measured, plan, planned_parts
 from nsff.training.micro_batches import Mean, of_part, share
 from nsff.training.run import build_model

@@ -13,7 +13,7 @@ from nsff.cameras.rays import project
 from nsff.config import FieldConfig, resolve_scene
 from nsff.models.ray_fields.objective import Objective
 from nsff.models.ray_fields.planes import PlaneStaticField
-from nsff.training.data import TrainingData, guessed_share
+from nsff.models.supervision import TrainingData, guessed_share
 from nsff.training.run import build_model
 
 D = torch.float64

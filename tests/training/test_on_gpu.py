@@ -10,9 +10,9 @@ import torch
 from nsff.config import PRESETS, resolve_scene
 from nsff.machine.gpu_memory import cap_memory, free_memory
 from nsff.models.ray_fields.objective import Objective
+from nsff.models.supervision import TrainingData
 from nsff.rendering.renderer import Renderer
 from nsff.training.checkpoints import CheckpointStore
-from nsff.training.data import TrainingData
 from nsff.training.run import build_model, run_train
 from nsff.training.trainer import Trainer
 

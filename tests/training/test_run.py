@@ -133,7 +133,7 @@ def test_previews_show_the_frame_and_change_nothing(tiny_scene):
 
 
 def test_a_static_field_ignores_time(tiny_scene):
-    from nsff.models.ray_fields.model import Rays
+    from nsff.models.rays import Rays
 
     scene = tiny_scene()
     config = small("demo", field={"static_only": True})

@@ -8,8 +8,8 @@ import torch
 from nsff.config import resolve_scene
 from nsff.config.changes import with_changes
 from nsff.models.ray_fields.gradient_accumulation import steps_between
+from nsff.models.supervision import TrainingData
 from nsff.training.checkpoints import CheckpointStore
-from nsff.training.data import TrainingData
 from nsff.training.run import build_model, run_train
 from nsff.training.schedule import for_frames
 from nsff.training.trainer import Trainer

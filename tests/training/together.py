@@ -11,9 +11,9 @@ import torch
 
 from nsff.config import resolve_scene
 from nsff.errors import StageError
+from nsff.models.supervision import TrainingData
 from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore
-from nsff.training.data import TrainingData
 from nsff.training.distributed import joined
 from nsff.training.run import build_model
 from nsff.training.trainer import Trainer

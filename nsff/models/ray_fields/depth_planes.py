@@ -17,7 +17,8 @@ from torch import Tensor
 from nsff.cameras.rays import project
 from nsff.models.ray_fields.compositing import distances, opacities
 from nsff.models.ray_fields.field import Field, FieldSamples
-from nsff.models.ray_fields.model import Rays, SceneModel
+from nsff.models.ray_fields.model import RayFields
+from nsff.models.rays import Rays
 from nsff.rendering.splatting import Layer, composite_planes, splat
 
 
@@ -33,7 +34,7 @@ class _Planes:
 
 @torch.no_grad()
 def render_depth_planes(
-    model: SceneModel,
+    model: RayFields,
     rays: Rays,
     K: Float[Tensor, "3 3"],
     world_to_camera: Float[Tensor, "3 4"],
@@ -86,7 +87,7 @@ def values_of(field: Field, samples: FieldSamples, output: str) -> Float[Tensor,
 
 
 def _ask(
-    model: SceneModel,
+    model: RayFields,
     rays: Rays,
     K: Tensor,
     world_to_camera: Tensor,
@@ -123,7 +124,7 @@ def _ask(
     return _Planes(still, (layers[0], layers[1]), (moves[0], moves[1]))
 
 
-def _blending(model: SceneModel, blending: Tensor | None) -> tuple[Tensor | float, Tensor | float]:
+def _blending(model: RayFields, blending: Tensor | None) -> tuple[Tensor | float, Tensor | float]:
     """What static and dynamic opacities are multiplied by: 1 - v and v, or nothing where densities add up."""
     if model.field_config.dynamic_only:
         return 0.0, 1.0
@@ -131,7 +132,7 @@ def _blending(model: SceneModel, blending: Tensor | None) -> tuple[Tensor | floa
 
 
 def _composite(
-    model: SceneModel, static: Tensor, before: Tensor, after: Tensor, rho: float, transmittance: Tensor
+    model: RayFields, static: Tensor, before: Tensor, after: Tensor, rho: float, transmittance: Tensor
 ) -> tuple[Float[Tensor, "C H W"], Float[Tensor, "1 H W"]]:
     """Light of splatted planes (n, channels, H, W), and what passes them."""
     colour, opacity = static[:, :-1], static[:, -1:]

@@ -18,21 +18,7 @@ from nsff.config import FieldConfig, SamplingConfig
 from nsff.models.ray_fields import compositing, sampling
 from nsff.models.ray_fields.build import build_fields
 from nsff.models.ray_fields.field import Field, FieldSamples
-
-
-@dataclass
-class Rays:
-    """World rays and the frame index (float) each is looked along at."""
-
-    origins: Float[Tensor, "R 3"]
-    directions: Float[Tensor, "R 3"]
-    time: Float[Tensor, "R"]
-
-    def __len__(self) -> int:
-        return len(self.origins)
-
-    def __getitem__(self, index: slice | Tensor) -> Rays:
-        return Rays(self.origins[index], self.directions[index], self.time[index])
+from nsff.models.rays import Rays
 
 
 @dataclass
@@ -79,7 +65,7 @@ class Evaluation:
         return compositing.single_weights(self.dynamic_density, self.samples.deltas)
 
 
-class SceneModel(nn.Module):
+class RayFields(nn.Module):
     """Static and dynamic field, the space they live in, and how rays are sampled."""
 
     def __init__(

@@ -15,13 +15,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nsff.config import LossConfig, TrainConfig
+from nsff.models.clock import Clock
 from nsff.models.ray_fields import losses
 from nsff.models.ray_fields.compositing import accumulate
 from nsff.models.ray_fields.gradient_accumulation import ends_wait
-from nsff.models.ray_fields.model import Evaluation, Samples, SceneModel
+from nsff.models.ray_fields.model import Evaluation, Samples
+from nsff.models.ray_fields.model import RayFields as SceneModel
 from nsff.models.ray_fields.warping import Warped, warp, warp_sides
-from nsff.training.clock import Clock
-from nsff.training.data import Batch, TrainingData
+from nsff.models.supervision import Batch, TrainingData
 
 Terms = dict[str, Tensor]
 HIDDEN_SAMPLES = 4

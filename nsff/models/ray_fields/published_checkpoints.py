@@ -24,7 +24,7 @@ from nsff.errors import ConfigError, StageError
 from nsff.files.io import atomic_path, read_json
 from nsff.files.reading import reading
 from nsff.models.ray_fields.mlp import MlpField
-from nsff.models.ray_fields.model import SceneModel
+from nsff.models.ray_fields.model import RayFields
 from nsff.models.ray_fields.published import describe, load_published, published_state
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
@@ -74,7 +74,7 @@ def _scalars() -> list[Any]:
     return [*named, np.dtype, *(type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32))]
 
 
-def build_imported(checkpoint: Checkpoint, config: SceneConfig, space: Space, n_frames: int) -> SceneModel:
+def build_imported(checkpoint: Checkpoint, config: SceneConfig, space: Space, n_frames: int) -> RayFields:
     """The scene model of a checkpoint; raises ConfigError where the field section asks for another network."""
     found, channels = describe(checkpoint.static, checkpoint.dynamic)
     field = config.field.model_dump()
@@ -86,7 +86,7 @@ def build_imported(checkpoint: Checkpoint, config: SceneConfig, space: Space, n_
                 f"is {str(field[key]).lower()}, the checkpoint's networks have {str(value).lower()}",
                 f"set field.{key}: {str(value).lower()}, or preset: {'saff' if found['features'] else 'nsff'}",
             )
-    model = SceneModel(space, FieldConfig(**field | {"view_axes": "average"}), config.sampling, channels, n_frames)
+    model = RayFields(space, FieldConfig(**field | {"view_axes": "average"}), config.sampling, channels, n_frames)
     for own, state in ((model.static, checkpoint.static), (model.dynamic, checkpoint.dynamic)):
         assert isinstance(own, MlpField)
         load_published(own, state)
@@ -138,7 +138,7 @@ def training_psnr(scene: Scene, renderer: Renderer, pixel_centre: float, pixels:
     return float(-10 * np.log10(max(sum(squares) / len(squares), 1e-10)))
 
 
-def _summary(model: SceneModel, config: SceneConfig, checkpoint: Checkpoint, file: Path, psnr: float) -> dict[str, Any]:
+def _summary(model: RayFields, config: SceneConfig, checkpoint: Checkpoint, file: Path, psnr: float) -> dict[str, Any]:
     verdict = "good" if psnr >= 25 else "doubtful" if psnr >= 20 else "poor"
     message = f"Not trained here: {file.name} after {checkpoint.step} steps. Training views reach {psnr:.1f} dB."
     if verdict != "good":

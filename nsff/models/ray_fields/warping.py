@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nsff.models.ray_fields.compositing import accumulate
 from nsff.models.ray_fields.field import FieldSamples
-from nsff.models.ray_fields.model import Samples, SceneModel
+from nsff.models.ray_fields.model import RayFields, Samples
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Warped:
 
 
 def warp(
-    model: SceneModel,
+    model: RayFields,
     samples: Samples,
     positions: Float[Tensor, "R K 3"],
     steps: int,
@@ -52,7 +52,7 @@ def warp(
 
 
 def warp_sides(
-    model: SceneModel,
+    model: RayFields,
     samples: Samples,
     flow_prev: Float[Tensor, "R K 3"],
     flow_post: Float[Tensor, "R K 3"],

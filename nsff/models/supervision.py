@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nsff.cameras.rays import pixel_rays
 from nsff.config import FieldConfig, TrainConfig
-from nsff.models.ray_fields.model import Rays
+from nsff.models.rays import Rays
 from nsff.scene import Scene
 
 
