@@ -25,7 +25,8 @@ from nsff.datasets.sparse import triangulated
 from nsff.datasets.unused import unused_cameras
 from nsff.errors import InputError
 from nsff.files.io import read_image, write_image, write_npz
-from nsff.scene import Scene, write_flow
+from nsff.layout import GivenFolder, frame_name
+from nsff.scene import write_flow
 
 ESTIMATE = "set input.cameras: estimate"
 FURTHEST = 1e9
@@ -108,15 +109,15 @@ def write_cameras(
         raise InputError(source.path, problem, f"give cameras for these images, or {ESTIMATE}")
     cameras = cameras.resized(*size)
     if points is None and not given.bounded:
-        points = triangulated(cameras, lambda i: read_image(frames / f"{i:05d}.png"))
+        points = triangulated(cameras, lambda i: read_image(frames / frame_name(i)))
         if points is None:
             problem = "its cameras come without points or depth bounds, and fit these pictures too badly to find any"
             raise InputError(source.path, problem, f"check that they belong to these frames, or {ESTIMATE}")
         cameras = replace(cameras, near_far=depth_bounds(cameras, points))
         source.note(f"the cameras come without points: {len(points)} were triangulated from the frames")
-    cameras.save(folder / "cameras.json")
+    cameras.save(GivenFolder(folder).cameras_path)
     if points is not None:
-        points.save(folder / "points.npz")
+        points.save(GivenFolder(folder).points_path)
     return points is not None
 
 
@@ -148,6 +149,7 @@ class Priors:
 
     def write(self, indices: Sequence[int], size: tuple[int, int], folder: Path) -> dict[str, bool]:
         """Writes depth/, flow/ and motion_masks/; says which there are. InputError for a file that cannot be used."""
+        target = GivenFolder(folder)
         if self.has_depth:
             where = self.depth.path if isinstance(self.depth, Source) else self.depth.folder
             for i, index in enumerate(tqdm(indices, desc="given depth", leave=False)):
@@ -157,20 +159,20 @@ class Priors:
                 trust = None if isinstance(self.depth, TruthPriors) else self.depth.confidence(index)
                 if trust is not None:
                     arrays["confidence"] = trust
-                write_npz(folder / "depth" / f"{i:05d}.npz", **arrays)
+                write_npz(target.depth_path(i), **arrays)
         for i, index in enumerate(tqdm(indices if self.has_flow else [], desc="given flow", leave=False)):
             for direction, there in (("fwd", i + 1 < len(indices)), ("bwd", i > 0)):
                 if there:
                     flow, mask = self.flow.flow(index, direction)
                     _check_shape(self.source.path, f"given flow of source frame {index}", mask, size)
-                    write_flow(folder / "flow" / Scene.flow_name(i, direction), flow, mask)
+                    write_flow(target.flow_path(i, direction), flow, mask)
         given = {"depth": self.has_depth, "flow": self.has_flow}
         if self.source.has_masks:
             given["masks"] = True
             for i, index in enumerate(tqdm(indices, desc="given masks", leave=False)):
                 mask = self.source.motion_mask(index)
                 _check_shape(self.source.path, f"given mask of source frame {index}", mask, size)
-                write_image(folder / "motion_masks" / f"{i:05d}.png", mask.astype(np.uint8) * 255)
+                write_image(target.mask_path(i), mask.astype(np.uint8) * 255)
         return given
 
 

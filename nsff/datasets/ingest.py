@@ -25,6 +25,7 @@ from nsff.datasets.unused import unused_priors
 from nsff.errors import InputError
 from nsff.files.checksums import seal
 from nsff.files.io import atomic_directory, write_image, write_json
+from nsff.layout import frame_name
 from nsff.scene import Scene
 
 
@@ -137,7 +138,7 @@ def _write_frames(
         size = image.shape[:2]
         meter.add(image)
         kinds.add(frame.name, image)
-        write_image(folder / f"{len(frames):05d}.png", image)
+        write_image(folder / frame_name(len(frames)), image)
         frames.append({"index": frame.index, "name": frame.name, "time": round(frame.time, 6)})
     if size != source_size:
         source.note(f"frames were reduced from {size_text(source_size)} to {size_text(size)} (input.max_height)")

@@ -30,6 +30,7 @@ from nsff.decompose.voting import (
 )
 from nsff.errors import StageError
 from nsff.files.io import atomic_directory, write_image
+from nsff.layout import labels_name
 from nsff.scene import Scene
 
 DILUTED = 0.4
@@ -61,8 +62,8 @@ def run_cluster(scene: Scene, decompose: DecomposeConfig) -> None:
         resolved = voting_merge(clusters, decompose)
         for view in tqdm(training if descriptors.of_images else views, desc="labels", unit="view"):
             raw, merged = label_view(descriptors, view, clusters)
-            write_image(folder / "raw" / f"{view.index}.png", (raw + 1).astype(np.uint8))
-            write_image(folder / "merged" / f"{view.index}.png", (merged + 1).astype(np.uint8))
+            write_image(folder / "raw" / labels_name(view.index), (raw + 1).astype(np.uint8))
+            write_image(folder / "merged" / labels_name(view.index), (merged + 1).astype(np.uint8))
             if view in training:
                 labels[view.index] = merged.astype(np.uint8)
                 row = training.index(view)

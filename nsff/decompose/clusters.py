@@ -62,11 +62,11 @@ class Clusters:
     @staticmethod
     def load(scene: Scene) -> Clusters:
         """Reads clusters/; raises StageError naming the file that is missing or no clustering."""
-        path = scene.clusters_dir / "clusters.json"
+        path = scene.clusters_path
         content = read_json(path)
         with reading(path, "delete clusters/ and run again", message="is no clustering"):
-            arrays = [_centroids(path.parent / "centroids.npy")]
-            fine = path.parent / "fine_centroids.npy"
+            arrays = [_centroids(scene.centroids_path)]
+            fine = scene.fine_centroids_path
             arrays += [_centroids(fine)] if fine.exists() else []
             merge = np.array(content["merge_map"], np.int64)
             if len(merge) != sum(map(len, arrays)):
@@ -86,7 +86,7 @@ def _centroids(path: Path) -> Float32[np.ndarray, "K D"]:
 
 def salient_labels(scene: Scene) -> list[int]:
     """The salient labels of clusters.json; raises StageError where it names none (not even an empty list)."""
-    path = scene.clusters_dir / "clusters.json"
+    path = scene.clusters_path
     with reading(path, "delete clusters/ and run again", message="names no salient labels"):
         return [int(label) for label in read_json(path)["salient"]]
 

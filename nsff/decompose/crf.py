@@ -19,7 +19,6 @@ from nsff.config import CrfConfig
 from nsff.decompose import mean_field as field
 from nsff.decompose.clusters import salient_labels
 from nsff.decompose.colours import cluster_colours, grey_values
-from nsff.decompose.instances import FILE as THINGS
 from nsff.decompose.stability import describe_masks, judge
 from nsff.decompose.views import TRAINING, read_depth, read_labelled, read_rgb, write_mask_folder, write_preview
 from nsff.errors import ConfigError
@@ -40,7 +39,7 @@ def run_crf(scene: Scene, crf: CrfConfig) -> None:
     before, after, training, passed = [], [], [], 0
     with atomic_directory(scene.masks_crf_dir, sealed=True) as folder:
         for view in tqdm(views, desc="dense CRF", unit="view"):
-            labels = read_mask(scene.masks_dir / f"{view.index}.png", scene.size).astype(np.int64)
+            labels = read_mask(scene.mask_path(view.index), scene.size).astype(np.int64)
             refined = labels
             if len(np.unique(labels)) > 1:
                 own = crf.guidance == "frames" and view.split == TRAINING
@@ -80,8 +79,8 @@ def choose_backend(crf: CrfConfig) -> str:
 def clusters_of_objects(scene: Scene) -> list[int] | None:
     """The clusters' labels by object, which decide on SAFF's colours; None where masks were not made from clusters, or
     where objects are parts of clusters."""
-    parted = (scene.masks_dir / THINGS).exists()
-    return None if parted or not (scene.clusters_dir / "clusters.json").exists() else salient_labels(scene)
+    parted = scene.instances_path.exists()
+    return None if parted or not scene.clusters_path.exists() else salient_labels(scene)
 
 
 def refine(

@@ -28,7 +28,7 @@ class Descriptors:
         self.of_images = decompose.source == "images"
         self.space: dict[str, Any] | None = None
         if decompose.use_position:
-            path = scene.model_dir / "model.json"
+            path = scene.model_config_path
             with reading(path, "delete model/ and train again", message="has no space"):
                 self.space = dict(read_json(path)["space"])
                 normalised_positions(np.zeros((1, 3)), self.space)

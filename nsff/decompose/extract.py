@@ -26,6 +26,7 @@ from nsff.decompose.view_points import describe_points
 from nsff.decompose.views import View, read_labelled, training_views
 from nsff.files.io import atomic_directory, write_image, write_json
 from nsff.files.ply import write_ply
+from nsff.layout import CloudKind, cloud_name, extracted_name, map_name
 from nsff.models.ray_fields.encodings import time_code
 from nsff.models.ray_fields.model import RayFields
 from nsff.models.rays import Rays
@@ -41,7 +42,7 @@ def run_extract(scene: Scene, extract: ExtractConfig) -> dict[str, Any]:
     """
     clusters = Clusters.load(scene)
     renderer = Renderer.load(scene.model_dir)
-    views = read_labelled(scene, scene.clusters_dir / "merged")
+    views = read_labelled(scene, scene.merged_labels_dir)
     things = Things.load(scene)
     cameras, objects = scene.cameras, range(1, _count(clusters, things) + 1)
     nearest = 1 / max(float(cameras.near_far[:, 0].min()) * 0.5, 1e-6)
@@ -52,16 +53,17 @@ def run_extract(scene: Scene, extract: ExtractConfig) -> dict[str, Any]:
             pictures = extract_view(renderer, scene, view, clusters, extract.hidden, things)
             seen += [pictures["seen"]]
             for n, rgba in pictures["rgba"].items():
-                name = f"{view.index}_rgba.png" if n == 0 else f"object_{n}/{view.index}.png"
-                write_image(folder / name, (rgba * 255).round().astype(np.uint8))
+                write_image(folder / extracted_name(view.index, n), (rgba * 255).round().astype(np.uint8))
                 if n:
                     alphas[n].append(float(rgba[..., 3].mean()))
             disparity = np.where(pictures["depth"] > 0, 1 / np.maximum(pictures["depth"], 1e-6), 0) / nearest
-            write_image(folder / f"{view.index}_depth.png", (disparity.clip(0, 1) * 65535).round().astype(np.uint16))
+            write_image(
+                folder / map_name(view.index, "depth"), (disparity.clip(0, 1) * 65535).round().astype(np.uint16)
+            )
         training = training_views(views)
         for i in np.unique(np.linspace(0, len(training) - 1, extract.clouds).round().astype(int)):
-            write_clouds(renderer, scene, training[i], clusters, extract, folder / "points", things)
-        write_json(folder / "scale.json", {"disparity_of_65535": nearest})
+            write_clouds(renderer, scene, training[i], clusters, extract, folder, things)
+        write_json(folder / scene.extracted_scale_path.name, {"disparity_of_65535": nearest})
     shown = {str(n): float(np.mean(values)) for n, values in alphas.items()}
     message = f"{len(views)} views; {len(shown)} objects taken out of the scene"
     message += f" ({', '.join(f'{n}: {value:.1%}' for n, value in shown.items())} of the picture)." if shown else "."
@@ -180,7 +182,8 @@ def write_clouds(
     folder: Path,
     things: Things | None = None,
 ) -> None:
-    """{time}_colour.ply, _saliency.ply and _clusters.ply: the samples near surfaces of one training view."""
+    """points/{time}_colour.ply, _saliency.ply and _clusters.ply below ``folder``: the samples near surfaces of one
+    training view."""
     points = near_surfaces(renderer, scene, view, extract.point_opacity)
     # What is infinitely far has no place in a point cloud.
     distance = np.linalg.norm(points.points - scene.cameras.centres[view.camera], axis=1)
@@ -191,14 +194,14 @@ def write_clouds(
     if things is not None:
         objects = things.numbers_of(objects, points.points, view.time)
     grey = np.repeat((points.saliency.clip(0, 1) * 255).round().astype(np.uint8)[:, None], 3, axis=1)
-    colours: Sequence[tuple[str, np.ndarray]] = (
+    colours: Sequence[tuple[CloudKind, np.ndarray]] = (
         ("colour", (points.rgb.clip(0, 1) * 255).round().astype(np.uint8)),
         ("saliency", grey),
         ("clusters", colour_labels(merged[None] + 1)[0]),
     )
     for name, colour in colours:
         write_ply(
-            folder / f"{view.camera:05d}_{name}.ply", points.points, colour,
+            folder / cloud_name(view.camera, name), points.points, colour,
             saliency=points.saliency.astype(np.float32), cluster=merged.astype(np.int32),
             object=objects.astype(np.int32),
         )  # fmt: skip

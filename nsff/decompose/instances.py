@@ -19,10 +19,10 @@ from nsff.decompose.view_surfaces import read_disparity, surface_points
 from nsff.decompose.views import View
 from nsff.errors import StageError
 from nsff.files.io import read_npz, write_npz
+from nsff.layout import INSTANCES_NAME
 from nsff.scene import Scene
 from nsff.tracking.chaining import FlowCache, Link, chain_flow
 
-FILE = "things.npz"
 KEPT = 2000
 """Points that are kept of a label in a view, to tell by them what other views show."""
 LISTS = ("points", "labels", "numbers")
@@ -75,12 +75,12 @@ class Things:
         """Writes things.npz."""
         arrays = {name: np.concatenate(getattr(self, name)) for name in LISTS}
         sizes = np.array([len(points) for points in self.points])
-        write_npz(folder / FILE, counts=np.array(self.counts), times=self.times, sizes=sizes, **arrays)
+        write_npz(folder / INSTANCES_NAME, counts=np.array(self.counts), times=self.times, sizes=sizes, **arrays)
 
     @staticmethod
     def load(scene: Scene) -> Things | None:
         """From masks/; None where every label is one thing. Raises StageError for a damaged file."""
-        path = scene.masks_dir / FILE
+        path = scene.instances_path
         if not path.exists():
             return None
         content = read_npz(path, ("counts", "times", "sizes", *LISTS))

@@ -24,6 +24,7 @@ from nsff.decompose.views import View, read_motion, read_views, training_views
 from nsff.decompose.voting import merge_map
 from nsff.errors import StageError
 from nsff.files.io import atomic_directory
+from nsff.layout import surface_points_name
 from nsff.scene import Scene
 
 
@@ -48,7 +49,7 @@ def run_points(scene: Scene, decompose: DecomposeConfig) -> dict[str, Any]:
         for view in tqdm(training, desc="points", unit="view"):
             points = near_surfaces(renderer, scene, view, decompose.point_opacity)
             chosen = draw_by_saliency(points, decompose, generator)
-            chosen.save(folder / f"{view.index}.npz")
+            chosen.save(folder / surface_points_name(view.index))
             drawn, found = drawn + len(chosen), found + len(points)
     message = f"{drawn} points drawn of {found} near surfaces in {len(training)} views."
     verdict = "good" if drawn >= 256 else "poor"
@@ -62,7 +63,7 @@ def run_points(scene: Scene, decompose: DecomposeConfig) -> dict[str, Any]:
 def cluster_points(scene: Scene, training: Sequence[View], decompose: DecomposeConfig) -> Found:
     """Clusters the drawn points of all training views in two stages and votes. Raises StageError where there are none
     (the scene is transparent, or nothing in it is salient)."""
-    drawn = [ViewPoints.load(scene.surface_points_dir / f"{view.index}.npz") for view in training]
+    drawn = [ViewPoints.load(scene.surface_points_path(view.index)) for view in training]
     descriptors = [
         describe_points(points, view, scene.n_frames, decompose.use_position, decompose.use_time)
         for points, view in zip(drawn, training, strict=True)

@@ -34,7 +34,7 @@ def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
     """Writes masks/ ({i}.png labels, colour/{i}.png, preview.png, and things.npz where a label is several things) of
     all views, and the summary over the training views."""
     salient = salient_labels(scene)
-    views = read_labelled(scene, scene.clusters_dir / "merged")
+    views = read_labelled(scene, scene.merged_labels_dir)
     iterations, closing = scaled_sizes(decompose, scene.size[0])
     before = [read_objects(scene, view, salient) for view in views]
     training = [i for i, view in enumerate(views) if view.split == TRAINING]
@@ -78,7 +78,7 @@ def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
 
 def read_objects(scene: Scene, view: View, salient: Sequence[int]) -> UInt8[np.ndarray, "H W"]:
     """Object numbers of a view before cleaning."""
-    merged = read_mask(scene.clusters_dir / "merged" / f"{view.index}.png", scene.size).astype(np.int64) - 1
+    merged = read_mask(scene.cluster_labels_path(view.index, "merged"), scene.size).astype(np.int64) - 1
     return objects_of(merged, salient).astype(np.uint8)
 
 

@@ -56,7 +56,7 @@ def describe_masks(
     areas = {k: [float((view == k).mean()) for view in labels] for k in objects}
     overlaps = []
     for first, second, i, j in zip(labels[:-1], labels[1:], frames[:-1], frames[1:], strict=True):
-        path = scene.flow_dir / scene.flow_name(i, "fwd")
+        path = scene.flow_path(i, "fwd")
         if j == i + 1 and path.exists():
             overlaps.append(warped_overlap(first, second, scene.flow(i, "fwd")))
     known = [value for value in overlaps if value is not None]

@@ -13,8 +13,7 @@ from nsff.scene import Scene
 
 def read_disparity(scene: Scene, view: View, size: tuple[int, int]) -> Float32[np.ndarray, "H W"]:
     """Inverse depths 1/z of {i}_depth.png at (height, width), above 0; raises StageError where there is no scale."""
-    folder = scene.maps_dir
-    raw = read_mask(folder / f"{view.index}_depth.png")
+    raw = read_mask(scene.map_path(view.index, "depth"))
     scale = disparity_scale(scene)
     disparity = resize(raw.astype(np.float32) / np.iinfo(raw.dtype).max * scale, size)
     return np.maximum(disparity, 1e-6 * scale)

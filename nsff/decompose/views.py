@@ -17,6 +17,7 @@ from nsff.decompose.colours import colour_labels, overlay
 from nsff.errors import StageError
 from nsff.files.io import map_npy, read_image, read_json, read_mask, read_npy, write_image
 from nsff.files.reading import reading
+from nsff.layout import labels_name
 from nsff.scene import Scene
 
 TRAINING = "training"
@@ -34,7 +35,7 @@ class View:
 
 def read_views(scene: Scene) -> list[View]:
     """Views in the order of the file; raises StageError where it is not usable or has no training view."""
-    path = scene.maps_dir / "views.json"
+    path = scene.views_path
     content = read_json(path)
     with reading(path, "delete maps/ and run again", message="is not a list of views"):
         views = [View(int(v["index"]), str(v["split"]), int(v["camera"]), float(v["time"])) for v in content]
@@ -54,12 +55,12 @@ def read_labelled(scene: Scene, folder: Path) -> list[View]:
     (decompose.source: images)."""
     views = read_views(scene)
     others = [view for view in views if view.split != TRAINING]
-    return views if any((folder / f"{view.index}.png").exists() for view in others) else training_views(views)
+    return views if any((folder / labels_name(view.index)).exists() for view in others) else training_views(views)
 
 
 def read_features(scene: Scene, view: View) -> Float16[np.ndarray, "h w C"]:
     """Memory-mapped features of a view; raises StageError when missing, of a wrong shape or not finite."""
-    path = scene.maps_dir / f"{view.index}_features.npy"
+    path = scene.map_path(view.index, "features")
     again = "delete maps/ and run again"
     features = map_npy(path, again, "train with field.features: true, then run the maps stage")
     if features.dtype.kind != "f":
@@ -71,7 +72,7 @@ def read_features(scene: Scene, view: View) -> Float16[np.ndarray, "h w C"]:
 
 def read_saliency(scene: Scene, view: View) -> Float32[np.ndarray, "H W"]:
     """Saliency in [0,1] from {i}_sal.png, 8 or 16 bit."""
-    path = scene.maps_dir / f"{view.index}_sal.png"
+    path = scene.map_path(view.index, "sal")
     if not path.exists():
         raise StageError(path, "missing", "train with field.saliency: true, then run the maps stage")
     return _unit(read_mask(path))
@@ -80,7 +81,7 @@ def read_saliency(scene: Scene, view: View) -> Float32[np.ndarray, "H W"]:
 def read_motion(scene: Scene, view: View) -> Float32[np.ndarray, "H W"]:
     """Motion in [0,1] from {i}_motion.npy (pixels to the next and the last frame): each scaled to its range in the
     view, then the larger (SAFF's cluster_2D_flow)."""
-    path = scene.maps_dir / f"{view.index}_motion.npy"
+    path = scene.map_path(view.index, "motion")
     again = "delete maps/ and run again"
     with reading(path, again):
         motion = read_npy(path, again, "train with a dynamic field, then run the maps stage again").astype(np.float32)
@@ -91,7 +92,7 @@ def read_motion(scene: Scene, view: View) -> Float32[np.ndarray, "H W"]:
 
 
 def read_rgb(scene: Scene, view: View, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "H W 3"]:
-    return read_image(scene.maps_dir / f"{view.index}_rgb.png", size)
+    return read_image(scene.map_path(view.index, "rgb"), size)
 
 
 def read_depth(
@@ -102,10 +103,10 @@ def read_depth(
 
     Raises StageError where a file is missing or has another size.
     """
-    path = scene.maps_dir / f"{view.index}_ndc.png"
+    path = scene.map_path(view.index, "ndc")
     if guide == "ndc" and path.exists():
         return read_mask(path, size)
-    grey = 255 * _unit(read_mask(scene.maps_dir / f"{view.index}_depth.png", size))
+    grey = 255 * _unit(read_mask(scene.map_path(view.index, "depth"), size))
     if guide == "ndc":
         near = float(np.percentile(scene.cameras.near_far[:, 0], 5))
         grey = 255 - NEAR_PLANE * near * disparity_scale(scene) * grey
@@ -114,7 +115,7 @@ def read_depth(
 
 def disparity_scale(scene: Scene) -> float:
     """The disparity 1/z that white stands for in {i}_depth.png; raises StageError where there is none."""
-    path = scene.maps_dir / "scale.json"
+    path = scene.map_scale_path
     with reading(path, "delete maps/ and run again", message="has no scale"):
         scale = float(read_json(path)["disparity_of_65535"])
         if not 0 < scale < np.inf:
@@ -130,8 +131,8 @@ def write_mask_folder(folder: Path, view: View, labels: Integer[np.ndarray, "H W
     """Writes {i}.png (integer labels, 8 bit) and its coloured copy colour/{i}.png."""
     if labels.max(initial=0) > 255:
         raise StageError(folder, f"label {labels.max()} does not fit 8 bits", "use fewer decompose.max_clusters")
-    write_image(folder / f"{view.index}.png", labels.astype(np.uint8))
-    write_image(folder / "colour" / f"{view.index}.png", colour_labels(labels))
+    write_image(folder / labels_name(view.index), labels.astype(np.uint8))
+    write_image(folder / "colour" / labels_name(view.index), colour_labels(labels))
 
 
 def write_preview(scene: Scene, folder: Path, views: Sequence[View], n: int = 6) -> None:
@@ -139,7 +140,7 @@ def write_preview(scene: Scene, folder: Path, views: Sequence[View], n: int = 6)
     chosen = [views[i] for i in np.unique(np.linspace(0, len(views) - 1, n).round().astype(int))]
     tiles = []
     for view in chosen:
-        labels = read_mask(folder / f"{view.index}.png")
+        labels = read_mask(folder / labels_name(view.index))
         tiles.append(overlay(labels, read_rgb(scene, view, labels.shape)))
     columns = min(3, len(tiles))
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)

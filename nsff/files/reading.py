@@ -40,7 +40,8 @@ def reading(
 ) -> Iterator[None]:
     """Whatever is raised within becomes ``error`` that names ``path``; errors that are explained already stay.
 
-    ``remedy`` is what to do about a damaged file, ``missing`` about one that is not there; ``message`` say what is wrong.
+    ``remedy`` is what to do about a damaged file, ``missing`` about one that is not there; ``message`` says what is
+    wrong.
     """
     try:
         yield

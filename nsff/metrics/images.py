@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from nsff.config import SceneConfig
 from nsff.files.io import write_image
+from nsff.layout import map_name, sheet_name
 from nsff.metrics.alignment import Refinement, refine_camera
 from nsff.metrics.baselines import TRAINING, TrainingFrames, centre_of
 from nsff.metrics.canonical_truth import resize_image
@@ -65,7 +66,7 @@ def score_images(
         if refinement:
             result.refinements.append(refinement)
         best = pictures["aligned" if refine else "raw"]
-        write_image(folder / protocol.name / f"{target.index}_rgb.png", best)
+        write_image(folder / protocol.name / map_name(target.index, "rgb"), best)
         if "static" in pictures:
             write_image(folder / protocol.name / f"{target.index}_static_rgb.png", pictures["static"])
         if "raw" not in config.score.variants and refine:
@@ -93,7 +94,7 @@ def score_images(
         )
     if rows:
         image_sheet(
-            folder / f"sheet_{protocol.name}.png",
+            folder / sheet_name(protocol.name),
             f"{scene.name}, protocol {protocol.name}, {'aligned' if refine else 'raw'}",
             rows,
         )

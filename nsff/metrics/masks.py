@@ -23,6 +23,7 @@ from nsff.decompose.postprocess import read_objects
 from nsff.decompose.views import View, read_labelled, read_rgb
 from nsff.errors import InputError
 from nsff.files.io import read_mask
+from nsff.layout import sheet_name
 from nsff.metrics.measure import mask_scores
 from nsff.metrics.oracle import oracle_choice, oracle_sources
 from nsff.metrics.pictures import SheetRow, mask_sheet, spread_over
@@ -47,7 +48,7 @@ def score_masks(
     """Scores all masks of all targets; writes sheet_{protocol}_masks.png into ``folder``. With score.oracle also those
     of an oracle (nsff.metrics.oracle). Raises InputError where no target has both a true and a made mask."""
     result = MaskResult()
-    views = {view.index: view for view in read_labelled(scene, scene.clusters_dir / "merged")}
+    views = {view.index: view for view in read_labelled(scene, scene.merged_labels_dir)}
     sources = _sources(scene)
     own = clusters_of_objects(scene)
     clusters = {"clusters": salient_labels(scene), "processed": own, "crf": own}
@@ -95,7 +96,7 @@ def score_masks(
         )
     if rows:
         mask_sheet(
-            folder / f"sheet_{protocol.name}_masks.png", f"{scene.name}, protocol {protocol.name}", rows, mistakes
+            folder / sheet_name(protocol.name, masks=True), f"{scene.name}, protocol {protocol.name}", rows, mistakes
         )
     return result
 
@@ -108,13 +109,13 @@ def _sources(scene: Scene) -> dict[str, Callable[[View], Integer[np.ndarray, "H 
         return scene.motion_mask(view.camera).astype(np.int64) if view.split == "training" else None
 
     def blend(view: View) -> Integer[np.ndarray, "H W"] | None:
-        weights = read_mask(scene.maps_dir / f"{view.index}_blend.png", scene.size)
+        weights = read_mask(scene.map_path(view.index, "blend"), scene.size)
         return (weights >= np.quantile(weights, BLEND_QUANTILE)).astype(np.int64)
 
     return {
         "clusters": lambda view: read_objects(scene, view, salient).astype(np.int64),
-        "processed": lambda view: read_mask(scene.masks_dir / f"{view.index}.png", scene.size).astype(np.int64),
-        "crf": lambda view: read_mask(scene.masks_crf_dir / f"{view.index}.png", scene.size).astype(np.int64),
+        "processed": lambda view: read_mask(scene.mask_path(view.index), scene.size).astype(np.int64),
+        "crf": lambda view: read_mask(scene.mask_crf_path(view.index), scene.size).astype(np.int64),
         "motion": motion,
         "nsff_blend": blend,
     }

@@ -77,5 +77,5 @@ def oracle_sources(
 
 
 def _merged(scene: Scene, view: View) -> Int64[np.ndarray, "H W"]:
-    path = scene.clusters_dir / "merged" / f"{view.index}.png"
+    path = scene.cluster_labels_path(view.index, "merged")
     return read_mask(path, scene.size).astype(np.int64) - 1

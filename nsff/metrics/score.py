@@ -37,7 +37,7 @@ def run_score(scene: Scene, config: SceneConfig, renderer: Any = None) -> dict[s
     numbers: dict[str, Any] = {"protocols": {}}
     notes: list[str] = []
     lpips: Lpips | None = None
-    with atomic_directory(scene.root / "score_pictures") as folder:
+    with atomic_directory(scene.score_pictures_dir) as folder:
         for evaluation in config.evaluation:
             protocol = get_protocol(evaluation.protocol)
             if protocol.images and renderer is None:
@@ -51,7 +51,7 @@ def run_score(scene: Scene, config: SceneConfig, renderer: Any = None) -> dict[s
             rows += average(found, protocol, scene.name)
             numbers["protocols"][protocol.name] = own
             notes += said
-        write_records(folder / "per_view.csv", records)
+        write_records(folder / scene.scores_per_view_path.name, records)
     write_scores(scene.scores_path, rows)
     level, message = describe(rows, numbers["protocols"], config)
     summary = numbers | {"notes": notes, "verdict": level, "message": " ".join([message, *notes])}

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from nsff.cameras import Cameras
 from nsff.config import RenderConfig
 from nsff.files.io import atomic_directory, read_json, write_image, write_json
+from nsff.layout import map_name
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 
@@ -79,7 +80,7 @@ def run_maps(scene: Scene, render: RenderConfig) -> dict[str, Any]:
     """Renders all maps into maps/; returns the summary."""
     renderer = Renderer.load(scene.model_dir, chunk=render.chunk)
     cameras, (height, width) = scene.cameras, scene.size
-    hold_out = int(read_json(scene.model_dir / "model.json").get("hold_out", 0))
+    hold_out = int(read_json(scene.model_config_path).get("hold_out", 0))
     views = canonical_views(len(cameras), asked_views(scene, render), hold_out)
     nearest = 1 / max(float(cameras.near_far[:, 0].min()) * 0.5, 1e-6)
     coverage, centre = [], renderer.model.sampling.pixel_centre
@@ -90,24 +91,26 @@ def run_maps(scene: Scene, render: RenderConfig) -> dict[str, Any]:
                 cameras.intrinsics[camera], cameras.world_to_camera[camera], height, width, view["time"], OUTPUTS
             )
             byte = {name: (maps[name].clamp(0, 1).numpy() * 255).round().astype(np.uint8) for name in ("rgb", "blend")}
-            write_image(folder / f"{i}_rgb.png", byte["rgb"])
-            write_image(folder / f"{i}_blend.png", byte["blend"])
+            write_image(folder / map_name(i, "rgb"), byte["rgb"])
+            write_image(folder / map_name(i, "blend"), byte["blend"])
             disparity = (1 / maps["depth"].numpy().clip(1e-6)) / nearest
-            write_image(folder / f"{i}_depth.png", (disparity.clip(0, 1) * 65535).round().astype(np.uint16))
+            write_image(folder / map_name(i, "depth"), (disparity.clip(0, 1) * 65535).round().astype(np.uint16))
             if "ndc_depth" in maps:
-                write_image(folder / f"{i}_ndc.png", grey_levels(maps["ndc_depth"].numpy()))
+                write_image(folder / map_name(i, "ndc"), grey_levels(maps["ndc_depth"].numpy()))
             if "saliency" in maps:
                 write_image(
-                    folder / f"{i}_sal.png", (maps["saliency"].clamp(0, 1).numpy() * 255).round().astype(np.uint8)
+                    folder / map_name(i, "sal"), (maps["saliency"].clamp(0, 1).numpy() * 255).round().astype(np.uint8)
                 )
             if "features" in maps:
-                np.save(folder / f"{i}_features.npy", maps["features"].numpy().astype(np.float16), allow_pickle=False)
+                np.save(
+                    folder / map_name(i, "features"), maps["features"].numpy().astype(np.float16), allow_pickle=False
+                )
             if "moved_post" in maps:
                 motion = picture_motion(maps["moved_post"], maps["moved_prev"], view["time"], cameras, camera, centre)
-                np.save(folder / f"{i}_motion.npy", motion.astype(np.float16), allow_pickle=False)
+                np.save(folder / map_name(i, "motion"), motion.astype(np.float16), allow_pickle=False)
             coverage.append(float((maps["blend"] > 0.5).float().mean()))
-        write_json(folder / "views.json", views)
-        write_json(folder / "scale.json", {"disparity_of_65535": nearest})
+        write_json(folder / scene.views_path.name, views)
+        write_json(folder / scene.map_scale_path.name, {"disparity_of_65535": nearest})
     dynamic = float(np.mean(coverage))
     verdict = "good" if 0.001 < dynamic < 0.6 else "doubtful"
     message = f"{len(views)} views; the dynamic field covers {100 * dynamic:.1f} % of the picture."

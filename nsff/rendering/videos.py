@@ -14,6 +14,7 @@ from tqdm import tqdm
 from nsff.config import RenderConfig
 from nsff.errors import StageError
 from nsff.files.io import atomic_directory, atomic_path, write_image
+from nsff.layout import render_map_name
 from nsff.paths import Path4D, make_path
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
@@ -28,7 +29,7 @@ def run_render(scene: Scene, render: RenderConfig, path: Literal["view", "time",
     route = make_path(
         path, cameras, render.frames, render.target, render.amplitude, render.start, render.end, render.follow
     )
-    write_maps(scene.renders_dir / f"{path}_maps", renderer, route, (height, width), render)
+    write_maps(scene.render_maps_dir(path), renderer, route, (height, width), render)
     frames = []
     for K, E, time in tqdm(
         zip(route.cameras.intrinsics, route.cameras.world_to_camera, route.times, strict=True),
@@ -38,9 +39,9 @@ def run_render(scene: Scene, render: RenderConfig, path: Literal["view", "time",
     ):
         rgb = renderer.render_between(K, E, height, width, float(time), render.interpolation)
         frames.append((rgb.numpy() * 255).round().astype(np.uint8))
-    target = scene.renders_dir / f"{path}.mp4"
+    target = scene.video_path(path)
     write_video(target, frames, render.frame_rate)
-    with atomic_directory(scene.renders_dir / path) as folder:
+    with atomic_directory(scene.render_pictures_dir(path)) as folder:
         if render.pictures:
             write_pictures(folder, frames)
     # A sharpness drop or jumps between frames show as a change of the mean absolute difference.
@@ -75,7 +76,7 @@ def write_maps(folder: Path, renderer: Renderer, route: Path4D, size: tuple[int,
             views = zip(route.cameras.intrinsics, route.cameras.world_to_camera, route.times, strict=True)
             for i, (K, E, time) in enumerate(tqdm(views, total=len(route), desc=f"render {name}", unit="frame")):
                 values = renderer.render_between(K, E, *size, float(time), render.interpolation, name)
-                paths.append(temporary / name / f"{i:05d}.npy")
+                paths.append(temporary / name / render_map_name(i))
                 np.save(paths[-1], values.numpy().astype(np.float16), allow_pickle=False)
             show = np.atleast_3d if name == "saliency" else principal_colours(paths)
             frames = [np.broadcast_to(show(np.load(path)) * 255, (*size, 3)).round().astype(np.uint8) for path in paths]

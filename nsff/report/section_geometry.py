@@ -9,7 +9,6 @@ import numpy as np
 
 from nsff.cameras.points import SparsePoints
 from nsff.files.io import read_npz
-from nsff.priors.depth.aligned import RECORD
 from nsff.priors.depth.anchors import of_points
 from nsff.report.charts import Series, camera_plot, line_chart, path_length, scatter_chart
 from nsff.report.content import Absent, Drawing, Drawings, Part, Section, Strip, facts
@@ -157,7 +156,7 @@ def _against_known(material: Material) -> list[Part]:
     """Disparity where the depth is known from elsewhere, and the error of each frame that was aligned."""
     scene, title = material.scene, "Depth against what is known"
     summary = scene.summary("depth") or {}
-    record = scene.depth_dir / RECORD
+    record = scene.alignment_path
     if record.exists():
         arrays = read_npz(record, ["inverse_depth", "aligned"])
         known, found = arrays["inverse_depth"], arrays["aligned"]

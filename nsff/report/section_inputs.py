@@ -118,7 +118,7 @@ def masks_section(material: Material) -> Section:
 
     def coarse(i: int) -> np.ndarray:
         frame = scene.frame(i)
-        return tint(frame, read_mask(scene.coarse_masks_dir / f"{i:05d}.png", frame.shape[:2]) > 127)
+        return tint(frame, read_mask(scene.coarse_mask_path(i), frame.shape[:2]) > 127)
 
     parts.strip(
         material,

@@ -7,6 +7,7 @@ import numpy as np
 from nsff.errors import StageError
 from nsff.files.io import map_npy, read_image, read_json, read_mask
 from nsff.files.reading import read_table, reading
+from nsff.layout import MapKind, map_name
 from nsff.report.charts import Series, line_chart
 from nsff.report.content import Absent, Drawing, Drawings, Part, Section, Videos, facts
 from nsff.report.gather import Material, Parts, spread
@@ -67,7 +68,7 @@ def training_section(material: Material) -> Section:
 
 def read_history(scene: Scene) -> dict[str, Series]:
     """The logged values by name; raises StageError where history.csv is not one."""
-    path = scene.model_dir / "history.csv"
+    path = scene.history_path
     if not path.exists():
         raise FileNotFoundError(path)
     with reading(path, "delete model/ and run again", message="not readable as a history"):
@@ -110,7 +111,7 @@ def videos_section(material: Material) -> Section:
     scene, config, parts = material.scene, material.config, Parts()
     videos = []
     for path, (title, note) in PATH_WORDS.items():
-        file, reason = scene.renders_dir / f"{path}.mp4", not_asked(f"render_{path}", config)
+        file, reason = scene.video_path(path), not_asked(f"render_{path}", config)
         if not file.exists():
             why = reason or f"renders/{path}.mp4 is not there: the stage render_{path} has not run"
             parts.parts.append(Absent(f"Video: {title.lower()}", why))
@@ -134,65 +135,65 @@ def maps_section(material: Material) -> Section:
     def shown() -> list[int]:
         return spread(training_view_numbers(scene), material.config.report.frames)
 
-    def row(title: str, suffix: str, what: str, picture, note: str = "") -> None:
+    def row(title: str, kind: MapKind, what: str, picture, note: str = "") -> None:
         """A row of maps; one that the model has no head for is named as absent."""
-        if folder.exists() and not any(folder.glob(f"*_{suffix}")):
-            heads = {"features.npy": "features", "sal.png": "saliency"}
-            off = suffix in heads and not getattr(material.config.field, heads[suffix])
-            why = f", since field.{heads[suffix]} is false" if off else ""
-            parts.parts.append(Absent(title, f"maps has no {suffix}{why}"))
+        if folder.exists() and not any(folder.glob(map_name("*", kind))):
+            heads = {"features": "features", "sal": "saliency"}
+            off = kind in heads and not getattr(material.config.field, heads[kind])
+            why = f", since field.{heads[kind]} is false" if off else ""
+            parts.parts.append(Absent(title, f"maps has no {map_name('', kind)[1:]}{why}"))
             return
         parts.strip(material, title, picture, what, "maps", folder, note, frames=shown)
 
     def disparity(i: int) -> np.ndarray:
-        values = read_mask(folder / f"{i}_depth.png")
+        values = read_mask(scene.map_path(i, "depth"))
         return values.astype(np.float32) / np.iinfo(values.dtype).max
 
     def features(i: int) -> np.ndarray:
-        return map_npy(folder / f"{i}_features.npy", "delete maps/ and run again")
+        return map_npy(scene.map_path(i, "features"), "delete maps/ and run again")
 
     def measure() -> list[Part]:
         nonlocal low, high, bounds
         low, high = colour_range(np.concatenate([disparity(i).ravel() for i in shown()]))
-        if (folder / f"{shown()[0]}_features.npy").exists():
+        if scene.map_path(shown()[0], "features").exists():
             source = scene.features()[0][material.frames] if scene.features_dir.exists() else None
             bounds = feature_range(source if source is not None else np.stack([features(i) for i in shown()]))
         return []
 
-    row("Colour", "rgb.png", "rendered colour", lambda i: read_image(folder / f"{i}_rgb.png"))
+    row("Colour", "rgb", "rendered colour", lambda i: read_image(scene.map_path(i, "rgb")))
     if folder.exists():
         parts.add("Ranges of the maps", measure)
     row(
         "Inverse depth",
-        "depth.png",
+        "depth",
         "rendered inverse depth, red near, blue far",
         lambda i: colour_map(disparity(i), low, high),
     )
     row(
         "Weight of the dynamic field",
-        "blend.png",
+        "blend",
         "weight of the dynamic field, white is dynamic",
-        lambda i: colour_map(read_mask(folder / f"{i}_blend.png") / 255, 0, 1, "gray"),
+        lambda i: colour_map(read_mask(scene.map_path(i, "blend")) / 255, 0, 1, "gray"),
         "White is explained by the dynamic field, black by the static one.",
     )
     row(
         "Features",
-        "features.npy",
+        "features",
         "rendered features, first three components as red, green and blue",
         lambda i: feature_picture(features(i), bounds),
         "In the colours of the section on features, so that both can be compared.",
     )
     row(
         "Saliency",
-        "sal.png",
+        "sal",
         "rendered saliency, yellow stands out",
-        lambda i: colour_map(read_mask(folder / f"{i}_sal.png") / 255, 0, 1, "viridis"),
+        lambda i: colour_map(read_mask(scene.map_path(i, "sal")) / 255, 0, 1, "viridis"),
     )
     return Section("maps", "Maps of the training views", material.of("maps"), "", parts.parts)
 
 
 def training_view_numbers(scene: Scene) -> list[int]:
     """Indices of the training views in maps/views.json; raises StageError where it is not a list of views."""
-    path = scene.maps_dir / "views.json"
+    path = scene.views_path
     with reading(path, "delete maps/ and run again", message="is not a list of views"):
         return [int(view["index"]) for view in read_json(path) if view["split"] == "training"]

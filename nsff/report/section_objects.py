@@ -11,6 +11,7 @@ from jaxtyping import Integer, UInt8
 
 from nsff.decompose.colours import N_COLOURS, PALETTE, colour_labels, overlay
 from nsff.files.io import read_image, read_mask
+from nsff.layout import labels_name
 from nsff.report.charts import Series, line_chart
 from nsff.report.content import Absent, Cell, Drawing, Part, Section, Table, Videos
 from nsff.report.gather import Material, Parts, spread
@@ -30,19 +31,19 @@ def objects_section(material: Material) -> Section:
 
     def under(i: int) -> np.ndarray:
         """The picture that masks are drawn on: the frame itself where it is there, else its render."""
-        if (scene.images_dir / f"{i:05d}.png").exists():
+        if scene.image_path(i).exists():
             return scene.image(i)
-        return read_image(scene.maps_dir / f"{i}_rgb.png")
+        return read_image(scene.map_path(i, "rgb"))
 
     def masked(folder: Path) -> Callable[[int], np.ndarray]:
         def picture(i: int) -> np.ndarray:
             image = under(i)
-            return outlined(read_mask(folder / f"{i}.png", image.shape[:2]), image)
+            return outlined(read_mask(folder / labels_name(i), image.shape[:2]), image)
 
         return picture
 
     def clusters(i: int) -> np.ndarray:
-        return colour_labels(read_mask(scene.clusters_dir / "merged" / f"{i}.png"))
+        return colour_labels(read_mask(scene.cluster_labels_path(i, "merged")))
 
     if scene.masks_dir.exists() or scene.masks_crf_dir.exists():
         parts.strip(material, "Frames", under, "frame", "postprocess", scene.masks_dir, frames=shown)

@@ -79,7 +79,7 @@ def provenance_section(material: Material) -> Section:
 def _times(scene: Scene) -> list[Part]:
     """Wall time, memory and processor load from Snakemake's benchmarks, in the order of the pipeline."""
     order = {stage.name: number for number, stage in enumerate(STAGES)}
-    paths = sorted((scene.root / "benchmarks").glob("*.tsv"), key=lambda p: (order.get(p.stem, 99), p.stem))
+    paths = sorted(scene.benchmarks_dir.glob("*.tsv"), key=lambda p: (order.get(p.stem, 99), p.stem))
     if not paths:
         return [Absent("Time of each stage", "benchmarks/ is empty: times are taken when Snakemake runs the stages")]
     titles = {stage.name: stage.title for stage in STAGES}

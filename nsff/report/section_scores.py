@@ -57,7 +57,7 @@ def _tables(scene: Scene) -> list[Part]:
 
 
 def _sheets(scene: Scene) -> list[Part]:
-    folder = scene.root / "score_pictures"
+    folder = scene.score_pictures_dir
     sheets = sorted(folder.glob("sheet_*.png"))
     if not sheets:
         return [Absent("Contact sheets", "score_pictures has none: the stage score has not run, or scored no view")]
@@ -73,7 +73,7 @@ def _sheets(scene: Scene) -> list[Part]:
 
 
 def _per_view(scene: Scene) -> list[Part]:
-    path = scene.root / "score_pictures" / "per_view.csv"
+    path = scene.scores_per_view_path
     if not path.exists():
         raise FileNotFoundError(path)
     with reading(path, "delete score_pictures/ and run again", message="not readable as scores"):

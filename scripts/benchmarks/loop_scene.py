@@ -40,8 +40,8 @@ def loop(scene: Scene, target: Path, frames: int) -> None:
         for direction, j in (("fwd", i + 1), ("bwd", i - 1)):
             if 0 <= j < frames:
                 own = "fwd" if numbers[j] > numbers[i] else "bwd"
-                source = scene.flow_dir.resolve() / scene.flow_name(numbers[i], own)
-                (target / "flow" / scene.flow_name(i, direction)).symlink_to(source)
+                source = scene.flow_path(numbers[i], own).resolve()
+                Scene(target).flow_path(i, direction).symlink_to(source)
     scene.cameras[numbers].save(long.cameras_path)
     manifest = dict(scene.manifest)
     manifest["frames"] = [{**scene.manifest["frames"][k], "name": f"{i:05d}.png"} for i, k in enumerate(numbers)]

@@ -122,8 +122,8 @@ def test_masks_of_what_moves_come_along(tmp_path: Path, nvidia: Path, picture_wr
         picture_writer(nvidia / "motion_masks" / f"{i:05d}.png", np.eye(24, 32, dtype=np.uint8) * (i + 1))
     scene = ingested(tmp_path, nvidia, start=3)
     assert scene.manifest["given"]["masks"] and "masks" in scene.summary("ingest")["message"]
-    assert sorted(path.name for path in scene.given_masks_dir.iterdir()) == [f"{i:05d}.png" for i in range(5)]
-    np.testing.assert_array_equal(read_mask(scene.given_masks_dir / "00004.png"), np.eye(24, 32) * 255)
+    assert sorted(path.name for path in scene.given.masks_dir.iterdir()) == [f"{i:05d}.png" for i in range(5)]
+    np.testing.assert_array_equal(read_mask(scene.given.masks_dir / "00004.png"), np.eye(24, 32) * 255)
     (nvidia / "motion_masks" / "00005.png").unlink()
     with pytest.raises(InputError, match=r"00005\.png: no such file"):
         ingested(tmp_path, nvidia)

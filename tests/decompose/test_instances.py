@@ -12,7 +12,7 @@ from nsff.decompose.clusters import Clusters
 from nsff.decompose.crf import run_crf
 from nsff.decompose.extract import extract_view, run_extract
 from nsff.decompose.instance_splitting import distance_to, gap_is_open, part_label
-from nsff.decompose.instances import FILE, Things, find_things, label_things
+from nsff.decompose.instances import Things, find_things, label_things
 from nsff.decompose.postprocess import run_postprocess
 from nsff.decompose.views import View, read_views
 from nsff.errors import StageError
@@ -174,7 +174,7 @@ def test_things_are_stored(tmp_path):
     assert found.counts == [1, 2, 1]
     assert [p.tolist() for p in found.points] == [p.tolist() for p in by_hand().points]
     assert [p.tolist() for p in found.numbers] == [[2, 3], [3]]
-    path = scene.masks_dir / FILE
+    path = scene.instances_path
     content = dict(np.load(path))
     np.savez(path, **content | {"labels": content["labels"][:2]})
     with pytest.raises(StageError, match=r"things\.npz.*lengths"):
@@ -225,7 +225,7 @@ def test_not_where_a_preset_says_so(fake_scene):
     two_squares(scene)
     run_postprocess(scene, DecomposeConfig(cleaning="none", part_things=False))
     assert set(np.unique(read_mask(scene.masks_dir / "2.png"))) == {0, 1}
-    assert not (scene.masks_dir / FILE).exists()
+    assert not (scene.instances_path).exists()
     assert scene.summary("postprocess")["things"] is None
 
 
@@ -239,7 +239,7 @@ def test_one_thing_needs_no_file(fake_scene):
         write_image(path, label)
     run_postprocess(scene, DecomposeConfig(cleaning="none"))
     assert scene.summary("postprocess")["things"] == [1]
-    assert not (scene.masks_dir / FILE).exists()
+    assert not (scene.instances_path).exists()
 
 
 def test_a_label_that_no_training_view_shows_is_one_thing(fake_scene):

@@ -77,7 +77,7 @@ def exact_raw_flow(film: Any, scene: Scene, depth: float = 5.0) -> None:
             if 0 <= j < len(film.cameras):
                 there = onto(film.cameras, i, j, straighten(grid(*SIZE), film.k), depth)
                 write_flow(
-                    scene.raw_flow_dir / scene.flow_name(i, direction),
+                    scene.raw_flow_path(i, direction),
                     bend(there, film.k) - grid(*SIZE), np.ones(SIZE, bool),
                 )  # fmt: skip
 

@@ -58,7 +58,7 @@ def test_masks_that_came_with_the_source_are_taken_as_they_are(tmp_path, layered
     size, where = scene.size, pixel_centres(*scene.size)
     given = np.random.default_rng(0).random((6, 2 * size[0], 2 * size[1])) < 0.3
     for i, mask in enumerate(given):
-        write_image(scene.given_masks_dir / f"{i:05d}.png", mask.astype(np.uint8) * 255)
+        write_image(scene.given.mask_path(i), mask.astype(np.uint8) * 255)
     # The canonical picture begins four pixels to the right of the frame, and the given masks have twice its size.
     shifted = where + np.array([4, 0])
     write_npz(scene.pixel_map_path, map=shifted.astype(np.float32) - 0.25, frame_size=np.array(size))
@@ -67,7 +67,7 @@ def test_masks_that_came_with_the_source_are_taken_as_they_are(tmp_path, layered
     assert scene.summary("motion")["source"] == "given"
     run_motion(scene, MotionConfig(given=False))
     assert jaccard(scene.motion_masks(), truth(layered, cameras, layers)) > 0.9
-    (scene.given_masks_dir / "00002.png").unlink()
+    (scene.given.masks_dir / "00002.png").unlink()
     with pytest.raises(StageError, match=r"00002\.png: missing"):
         run_motion(scene, MotionConfig())
 

@@ -114,7 +114,7 @@ def test_wrong_flow_changes_little(tmp_path, layered, method):
     random = np.random.default_rng(0)
     for i in range(N):
         for direction in ("fwd", "bwd"):
-            if scene.flow_dir.joinpath(scene.flow_name(i, direction)).exists():
+            if scene.flow_path(i, direction).exists():
                 flow, mask = scene.flow(i, direction)
                 # 15 % in blocks of 4 pixels: of chains of two links 28 %, of six 62 %.
                 wrong = np.kron(random.random((18, 24)) < 0.15, np.ones((4, 4), bool))

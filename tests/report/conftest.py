@@ -145,7 +145,7 @@ def complete(tmp_path_factory, tiny_renderer, video_writer) -> Path:
         scene.write_disparity(i, 1 / depth[i], np.ones((height, width)))
         for direction, there in (("fwd", i < n - 1), ("bwd", i > 0)):
             if there:
-                path = scene.flow_dir / scene.flow_name(i, direction)
+                path = scene.flow_path(i, direction)
                 write_flow(path, np.full((height, width, 2), [2.0, 0.0]), ~masks[i])
     scene.write_features(features, masks[:, ::2, ::2])
     write_json(

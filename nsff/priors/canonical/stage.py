@@ -26,6 +26,7 @@ from nsff.files.checksums import seal
 from nsff.files.io import atomic_directory, write_image, write_npz
 from nsff.files.temporary import temporary_directory
 from nsff.geometry.epipolar import curve_distance, has_parallax, pixel_centres
+from nsff.layout import flow_name, frame_name
 from nsff.priors.canonical.undistort import FrameMap, frame_map, read_undistorted, run_colmap
 from nsff.scene import Scene, write_flow
 
@@ -57,7 +58,7 @@ def run_canonical(scene: Scene, canonical: CanonicalConfig) -> None:
     frame_size = (int(scene.manifest["height"]), int(scene.manifest["width"]))
     with temporary_directory(scene.root, "undistorted") as work:
         promised = scene.manifest.get("given", {}).get("cameras", False)
-        if promised or (scene.given_dir / "cameras.json").exists():
+        if promised or scene.given.cameras_path.exists():
             views = _given(scene, canonical, frame_size)
         else:
             views = _estimated(scene, canonical, frame_size, work)
@@ -79,7 +80,7 @@ def run_canonical(scene: Scene, canonical: CanonicalConfig) -> None:
 
 def _given(scene: Scene, canonical: CanonicalConfig, frame_size: tuple[int, int]) -> Views:
     refined = scene.refined_cameras_path
-    path = refined if refined.exists() else scene.given_dir / "cameras.json"
+    path = refined if refined.exists() else scene.given.cameras_path
     cameras = Cameras.load(path)
     if (cameras.height, cameras.width) != frame_size or len(cameras) != scene.n_frames:
         raise StageError(
@@ -89,7 +90,7 @@ def _given(scene: Scene, canonical: CanonicalConfig, frame_size: tuple[int, int]
             "run ingest again",
         )
     frames = frame_map(None, frame_size, canonical.resize_height)
-    points = scene.given_dir / "points.npz"
+    points = scene.given.points_path
     return Views(
         canonical_cameras(cameras, frames.canonical_size, canonical.focal),
         SparsePoints.load(points) if points.exists() else SparsePoints.empty(), frames, [],
@@ -97,7 +98,7 @@ def _given(scene: Scene, canonical: CanonicalConfig, frame_size: tuple[int, int]
 
 
 def _estimated(scene: Scene, canonical: CanonicalConfig, frame_size: tuple[int, int], work: Path) -> Views:
-    sparse = scene.sfm_dir / "sparse"
+    sparse = scene.sparse_model_dir
     reconstruction = _read(sparse)
     lens = copy.deepcopy(next(iter(reconstruction.cameras.values())))
     if (lens.height, lens.width) != frame_size:
@@ -152,7 +153,7 @@ def _pinhole(lens: Any) -> Any:
 
 def _write_images(scene: Scene, views: Views, frame_size: tuple[int, int], folder: Path) -> None:
     for i in tqdm(range(scene.n_frames), desc="canonical frames", unit="frame"):
-        name = f"{i:05d}.png"
+        name = frame_name(i)
         image = read_undistorted(views.pictures, name, views.frames) if views.pictures else None
         if image is None:
             frame = scene.frame(i)
@@ -173,7 +174,7 @@ def _write_flow(scene: Scene, frames: FrameMap, folder: Path) -> float:
     files = [(i, "fwd") for i in range(n - 1)] + [(i, "bwd") for i in range(1, n)]
     for i, direction in tqdm(files, desc="canonical flow", unit="file"):
         flow, mask = frames.flow(*scene.raw_flow(i, direction))
-        write_flow(folder / scene.flow_name(i, direction), flow, mask)
+        write_flow(folder / flow_name(i, direction), flow, mask)
         kept.append(mask.mean())
     return float(np.mean(kept)) if kept else 0.0
 

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from nsff.config import DepthConfig
 from nsff.files.io import write_npz
+from nsff.layout import ALIGNMENT_NAME
 from nsff.priors.depth.alignment import Alignment, Anchors, align, common_scale, depth_errors
 from nsff.priors.depth.anchors import find_anchors
 from nsff.priors.depth.correction import STEP_SCALED, STEP_SHIFTED, Correction, correct
@@ -32,7 +33,6 @@ TYPICAL_ERROR = 0.05
 MOVING_TRUST = 0.5
 SHOWN = 3000
 """Anchors kept for the report."""
-RECORD = "alignment.npz"
 """Beside the maps: anchors for the report (`frame`, `inverse_depth`, `aligned`)."""
 
 
@@ -137,7 +137,7 @@ def _record(
     )
     kept = np.unique(np.linspace(0, len(frame) - 1, min(SHOWN, len(frame))).round().astype(int))
     write_npz(
-        folder / RECORD,
+        folder / ALIGNMENT_NAME,
         frame=frame[kept].astype(np.int32),
         inverse_depth=known[kept].astype(np.float32),
         aligned=aligned[kept].astype(np.float32),

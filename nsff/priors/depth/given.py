@@ -31,7 +31,7 @@ def given_depth(scene: Scene, depth: DepthConfig, folder: Path) -> dict[str, Any
     file that is missing, corrupt or not finite.
     """
     for i in tqdm(range(scene.n_frames), desc="given depth", unit="frame"):
-        path = scene.given_dir / "depth" / f"{i:05d}.npz"
+        path = scene.given.depth_path(i)
         with reading(path):
             disparity = read_npz(path, ["disparity"])["disparity"].astype(np.float32)
         if disparity.ndim != 2 or not np.isfinite(disparity).all():

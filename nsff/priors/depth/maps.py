@@ -13,12 +13,13 @@ from jaxtyping import Float, Float32, Float64
 
 from nsff.cameras.points import SparsePoints
 from nsff.files.io import read_npz, write_npz
+from nsff.layout import depth_name
 from nsff.scene import Scene
 
 
 def write_map(folder: Path, i: int, disparity: Float[np.ndarray, "H W"], confidence: Float[np.ndarray, "H W"]) -> None:
     """Writes the map of frame i: disparity as float32, confidence as float16."""
-    write_npz(folder / f"{i:05d}.npz", disparity=disparity.astype(np.float32), confidence=confidence.astype(np.float16))
+    write_npz(folder / depth_name(i), disparity=disparity.astype(np.float32), confidence=confidence.astype(np.float16))
 
 
 def plausible_bounds(near_far: Float[np.ndarray, " 2"]) -> tuple[float, float]:
@@ -44,12 +45,12 @@ def point_ratios(scene: Scene, folder: Path) -> Float64[np.ndarray, " T"]:
         (uv,), (z,) = scene.cameras[[i]].project(points.xyz[seen])
         column, row = np.floor(uv).astype(int).T
         ok = (z > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        disparity = read_npz(folder / f"{i:05d}.npz", ["disparity"])["disparity"]
+        disparity = read_npz(folder / depth_name(i), ["disparity"])["disparity"]
         ratios.append(disparity[row[ok], column[ok]] * z[ok])
     return np.concatenate(ratios) if ratios else np.zeros(0)
 
 
 def read_map(folder: Path, i: int) -> tuple[Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
     """Disparity and confidence of frame i, as write_map left them."""
-    arrays = read_npz(folder / f"{i:05d}.npz", ["disparity", "confidence"])
+    arrays = read_npz(folder / depth_name(i), ["disparity", "confidence"])
     return arrays["disparity"].astype(np.float32), arrays["confidence"].astype(np.float32)

@@ -39,7 +39,7 @@ def choose_backend(scene: Scene, depth: DepthConfig) -> str:
     if depth.backend != "auto":
         return depth.backend
     found = {
-        "given": "given" if (scene.given_dir / "depth").is_dir() else None,
+        "given": "given" if scene.given.depth_dir.is_dir() else None,
         "learned": learned_backend(depth),
         "classical": "classical",
     }

@@ -82,7 +82,7 @@ class DinoFeatures:
 
     def _tokens(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """Keys (K,th,tw,D) float16 and attention (K,th,tw) float32 of the K windows of frame i."""
-        paths = [Path(self._folder.name) / f"{i:05d}_{name}.npy" for name in ("keys", "attention")]
+        paths = [Path(self._folder.name) / f"{i}_{name}.npy" for name in ("keys", "attention")]
         if not paths[1].exists():
             results = list(self._run(self.scene.image(i)))
             for path, values in zip(paths, zip(*results, strict=True), strict=True):

@@ -97,7 +97,7 @@ def run_features(scene: Scene, features: FeaturesConfig) -> None:
             write_saliency(saliency)
             mean_saliency.append(float(saliency.mean()))
             salient_fraction.append(float((saliency > SALIENT).mean()))
-    basis.save(scene.features_dir / "pca.npz")
+    basis.save(scene.feature_basis_path)
     numbers = summarise(features, backend, basis, np.array(mean_saliency), np.array(salient_fraction))
     scene.write_summary("features", numbers)
 
@@ -144,15 +144,14 @@ def _arrays(scene: Scene, features: FeaturesConfig) -> Iterator[tuple[Callable, 
     under their names only when all went well.
     """
     shape = (scene.n_frames, *(-(-n // features.stride) for n in scene.size))
-    folder = scene.features_dir
     with (
-        atomic_path(folder / "features.npy") as first,
-        atomic_path(folder / "saliency.npy") as second,
+        atomic_path(scene.features_path) as first,
+        atomic_path(scene.saliency_path) as second,
         _appending(first, (*shape, features.components)) as write_features,
         _appending(second, shape) as write_saliency,
     ):
         yield write_features, write_saliency
-    seal(folder)
+    seal(scene.features_dir)
 
 
 @contextlib.contextmanager

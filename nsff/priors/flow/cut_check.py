@@ -32,7 +32,7 @@ class CutCheck:
         self.cuts: list[Cut] = []
         self.features: list[Features] = []
         self.colours: list[float] = []
-        if (scene.given_dir / "cameras.json").exists() or scene.n_frames < 4:
+        if scene.given.cameras_path.exists() or scene.n_frames < 4:
             return
         overlay = find_overlay(scene.n_frames, scene.frame)
         last = None

@@ -25,6 +25,7 @@ from nsff.config import FlowConfig
 from nsff.errors import StageError
 from nsff.files.io import atomic_directory
 from nsff.imaging.resizing import resize_flow, resize_frame
+from nsff.layout import flow_name
 from nsff.priors.flow.cut_check import CutCheck, agreements, listed, told
 from nsff.priors.flow.dis import DisFlow
 from nsff.priors.learned import flow_need
@@ -82,7 +83,7 @@ def run_flow(scene: Scene, flow: FlowConfig, height: int) -> None:
     pixels (canonical.resize_height); given flow keeps its own size. Raises StageError naming the file that is missing,
     corrupt or of another size than its neighbours, and where flow.cuts is stop and the clip has cuts.
     """
-    given = scene.given_dir / "flow"
+    given = scene.given.flow_dir
     backend = choose_backend(flow, given.is_dir())
     look = CutCheck(scene, flow.cuts)
     with atomic_directory(scene.raw_flow_dir, sealed=True) as folder:
@@ -174,7 +175,7 @@ def _estimate_all(scene: Scene, config: FlowConfig, height: int, folder: Path) -
         second = scene.frame(i + 1)
         if second.shape[:2] != ingested:
             raise StageError(
-                scene.frames_dir / f"{i + 1:05d}.png",
+                scene.frame_path(i + 1),
                 f"is {second.shape[1]}x{second.shape[0]}, the frame before it {ingested[1]}x{ingested[0]}",
                 "all frames of a scene must share one size: run ingest again",
             )
@@ -183,11 +184,11 @@ def _estimate_all(scene: Scene, config: FlowConfig, height: int, folder: Path) -
         for k, direction, (flow, mask) in ((i, "fwd", forward), (i + 1, "bwd", backward)):
             if not np.isfinite(flow).all():
                 raise StageError(
-                    f"flow {scene.flow_name(k, direction)}",
+                    f"flow {flow_name(k, direction)}",
                     f"{config.backend} estimated values that are not finite",
                     "look at the frames, or choose another flow.backend",
                 )
-            write_flow(folder / scene.flow_name(k, direction), flow, mask)
+            write_flow(folder / flow_name(k, direction), flow, mask)
             numbers.append((float(mask.mean()), float(np.linalg.norm(flow, axis=2).mean())))
         first = second
     return numbers
@@ -199,7 +200,7 @@ def _copy_given(scene: Scene, given: Path, folder: Path) -> list[tuple[float, fl
     """
     numbers, size = [], None
     n = scene.n_frames
-    names = [scene.flow_name(i + k, way) for i in range(n - 1) for k, way in ((0, "fwd"), (1, "bwd"))]
+    names = [flow_name(i + k, way) for i in range(n - 1) for k, way in ((0, "fwd"), (1, "bwd"))]
     for name in tqdm(names, desc="given flow", unit="file"):
         flow, mask = read_flow(given / name, size)
         size = mask.shape

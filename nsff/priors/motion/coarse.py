@@ -20,6 +20,7 @@ from nsff.files.io import atomic_directory, write_image
 from nsff.geometry.epipolar import pixel_centres
 from nsff.geometry.two_view import homography_distance, line_distance
 from nsff.imaging.morphology import morphology, summarise
+from nsff.layout import frame_name
 from nsff.priors.motion.saliency import REFERENCE_ROWS
 from nsff.scene import Scene
 from nsff.tracking.chaining import FlowCache, Link, chain_flows
@@ -50,7 +51,7 @@ def run_coarse_masks(scene: Scene, motion: MotionConfig) -> None:
                 mask, dropped = np.zeros_like(mask), dropped + 1
             coverage.append(float(mask.mean()))
             full = cv2.resize(mask.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_NEAREST)
-            write_image(folder / f"{i:05d}.png", full)
+            write_image(folder / frame_name(i), full)
     summary = summarise(coverage, motion, "Coarse masks cover")
     if dropped:
         summary["verdict"] = "doubtful" if dropped <= scene.n_frames // 4 else "poor"

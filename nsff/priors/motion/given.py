@@ -15,7 +15,7 @@ from nsff.scene import Scene
 
 def has_given_masks(scene: Scene) -> bool:
     """Whether the source brought masks."""
-    return scene.given_masks_dir.is_dir()
+    return scene.given.masks_dir.is_dir()
 
 
 def given_masks(scene: Scene) -> Iterator[Bool[np.ndarray, "H W"]]:
@@ -27,7 +27,7 @@ def given_masks(scene: Scene) -> Iterator[Bool[np.ndarray, "H W"]]:
     content = read_npz(scene.pixel_map_path, ["map", "frame_size"])
     where, (height, width) = content["map"].astype(np.float32), content["frame_size"]
     for i in tqdm(range(scene.n_frames), desc="given masks", unit="frame"):
-        mask = read_mask(scene.given_masks_dir / f"{i:05d}.png")
+        mask = read_mask(scene.given.mask_path(i))
         # Pixel centres at +0.5: position x of the frame is x * scale of the mask, and index x * scale - 0.5.
         at = where * np.array([mask.shape[1] / width, mask.shape[0] / height], np.float32) - np.float32(0.5)
         found = cv2.remap(mask, at[..., 0], at[..., 1], cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)

@@ -26,6 +26,7 @@ from nsff.files.io import atomic_directory, write_image
 from nsff.geometry.epipolar import has_parallax, infinity_homography, pixel_centres, segment_distance
 from nsff.geometry.two_view import fundamental, homography_distance, line_distance
 from nsff.imaging.morphology import Distances, morphology, nan_median, summarise
+from nsff.layout import frame_name
 from nsff.priors.motion.coarse import run_coarse_masks
 from nsff.priors.motion.given import given_masks, has_given_masks
 from nsff.priors.motion.hole_filling import filled
@@ -95,7 +96,7 @@ def _write(scene: Scene, masks: Sequence[Bool[np.ndarray, "H W"]]) -> None:
     """Writes motion_masks/ as a whole."""
     with atomic_directory(scene.motion_dir, sealed=True) as folder:
         for i, mask in enumerate(masks):
-            write_image(folder / f"{i:05d}.png", mask.astype(np.uint8) * 255)
+            write_image(folder / frame_name(i), mask.astype(np.uint8) * 255)
 
 
 def _added(after: Sequence[np.ndarray], before: Sequence[np.ndarray]) -> float:

@@ -23,6 +23,7 @@ from nsff.config import SfmConfig
 from nsff.errors import StageError
 from nsff.files.io import read_mask, write_image, write_text
 from nsff.imaging.overlay import Overlay, find_overlay
+from nsff.layout import frame_name
 from nsff.scene import Scene
 
 SMALLEST, LARGEST = 540, 1080
@@ -188,7 +189,7 @@ def extract(scene: Scene, sfm: SfmConfig, folder: Path, enlarge: float = 1.0) ->
 
     masked = sfm.use_masks and scene.coarse_masks_dir.is_dir()
     overlay = find_overlay(scene.n_frames, scene.frame)
-    names = [f"{i:05d}.png" for i in range(scene.n_frames)]
+    names = [frame_name(i) for i in range(scene.n_frames)]
     (folder / "images").mkdir(parents=True)
     (folder / "masks").mkdir()
     size: tuple[int, int] | None = None

@@ -23,6 +23,7 @@ from nsff.config import SfmConfig
 from nsff.errors import StageError
 from nsff.files.io import atomic_directory, write_json
 from nsff.files.temporary import temporary_directory
+from nsff.layout import frame_name
 from nsff.priors.sfm.acceptance import Evidence, best, failure, faults, figures, only_turns, verdict
 from nsff.priors.sfm.features import FeatureDatabase, exhaustive_pairs, extract, sequential_pairs
 from nsff.priors.sfm.focal import focal_by_pairs
@@ -60,7 +61,7 @@ def run_sfm(scene: Scene, sfm: SfmConfig) -> None:
     (too few frames, too little texture, too little parallax, too few registered, implausible focal length, reprojection
     error too large), numbers and a remedy.
     """
-    given = scene.given_dir / "cameras.json"
+    given = scene.given.cameras_path
     with atomic_directory(scene.sfm_dir, sealed=True) as folder:
         known = Cameras.load(given) if given.exists() else None
         summary = _estimate(scene, sfm, folder) if known is None else _given(scene, known, sfm, folder)
@@ -141,8 +142,9 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
         model.extract_colors_for_all_images(str(database.images))
         to_frame_size(model, *_frame_size(scene))
         to_first_camera(model)
-        (folder / "sparse").mkdir()
-        model.write_binary(str(folder / "sparse"))
+        sparse = folder / scene.sparse_model_dir.name
+        sparse.mkdir()
+        model.write_binary(str(sparse))
     registered = {image.name for image in model.images.values() if image.has_pose}
     judgement, message = verdict(quality, n, sfm)
     overlay = database.overlay
@@ -159,7 +161,7 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
         "reprojection_error_frame": quality.reprojection_error / database.scale,
         "focal": float(camera.params[0]), "focal_guess": guess,
         "principal_point": [float(v) for v in camera.params[1:3]],
-        "unregistered": [i for i in range(n) if f"{i:05d}.png" not in registered],
+        "unregistered": [i for i in range(n) if frame_name(i) not in registered],
         "features_per_image": features, "displacement": displacement, "masked": ladder.masked,
         "parallax": evidence.parallax.residual if evidence.parallax is not None else None,
         "overlay": None if overlay is None else {"bars": list(overlay.bars), "text": overlay.text},
