@@ -121,6 +121,12 @@ def test_no_bare_numbers_of_sections(sources):
     assert bare == []
 
 
+def test_figures_of_the_methods_are_drawn_here(repo, documents):
+    drawn = set(re.findall(r"^def (\w+)\(\) -> plt.Figure", (repo / "scripts/figures/methods.py").read_text(), re.M))
+    shown = set(re.findall(r"\(images/(\w+)\.svg\)", documents["docs/methods.md"]))
+    assert drawn == shown == {path.stem for path in (repo / "docs" / "images").glob("*.svg")}
+
+
 def test_paths_exist(repo, documents):
     lost = []
     for name, text in documents.items():
