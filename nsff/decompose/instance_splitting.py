@@ -19,9 +19,10 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int32, Int64
 
-from nsff.priors.depth.ground_contact import components, link_objects
-from nsff.tracking.chaining import Link
-from nsff.tracking.split_merge_tracking import separated
+from nsff.imaging.flow_sampling import FlowAndMask
+from nsff.tracking.components import label_components
+from nsff.tracking.split_merge_tracking import separate_merged
+from nsff.tracking.tracklets import link_tracklets
 
 LEAST_VIEWS = 3
 """In which two parts are apart."""
@@ -58,16 +59,16 @@ def part_label(
     masks: Sequence[Bool[np.ndarray, "H W"]],
     points: Callable[[int], Float[np.ndarray, "H W 3"]],
     disparity: Callable[[int], Float[np.ndarray, "H W"]],
-    link: Callable[[int, int], Link],
+    link: Callable[[int, int], FlowAndMask],
 ) -> tuple[int, list[Int64[np.ndarray, "H W"]]]:
     """How many things a label is, and which of them (1 is the largest) each pixel of its masks belongs to.
 
     ``points(i)`` are the surfaces that view i shows, in the world, ``disparity(i)`` their inverse depths, and
     ``link(i, j)`` flow between neighbouring views and its mask.
     """
-    whole = [components(mask) for mask in masks]
-    parts = separated([labels.copy() for labels in whole], link)
-    chain_of = link_objects(parts, link)
+    whole = [label_components(mask) for mask in masks]
+    parts = separate_merged([labels.copy() for labels in whole], link)
+    chain_of = link_tracklets(parts, link)
     chains = _chains(parts, chain_of)
     candidates = _candidates(chains, len(masks))
     # One candidate is the one thing there is: nothing has to be compared.

@@ -19,9 +19,10 @@ from nsff.decompose.view_surfaces import read_disparity, surface_points
 from nsff.decompose.views import View
 from nsff.errors import StageError
 from nsff.files.io import read_npz, write_npz
+from nsff.imaging.flow_sampling import FlowAndMask
 from nsff.layout import INSTANCES_NAME
 from nsff.scene import Scene
-from nsff.tracking.chaining import FlowCache, Link, chain_flow
+from nsff.tracking.chaining import FlowCache, chain_flow
 
 KEPT = 2000
 """Points that are kept of a label in a view, to tell by them what other views show."""
@@ -108,7 +109,7 @@ def find_things(
     def points(i: int) -> Float[np.ndarray, "H W 3"]:
         return surface_points(scene, views[i], disparity(i))
 
-    def link(i: int, j: int) -> Link:
+    def link(i: int, j: int) -> FlowAndMask:
         return chain_flow(flows, views[i].camera, views[j].camera)
 
     found = [part_label([mask == k for mask in masks], points, disparity, link) for k in range(1, n_labels + 1)]

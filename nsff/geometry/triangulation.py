@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64
 
 from nsff.cameras import Cameras
 from nsff.geometry.epipolar import epipolar_curve, pixel_centres
-from nsff.tracking.chaining import Link
+from nsff.imaging.flow_sampling import FlowAndMask, lands_on_mask
+from nsff.imaging.medians import weighted_median
 
 FLOW_ERROR = 0.3
 """Assumed standard deviation of one link of flow, pixels."""
@@ -57,7 +57,7 @@ def solve_pair(
 def triangulate(
     cameras: Cameras,
     i: int,
-    flows: Mapping[int, Link],
+    flows: Mapping[int, FlowAndMask],
     moving: Mapping[int, Bool[np.ndarray, "H W"]],
     bounds: tuple[float, float],
     min_parallax: float,
@@ -74,7 +74,7 @@ def triangulate(
     estimates, precisions, sensitivities = [], [], []
     for j, (flow, mask) in flows.items():
         w, s, residual = solve_pair(cameras, i, j, flow)
-        valid = mask & (residual < max_residual) & (w > 0.5 * low) & (w < 2 * high) & ~arrives(moving[j], flow)
+        valid = mask & (residual < max_residual) & (w > 0.5 * low) & (w < 2 * high) & ~lands_on_mask(moving[j], flow)
         valid &= s * np.maximum(w, low) > min_parallax
         estimates.append(np.where(valid, w, np.nan))
         # Errors of chained flow grow with the square root of the number of links.
@@ -97,23 +97,3 @@ def triangulate(
         confidence.astype(np.float32),
         np.where(known, (precision > 0).sum(0), 0).astype(np.float32),
     )
-
-
-def weighted_median(
-    values: Float[np.ndarray, "K H W"], weights: Float[np.ndarray, "K H W"]
-) -> Float[np.ndarray, "H W"]:
-    """The first of the sorted values at which half the weight is reached; NaN values must have weight 0."""
-    order = np.argsort(values, axis=0)  # NaN last
-    values = np.take_along_axis(values, order, axis=0)
-    weights = np.take_along_axis(weights, order, axis=0).cumsum(0)
-    return np.take_along_axis(values, (weights >= weights[-1] / 2).argmax(0)[None], axis=0)[0]
-
-
-def arrives(
-    mask: Bool[np.ndarray, "H W"], flow: Float[np.ndarray, "H W 2"], share: float = 0.25
-) -> Bool[np.ndarray, "H W"]:
-    """True where the end point of the flow lies on the mask of the other frame: more than ``share`` of what is read
-    bilinearly there."""
-    rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]].astype(np.float32)
-    u, v = columns + flow[..., 0].astype(np.float32), rows + flow[..., 1].astype(np.float32)
-    return cv2.remap(mask.astype(np.float32), u, v, cv2.INTER_LINEAR, borderValue=0) > share

@@ -23,3 +23,9 @@ def resize_flow(flow: Float32[np.ndarray, "h w 2"], size: tuple[int, int]) -> Fl
     scale = np.array([size[1] / w, size[0] / h], np.float32)
     how = cv2.INTER_AREA if size[0] < h else cv2.INTER_LINEAR
     return cv2.resize(flow, (size[1], size[0]), interpolation=how) * scale
+
+
+def average_blocks(value: np.ndarray, stride: int) -> np.ndarray:
+    """Area average to (ceil(H/stride), ceil(W/stride)); at most four channels."""
+    height, width = (-(-n // stride) for n in value.shape[:2])
+    return value if stride == 1 else cv2.resize(value, (width, height), interpolation=cv2.INTER_AREA)

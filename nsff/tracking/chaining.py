@@ -10,19 +10,18 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32
 
-Link = tuple[Float32[np.ndarray, "H W 2"], Bool[np.ndarray, "H W"]]
+from nsff.imaging.flow_sampling import FlowAndMask
 
 
-def chain_flow(link: Callable[[int, int], Link], i: int, j: int) -> Link:
+def chain_flow(link: Callable[[int, int], FlowAndMask], i: int, j: int) -> FlowAndMask:
     """Flow from frame i to frame j != i and its validity; ``link(a, b)`` gives both between neighbours."""
     return chain_flows(link, i, [j])[j]
 
 
-def chain_flows(link: Callable[[int, int], Link], i: int, targets: list[int]) -> dict[int, Link]:
+def chain_flows(link: Callable[[int, int], FlowAndMask], i: int, targets: list[int]) -> dict[int, FlowAndMask]:
     """Flows from frame i to all ``targets``, walking once each way. Invalid pixels keep their last known guess."""
-    result: dict[int, Link] = {}
+    result: dict[int, FlowAndMask] = {}
     for step in (-1, 1):
         ends = [j for j in targets if (j - i) * step > 0]
         if not ends:
@@ -47,11 +46,11 @@ def chain_flows(link: Callable[[int, int], Link], i: int, targets: list[int]) ->
 class FlowCache:
     """Reads flows between neighbours through ``read(i, direction)``, keeping the files around the current frame."""
 
-    def __init__(self, read: Callable[[int, str], Link], keep: int = 24) -> None:
+    def __init__(self, read: Callable[[int, str], FlowAndMask], keep: int = 24) -> None:
         self._read, self._keep = read, keep
-        self._held: dict[tuple[int, int], Link] = {}
+        self._held: dict[tuple[int, int], FlowAndMask] = {}
 
-    def __call__(self, i: int, j: int) -> Link:
+    def __call__(self, i: int, j: int) -> FlowAndMask:
         """Flow from i to its neighbour j and its mask."""
         if abs(i - j) != 1:
             raise ValueError(f"frames {i} and {j} are no neighbours")

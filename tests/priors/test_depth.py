@@ -9,12 +9,15 @@ from nsff.cameras.points import SparsePoints
 from nsff.config import DepthConfig
 from nsff.errors import StageError
 from nsff.files.io import write_image, write_npz
-from nsff.geometry.triangulation import solve_pair, triangulate, weighted_median
+from nsff.geometry.triangulation import solve_pair, triangulate
 from nsff.imaging.densify import _smooth_rows, densify
-from nsff.priors.depth.classical import smoothness
-from nsff.priors.depth.ground_contact import Contact, components, ground_contact, link_objects, smooth_contacts
+from nsff.imaging.medians import weighted_median
+from nsff.priors.depth.ground_contact import Contact, ground_contact, smooth_contacts
 from nsff.priors.depth.stage import run_depth
+from nsff.priors.depth.static_triangulation import smoothness
 from nsff.tracking.chaining import FlowCache, chain_flows
+from nsff.tracking.components import label_components
+from nsff.tracking.tracklets import link_tracklets
 
 
 def room(layered):
@@ -162,7 +165,7 @@ def test_components_join_small_gaps_and_drop_specks():
     mask[72:74, 50:80] = False
     mask[200:230, 150:170] = True
     mask[10, 10] = True
-    labels = components(mask)
+    labels = label_components(mask)
     assert labels.max() == 2
     assert labels[60, 60] == labels[90, 60] != labels[210, 160]
     assert labels[10, 10] == 0
@@ -178,7 +181,7 @@ def test_objects_follow_the_flow_and_their_depth_is_smoothed():
         frame[25:35, 90:110] = second
     flow = np.zeros((40, 120, 2), np.float32)
     flow[:22, :, 0] = 12
-    objects = link_objects(labels, lambda i, j: (flow, np.ones((40, 120), bool)))
+    objects = link_tracklets(labels, lambda i, j: (flow, np.ones((40, 120), bool)))
     walker = [objects[i][1 if i % 2 == 0 else 2] for i in range(5)]
     assert len(set(walker)) == 1
     assert len({identity for frame in objects for identity in frame.values()}) == 2

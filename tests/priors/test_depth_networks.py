@@ -15,8 +15,9 @@ from torch.nn import functional
 from nsff.config import DepthConfig
 from nsff.errors import ConfigError, StageError
 from nsff.files.io import write_image
+from nsff.imaging.imagenet import IMAGENET_DEVIATION, IMAGENET_MEAN
 from nsff.priors.depth.learned import resize
-from nsff.priors.depth.midas import IMAGENET_DEVIATION, IMAGENET_MEAN, MidasDepth, network_size
+from nsff.priors.depth.midas import MidasDepth, network_size
 from nsff.priors.depth.midas_network import Midas21, load_midas
 from nsff.priors.depth.stage import choose_backend, run_depth
 from nsff.priors.depth.transformers_backend import TransformersDepth, predicted

@@ -12,8 +12,8 @@ from nsff.config import CanonicalConfig, DepthConfig, FlowConfig, InputConfig, M
 from nsff.datasets.ingest import run_ingest
 from nsff.priors.canonical.stage import run_canonical
 from nsff.priors.depth.alignment import Anchors, common_scale, depth_errors
-from nsff.priors.depth.classical import SceneTriangulation, near_motion
 from nsff.priors.depth.stage import run_depth
+from nsff.priors.depth.static_triangulation import SceneTriangulation, near_motion
 from nsff.priors.flow.stage import run_flow
 from nsff.priors.motion.stage import run_coarse_masks, run_motion
 from nsff.priors.sfm.stage import run_sfm

@@ -14,10 +14,12 @@ from nsff.config import DecomposeConfig, FeaturesConfig
 from nsff.decompose.clustering import run_cluster
 from nsff.errors import ConfigError, StageError
 from nsff.files.io import read_json, read_npz, write_image, write_json
+from nsff.imaging.filters import guided_filter
 from nsff.priors.features import stage as features_module
-from nsff.priors.features.classical import ClassicalFeatures, appearance, orientation_histograms, position, tensor
+from nsff.priors.features.classical import ClassicalFeatures, appearance, orientation_histograms, tensor
+from nsff.priors.features.position import image_position
 from nsff.priors.features.stage import fit_basis, run_features
-from nsff.priors.motion.saliency import flow_residual, guided_filter, soft_saliency, steady_saliency
+from nsff.priors.motion.saliency import flow_residual, soft_saliency, steady_saliency
 from nsff.scene import Scene
 
 HEIGHT, WIDTH, N = 60, 90, 5
@@ -182,7 +184,7 @@ def test_tensor_and_histogram_know_the_orientation():
 
 
 def test_position_has_unit_half_width():
-    grid = position(2, 4)
+    grid = image_position(2, 4)
     np.testing.assert_allclose(grid[0, :, 0], [-0.75, -0.25, 0.25, 0.75])
     np.testing.assert_allclose(grid[:, 0, 1], [-0.25, 0.25])
 

@@ -9,7 +9,8 @@ from nsff.config import MotionConfig
 from nsff.errors import StageError
 from nsff.files.io import read_mask, write_image, write_npz
 from nsff.geometry.epipolar import pixel_centres
-from nsff.imaging.morphology import morphology, nan_median
+from nsff.imaging.medians import nan_median
+from nsff.imaging.morphology import morphology
 from nsff.priors.motion.coarse import fitted_distance
 from nsff.priors.motion.stage import combine_sides, run_coarse_masks, run_motion
 
@@ -216,8 +217,8 @@ def test_a_moving_camera_is_not_said_to_turn(tmp_path, layered):
     ],
 )
 def test_coverage_outside_its_bounds_warns(coverage, verdict, said):
-    from nsff.imaging.morphology import summarise
+    from nsff.priors.motion.coverage import summarise_coverage
 
-    summary = summarise(coverage, MotionConfig(coverage_warning=(0.001, 0.6)), "Masks cover")
+    summary = summarise_coverage(coverage, MotionConfig(coverage_warning=(0.001, 0.6)), "Masks cover")
     assert summary["verdict"] == verdict
     assert said in summary["message"]

@@ -18,11 +18,12 @@ from nsff.priors.depth.motion_prior_triangulation import (
     Tracks,
     _Kind,
     _of_motion,
-    least_motion,
+    triangulate_with_motion_prior,
 )
-from nsff.priors.depth.motion_tracks import follow, number, successive
-from nsff.priors.depth.moving import far_surface, flattened, of_things, place_moving
+from nsff.priors.depth.motion_tracks import track_pixels
+from nsff.priors.depth.moving import far_surface, flatten_nodes, place_moving, tracklet_deviation
 from nsff.priors.depth.stage import run_depth
+from nsff.tracking.tracklets import number_nodes, successive_nodes
 
 N = 9
 ARC = np.stack([0.16 * np.arange(N), 0.35 * np.sin(0.9 * np.arange(N)), 0.05 * np.cos(0.9 * np.arange(N))], axis=1)
@@ -150,9 +151,9 @@ def test_relative_disparity_disguised_by_scale_and_shift_and_wrong_on_the_board(
 
 def test_a_thing_is_placed_in_all_frames_or_in_none():
     """Two things, the second known in one frame: deviations are weighted by pixels, and one beyond 1 counts as 1."""
-    deviation, thing = np.array([0.1, 0.2, 0.05, 7.0]), np.array([4, 4, 9, 9])
+    deviation, tracklet = np.array([0.1, 0.2, 0.05, 7.0]), np.array([4, 4, 9, 9])
     pixels = np.array([30.0, 10.0, 10.0, 10.0])
-    assert of_things(deviation, thing, pixels) == pytest.approx([0.125, 0.125, 0.525, 0.525])
+    assert tracklet_deviation(deviation, tracklet, pixels) == pytest.approx([0.125, 0.125, 0.525, 0.525])
 
 
 def test_a_networks_depth_gives_way_only_to_what_is_known_better(tmp_path, layered):
@@ -200,7 +201,7 @@ def test_residuals_by_hand_and_their_slope():
 def test_nothing_to_go_by_is_the_prior():
     nothing = Tracks(np.zeros((0, 3, 3)), np.zeros((0, 3, 3)), *(np.zeros((0, 3), int),), *(np.zeros(0, int),) * 3)
     prior = Prior(np.array([0.3, 0.3]), np.array([0, 1]), np.array([-np.inf, 0.4]), np.zeros((0, 2), int), 0.1)
-    found = least_motion(nothing, prior, 100)
+    found = triangulate_with_motion_prior(nothing, prior, 100)
     # The second is pushed to where a twentieth and its own prior balance: 400 (0.4 - x) = x / 0.09.
     assert found.log_factor == pytest.approx([0, 0.4 * 400 / (400 + 1 / 0.09)], abs=1e-3)
     assert found.deviation == pytest.approx([0.3, 1 / np.sqrt(400 + 1 / 0.09)], rel=1e-3)
@@ -212,16 +213,16 @@ def test_nodes_links_and_tracks_of_a_small_scene():
     for i in range(3):
         labels[i][2:8, 2 + i : 8 + i] = 1
     labels[1][10:, 14:] = 2
-    nodes = number(labels, [{1: 7}, {1: 7, 2: 9}, {1: 7}])
-    assert nodes.thing.tolist() == [7, 7, 9, 7]
+    nodes = number_nodes(labels, [{1: 7}, {1: 7, 2: 9}, {1: 7}])
+    assert nodes.tracklet.tolist() == [7, 7, 9, 7]
     assert nodes.frame.tolist() == [0, 1, 1, 2]
-    assert successive(nodes).tolist() == [[0, 1], [1, 3]]
+    assert successive_nodes(nodes).tolist() == [[0, 1], [1, 3]]
     maps = [np.full((12, 16), 0.5, np.float32)] * 3
 
     def link(i, j):
         return np.full((12, 16, 2), [float(j - i), 0], np.float32), np.ones((12, 16), bool)
 
-    tracks = follow(nodes, cameras, maps, link, (1,), step=2)
+    tracks = track_pixels(nodes, cameras, maps, link, (1,), step=2)
     # Columns 3, 5, 7 and rows 3, 5, 7 of the board in frame 1; of the corner flow leads off the picture.
     assert len(tracks) == 9
     assert tracks.node.tolist() == [[0, 1, 3]] * 9
@@ -241,5 +242,5 @@ def test_what_moves_is_not_behind_what_is_around_it():
     assert far_surface(part, part, disparity, 0.05 * sure) is None
     node = np.where(part, 0, -1)
     disparity[20:40, 20:31] = 0.3
-    assert flattened(disparity, node)[part] == pytest.approx(0.3)
-    assert np.array_equal(flattened(disparity, node)[~part], disparity[~part])
+    assert flatten_nodes(disparity, node)[part] == pytest.approx(0.3)
+    assert np.array_equal(flatten_nodes(disparity, node)[~part], disparity[~part])

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from nsff.cameras import Cameras
-from nsff.priors.depth.motion_tracks import Nodes
-from nsff.priors.depth.relief import with_relief
+from nsff.priors.depth.relief import add_relief
 from nsff.tracking.chaining import FlowCache
+from nsff.tracking.tracklets import Nodes
 
 N = 7
 VELOCITY = (0.06, -0.03)
@@ -51,7 +51,7 @@ def errors(nodes: Nodes, depth: list[np.ndarray], disparity: list[np.ndarray]) -
 
 def test_two_depths_are_found_and_the_rest_stays(boards):
     scene, nodes, depth, flat = boards
-    found = with_relief(scene.cameras, nodes, np.ones(N, bool), flat, FlowCache(scene.flow, keep=40))
+    found = add_relief(scene.cameras, nodes, np.ones(N, bool), flat, FlowCache(scene.flow, keep=40))
     assert errors(nodes, depth, found) < 0.5 * errors(nodes, depth, flat)
     for node, before, after in zip(nodes.maps, flat, found, strict=True):
         np.testing.assert_array_equal(after[node < 0], before[node < 0])
@@ -61,7 +61,7 @@ def test_two_depths_are_found_and_the_rest_stays(boards):
 def test_what_is_not_used_stays_flat(boards):
     scene, nodes, _, flat = boards
     used = np.arange(N) != 3
-    found = with_relief(scene.cameras, nodes, used, flat, FlowCache(scene.flow, keep=40))
+    found = add_relief(scene.cameras, nodes, used, flat, FlowCache(scene.flow, keep=40))
     np.testing.assert_array_equal(found[3], flat[3])
     assert not np.array_equal(found[2], flat[2])
 
@@ -69,7 +69,7 @@ def test_what_is_not_used_stays_flat(boards):
 def test_cameras_that_stand_still_tell_nothing(boards):
     scene, nodes, _, flat = boards
     still = replace(scene.cameras, world_to_camera=np.tile(scene.cameras.world_to_camera[:1], (N, 1, 1)))
-    found = with_relief(still, nodes, np.ones(N, bool), flat, FlowCache(scene.flow, keep=40))
+    found = add_relief(still, nodes, np.ones(N, bool), flat, FlowCache(scene.flow, keep=40))
     for before, after in zip(flat, found, strict=True):
         assert np.isfinite(after).all()
         np.testing.assert_allclose(after, before, rtol=0.3)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from nsff.priors.depth.ground_contact import link_objects, moving_parts
-from nsff.tracking.split_merge_tracking import separated
+from nsff.tracking.components import moving_components
+from nsff.tracking.split_merge_tracking import separate_merged
+from nsff.tracking.tracklets import link_tracklets
 
 SIZE = (120, 300)
 
@@ -46,8 +47,8 @@ def test_two_things_that_touch(order):
     def own(i, j):
         return link(times[i], times[j])
 
-    labels = moving_parts(masks, own)
-    objects = link_objects(labels, own)
+    labels = moving_components(masks, own)
+    objects = link_tracklets(labels, own)
     assert any(touching(t) for t in times)
     found = set()
     for i, t in enumerate(times):
@@ -66,11 +67,11 @@ def test_what_was_apart_for_a_moment_is_no_thing():
     def still(i, j):
         return np.zeros((*SIZE, 2), np.float32), np.ones(SIZE, bool)
 
-    result = separated(labels, still)
+    result = separate_merged(labels, still)
     for before, after in zip(labels, result, strict=True):
         np.testing.assert_array_equal(before, after)
 
 
 def test_nothing_moves():
     empty = [np.zeros(SIZE, np.int32)] * 4
-    assert not np.any(separated(empty, link))
+    assert not np.any(separate_merged(empty, link))

@@ -9,10 +9,10 @@ import pytest
 
 from nsff.config import MotionConfig, SfmConfig
 from nsff.decompose.stability import judge
-from nsff.imaging import morphology as masks
 from nsff.priors.canonical import stage as canonical
 from nsff.priors.features import stage as features
 from nsff.priors.flow import stage as flow
+from nsff.priors.motion import coverage as masks
 from nsff.priors.sfm.acceptance import faults, verdict
 from nsff.priors.sfm.mapping import Quality
 from nsff.report.stages import STAGES
@@ -52,7 +52,7 @@ def test_flow(tables: tuple[str, str]):
 def test_masks(tables: tuple[str, str]):
     assert MotionConfig().coverage_warning == (0.001, 0.6)
     assert row_of(tables, "motion", "covered, mean")[2:] == ["0.1 % to 60 %", "less than 0.1 %", "more than 60 %"]
-    levels = [masks.summarise([c] * 3, MotionConfig(), "")["verdict"] for c in (0.0009, 0.0011, 0.59, 0.61)]
+    levels = [masks.summarise_coverage([c] * 3, MotionConfig(), "")["verdict"] for c in (0.0009, 0.0011, 0.59, 0.61)]
     assert levels == ["doubtful", "good", "good", "poor"]
 
 

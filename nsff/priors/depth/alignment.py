@@ -21,6 +21,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import ndimage
 
+from nsff.imaging.medians import weighted_median
+
 Fit = tuple[float, float] | None
 """Scale and shift of a frame."""
 HYPOTHESES = 400
@@ -91,7 +93,7 @@ def fit_scale(
     positive = disparity > 0
     if not positive.any():
         return None
-    return _weighted_median(inverse_depth[positive] / disparity[positive], weight[positive]), 0.0
+    return float(weighted_median(inverse_depth[positive] / disparity[positive], weight[positive])), 0.0
 
 
 def fit_affine(
@@ -125,7 +127,7 @@ def fit_affine(
     solution = _reweighted(design, target, weight, np.array(start), _capped_huber, 30)
     for _ in range(3):
         residual = np.abs(design @ solution - target)
-        reach = TRIM * max(1.4826 * _weighted_median(residual, weight), 1e-6)
+        reach = TRIM * max(1.4826 * float(weighted_median(residual, weight)), 1e-6)
         solution = _reweighted(design, target, weight * (residual <= reach), solution, np.ones_like, 1)
     return (float(solution[0]), float(solution[1])) if solution[0] > 0 else None
 
@@ -251,9 +253,3 @@ def depth_errors(anchors: Anchors, scale: float, shift: float, floor: float) -> 
 
 def _median_error(anchors: Anchors, scale: float, shift: float, floor: float) -> float:
     return float(np.median(depth_errors(anchors, scale, shift, floor)))
-
-
-def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    order = np.argsort(values)
-    total = weights[order].cumsum()
-    return float(values[order][np.searchsorted(total, total[-1] / 2)])

@@ -15,8 +15,8 @@ from nsff.cameras.points import SparsePoints
 from nsff.config import DepthConfig
 from nsff.geometry.triangulation import Triangulation
 from nsff.priors.depth.alignment import Anchors
-from nsff.priors.depth.classical import SceneTriangulation, near_motion, smoothness
 from nsff.priors.depth.maps import read_map
+from nsff.priors.depth.static_triangulation import SceneTriangulation, near_motion, smoothness
 from nsff.scene import Scene
 
 SURE = 0.1

@@ -10,43 +10,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Float32
 from tqdm import tqdm
 
 from nsff.config import DepthConfig
 from nsff.errors import StageError
-from nsff.geometry.triangulation import Triangulation, triangulate
+from nsff.geometry.triangulation import Triangulation
 from nsff.imaging.densify import densify
-from nsff.imaging.morphology import morphology
-from nsff.priors.depth.ground_contact import Contact, ground_contact, link_objects, moving_parts, smooth_contacts
+from nsff.priors.depth.ground_contact import Contact, ground_contact, smooth_contacts
 from nsff.priors.depth.maps import plausible_bounds, point_ratios, write_map
-from nsff.priors.motion.saliency import REFERENCE_ROWS
+from nsff.priors.depth.static_triangulation import SceneTriangulation, near_motion, smoothness
 from nsff.scene import Scene
-from nsff.tracking.chaining import FlowCache, chain_flows
+from nsff.tracking.components import moving_components
+from nsff.tracking.tracklets import link_tracklets
 
 GROUNDED_CONFIDENCE = 0.3
 """Of moving pixels that take the depth of the floor they stand on."""
 GROUNDED_WEIGHT = 0.01
 """Of the same pixels in the interpolation: enough to fill their own rim, too little to flood the static one."""
-
-
-class SceneTriangulation:
-    """Triangulates the static pixels of any frame of a scene, along flow to the frames up to max_interval away."""
-
-    def __init__(self, scene: Scene, depth: DepthConfig) -> None:
-        self.scene, self.depth = scene, depth
-        self.link = FlowCache(scene.flow, keep=4 * depth.max_interval + 8)
-        self.masks = scene.motion_masks()
-
-    def __call__(self, i: int) -> Triangulation:
-        """Raises StageError where flow is missing or corrupt."""
-        cameras, reach = self.scene.cameras, self.depth.max_interval
-        targets = [j for j in range(max(0, i - reach), min(self.scene.n_frames, i + reach + 1)) if j != i]
-        around = {j: self.masks[j] for j in (i, *targets)}
-        bounds = plausible_bounds(cameras.near_far[i])
-        return triangulate(cameras, i, chain_flows(self.link, i, targets), around, bounds, self.depth.min_parallax)
 
 
 def classical_depth(scene: Scene, depth: DepthConfig, folder: Path) -> dict[str, Any]:
@@ -61,9 +43,9 @@ def classical_depth(scene: Scene, depth: DepthConfig, folder: Path) -> dict[str,
             "no pixel of any frame could be triangulated",
             "the camera hardly moves, or flow and cameras disagree: look at the cameras, or bring depth of your own",
         )
-    labels = moving_parts(masks, link)
+    labels = moving_components(masks, link)
     contacts = [_contacts(labels[i], masks[i], measured[i], scene.image(i)) for i in range(n)]
-    contacts = smooth_contacts(contacts, link_objects(labels, link))
+    contacts = smooth_contacts(contacts, link_tracklets(labels, link))
     static_confidence, fallback = [], _typical(measured)
     for i in tqdm(range(n), desc="interpolation", unit="frame"):
         disparity, confidence = fill_frame(measured[i], scene.image(i), masks[i], labels[i], contacts[i], fallback)
@@ -104,25 +86,6 @@ def fill_frame(
     for region, contact in grounded:
         dense[region] = contact.disparity
     return dense, np.clip(confidence, 0.02, 1.0).astype(np.float32)
-
-
-def near_motion(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
-    """The motion mask grown by 3 pixels at 288 rows: beside it flow and maps are mixtures of both sides."""
-    return morphology(mask, cv2.MORPH_DILATE, max(1, round(3 * mask.shape[0] / REFERENCE_ROWS)))
-
-
-def smoothness(
-    disparity: Float32[np.ndarray, "H W"], radius: int = 2, tolerance: float = 0.06
-) -> Float32[np.ndarray, "H W"]:
-    """1 where the disparity hardly varies around a pixel, towards 0 at its steps, where flow mixes near and far.
-
-    The variation is relative, over (2 radius + 1)^2 pixels; pixels without disparity (0) do not count.
-    """
-    window = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
-    high = cv2.dilate(disparity, window)
-    low = cv2.erode(np.where(disparity > 0, disparity, np.float32(np.inf)), window)
-    variation = np.maximum(high - np.minimum(low, high), 0) / np.maximum(disparity, 1e-9)
-    return np.where(disparity > 0, np.exp(-((variation / tolerance) ** 2)) + 1e-4, 0).astype(np.float32)
 
 
 def _contacts(

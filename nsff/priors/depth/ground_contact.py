@@ -7,17 +7,16 @@ where its lower boundary touches it, smoothed over the frames of its object.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int32
+from jaxtyping import Bool, Float
 
+from nsff.imaging.medians import weighted_median
 from nsff.imaging.morphology import morphology
-from nsff.priors.motion.saliency import REFERENCE_ROWS
-from nsff.tracking.chaining import Link
-from nsff.tracking.split_merge_tracking import led_to, separated
+from nsff.imaging.scale import REFERENCE_ROWS
 
 
 @dataclass(frozen=True)
@@ -28,23 +27,6 @@ class Contact:
     """0 where nothing was found."""
     weight: float
     """1: it touches a floor; 0.5: what is below it is no floor; 0.3: only its surroundings are known; 0: nothing."""
-
-
-def components(mask: Bool[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
-    """Labels 1.. of the connected parts of a mask, 0 elsewhere; small gaps do not separate, specks have no label."""
-    rows = mask.shape[0] / REFERENCE_ROWS
-    joined = morphology(mask, cv2.MORPH_CLOSE, max(1, round(4 * rows)))
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats(joined.astype(np.uint8), connectivity=8)
-    smallest = max(8.0, 60 * rows**2)
-    kept = [k for k in range(1, count) if statistics[k, cv2.CC_STAT_AREA] >= smallest]
-    lookup = np.zeros(count, np.int32)
-    lookup[kept] = np.arange(1, len(kept) + 1)
-    return np.where(mask, lookup[labels], 0).astype(np.int32)
-
-
-def moving_parts(masks: Bool[np.ndarray, "N H W"], link: Callable[[int, int], Link]) -> list[Int32[np.ndarray, "H W"]]:
-    """The components of all frames; those that touch in some frames and not in others are kept apart in all."""
-    return separated([components(mask) for mask in masks], link)
 
 
 def ground_contact(
@@ -109,35 +91,6 @@ def _plane(
     return float(np.clip(solution[2], d.min(), d.max())), float(solution[1] / scale)
 
 
-def link_objects(labels: Sequence[Int32[np.ndarray, "H W"]], link: Callable[[int, int], Link]) -> list[dict[int, int]]:
-    """For each frame the object of every component: those that forward flow carries into each other are one object.
-
-    Each component takes part in at most one link forward and one back, the largest first.
-    """
-    objects: list[dict[int, int]] = []
-    fresh = 0
-    for i, current in enumerate(labels):
-        assigned: dict[int, int] = {}
-        if i:
-            before = labels[i - 1]
-            flow, _ = link(i - 1, i)
-            after = led_to(current, flow, before > 0)
-            met = after > 0
-            found, count = np.unique(np.stack([before[met], after[met]]), axis=1, return_counts=True)
-            taken = set()
-            for k in np.argsort(-count):
-                a, b = (int(value) for value in found[:, k])
-                smaller = min((before == a).sum(), (current == b).sum())
-                if a not in taken and b not in assigned and count[k] > 0.3 * smaller:
-                    assigned[b] = objects[i - 1][a]
-                    taken.add(a)
-        for b in range(1, int(current.max()) + 1):
-            if b not in assigned:
-                assigned[b], fresh = fresh, fresh + 1
-        objects.append(assigned)
-    return objects
-
-
 def smooth_contacts(
     contacts: Sequence[dict[int, Contact]], objects: Sequence[dict[int, int]], sigma: float = 2.0
 ) -> list[dict[int, Contact]]:
@@ -152,18 +105,11 @@ def smooth_contacts(
         times = np.array([i for i, _ in where], float)
         values = np.array([contacts[i][part].disparity for i, part in where])
         weights = np.array([contacts[i][part].weight for i, part in where])
-        middle = np.array([_median(values, weights * (np.abs(times - t) <= 2 * sigma)) for t in times])
+        near = [weights * (np.abs(times - t) <= 2 * sigma) for t in times]
+        middle = np.array([float(weighted_median(values, w)) if w.sum() > 0 else 0.0 for w in near])
         known = (middle > 0).astype(float)
         for (i, part), t in zip(where, times, strict=True):
-            near = known * np.exp(-0.5 * ((times - t) / sigma) ** 2)
-            value = float((near * middle).sum() / near.sum()) if near.sum() > 1e-12 else 0.0
+            kernel = known * np.exp(-0.5 * ((times - t) / sigma) ** 2)
+            value = float((kernel * middle).sum() / kernel.sum()) if kernel.sum() > 1e-12 else 0.0
             result[i][part] = Contact(value, max(contacts[i][part].weight, 0.2 if value > 0 else 0.0))
     return result
-
-
-def _median(values: np.ndarray, weights: np.ndarray) -> float:
-    if weights.sum() <= 0:
-        return 0.0
-    order = np.argsort(values)
-    total = weights[order].cumsum()
-    return float(values[order][np.searchsorted(total, total[-1] / 2)])

@@ -13,11 +13,10 @@ from jaxtyping import Float32, UInt8
 
 from nsff.config import DepthConfig
 from nsff.errors import StageError
+from nsff.imaging.imagenet import IMAGENET_DEVIATION, IMAGENET_MEAN
 from nsff.priors.depth.midas_network import Midas21, load_midas
 from nsff.priors.depth.weights import MIDAS_FILE, find_depth_weights
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 LONG_SIDE = 384
 """Of the release; NSFF takes 640."""
 

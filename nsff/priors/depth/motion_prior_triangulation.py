@@ -49,7 +49,7 @@ class Tracks:
     offsets: Float[np.ndarray, "M 3 3"]
     """From there to the point that the maps have."""
     node: Int[np.ndarray, "M 3"]
-    thing: Int[np.ndarray, " M"]
+    tracklet: Int[np.ndarray, " M"]
     frame: Int[np.ndarray, " M"]
     """t."""
     span: Int[np.ndarray, " M"]
@@ -65,7 +65,7 @@ class Prior:
 
     deviation: Float[np.ndarray, " n"]
     """Of x from 0; one opinion for all nodes of a thing together."""
-    thing: Int[np.ndarray, " n"]
+    tracklet: Int[np.ndarray, " n"]
     least: Float[np.ndarray, " n"]
     """x may hardly be below this; -inf where nothing is known."""
     links: Int[np.ndarray, "L 2"]
@@ -82,7 +82,7 @@ class Solution:
     """Standard deviation of x by the curvature of what is minimised, all priors included."""
 
 
-def least_motion(
+def triangulate_with_motion_prior(
     tracks: Tracks, prior: Prior, focal: float, velocity_weight: float = 1.0, rounds: int = 40
 ) -> Solution:
     """The factors of all nodes; ``focal`` in pixels. ``velocity_weight`` 1: all velocities of a thing count as one."""
@@ -113,17 +113,17 @@ class _Kind:
 
 def _kinds(tracks: Tracks, velocity_weight: float) -> list[_Kind]:
     """Tracks of a thing, frame and span count as one, and all spans and the two residuals' parts alike."""
-    group = _numbered(tracks.thing, tracks.frame, tracks.span)
+    group = _numbered(tracks.tracklet, tracks.frame, tracks.span)
     weight = 1 / np.bincount(group)[group]
     # Accelerations of different frames are independent; a velocity lasts, so that all frames together count once.
-    spans_of_frame = _distinct(_numbered(tracks.thing, tracks.frame), tracks.span)
-    frames_of_thing = _distinct(tracks.thing, tracks.frame)
-    family = _numbered(tracks.thing, tracks.span)
+    spans_of_frame = _distinct(_numbered(tracks.tracklet, tracks.frame), tracks.span)
+    frames_of_tracklet = _distinct(tracks.tracklet, tracks.frame)
+    family = _numbered(tracks.tracklet, tracks.span)
     acceleration = np.tile(ACCELERATION, (len(tracks), 1))
     velocity = VELOCITY / tracks.span[:, None]
     return [
         _Kind(acceleration, weight / spans_of_frame, family),
-        _Kind(velocity, velocity_weight * weight / spans_of_frame / frames_of_thing, family),
+        _Kind(velocity, velocity_weight * weight / spans_of_frame / frames_of_tracklet, family),
     ]
 
 
@@ -178,8 +178,8 @@ def _soft(size: np.ndarray, family: np.ndarray, power: float) -> np.ndarray:
 
 
 def _of_priors(x: np.ndarray, prior: Prior) -> tuple[sparse.csr_matrix, np.ndarray]:
-    thing = np.unique(prior.thing, return_inverse=True)[1].ravel()
-    own = 1 / prior.deviation**2 / np.bincount(thing)[thing]
+    tracklet = np.unique(prior.tracklet, return_inverse=True)[1].ravel()
+    own = 1 / prior.deviation**2 / np.bincount(tracklet)[tracklet]
     diagonal, slope = own.copy(), own * x
     short = np.maximum(prior.least - x, 0)
     diagonal += (short > 0) * 400.0  # a twentieth behind counts as one deviation

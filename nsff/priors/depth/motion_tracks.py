@@ -7,61 +7,28 @@ component in one frame. Node maps (H,W) hold the number of the node, -1 where th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int, Int32
+from jaxtyping import Float32
 
 from nsff.cameras import Cameras
+from nsff.imaging.flow_sampling import FlowAndMask
 from nsff.priors.depth.motion_prior_triangulation import Tracks
-from nsff.tracking.chaining import Link, chain_flows
+from nsff.tracking.chaining import chain_flows
+from nsff.tracking.tracklets import Nodes
 
 
-@dataclass(frozen=True)
-class Nodes:
-    """n components of moving things in the N frames; a thing has at most one in each."""
-
-    maps: Sequence[Int32[np.ndarray, "H W"]]
-    frame: Int[np.ndarray, " n"]
-    thing: Int[np.ndarray, " n"]
-
-    def __len__(self) -> int:
-        return len(self.frame)
-
-
-def number(labels: Sequence[Int32[np.ndarray, "H W"]], objects: Sequence[dict[int, int]]) -> Nodes:
-    """One node for every labelled component; ``objects`` gives the thing of every label of a frame."""
-    maps: list[np.ndarray] = []
-    frames: list[int] = []
-    things: list[int] = []
-    for t, (label, object_of) in enumerate(zip(labels, objects, strict=True)):
-        lookup = np.full(int(label.max(initial=0)) + 1, -1, np.int32)
-        for part in range(1, len(lookup)):
-            lookup[part] = len(frames)
-            frames.append(t)
-            things.append(object_of[part])
-        maps.append(lookup[label])
-    return Nodes(maps, np.array(frames, int), np.array(things, int))
-
-
-def successive(nodes: Nodes) -> Int[np.ndarray, "L 2"]:
-    """Pairs of nodes of one thing in neighbouring frames."""
-    where = {(int(t), int(thing)): k for k, (t, thing) in enumerate(zip(nodes.frame, nodes.thing, strict=True))}
-    pairs = [(k, where[t + 1, thing]) for (t, thing), k in where.items() if (t + 1, thing) in where]
-    return np.array(pairs, int).reshape(-1, 2)
-
-
-def follow(
+def track_pixels(
     nodes: Nodes,
     cameras: Cameras,
     disparity: Sequence[Float32[np.ndarray, "H W"]],
-    link: Callable[[int, int], Link],
+    link: Callable[[int, int], FlowAndMask],
     spans: Sequence[int] = (1, 2, 3),
     step: int = 4,
 ) -> Tracks:
     """Tracks of every ``step``-th pixel both ways that consistent flow carries to the same thing in both frames."""
     n, (height, width) = len(nodes.maps), nodes.maps[0].shape
-    thing_of = np.append(nodes.thing, -1)
+    tracklet_of = np.append(nodes.tracklet, -1)
     parts: list[tuple[np.ndarray, ...]] = []
 
     def offsets(t: int, at: np.ndarray, pixel: np.ndarray) -> np.ndarray:
@@ -87,7 +54,7 @@ def follow(
                 kept &= valid[pixel[:, 1], pixel[:, 0]] & (near >= 0).all(1) & (near < [width, height]).all(1)
                 near = near.clip(0, [width - 1, height - 1])
                 there = nodes.maps[j][near[:, 1], near[:, 0]]
-                kept &= thing_of[there] == thing_of[own]
+                kept &= tracklet_of[there] == tracklet_of[own]
                 ends.append((j, at, near, there))
             if not kept.any():
                 continue
@@ -97,7 +64,7 @@ def follow(
                 np.tile(cameras.centres[[t - k, t, t + k]], (int(kept.sum()), 1, 1)),
                 np.stack([offsets(j, at[kept], near[kept]) for j, at, near, _ in three], axis=1),
                 np.stack([there[kept] for *_, there in three], axis=1),
-                thing_of[own[kept]],
+                tracklet_of[own[kept]],
                 np.full(kept.sum(), t),
                 np.full(kept.sum(), k),
             ))  # fmt: skip

@@ -18,15 +18,16 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from nsff.config import DepthConfig
 from nsff.imaging.morphology import morphology
-from nsff.priors.depth.classical import near_motion
-from nsff.priors.depth.ground_contact import link_objects, moving_parts
+from nsff.imaging.scale import REFERENCE_ROWS
 from nsff.priors.depth.maps import plausible_bounds, read_map, write_map
-from nsff.priors.depth.motion_prior_triangulation import Prior, Solution, least_motion
-from nsff.priors.depth.motion_tracks import Nodes, follow, number, successive
-from nsff.priors.depth.relief import with_relief
-from nsff.priors.motion.saliency import REFERENCE_ROWS
+from nsff.priors.depth.motion_prior_triangulation import Prior, Solution, triangulate_with_motion_prior
+from nsff.priors.depth.motion_tracks import track_pixels
+from nsff.priors.depth.relief import add_relief
+from nsff.priors.depth.static_triangulation import near_motion
 from nsff.scene import Scene
 from nsff.tracking.chaining import FlowCache
+from nsff.tracking.components import moving_components
+from nsff.tracking.tracklets import Nodes, link_tracklets, number_nodes, successive_nodes
 
 SPANS = (1, 2, 3)
 """Frames from the middle of a track to its ends."""
@@ -87,36 +88,40 @@ def find_depths(scene: Scene, depth: DepthConfig, folder: Path, flat: bool) -> P
     if scene.n_frames < 3 or not masks.any():
         return None
     link = FlowCache(scene.flow, keep=4 * max(SPANS) + 8)
-    labels = moving_parts(masks, link)
-    nodes = number(labels, link_objects(labels, link))
+    labels = moving_components(masks, link)
+    nodes = number_nodes(labels, link_tracklets(labels, link))
     if not len(nodes):
         return None
     maps, confidences = zip(*(read_map(folder, i) for i in range(scene.n_frames)), strict=True)
-    start = [flattened(one, nodes.maps[i]) if flat else one for i, one in enumerate(maps)]
-    tracks = follow(nodes, scene.cameras, start, link, SPANS, step=max(2, round(4 * scene.size[0] / REFERENCE_ROWS)))
+    start = [flatten_nodes(one, nodes.maps[i]) if flat else one for i, one in enumerate(maps)]
+    tracks = track_pixels(
+        nodes, scene.cameras, start, link, SPANS, step=max(2, round(4 * scene.size[0] / REFERENCE_ROWS))
+    )
     prior = _prior(nodes, start, confidences, masks)
-    solution = least_motion(tracks, prior, scene.cameras.focal)
+    solution = triangulate_with_motion_prior(tracks, prior, scene.cameras.focal)
     deviation = CAUTION * solution.deviation
     used = np.isin(np.arange(len(nodes)), tracks.node)
     pixels = np.asarray(sum(np.bincount(one[one >= 0], minlength=len(nodes)) for one in nodes.maps), float)
     if depth.moving == "auto":
-        used &= of_things(deviation, nodes.thing, pixels) < depth.moving_deviation * (1 if flat else NETWORK)
+        used &= tracklet_deviation(deviation, nodes.tracklet, pixels) < depth.moving_deviation * (
+            1 if flat else NETWORK
+        )
     return Placed(nodes, solution, deviation, used, pixels, start, link)
 
 
-def of_things(
-    deviation: Float[np.ndarray, " n"], thing: Int[np.ndarray, " n"], pixels: Float[np.ndarray, " n"]
+def tracklet_deviation(
+    deviation: Float[np.ndarray, " n"], tracklet: Int[np.ndarray, " n"], pixels: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
     """For every node the mean deviation of its thing over all frames, weighted by pixels; 1 and more count as 1.
 
     A thing takes its depth from motion in all frames or in none: otherwise it would jump between two kinds of depth.
     """
-    number = np.unique(thing, return_inverse=True)[1]
-    mean = np.bincount(number, np.minimum(deviation, 1) * pixels) / np.bincount(number, pixels)
-    return mean[number]
+    number_nodes = np.unique(tracklet, return_inverse=True)[1]
+    mean = np.bincount(number_nodes, np.minimum(deviation, 1) * pixels) / np.bincount(number_nodes, pixels)
+    return mean[number_nodes]
 
 
-def flattened(disparity: Float32[np.ndarray, "H W"], node: np.ndarray) -> Float32[np.ndarray, "H W"]:
+def flatten_nodes(disparity: Float32[np.ndarray, "H W"], node: np.ndarray) -> Float32[np.ndarray, "H W"]:
     """Every node at the median of its disparity."""
     result = disparity.copy()
     for one in np.unique(node[node >= 0]):
@@ -133,7 +138,7 @@ def _prior(nodes: Nodes, disparity: list[np.ndarray], confidences: tuple[np.ndar
         behind = far_surface(part, masks[i], disparity[i], confidences[i])
         if behind is not None:
             least[k] = np.log(behind / np.median(disparity[i][part])) - TYPICAL_ERROR
-    return Prior(deviation, nodes.thing, least, successive(nodes), FRAME_TO_FRAME)
+    return Prior(deviation, nodes.tracklet, least, successive_nodes(nodes), FRAME_TO_FRAME)
 
 
 def far_surface(
@@ -161,7 +166,7 @@ def _rewrite(scene: Scene, folder: Path, placed: Placed, flat: bool) -> None:
         for base, node in zip(placed.base, nodes.maps, strict=True)
     ]
     if flat:
-        maps = with_relief(scene.cameras, nodes, placed.used, maps, placed.link)
+        maps = add_relief(scene.cameras, nodes, placed.used, maps, placed.link)
     trust = np.append(TRUST / (1 + (placed.deviation / TYPICAL_ERROR) ** 2), 0.0)
     for i, node in enumerate(nodes.maps):
         moved = used[node]

@@ -20,11 +20,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from nsff.cameras import Cameras
-from nsff.geometry.triangulation import solve_pair, weighted_median
-from nsff.priors.depth.motion_tracks import Nodes
-from nsff.priors.features.classical import blur
-from nsff.priors.motion.saliency import REFERENCE_ROWS
-from nsff.tracking.chaining import Link, chain_flows
+from nsff.geometry.triangulation import solve_pair
+from nsff.imaging.filters import blur
+from nsff.imaging.flow_sampling import FlowAndMask
+from nsff.imaging.medians import weighted_median
+from nsff.imaging.scale import REFERENCE_ROWS
+from nsff.tracking.chaining import chain_flows
+from nsff.tracking.tracklets import Nodes
 
 REACH = 3
 """Frames before and after that are asked."""
@@ -39,12 +41,12 @@ FLAT = 0.3
 """How much the flat depth counts beside pixels that are known."""
 
 
-def with_relief(
+def add_relief(
     cameras: Cameras,
     nodes: Nodes,
     used: Bool[np.ndarray, " n"],
     disparity: Sequence[Float32[np.ndarray, "H W"]],
-    link: Callable[[int, int], Link],
+    link: Callable[[int, int], FlowAndMask],
 ) -> list[Float32[np.ndarray, "H W"]]:
     """Maps in which the nodes that are ``used``, flat in ``disparity``, have the relief that their flow shows."""
     result = [one.copy() for one in disparity]
@@ -68,7 +70,7 @@ def _estimates(
     disparity: Sequence[Float32[np.ndarray, "H W"]],
     t: int,
     part: Bool[np.ndarray, "H W"],
-    flows: Mapping[int, Link],
+    flows: Mapping[int, FlowAndMask],
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Of each other frame that sees enough of the thing: inverse depth of its pixels (NaN where it does not tell), its
     precision, and the pixels by which a unit of inverse depth moves them.
@@ -77,8 +79,8 @@ def _estimates(
     v, u = np.nonzero(part)
     at = np.stack([u, v], axis=1) + 0.5
     flat = float(np.median(disparity[t][part]))
-    thing = np.append(nodes.thing, -1)
-    own = thing[nodes.maps[t][v[0], u[0]]]
+    tracklet = np.append(nodes.tracklet, -1)
+    own = tracklet[nodes.maps[t][v[0], u[0]]]
     here = _lifted(cameras, t, at, disparity[t][v, u])
     found = []
     for j, (flow, valid) in flows.items():
@@ -86,7 +88,7 @@ def _estimates(
         cell = np.floor(to).astype(int)
         kept = valid[v, u] & (cell >= 0).all(1) & (cell < [width, height]).all(1)
         cell = cell.clip(0, [width - 1, height - 1])
-        kept &= thing[nodes.maps[j][cell[:, 1], cell[:, 0]]] == own
+        kept &= tracklet[nodes.maps[j][cell[:, 1], cell[:, 0]]] == own
         if kept.sum() < LEAST_PIXELS:
             continue
         there = _lifted(cameras, j, to[kept], disparity[j][cell[kept, 1], cell[kept, 0]])

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from nsff.config import DepthConfig
 from nsff.errors import ConfigError, StageError
-from nsff.priors.depth.midas import IMAGENET_DEVIATION, IMAGENET_MEAN, network_size
+from nsff.imaging.imagenet import IMAGENET_DEVIATION, IMAGENET_MEAN
+from nsff.priors.depth.midas import network_size
 from nsff.priors.depth.weights import find_depth_weights
 
 # Without an image processor: multiple of pixels that sides must be, longer side, mean and deviation of the colours.

@@ -17,7 +17,11 @@ from jaxtyping import Float32, UInt8
 
 from nsff.config import FeaturesConfig
 from nsff.errors import StageError
-from nsff.priors.motion.saliency import REFERENCE_ROWS, MotionSaliency, reduce
+from nsff.imaging.filters import blur
+from nsff.imaging.resizing import average_blocks
+from nsff.imaging.scale import REFERENCE_ROWS
+from nsff.priors.features.position import image_position
+from nsff.priors.motion.saliency import MotionSaliency
 from nsff.scene import Scene
 
 COLOUR_SCALES = (1.0, 2.0, 4.0, 8.0)
@@ -69,7 +73,7 @@ class ClassicalFeatures:
             groups.append(standard * np.sqrt(GROUP_SHARES[name] / value.shape[2]))
         groups.append(self.config.motion_weight * saliency[..., None])
         if self.config.position_weight > 0:
-            groups.append(self.config.position_weight * position(*saliency.shape))
+            groups.append(self.config.position_weight * image_position(*saliency.shape))
         return np.concatenate(groups, axis=2).astype(np.float32), saliency
 
 
@@ -92,14 +96,11 @@ def appearance(image: UInt8[np.ndarray, "H W 3"], stride: int) -> Groups:
         "gradient": list(orientation_histograms(gx, gy, rows)),
     }
     return {
-        name: np.concatenate([np.atleast_3d(reduce(np.ascontiguousarray(value), stride)) for value in values], axis=2)
+        name: np.concatenate(
+            [np.atleast_3d(average_blocks(np.ascontiguousarray(value), stride)) for value in values], axis=2
+        )
         for name, values in groups.items()
     }
-
-
-def blur(value: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian of standard deviation ``sigma`` pixels; below a third of a pixel nothing is left to do."""
-    return cv2.GaussianBlur(value, (0, 0), sigma, borderType=cv2.BORDER_REFLECT) if sigma > 0.3 else value
 
 
 def gabor(light: Float32[np.ndarray, "H W"], rows: float) -> Iterator[np.ndarray]:
@@ -160,10 +161,3 @@ def orientation_histograms(gx: np.ndarray, gy: np.ndarray, rows: float) -> Itera
         total = blur(magnitude, scale * rows) + 5e-3
         for weight in weights:
             yield blur((weight * magnitude).astype(np.float32), scale * rows) / total
-
-
-def position(height: int, width: int) -> Float32[np.ndarray, "h w 2"]:
-    """(right, down) of each pixel, in [-1, 1] along the longer side."""
-    longer = max(height, width)
-    x, y = (2 * np.arange(width) + 1 - width) / longer, (2 * np.arange(height) + 1 - height) / longer
-    return np.stack(np.meshgrid(x, y), axis=2).astype(np.float32)

@@ -19,11 +19,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nsff.errors import StageError
+from nsff.imaging.imagenet import IMAGENET_DEVIATION, IMAGENET_MEAN
 from nsff.priors.features.weights import Variant
 from nsff.weights.tensors import read_tensors
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 class DinoNetwork(nn.Module):

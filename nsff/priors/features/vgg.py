@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from nsff.config import FeaturesConfig
 from nsff.errors import StageError
-from nsff.priors.features.classical import position
-from nsff.priors.features.dino_network import IMAGENET_DEVIATION, IMAGENET_MEAN
+from nsff.imaging.imagenet import IMAGENET_DEVIATION, IMAGENET_MEAN
+from nsff.priors.features.position import image_position
 from nsff.priors.features.weights import required_file
 from nsff.priors.motion.saliency import MotionSaliency
 from nsff.scene import Scene
@@ -82,7 +82,7 @@ class VggFeatures:
         saliency = self._motion(i, self.config.stride)
         groups = [self.appearance(self.scene.image(i)), self.config.motion_weight * saliency[..., None]]
         if self.config.position_weight > 0:
-            groups.append(self.config.position_weight * position(*saliency.shape))
+            groups.append(self.config.position_weight * image_position(*saliency.shape))
         return np.concatenate(groups, axis=2).astype(np.float32), saliency
 
     def appearance(self, image: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "h w D"]:

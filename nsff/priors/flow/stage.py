@@ -24,14 +24,13 @@ from tqdm import tqdm
 from nsff.config import FlowConfig
 from nsff.errors import StageError
 from nsff.files.io import atomic_directory
+from nsff.imaging.flow_sampling import FlowAndMask
 from nsff.imaging.resizing import resize_flow, resize_frame
 from nsff.layout import flow_name
 from nsff.priors.flow.cut_check import CutCheck, agreements, listed, told
 from nsff.priors.flow.dis import DisFlow
 from nsff.priors.learned import flow_need
 from nsff.scene import Scene, read_flow, write_flow
-
-FlowAndMask = tuple[Float32[np.ndarray, "H W 2"], Bool[np.ndarray, "H W"]]
 
 
 class FlowEstimator(Protocol):

@@ -19,11 +19,13 @@ from nsff.config import MotionConfig
 from nsff.files.io import atomic_directory, write_image
 from nsff.geometry.epipolar import pixel_centres
 from nsff.geometry.two_view import homography_distance, line_distance
-from nsff.imaging.morphology import morphology, summarise
+from nsff.imaging.flow_sampling import FlowAndMask
+from nsff.imaging.morphology import morphology
+from nsff.imaging.scale import REFERENCE_ROWS
 from nsff.layout import frame_name
-from nsff.priors.motion.saliency import REFERENCE_ROWS
+from nsff.priors.motion.coverage import summarise_coverage
 from nsff.scene import Scene
-from nsff.tracking.chaining import FlowCache, Link, chain_flows
+from nsff.tracking.chaining import FlowCache, chain_flows
 
 GRID_POINTS = 4000
 LEAST_POINTS = 50
@@ -52,7 +54,7 @@ def run_coarse_masks(scene: Scene, motion: MotionConfig) -> None:
             coverage.append(float(mask.mean()))
             full = cv2.resize(mask.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_NEAREST)
             write_image(folder / frame_name(i), full)
-    summary = summarise(coverage, motion, "Coarse masks cover")
+    summary = summarise_coverage(coverage, motion, "Coarse masks cover")
     if dropped:
         summary["verdict"] = "doubtful" if dropped <= scene.n_frames // 4 else "poor"
         summary["message"] = (
@@ -64,7 +66,7 @@ def run_coarse_masks(scene: Scene, motion: MotionConfig) -> None:
 
 
 def coarse_mask(
-    link: Callable[[int, int], Link], i: int, n_frames: int, motion: MotionConfig
+    link: Callable[[int, int], FlowAndMask], i: int, n_frames: int, motion: MotionConfig
 ) -> tuple[Bool[np.ndarray, "H W"], list[str]]:
     """The mask of frame i at the size of the flow, and the kind of model each pair took.
 

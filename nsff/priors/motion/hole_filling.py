@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Int16, UInt8
 from scipy.ndimage import gaussian_filter
 
-from nsff.imaging.morphology import morphology
-from nsff.priors.motion.saliency import REFERENCE_ROWS
+from nsff.imaging.morphology import close_by_distance, dilate_by_distance, morphology
+from nsff.imaging.scale import REFERENCE_ROWS
 
 CELLS = 16
 SPREAD = 1.0
@@ -32,7 +32,7 @@ BLUR, THINNEST = 4.0, 2
 """Pixels at 288 rows: standard deviation of the blur, and radius of the opening of what is added."""
 
 
-def filled(
+def fill_holes(
     masks: Sequence[Bool[np.ndarray, "H W"]], image: Callable[[int], UInt8[np.ndarray, "H W 3"]], radius: int
 ) -> list[Bool[np.ndarray, "H W"]]:
     """The masks with the gaps that a closing with a disk of ``radius`` (pixels at 288 rows) fills and that have their
@@ -42,7 +42,7 @@ def filled(
         return list(masks)
     rows = masks[0].shape[0] / REFERENCE_ROWS
     reach, thinnest = max(1, round(radius * rows)), max(1, round(THINNEST * rows))
-    closed = [_closed(mask, reach) if mask.any() else mask for mask in masks]
+    closed = [close_by_distance(mask, reach) if mask.any() else mask for mask in masks]
     colour = [colours(image(i)) for i in range(len(masks))]
     counts = [_counts(*of_frame, reach) for of_frame in zip(colour, masks, closed, strict=True)]
     result = []
@@ -65,23 +65,11 @@ def colours(image: UInt8[np.ndarray, "H W 3"]) -> Int16[np.ndarray, "H W"]:
     return (cell[..., 0] * CELLS + cell[..., 1]) * CELLS + cell[..., 2]
 
 
-def _grown(mask: Bool[np.ndarray, "H W"], radius: int) -> Bool[np.ndarray, "H W"]:
-    """Dilation with a disk. By distances, which cost the same for any radius."""
-    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) <= radius
-
-
-def _closed(mask: Bool[np.ndarray, "H W"], radius: int) -> Bool[np.ndarray, "H W"]:
-    """Closing with a disk, and with nothing beyond the picture's border: else what lies between a mask and the border
-    would be a gap."""
-    inner = slice(radius, -radius)
-    return ~_grown(~_grown(np.pad(mask, radius), radius), radius)[inner, inner]
-
-
 def _counts(
     colour: Int16[np.ndarray, "H W"], mask: Bool[np.ndarray, "H W"], closed: Bool[np.ndarray, "H W"], reach: int
 ) -> tuple[Int[np.ndarray, " c"], Int[np.ndarray, " c"]]:
     """How often each colour is on the mask, and around it: within twice the reach, not in the gaps nor next to it."""
-    around = _grown(mask, 2 * reach) & ~closed & ~_grown(mask, 2) if mask.any() else mask
+    around = dilate_by_distance(mask, 2 * reach) & ~closed & ~dilate_by_distance(mask, 2) if mask.any() else mask
     inside, outside = (np.bincount(colour[part], minlength=CELLS**3) for part in (mask, around))
     return inside, outside
 

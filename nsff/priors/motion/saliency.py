@@ -14,10 +14,11 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from nsff.imaging.filters import guided_filter
+from nsff.imaging.flow_sampling import sample_along_flow
+from nsff.imaging.resizing import average_blocks
+from nsff.imaging.scale import REFERENCE_ROWS
 from nsff.scene import Scene
-
-REFERENCE_ROWS = 288.0
-
 
 # Motion masks are dilated and flow is blurred at outlines: in this ring inside the mask's edge, colour and flow decide.
 RING = 2
@@ -35,7 +36,7 @@ class MotionSaliency:
         """Saliency in [0,1] of frame i, agreed on with the frames before and after it, averaged over stride×stride."""
         near = self._neighbours(i)
         own, neighbours = self._single(i), [self._single(j) for _, j in near]
-        return reduce(steady_saliency(own, neighbours, [self.scene.flow(i, d) for d, _ in near]), stride)
+        return average_blocks(steady_saliency(own, neighbours, [self.scene.flow(i, d) for d, _ in near]), stride)
 
     def _neighbours(self, i: int) -> list[tuple[str, int]]:
         return [(d, j) for d, j in (("fwd", i + 1), ("bwd", i - 1)) if 0 <= j < self.scene.n_frames]
@@ -47,12 +48,6 @@ class MotionSaliency:
             value = soft_saliency(self.scene.image(i).astype(np.float32) / 255, self.scene.motion_mask(i), flows)
             self._recent = dict(list(self._recent.items())[-3:]) | {i: value}
         return self._recent[i]
-
-
-def reduce(value: np.ndarray, stride: int) -> np.ndarray:
-    """Area average to (ceil(H/stride), ceil(W/stride)); at most four channels."""
-    height, width = (-(-n // stride) for n in value.shape[:2])
-    return value if stride == 1 else cv2.resize(value, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def soft_saliency(
@@ -90,17 +85,10 @@ def steady_saliency(
     own.
     """
     carried = [
-        np.where(valid, look_up(value, flow), own) for value, (flow, valid) in zip(neighbours, flows, strict=True)
+        np.where(valid, sample_along_flow(value, flow), own)
+        for value, (flow, valid) in zip(neighbours, flows, strict=True)
     ]
     return np.median(np.stack([own, *carried]), axis=0).astype(np.float32)
-
-
-def look_up(values: Float32[np.ndarray, "H W"], flow: Float32[np.ndarray, "H W 2"]) -> Float32[np.ndarray, "H W"]:
-    """Values at the end points of the flow (bilinear); the nearest border value outside."""
-    height, width = values.shape
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    x, y = x + flow[..., 0].astype(np.float32), y + flow[..., 1].astype(np.float32)
-    return cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def flow_residual(flow: Float32[np.ndarray, "H W 2"], mask: Bool[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
@@ -119,39 +107,3 @@ def flow_residual(flow: Float32[np.ndarray, "H W 2"], mask: Bool[np.ndarray, "H 
     ]
     residual = np.linalg.norm(flow - background, axis=2) * mask
     return residual.astype(np.float32) if outside.mean() > 0.02 else np.zeros(mask.shape, np.float32)
-
-
-def guided_filter(
-    guide: Float32[np.ndarray, "H W 3"],
-    signal: Float32[np.ndarray, "H W"],
-    confidence: Float32[np.ndarray, "H W"],
-    radius: int,
-    epsilon: float,
-) -> Float32[np.ndarray, "H W"]:
-    """Edge-aware smoothing: in each window the result is the affine function of the guide's colours nearest to the
-    signal.
-
-    Pixels count by their confidence, > 0. ``radius`` in pixels, ``epsilon`` a variance of colours in [0,1]. Source:
-    He, Sun, Tang, Guided Image Filtering, eqs. 19-21, with weighted means.
-    """
-    size = (2 * radius + 1, 2 * radius + 1)
-    weight = cv2.blur(confidence, size, borderType=cv2.BORDER_REFLECT)
-
-    def mean(value: np.ndarray) -> np.ndarray:
-        weights = confidence if value.ndim == 2 else confidence[..., None]
-        total = weight if value.ndim == 2 else weight[..., None]
-        return cv2.blur(value * weights, size, borderType=cv2.BORDER_REFLECT) / total
-
-    mean_guide, mean_signal = mean(guide), mean(signal)
-    covariance = np.empty((*signal.shape, 3, 3), np.float32)
-    for a in range(3):
-        for b in range(a, 3):
-            value = mean(guide[..., a] * guide[..., b]) - mean_guide[..., a] * mean_guide[..., b]
-            covariance[..., a, b] = covariance[..., b, a] = value
-    covariance += epsilon * np.eye(3, dtype=np.float32)
-    cross = mean(guide * signal[..., None]) - mean_guide * mean_signal[..., None]
-    slope = np.linalg.solve(covariance, cross[..., None])[..., 0]
-    offset = mean_signal - (slope * mean_guide).sum(2)
-    # Windows that are sure of themselves count more in the final average.
-    slope, offset = cv2.blur(slope * weight[..., None], size), cv2.blur(offset * weight, size)
-    return (((slope * guide).sum(2) + offset) / cv2.blur(weight, size)).astype(np.float32)

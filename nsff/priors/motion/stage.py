@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 from tqdm import tqdm
 
 from nsff.cameras import Cameras
@@ -25,18 +25,25 @@ from nsff.config import MotionConfig
 from nsff.files.io import atomic_directory, write_image
 from nsff.geometry.epipolar import has_parallax, infinity_homography, pixel_centres, segment_distance
 from nsff.geometry.two_view import fundamental, homography_distance, line_distance
-from nsff.imaging.morphology import Distances, morphology, nan_median, summarise
+from nsff.imaging.filters import guided_filter
+from nsff.imaging.flow_sampling import FlowAndMask
+from nsff.imaging.medians import nan_median
+from nsff.imaging.morphology import morphology
+from nsff.imaging.scale import REFERENCE_ROWS
 from nsff.layout import frame_name
 from nsff.priors.motion.coarse import run_coarse_masks
+from nsff.priors.motion.coverage import summarise_coverage
 from nsff.priors.motion.given import given_masks, has_given_masks
-from nsff.priors.motion.hole_filling import filled
+from nsff.priors.motion.hole_filling import fill_holes
 from nsff.priors.motion.instances import Instances, open_instances
-from nsff.priors.motion.saliency import REFERENCE_ROWS, guided_filter
-from nsff.priors.motion.temporal_propagation import remembered
+from nsff.priors.motion.temporal_propagation import propagate_masks
 from nsff.scene import Scene
-from nsff.tracking.chaining import FlowCache, Link, chain_flows
+from nsff.tracking.chaining import FlowCache, chain_flows
 
 __all__ = ["run_coarse_masks", "run_motion"]
+
+Distances = Float32[np.ndarray, "H W"]
+"""Distances in pixels; NaN where there is no consistent flow."""
 
 
 def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None = None) -> None:
@@ -50,7 +57,9 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
     if motion.given and has_given_masks(scene):
         masks = list(given_masks(scene))
         _write(scene, masks)
-        summary = summarise([float(mask.mean()) for mask in masks], motion, "The masks that came with the source cover")
+        summary = summarise_coverage(
+            [float(mask.mean()) for mask in masks], motion, "The masks that came with the source cover"
+        )
         scene.write_summary("motion", {"source": "given", **summary})
         return
     cameras = scene.cameras
@@ -67,13 +76,13 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
         kept, still = kept + len(moving), still + len(found) - len(moving)
         masks.append(np.logical_or.reduce([moves, *moving]))
         added.append(float((masks[i] & ~moves).mean()))
-    whole = remembered(masks, link, motion.memory)
+    whole = propagate_masks(masks, link, motion.memory)
     resting = _added(whole, masks)
-    full = filled(whole, scene.image, motion.fill_radius)
+    full = fill_holes(whole, scene.image, motion.fill_radius)
     gaps = _added(full, whole)
     grown = [morphology(mask, cv2.MORPH_DILATE, motion.dilation_radius) for mask in full]
     _write(scene, grown)
-    summary = summarise([float(mask.mean()) for mask in grown], motion, "Motion masks cover")
+    summary = summarise_coverage([float(mask.mean()) for mask in grown], motion, "Motion masks cover")
     summary |= {"resting_fraction": resting, "filled_fraction": gaps}
     if resting > 0.001:
         summary["message"] = f"{summary['message']} {resting:.1%} move at other times, and rest or seem to in between."
@@ -112,7 +121,7 @@ def turning_share(cameras: Cameras, motion: MotionConfig) -> float:
 
 
 def frame_distances(
-    cameras: Cameras, link: Callable[[int, int], Link], i: int, motion: MotionConfig
+    cameras: Cameras, link: Callable[[int, int], FlowAndMask], i: int, motion: MotionConfig
 ) -> list[Distances]:
     """For each side of frame i (past, future; a missing one is left out): the median distance over the intervals."""
     x = pixel_centres(cameras.height, cameras.width)

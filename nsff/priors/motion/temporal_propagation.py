@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from jaxtyping import Bool
 
-from nsff.geometry.triangulation import arrives
+from nsff.imaging.flow_sampling import FlowAndMask, lands_on_mask
 from nsff.imaging.morphology import morphology
-from nsff.priors.motion.saliency import REFERENCE_ROWS
-from nsff.tracking.chaining import Link, chain_flows
+from nsff.imaging.scale import REFERENCE_ROWS
+from nsff.tracking.chaining import chain_flows
 
 LEAST_FRAMES = 2
 LEAST_SHARE = 0.3
@@ -27,8 +27,8 @@ THINNEST, SMALLEST = 4.0, 300.0
 ROUNDS = 2
 
 
-def remembered(
-    masks: Sequence[Bool[np.ndarray, "H W"]], link: Callable[[int, int], Link], reach: int
+def propagate_masks(
+    masks: Sequence[Bool[np.ndarray, "H W"]], link: Callable[[int, int], FlowAndMask], reach: int
 ) -> list[Bool[np.ndarray, "H W"]]:
     """The masks with what is on those of up to ``reach`` frames before and after; ``link`` as for chain_flows."""
     result = list(masks)
@@ -42,13 +42,13 @@ def _added(
     mask: Bool[np.ndarray, "H W"],
     inner: Sequence[Bool[np.ndarray, "H W"]],
     i: int,
-    link: Callable[[int, int], Link],
+    link: Callable[[int, int], FlowAndMask],
     reach: int,
 ) -> Bool[np.ndarray, "H W"]:
     others = [j for j in range(i - reach, i + reach + 1) if 0 <= j < len(inner) and j != i]
     hits, seen = np.zeros(mask.shape, int), np.zeros(mask.shape, int)
     for j, (flow, valid) in chain_flows(link, i, others).items():
-        hits += valid & arrives(inner[j], flow, 0.5)
+        hits += valid & lands_on_mask(inner[j], flow, 0.5)
         seen += valid
     found = (hits >= LEAST_FRAMES) & (hits >= LEAST_SHARE * seen) & ~mask
     rows = mask.shape[0] / REFERENCE_ROWS
