@@ -30,6 +30,7 @@ from nsff.files.io import (
 )
 from nsff.files.reading import reading
 from nsff.layout import Layout
+from nsff.results import DepthResult, TrainResult, read_result
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,21 @@ class Scene(Layout):
             disparity=disparity.astype(np.float32),
             confidence=confidence.astype(np.float16),
         )
+
+    def depth_result(self) -> DepthResult:
+        """What the disparity is; of earlier runs by their summary, without either nothing is known of it."""
+        if self.depth_result_path.exists():
+            return read_result(self.depth_result_path, DepthResult, "depth")
+        with reading(self.summary_path("depth")):
+            return DepthResult.from_summary(self.summary("depth") or {})
+
+    def train_result(self) -> TrainResult:
+        """How the model came about; by the summary where the model itself is not there (a folder of scores alone)."""
+        if self.model_config_path.exists():
+            with reading(self.model_config_path):
+                return TrainResult.from_model(read_json(self.model_config_path))
+        with reading(self.summary_path("train")):
+            return TrainResult.from_model(self.summary("train") or {})
 
     def features(self) -> tuple[np.ndarray, np.ndarray]:
         """Memory-mapped features (N,h,w,C) float16 and saliency (N,h,w) float16, checked to be finite."""

@@ -22,7 +22,7 @@ from nsff.errors import ConfigError, NsffError
 from nsff.workflow.folder_runs import explained, of_working_folder
 from nsff.metrics.protocols import get_protocol
 from nsff.priors.learned import NEEDS, weight_files
-from nsff.priors.replanned import replanned, without_weights
+from nsff.workflow.replanned import replanned, without_weights
 from nsff.workflow.progress import read_progress, stages_of, summary_text
 from nsff.training.schedule import for_frames
 from nsff.weights import locate

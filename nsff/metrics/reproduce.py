@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from nsff.config.reproduce import nvidia_scene
-from nsff.files.io import atomic_path, read_json, write_text
+from nsff.files.io import atomic_path, write_text
 from nsff.metrics.protocols import get_protocol
 from nsff.metrics.table import collect_scores
+from nsff.scene import Scene
 
 COLUMNS = ("protocol", "method", "region", "scene", "metric", "value", "source")
 DECIMALS = {"psnr": 2}
@@ -38,7 +38,7 @@ def our_numbers(paths: Sequence[Path], protocol: str) -> pd.DataFrame:
     rows = collect_scores(paths)
     rows = rows[(rows["protocol"] == protocol) & rows["split"].isin(["full", *_regions(protocol)])]
     rows = rows[~rows["metric"].str.startswith("count")]
-    how = {path.parent.name: _training(path.parent) for path in paths}
+    how = {path.parent.name: Scene(path.parent).train_result().origin for path in paths}
     return pd.DataFrame({
         "protocol": rows["protocol"],
         "method": "this project, " + rows["variant"],
@@ -52,15 +52,6 @@ def our_numbers(paths: Sequence[Path], protocol: str) -> pd.DataFrame:
 
 def _regions(protocol: str) -> list[str]:
     return [get_protocol(protocol).region] if get_protocol(protocol).dynamic else []
-
-
-def _training(scene: Path) -> str:
-    """How the model came about, from summaries/train.json."""
-    path = scene / "summaries" / "train.json"
-    summary: dict[str, Any] = read_json(path) if path.exists() else {}
-    if "checkpoint" in summary:
-        return f"{summary['checkpoint']}, {summary.get('steps')} steps"
-    return f"preset {summary.get('preset')}, {summary.get('steps')} steps"
 
 
 def compare(paths: Sequence[Path], protocol: str) -> pd.DataFrame:

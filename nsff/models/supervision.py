@@ -7,7 +7,6 @@ floor(row h/H), floor(column w/W) as in SAFF.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -40,15 +39,6 @@ class Batch:
     saliency: Float[Tensor, "R"] | None
 
 
-def guessed_share(depth: dict[str, Any]) -> float:
-    """Share of what moves whose depth neither was measured nor follows from its motion, by the depth stage's summary:
-    there it is what a network or its surroundings suggest."""
-    suggested = depth.get("aligned") or "grounded_fraction" in depth
-    if depth.get("metric") and not suggested:
-        return 0.0
-    return 1.0 - float(depth.get("least_motion_fraction") or 0.0)
-
-
 class TrainingData:
     """All supervision of a scene on one device."""
 
@@ -66,9 +56,8 @@ class TrainingData:
         disparity = [scene.disparity(i) for i in range(self.n_frames)]
         self.disparity = torch.from_numpy(np.stack([d for d, _ in disparity])).to(device)
         self.confidence = torch.from_numpy(np.stack([c for _, c in disparity])).to(device)
-        depth = scene.summary("depth") or {}
-        self.metric_depth = bool(depth.get("metric", False))
-        self.guessed_depth = guessed_share(depth)
+        depth = scene.depth_result()
+        self.metric_depth, self.guessed_depth = depth.metric, depth.guessed_share
         self.moving = torch.from_numpy(scene.motion_masks()).to(device)
         self.flow_post, self.valid_post = self._flow(scene, "fwd")
         self.flow_prev, self.valid_prev = self._flow(scene, "bwd")

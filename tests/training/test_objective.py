@@ -13,7 +13,7 @@ from nsff.cameras.rays import project
 from nsff.config import FieldConfig, resolve_scene
 from nsff.models.ray_fields.objective import Objective
 from nsff.models.ray_fields.planes import PlaneStaticField
-from nsff.models.supervision import TrainingData, guessed_share
+from nsff.models.supervision import TrainingData
 from nsff.training.run import build_model
 
 D = torch.float64
@@ -131,20 +131,3 @@ def test_flow_by_hand():
     # A third of the depth is a guess: 1 + (4 - 1) / 3 times the weight.
     assert flow_term(half, guessed=1 / 3, flow_guessed=4.0).item() == pytest.approx(2 * expected)
     assert flow_term(half, guessed=1.0, flow_guessed=1.0).item() == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("depth", "share"),
-    [
-        ({"metric": True}, 0.0),  # measured
-        ({"metric": True, "aligned": False}, 0.0),
-        ({"metric": True, "aligned": True, "least_motion_fraction": 0.0}, 1.0),  # a network's
-        ({"metric": True, "aligned": True, "least_motion_fraction": 0.25}, 0.75),
-        ({"metric": True, "grounded_fraction": 0.1, "least_motion_fraction": 0.99}, 0.01),  # classical
-        ({"metric": True, "grounded_fraction": 0.1, "least_motion_fraction": None}, 1.0),
-        ({"metric": False, "aligned": False}, 1.0),  # without a unit
-        ({}, 1.0),
-    ],
-)
-def test_how_much_depth_is_a_guess(depth, share):
-    assert guessed_share(depth) == pytest.approx(share)

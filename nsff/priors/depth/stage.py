@@ -1,6 +1,6 @@
 """Disparity of every canonical frame, behind one registry of backends.
 
-Notation. Disparity (H,W) is 1/z along the optical axis, in 1/scene units where `metric` in the summary is true, else
+Notation. Disparity (H,W) is 1/z along the optical axis, in 1/scene units where `metric` in result.json is true, else
 relative (larger is nearer). Confidence (H,W) is in [0,1]: low where a value was filled in or nothing tests it.
 
 A new network is one file and one line in learned_depth.NETWORKS; any other backend one file and one line in BACKENDS.
@@ -14,24 +14,28 @@ from typing import Any
 
 from nsff.config import DepthConfig
 from nsff.errors import ConfigError
-from nsff.files.io import atomic_directory
+from nsff.files.io import atomic_directory, write_json
 from nsff.priors.depth.classical import classical_depth
 from nsff.priors.depth.given import given_depth
 from nsff.priors.depth.moving import place_moving
 from nsff.priors.depth.weights import learned_backend
+from nsff.results import DepthResult
 from nsff.scene import Scene
 
 
 def run_depth(scene: Scene, depth: DepthConfig) -> None:
-    """Writes depth/ as a whole and summaries/depth.json.
+    """Writes depth/ as a whole, with result.json (nsff.results.DepthResult), and summaries/depth.json.
 
     Reads cameras.json, points.npz, images/, flow/, motion_masks/ and given/depth/, as far as the backend needs them.
     Raises ConfigError for settings that name nothing usable, StageError naming the file that is missing or corrupt.
     """
     backend = choose_backend(scene, depth)
     with atomic_directory(scene.depth_dir, sealed=True) as folder:
-        numbers = place_moving(scene, depth, folder, BACKENDS[backend](scene, depth, folder))
-    scene.write_summary("depth", {"backend": backend, **numbers})
+        numbers = {"backend": backend}
+        numbers |= place_moving(scene, depth, folder, BACKENDS[backend](scene, depth, folder))
+        result = DepthResult.from_summary(numbers)
+        write_json(folder / scene.depth_result_path.name, result.model_dump())
+    scene.write_summary("depth", numbers)
 
 
 def choose_backend(scene: Scene, depth: DepthConfig) -> str:
