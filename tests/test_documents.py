@@ -252,36 +252,57 @@ def test_both_papers_can_be_cited(repo, documents):
 
 
 # --- the plan --------------------------------------------------------------------------------------------------------
-@pytest.fixture(scope="module")
-def plan(documents):
-    """Rows (number, point, state, shown) by heading."""
-    parts = re.split(r"^## (.*)\n", documents["docs/plan.md"], flags=re.M)[1:]
+LAST = {
+    "1 of 6": 10, "2 of 6": 18, "3 of 6": 13, "4 of 6": 6, "5 of 6": 7, "6 of 6": 8,
+    "Part 1 of 4": 14, "Part 2 of 4": 6, "Part 3 of 4": 8, "Part 4 of 4": 8,
+}  # fmt: skip
+"""The number of the last point of each part."""
+
+
+def points(text, level):
+    """Rows (number, point, state, shown) by part, of the headings of a level."""
+    parts = re.split(rf"^{level} (\w.*)\n", text, flags=re.M)[1:]
     rows = {}
-    for heading, text in zip(parts[::2], parts[1::2], strict=True):
-        cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
-        rows[heading] = cells[2:]
+    for heading, section in zip(parts[::2], parts[1::2], strict=True):
+        lines = [line for line in section.splitlines() if line[:1] == "|"]
+        rows[heading.partition(":")[0]] = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines][2:]
     return rows
 
 
-def test_the_plan_has_every_point(plan):
-    names = [f"{n} of 6" for n in range(1, 7)] + [f"Part {n} of 4" for n in range(1, 5)]
-    assert [heading.partition(":")[0] for heading in plan] == names
-    for (heading, rows), last in zip(plan.items(), (10, 18, 13, 6, 7, 8, 14, 6, 8, 8), strict=True):
-        assert all(len(row) == 4 for row in rows), heading
-        assert {int(row[0]) for row in rows if row[0].isdigit()} == set(range(1, last + 1)), heading
+@pytest.fixture(scope="module")
+def still_open(documents):
+    return points(documents["docs/plan.md"], "##")
 
 
-def test_what_is_done_is_shown(plan):
-    for row in chain.from_iterable(plan.values()):
-        assert row[2] in ("done", "measured", "open"), row
-        if row[2] == "done":
-            assert re.search(r"`(tests/|make )", row[3]), row
-        if row[2] == "measured":
-            assert row[3], row
+@pytest.fixture(scope="module")
+def done(documents):
+    return points(documents["docs/notebook.md"].split("## Points that are done\n")[1], "###")
 
 
-def test_the_plan_names_tests_that_exist(repo, documents):
-    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", documents["docs/plan.md"])
+def test_every_point_is_open_or_done(still_open, done):
+    assert set(still_open) | set(done) == set(LAST)
+    for part, last in LAST.items():
+        rows = still_open.get(part, []) + done.get(part, [])
+        assert all(len(row) == 4 for row in rows), part
+        assert {int(row[0]) for row in rows if row[0].isdigit()} == set(range(1, last + 1)), part
+
+
+def test_what_is_open_is_not_done(still_open, done):
+    assert {row[2] for row in chain.from_iterable(still_open.values())} <= {"open"}
+    for row in chain.from_iterable(done.values()):
+        assert row[2] in ("done", "measured"), row
+    for part in set(still_open) & set(done):
+        assert not {row[1] for row in still_open[part]} & {row[1] for row in done[part]}, part
+
+
+def test_what_is_done_is_shown(done):
+    for row in chain.from_iterable(done.values()):
+        assert re.search(r"`(tests/|make )", row[3]) if row[2] == "done" else row[3], row
+
+
+def test_points_name_tests_that_exist(repo, documents):
+    text = documents["docs/plan.md"] + documents["docs/notebook.md"].split("## Points that are done\n")[1]
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
     assert len(named) > 100
     lost = [
         f"{file}::{test}"
@@ -290,4 +311,4 @@ def test_the_plan_names_tests_that_exist(repo, documents):
     ]
     assert lost == []
     # All but the one that explains the notation.
-    assert documents["docs/plan.md"].count("::") - 1 == len([test for _, test in named if test])
+    assert text.count("::") - 1 == len([test for _, test in named if test])

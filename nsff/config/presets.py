@@ -23,7 +23,7 @@ _PUBLISHED: dict[str, Any] = {
         "learning_rate": 5e-4,
         "learning_rate_decay_steps": 300_000,
         "checkpoint_every": 10_000,
-        # On a GPU as good as fp32 and TF32, and faster (docs/benchmarks.md, The published presets).
+        # On a GPU as good as fp32 and TF32, and faster (docs/notebook.md#the-published-presets).
         "precision": "bf16",
     },
     "render": {"interpolation": "depth_planes"},
@@ -89,7 +89,7 @@ _PLANES: dict[str, Any] = {
         "chain": True,
     },
     # Weaker and nearer than SAFF's, by colour alone: its reach of 40 pixels takes heads, hands and feet away
-    # (docs/benchmarks.md, Object masks).
+    # (docs/notebook.md#object-masks).
     "crf": {"gaussian_weight": 3.0, "rgb_weight": 15.0, "rgb_sigma": 12.0, "channel_sigma": 10.0, "depth_weight": 0.0},
 }
 
@@ -137,7 +137,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "dynamic_views": False,
         },
         "sampling": {"kind": "importance", "samples": 48, "coarse_samples": 64},
-        # docs/benchmarks.md, Minutes instead of days. What lies hidden now was seen, or will be, at other times:
+        # docs/notebook.md#minutes-instead-of-days. What lies hidden now was seen, or will be, at other times:
         # w_hidden 1 took the far sides of things away.
         "losses": {
             **_PLANES["losses"],

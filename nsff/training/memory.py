@@ -10,7 +10,7 @@ def keep_freed_memory() -> bool:
     """Tells glibc to serve large tensors from its heap and never to trim it; False where there is no glibc.
 
     By default every tensor above a threshold is mapped afresh and its pages are zeroed by the kernel; on the CPU that
-    took half of a training step (docs/benchmarks.md).
+    took half of a training step (docs/notebook.md#minutes-instead-of-days).
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,4 +1,4 @@
-"""Cameras from pixels alone against rendered truth: the table of section Cameras in docs/benchmarks.md.
+"""Cameras from pixels alone against rendered truth: the table of docs/benchmarks.md#cameras.
 
 Registered frames; root mean square distance of the centres after a similarity, as a fraction of the diagonal of the box
 around the true ones; mean and largest error of the relative rotation over all pairs of frames; focal length; time.

@@ -1,4 +1,4 @@
-"""Classical depth against rendered truth on `toss`: the table of section Depth in docs/benchmarks.md.
+"""Classical depth against rendered truth on `toss`: the table of docs/benchmarks.md#depth.
 
 Cameras are given (12, between which the clip jumps from frame to frame); flow is the true one, or DIS. Motion masks are
 computed. The plane is disparity affine in the pixel's position, fitted in each frame to the true disparity of the

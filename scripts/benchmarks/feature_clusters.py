@@ -1,4 +1,4 @@
-"""Do clusters of features tell the true objects apart? The table of section Features in docs/benchmarks.md.
+"""Do clusters of features tell the true objects apart? The table of docs/benchmarks.md#features.
 
 Features of all frames (stride 4) are clustered by k-means into K clusters. For every object of the truth: the largest
 intersection over union of one cluster with it, over all frames together. With motion weight 0 appearance alone decides;

@@ -1,4 +1,4 @@
-"""Peak memory of the features stage on a long clip: the figure of section Features in docs/benchmarks.md.
+"""Peak memory of the features stage on a long clip: the figure of docs/benchmarks.md#features.
 
 Frames are noise, and the DINO network has random weights and fewer blocks than the published one: keys, windows and
 arrays have the published sizes, which is what memory depends on (the published network's weights are 75 MB more).

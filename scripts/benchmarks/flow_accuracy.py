@@ -1,4 +1,4 @@
-"""Optical flow against truth and against published flow: the tables of section Optical flow in docs/benchmarks.md.
+"""Optical flow against truth and against published flow: the tables of docs/benchmarks.md#optical-flow.
 
 On `toss` (rendered; truth): end-point error in pixels and share of outliers (more than 3 px and 5 % off, as KITTI
 counts), of pixels that are visible in both frames, static and moving ones apart, pooled over the pairs. On `balloon1`

@@ -1,4 +1,4 @@
-"""Motion masks against the truth, beside simple baselines: the table of section Motion masks in docs/benchmarks.md.
+"""Motion masks against the truth, beside simple baselines: the table of docs/benchmarks.md#motion-masks.
 
 Intersection over union (Jaccard) of each frame with something in it, mean over the frames, with the mean share of the
 truth that is found (recall) and of the mask that is right (precision). The baselines: every pixel moves; nothing moves

@@ -1,4 +1,4 @@
-"""Trains presets on a prepared scene and prints quality over steps, time a step, and memory: docs/benchmarks.md.
+"""Trains presets on a prepared scene and prints quality, time a step and memory: docs/benchmarks.md#new-views.
 
 The scene's folder must hold the canonical data (snakemake results/NAME/depth results/NAME/motion_masks
 results/NAME/features). Every run writes NAME.json (figures), NAME.png (held-out view, truth, error) and NAME_curve.csv

@@ -8,7 +8,7 @@ and is taken out, so that the thing keeps w0 as its median. Relief deeper than h
 each pixel is drawn to w0 by how little it is known, and what remains is smoothed.
 
 A thing that turns gets a relief that is wrong by what turning adds to its flow: measured on toss, the bear that flies
-gains (2.3 to 1.5 % off), the box that turns in place loses as little as 0.6 % (docs/benchmarks.md).
+gains (2.3 to 1.5 % off), the box that turns in place loses as little as 0.6 % (docs/notebook.md#depth-of-what-moves).
 """
 
 from __future__ import annotations
