@@ -7,15 +7,14 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from nsff.cameras import Cameras
+from nsff.cameras.interpolation import interpolate, slerp
 from nsff.cameras.llff import read_poses_bounds
 from nsff.errors import ConfigError
 from nsff.paths import (
     bullet_time_offsets,
-    interpolate,
     keyframe_path,
     make_path,
     offset,
-    slerp,
     wander_offsets,
 )
 

@@ -1,4 +1,4 @@
-"""Cameras of frames that have none, from those of their neighbours in time.
+"""Cameras between cameras: interpolated at any position along the clip, or for frames that have none of their own.
 
 Notation. ``registered`` are the frames (0..n-1, ascending) that have a camera; cameras are OpenCV, world to camera.
 """
@@ -10,13 +10,50 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+from jaxtyping import Float, Float64
+from scipy.spatial.transform import Rotation
 
 from nsff.cameras import Cameras, stack
 from nsff.errors import StageError
-from nsff.paths import interpolate
 
 LONGEST_GAP = 3
 """No more frames in a row than this may lack a pose."""
+
+
+def interpolate(cameras: Cameras, positions: Float[np.ndarray, " F"]) -> Cameras:
+    """Cameras between neighbours: at position i + ρ the centre, intrinsics and bounds are linear, the rotation is
+    slerped.
+
+    Positions outside 0..N-1 take the first or last camera. NSFF leaves the shortest arc to chance (w >= 0); here it
+    is always the shortest.
+    """
+    last = len(cameras) - 1
+    position = np.clip(np.asarray(positions, float), 0, last)
+    first = np.clip(np.floor(position).astype(int), 0, max(last - 1, 0))
+    second = np.minimum(first + 1, last)
+    fraction = position - first
+    poses = cameras.camera_to_world
+    rotation = slerp(poses[first, :, :3], poses[second, :, :3], fraction)
+
+    def linear(values: np.ndarray) -> np.ndarray:
+        weight = fraction.reshape(-1, *[1] * (values.ndim - 1))
+        return (1 - weight) * values[first] + weight * values[second]
+
+    inverse = rotation.transpose(0, 2, 1)
+    translation = -np.einsum("nij,nj->ni", inverse, linear(poses[:, :, 3]))
+    return replace(
+        cameras, intrinsics=linear(cameras.intrinsics), near_far=linear(cameras.near_far),
+        world_to_camera=np.concatenate([inverse, translation[:, :, None]], axis=2),
+    )  # fmt: skip
+
+
+def slerp(
+    first: Float[np.ndarray, "F 3 3"], second: Float[np.ndarray, "F 3 3"], fraction: Float[np.ndarray, " F"]
+) -> Float64[np.ndarray, "F 3 3"]:
+    """Rotations at ``fraction`` of the way from ``first`` to ``second`` along the shortest arc, at constant speed."""
+    start = Rotation.from_matrix(first)
+    step = (start.inv() * Rotation.from_matrix(second)).as_rotvec()
+    return (start * Rotation.from_rotvec(step * np.asarray(fraction)[:, None])).as_matrix()
 
 
 def long_gap(registered: Sequence[int], n_frames: int) -> range | None:

@@ -3,7 +3,8 @@
 from nsff.datasets.base import Frame, GivenCameras, Source
 from nsff.datasets.ingest import run_ingest
 from nsff.datasets.registry import READERS, detect_kind, open_source
-from nsff.datasets.truth import Truth, TruthView, open_truth
+from nsff.datasets.truth import Truth, TruthView
+from nsff.datasets.truth_registry import open_truth
 
 __all__ = [
     "READERS",

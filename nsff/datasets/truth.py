@@ -7,7 +7,7 @@ background. The layouts are described in docs/protocols.md, section "Truth layou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from jaxtyping import Bool, Float64, Int64, UInt8
 
 from nsff.cameras import Cameras
 from nsff.datasets.labels import colour_levels, grey_levels, read_label_picture, read_labels
-from nsff.errors import InputError
 from nsff.files.io import read_image
 
 BLACK = 10
@@ -112,35 +111,3 @@ def remarks_on_masks(views: Sequence[TruthView]) -> list[str]:
         if remark := read_label_picture(path, indices).remark:
             found.setdefault(remark, []).append(path)
     return [f"{len(paths)} of {len(files)} true masks ({paths[0]}) {remark}." for remark, paths in found.items()]
-
-
-def open_truth(protocol: str, path: Path, frames: Sequence[int] | None = None) -> Truth:
-    """Opens truth in the layout of ``protocol`` (all of nsff.metrics.protocols but self).
-
-    ``frames`` are the source numbers of the scene's frames (manifest: frames[i].index); None takes all that the truth
-    knows. Views at times or cameras that were not taken are left out. Raises InputError: unknown protocol, no such
-    folder, files missing, no view left, a mask that holds no labels.
-    """
-    from nsff.datasets import dycheck_truth, truth_layouts
-
-    layouts: dict[str, Callable[[Path, Sequence[int] | None], Truth]] = {
-        "views": truth_layouts.views,
-        "masks": truth_layouts.masks,
-        "nsff24": truth_layouts.nsff24,
-        "dynnerf12": truth_layouts.dynnerf12,
-        "saff": truth_layouts.saff,
-        "dycheck": dycheck_truth.dycheck,
-        "iphone": dycheck_truth.iphone,
-    }
-    if protocol not in layouts:
-        raise InputError(path, f"protocol {protocol!r} reads no truth", f"protocols with truth: {', '.join(layouts)}")
-    path = Path(path).expanduser()
-    if not path.is_dir():
-        raise InputError(path, "no such folder", f"check evaluation.truth (protocol {protocol})")
-    truth = layouts[protocol](path, frames)
-    if not truth.views:
-        raise InputError(
-            path, f"has no {protocol} view for the frames that were taken", "check input.start, end and stride"
-        )
-    truth.notes.extend(remarks_on_masks(truth.views))
-    return truth

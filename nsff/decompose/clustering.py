@@ -7,27 +7,20 @@ nsff.decompose.clusters; files hold label + 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Float32, Int64
 from tqdm import tqdm
 
 from nsff.config import DecomposeConfig
 from nsff.decompose.clusters import Clusters, objects_of
 from nsff.decompose.descriptors import Descriptors
-from nsff.decompose.kmeans import assign, fit_elbow, kmeans
+from nsff.decompose.kmeans import assign, fit
+from nsff.decompose.point_clusters import cluster_points
 from nsff.decompose.stability import describe_masks, judge
 from nsff.decompose.views import View, read_motion, read_views, training_views
-from nsff.decompose.voting import (
-    best_label,
-    count_votes,
-    mean_by_label,
-    merge_map,
-    needed_votes,
-    overall_saliency,
-    vote,
-)
+from nsff.decompose.voting import mean_by_label, merge_map, overall_saliency, select_salient, voting_merge
 from nsff.errors import StageError
 from nsff.files.io import atomic_directory, write_image
 from nsff.layout import labels_name
@@ -35,7 +28,6 @@ from nsff.scene import Scene
 
 DILUTED = 0.4
 """Mean saliency of an object below which most of it is not salient."""
-Table = Float[np.ndarray, "V K"]
 
 
 def run_cluster(scene: Scene, decompose: DecomposeConfig) -> None:
@@ -47,8 +39,6 @@ def run_cluster(scene: Scene, decompose: DecomposeConfig) -> None:
     training = training_views(views)
     descriptors = Descriptors(scene, decompose)
     if decompose.source == "points":
-        from nsff.decompose.point_clusters import cluster_points
-
         found = cluster_points(scene, training, decompose)
         clusters, numbers = found.clusters, found.numbers
     else:
@@ -89,29 +79,6 @@ def _merge(centroids: Float32[np.ndarray, "K D"], extra: int, decompose: Decompo
     return merge_map(features, decompose.merge_similarity, decompose.merge_chains)
 
 
-def voting_merge(clusters: Clusters, decompose: DecomposeConfig) -> Int64[np.ndarray, "K+F"]:
-    """The merge map that votes are counted by: with all chains resolved, whatever the files have (SAFF)."""
-    merge = clusters.merge.copy()
-    if decompose.merge_chains == "one_step":
-        while (merge != merge[merge]).any():
-            merge = merge[merge]
-    return merge
-
-
-def select_salient(
-    saliency: Table, motion: Table | None, decompose: DecomposeConfig
-) -> tuple[list[int], dict[str, object]]:
-    """The salient labels (with ``keep_best`` the most salient one where none has the votes), and the vote's numbers."""
-    threshold, moving = decompose.saliency_threshold, decompose.motion_threshold
-    passed: Bool[np.ndarray, K] = vote(saliency, threshold, decompose.vote_fraction, motion, moving)
-    salient = best_label(saliency) if decompose.keep_best and not passed.any() else passed
-    return [int(label) for label in np.flatnonzero(salient)], {
-        "votes": count_votes(saliency, threshold, motion, moving),
-        "needed_votes": needed_votes(len(saliency), decompose.vote_fraction),
-        "passed_vote": bool(passed.any()),
-    }
-
-
 # --- fitting ---------------------------------------------------------------------------------------------------------
 def fit_pixels(
     descriptors: Descriptors, training: Sequence[View], decompose: DecomposeConfig
@@ -119,22 +86,6 @@ def fit_pixels(
     """Centroids (K,D) and objectives: fit on every ``sample_interval``-th pixel, judged on all of them."""
     subset = sample_pixels(descriptors, training, decompose.sample_interval)
     return fit(subset, lambda c: objective(descriptors, training, c), decompose)
-
-
-def fit(
-    subset: Float32[np.ndarray, "P D"],
-    judge_centroids: Callable[[np.ndarray], float],
-    decompose: DecomposeConfig,
-    title: str = "k-means",
-) -> tuple[np.ndarray, list[float]]:
-    """k-means with the elbow on a subset, each K judged by its objective."""
-    with tqdm(total=decompose.max_clusters, desc=title, unit="K") as progress:
-
-        def fit_k(k: int) -> Float32[np.ndarray, "K D"]:
-            progress.update()
-            return kmeans(subset, k, decompose.iterations, decompose.restarts, decompose.seed)
-
-        return fit_elbow(fit_k, judge_centroids, min(decompose.max_clusters, len(subset)), decompose.elbow)
 
 
 def sample_pixels(descriptors: Descriptors, views: Sequence[View], interval: int) -> Float32[np.ndarray, "P D"]:

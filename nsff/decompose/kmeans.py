@@ -9,6 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Float32, Int64
+from tqdm import tqdm
+
+from nsff.config import DecomposeConfig
 
 Centroids = Float32[np.ndarray, "K C"]
 
@@ -28,6 +31,22 @@ def fit_elbow(
         if k > 1 and objectives[-1] > elbow * objectives[-2]:
             break
     return centroids, objectives
+
+
+def fit(
+    subset: Float32[np.ndarray, "P D"],
+    judge_centroids: Callable[[np.ndarray], float],
+    decompose: DecomposeConfig,
+    title: str = "k-means",
+) -> tuple[np.ndarray, list[float]]:
+    """k-means with the elbow on a subset, each K judged by its objective."""
+    with tqdm(total=decompose.max_clusters, desc=title, unit="K") as progress:
+
+        def fit_k(k: int) -> Float32[np.ndarray, "K D"]:
+            progress.update()
+            return kmeans(subset, k, decompose.iterations, decompose.restarts, decompose.seed)
+
+        return fit_elbow(fit_k, judge_centroids, min(decompose.max_clusters, len(subset)), decompose.elbow)
 
 
 def kmeans(pixels: Float32[np.ndarray, "P C"], k: int, iterations: int, restarts: int, seed: int) -> Centroids:

@@ -16,12 +16,11 @@ from jaxtyping import Float32
 from tqdm import tqdm
 
 from nsff.config import DecomposeConfig
-from nsff.decompose.clustering import fit, select_salient, voting_merge
 from nsff.decompose.clusters import Clusters
-from nsff.decompose.kmeans import assign
+from nsff.decompose.kmeans import assign, fit
 from nsff.decompose.view_points import ViewPoints, describe_points, draw_by_saliency
 from nsff.decompose.views import View, read_motion, read_views, training_views
-from nsff.decompose.voting import merge_map
+from nsff.decompose.voting import merge_map, select_salient, voting_merge
 from nsff.errors import StageError
 from nsff.files.io import atomic_directory
 from nsff.layout import surface_points_name

@@ -13,6 +13,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64, Integer
 from scipy.cluster import hierarchy
 
+from nsff.config import DecomposeConfig
+from nsff.decompose.clusters import Clusters
+
 
 def merge_map(
     centroids: Float[np.ndarray, "K C"],
@@ -98,3 +101,26 @@ def best_label(saliency: Float[np.ndarray, "V K"]) -> Bool[np.ndarray, K]:
     """The one label with the highest mean saliency over the views that show it; none where all saliency is zero."""
     mean = overall_saliency(saliency)
     return (np.arange(len(mean)) == mean.argmax()) & (mean > 0)
+
+
+def voting_merge(clusters: Clusters, decompose: DecomposeConfig) -> Int64[np.ndarray, "K+F"]:
+    """The merge map that votes are counted by: with all chains resolved, whatever the files have (SAFF)."""
+    merge = clusters.merge.copy()
+    if decompose.merge_chains == "one_step":
+        while (merge != merge[merge]).any():
+            merge = merge[merge]
+    return merge
+
+
+def select_salient(
+    saliency: Float[np.ndarray, "V K"], motion: Float[np.ndarray, "V K"] | None, decompose: DecomposeConfig
+) -> tuple[list[int], dict[str, object]]:
+    """The salient labels (with ``keep_best`` the most salient one where none has the votes), and the vote's numbers."""
+    threshold, moving = decompose.saliency_threshold, decompose.motion_threshold
+    passed: Bool[np.ndarray, K] = vote(saliency, threshold, decompose.vote_fraction, motion, moving)
+    salient = best_label(saliency) if decompose.keep_best and not passed.any() else passed
+    return [int(label) for label in np.flatnonzero(salient)], {
+        "votes": count_votes(saliency, threshold, motion, moving),
+        "needed_votes": needed_votes(len(saliency), decompose.vote_fraction),
+        "passed_vote": bool(passed.any()),
+    }

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nsff.errors import StageError
+from nsff.files.atomic import replaced
 from nsff.files.reading import check_file, read_text, reading
 
 FOLDER = "checksums"
@@ -190,7 +191,6 @@ def _record(output: Path) -> Record | None:
 
 def keep(record: Record) -> None:
     """Writes a record beside its output."""
-    from nsff.files.io import write_text
-
-    write_text(record.path, record.text())
+    with replaced(record.path) as temporary:
+        temporary.write_text(record.text(), encoding="utf-8")
     _records.pop(record.path, None)

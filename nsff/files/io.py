@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import errno
 import json
 import os
 import shutil
@@ -20,9 +19,10 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from nsff.errors import NsffError, StageError
+from nsff.errors import StageError
 from nsff.files import checksums
 from nsff.files.arrays import map_npy, read_npy, read_npz
+from nsff.files.atomic import explained, replaced
 from nsff.files.checksums import verify
 from nsff.files.decoding import FILE, decode
 from nsff.files.reading import AGAIN, read_bytes, read_text, reading
@@ -44,57 +44,17 @@ __all__ = [
     "write_text",
 ]
 
-FULL = 2**16
-"""A disk with fewer free bytes is full."""
-
-
-@contextlib.contextmanager
-def _writing_to(path: Path) -> Iterator[None]:
-    """A StageError that names ``path`` in place of what a library makes of a full disk or of a folder that is not ours
-    to write to.
-    """
-    try:
-        yield
-    except NsffError:
-        raise
-    except Exception as error:
-        number = getattr(error, "errno", None)
-        if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise StageError(
-                path,
-                f"cannot be written ({error.strerror if isinstance(error, OSError) else error})",
-                f"make {path.parent} writable for you, or work in another folder",
-            ) from None
-        said = number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
-        # torch.save speaks of positions in its archive.
-        if said or (path.parent.is_dir() and shutil.disk_usage(path.parent).free < FULL):
-            raise StageError(
-                path, "no space left on the device while writing it", "free some space, run again"
-            ) from None
-        raise
-
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside ``path`` with the same suffix, and renames it to ``path`` on success.
 
-    Raises StageError, naming the file, when the disk is full or the folder may not be written to.
+    The record of checksums that covers the file, if there is one, is renewed. Raises StageError, naming the file, when
+    the disk is full or the folder may not be written to.
     """
-    path = Path(path)
-    temporary: Path | None = None
-    try:
-        with _writing_to(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=prefix(), suffix=path.suffix, dir=path.parent)
-            os.close(handle)
-            temporary = Path(name)
-            yield temporary
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-            checksums.renew(path)
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    with replaced(path) as temporary:
+        yield temporary
+    checksums.renew(path)
 
 
 @contextlib.contextmanager
@@ -109,7 +69,7 @@ def atomic_directory(path: Path, sealed: bool = False) -> Iterator[Path]:
     path = output.resolve() if output.is_symlink() else output
     temporary: Path | None = None
     try:
-        with _writing_to(path):
+        with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=prefix(), dir=path.parent))
             yield temporary

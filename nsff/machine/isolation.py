@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from nsff.errors import StageError
-from nsff.files.io import FULL
+from nsff.files.atomic import FULL
 
 PASSED_ON = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 """Signals to this process that the child is to get. Ctrl-C reaches both by itself."""

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from nsff.datasets.frames import read_picture
 from nsff.datasets.labels import palette_indices
-from nsff.datasets.truth import Truth, TruthView, open_truth
+from nsff.datasets.truth import Truth, TruthView
+from nsff.datasets.truth_registry import open_truth
 from nsff.errors import InputError
 from nsff.files.io import read_image
 from nsff.metrics.baselines import TRAINING, TrainingFrames, centre_of_view

@@ -13,7 +13,7 @@ import numpy as np
 
 from nsff.config import SceneConfig
 from nsff.config.inputs import EvaluationConfig
-from nsff.datasets.truth import open_truth
+from nsff.datasets.truth_registry import open_truth
 from nsff.files.io import atomic_directory
 from nsff.metrics.images import score_images
 from nsff.metrics.lpips import Lpips, load_lpips, why_absent

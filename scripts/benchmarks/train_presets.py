@@ -24,7 +24,7 @@ import torch
 
 from nsff.config import SceneConfig, resolve_scene
 from nsff.config.changes import with_changes
-from nsff.datasets.truth import open_truth
+from nsff.datasets.truth_registry import open_truth
 from nsff.files.io import write_csv, write_image, write_json
 from nsff.machine.gpu_memory import GIGABYTE, cap_memory, forget_peak, peak_memory
 from nsff.metrics.lpips import Lpips, load_lpips

@@ -13,7 +13,7 @@ from nsff.cameras.points import SparsePoints
 from nsff.config import DepthConfig, InputConfig, load_config
 from nsff.datasets.ingest import run_ingest
 from nsff.datasets.registry import detect_kind, open_source
-from nsff.datasets.truth import open_truth
+from nsff.datasets.truth_registry import open_truth
 from nsff.errors import ConfigError, InputError
 from nsff.files.io import read_image, read_npz, write_image
 from nsff.metrics.folder import score_folder

@@ -17,7 +17,7 @@ from PIL import Image
 from nsff.datasets.label_values import SOFT
 from nsff.datasets.labels import ALPHA, ALPHA_ALONE, grey_levels, read_label_picture, read_labels
 from nsff.datasets.priors import read_motion_mask
-from nsff.datasets.truth import open_truth
+from nsff.datasets.truth_registry import open_truth
 from nsff.errors import InputError
 from nsff.files.io import write_image
 from nsff.metrics.folder import score_folder

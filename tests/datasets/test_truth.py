@@ -11,7 +11,8 @@ import pytest
 
 from nsff.cameras import Cameras
 from nsff.cameras.llff import write_poses_bounds
-from nsff.datasets.truth import open_truth, read_labels
+from nsff.datasets.truth import read_labels
+from nsff.datasets.truth_registry import open_truth
 from nsff.errors import InputError
 
 

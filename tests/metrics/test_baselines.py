@@ -101,7 +101,7 @@ def test_a_region_needs_pictures_of_the_same_camera(tmp_path: Path) -> None:
 
 def test_regions_agree_with_true_masks(shared: Path) -> None:
     """toss, camera 5 at all times: what changes is what moves."""
-    from nsff.datasets.truth import open_truth
+    from nsff.datasets.truth_registry import open_truth
 
     views = [view for view in open_truth("nsff24", shared / "scenes" / "toss").views if view.training_camera == 5]
     overlaps = []

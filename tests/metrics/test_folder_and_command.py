@@ -37,7 +37,7 @@ def truth(tmp_path: Path) -> Path:
 
 
 def perfect(folder: Path, truth: Path, colours: bool = False) -> Path:
-    from nsff.datasets.truth import open_truth
+    from nsff.datasets.truth_registry import open_truth
 
     for view in open_truth("saff", truth).views:
         labels = view.mask()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nsff.config.inputs import EvaluationConfig
-from nsff.datasets.truth import open_truth
+from nsff.datasets.truth_registry import open_truth
 from nsff.errors import ConfigError, StageError
 from nsff.metrics.protocols import PROTOCOLS, get_protocol, held_out_frames, reference_truth
 from nsff.metrics.table import Record, average, collect_scores, wide, write_scores

@@ -1,6 +1,6 @@
 """The published networks with as few passes over memory as can be: what trains on a GPU.
 
-The same functions as nsff.models.ray_fields.mlp, which is the plain twin, in another order of work:
+The same functions as nsff.models.ray_fields.mlp_layers, which is the plain twin, in another order of work:
 
 - bias and ReLU belong to the matrix product before them; the backward pass masks and sums a gradient in one pass;
 - inputs are padded to a multiple of 16 columns, as matrix units want them;
@@ -15,7 +15,7 @@ in ``dtype``: float32 (TF32 where torch allows it) or bfloat16.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -24,9 +24,7 @@ from torch.nn import functional
 
 from nsff.models.ray_fields.encodings import positional_encoding
 from nsff.models.ray_fields.kernel_choice import working_kernels
-
-if TYPE_CHECKING:
-    from nsff.models.ray_fields.mlp import MlpField
+from nsff.models.ray_fields.mlp_layers import SKIP, MlpLayers
 
 ALIGNMENT = 16
 
@@ -116,11 +114,9 @@ class _Trunk(torch.autograd.Function):
 
 
 def trunk(
-    field: MlpField, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."], dtype: torch.dtype
+    field: MlpLayers, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."], dtype: torch.dtype
 ) -> Float[Tensor, "M W"]:
     """The hidden units of the last layer, one row a sample."""
-    from nsff.models.ray_fields.mlp import SKIP
-
     x = field.inputs(positions, time)
     x = x.reshape(-1, x.shape[-1]).contiguous()
     octaves = field.config.position_frequencies
@@ -140,13 +136,13 @@ def trunk(
 
 # --- heads -----------------------------------------------------------------------------------------------------------
 def outputs(
-    field: MlpField,
+    field: MlpLayers,
     positions: Float[Tensor, "... 3"],
     directions: Float[Tensor, "... 3"],
     time: Float[Tensor, "..."],
     dtype: torch.dtype,
 ) -> dict[str, Tensor]:
-    """What MlpField.outputs gives, by name. Colours, densities, motion and probabilities are float32."""
+    """What MlpLayers.plain_outputs gives, by name. Colours, densities, motion and probabilities are float32."""
     shape = positions.shape[:-1]
     h = trunk(field, positions, time, dtype)
     view: Any = field.views_linears[0]
@@ -180,7 +176,7 @@ def one_product(
 
 
 def _colour(
-    field: MlpField, hidden: Float[Tensor, "M V"], directions: Tensor, shape: torch.Size, dtype: torch.dtype
+    field: MlpLayers, hidden: Float[Tensor, "M V"], directions: Tensor, shape: torch.Size, dtype: torch.dtype
 ) -> Float[Tensor, "M 3"]:
     """Colour before the sigmoid, from what the trunk and the view direction give to its hidden units."""
     last: Any = field.views_linears[0]

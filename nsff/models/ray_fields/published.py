@@ -17,7 +17,8 @@ from torch import Tensor
 
 from nsff.config import FieldConfig
 from nsff.errors import StageError
-from nsff.models.ray_fields.mlp import SKIP, MlpField
+from nsff.models.ray_fields.mlp import MlpField
+from nsff.models.ray_fields.mlp_layers import SKIP
 
 PREFIX = "module."
 State = Mapping[str, Tensor]
