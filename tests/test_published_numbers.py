@@ -16,9 +16,9 @@ from nsff.decompose.mean_field import unary_from_labels
 from nsff.decompose.voting import needed_votes
 from nsff.metrics.segmentation import merge_like_saff, segmentation_scores
 from nsff.models.ray_fields.encodings import encoded_size
-from nsff.models.ray_fields.losses import decay_factor
 from nsff.models.ray_fields.mlp import MlpDynamicField, MlpStaticField
-from nsff.models.ray_fields.objective import Objective
+from nsff.models.ray_fields.terms.schedules import CHAINED, MASKED, decay_factor
+from nsff.models.ray_fields.terms.setup import Setup
 from nsff.paths import make_path, wander_offsets
 from nsff.training.trainer import Trainer
 
@@ -70,29 +70,13 @@ def test_decay_of_30_thousand_steps():
     assert steps == 30_000
     assert decay_factor(29_999, steps) == 1
     assert SAFF.losses.w_depth * decay_factor(45_000, steps) == pytest.approx(0.004)
-    objective = Objective(None, None, SAFF.losses, SAFF.train)
-    assert [objective._masked(step) for step in (30_000, 30_001)] == [False, True]
+    setup = Setup.of_config(SAFF)
+    assert [MASKED.begun(setup, step) for step in (30_000, 30_001)] == [False, True]
 
 
-class AskedError(Exception):
-    """The chain was rendered."""
-
-
-def test_five_frames_from_step_60001(monkeypatch):
-    from types import SimpleNamespace
-
-    from nsff.models.ray_fields import objective as module
-
-    def asked(*_):
-        raise AskedError
-
-    monkeypatch.setattr(module, "warp", asked)
-    zero = torch.zeros(1, 2, 3)
-    flows = SimpleNamespace(positions=zero, field=SimpleNamespace(flow_prev=zero, flow_post=zero))
-    chain = Objective(None, None, SAFF.losses, SAFF.train)._chain
-    assert chain(None, {"prev": flows, "post": flows}, 60_000, None)[0] is None
-    with pytest.raises(AskedError):
-        chain(None, {"prev": flows, "post": flows}, 60_001, None)
+def test_five_frames_from_step_60001():
+    setup = Setup.of_config(SAFF)
+    assert [CHAINED.begun(setup, step) for step in (60_000, 60_001)] == [False, True]
 
 
 @pytest.mark.parametrize(("step", "rate"), [(0, 5e-4), (300_000, 5e-5), (360_000, 3.155e-5)])

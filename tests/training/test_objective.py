@@ -3,6 +3,7 @@
 test_published_objective has all that is published.
 """
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,8 +12,12 @@ from published_cases import SWITCHES, Case, compare
 
 from nsff.cameras.rays import project
 from nsff.config import FieldConfig, resolve_scene
-from nsff.models.ray_fields.objective import Objective
 from nsff.models.ray_fields.planes import PlaneStaticField
+from nsff.models.ray_fields.terms.context import RayContext, WarpedContext
+from nsff.models.ray_fields.terms.depth import Surface
+from nsff.models.ray_fields.terms.division import Hidden
+from nsff.models.ray_fields.terms.motion import Flow
+from nsff.models.ray_fields.terms.setup import Setup
 from nsff.models.supervision import TrainingData
 from nsff.training.run import build_model
 
@@ -29,7 +34,7 @@ def test_every_term_is_its_equation(switch, time, tmp_path):
 
 def surface(weights: torch.Tensor, dynamic: bool = False, **changes) -> torch.Tensor:
     """The surface term of two rays with samples at 0.2, 0.5, 0.9, priors at 0.5 (sure) and 0.8 (half sure)."""
-    own = {"w_surface": 2.0, "surface_tolerance": 0.1, "w_depth": 0.0, "w_distortion": 0.0, "w_plane_smooth": 0.0}
+    own = {"w_surface": 2.0, "surface_tolerance": 0.1}
     config = resolve_scene("a", {"input": {"path": "x"}, "losses": own | changes, "train": {"steps": 100}}, "fast", {})
     s = torch.tensor([[0.2, 0.5, 0.9]] * 2, dtype=D)
     space = SimpleNamespace(s_of_depth=lambda origins, directions, distance: distance, scale=1.0)
@@ -37,12 +42,11 @@ def surface(weights: torch.Tensor, dynamic: bool = False, **changes) -> torch.Te
         disparity=torch.tensor([1 / 0.5, 1 / 0.8], dtype=D), confidence=torch.tensor([1.0, 0.5], dtype=D),
         moving=torch.tensor([True, False]), rays=SimpleNamespace(origins=None, directions=None),
     )  # fmt: skip
-    model = SimpleNamespace(space=space, dynamic=object() if dynamic else None, static=object())
+    model = SimpleNamespace(space=space, dynamic=object() if dynamic else None)
     evaluation = SimpleNamespace(samples=SimpleNamespace(s=s), weights=weights, static_alone=lambda: weights)
-    terms: dict[str, torch.Tensor] = {}
-    data = SimpleNamespace(metric_depth=True)
-    Objective(model, data, config.losses, config.train)._geometry(terms, evaluation, batch, 0)
-    return terms["surface"]
+    setup = Setup.of_config(config)
+    value = Surface().value(RayContext(setup, model, None, batch, evaluation, 0, None))
+    return Surface().factor(setup, 0) * value
 
 
 def test_surface_by_hand():
@@ -59,7 +63,7 @@ def test_hidden_empties_what_lies_behind_and_nothing_else(tiny_scene):
     config = resolve_scene("tiny", {"input": {"path": "x"}}, "demo", {})
     data = TrainingData(scene, config.field, config.train, 0.5, torch.device("cpu"))
     model = build_model(scene, config, data)
-    objective, batch = Objective(model, data, config.losses, config.train), data.gather(torch.arange(0, 600, 40), 15)
+    batch, setup = data.gather(torch.arange(0, 600, 40), 15), Setup.of(model, data, config.losses, config.train)
     s = torch.linspace(0, 1, 5).expand(15, 5)
     positions = torch.linspace(0, 1, 5)[None, :, None].expand(15, 5, 3)
 
@@ -68,10 +72,10 @@ def test_hidden_empties_what_lies_behind_and_nothing_else(tiny_scene):
         weights[:, surface] = 1.0
         seen = SimpleNamespace(samples=SimpleNamespace(s=s, positions=positions), weights=weights)
         model.zero_grad()
-        objective._hidden(seen, batch, None).backward()
+        Hidden().value(RayContext(setup, model, data, batch, seen, 0, None)).backward()
         return float(model.dynamic.trunk[2].bias.grad[0])
 
-    # Places at 1/8, 3/8, 5/8, 7/8: all behind a surface at 0, two behind one at 1/2, none behind the last.
+    # Probes at 1/8, 3/8, 5/8, 7/8: all behind a surface at 0, two behind one at 1/2, none behind the last.
     assert slope(0) > slope(2) > 0
     assert slope(4) == 0
 
@@ -100,25 +104,21 @@ def test_total_variation_by_hand():
 def flow_term(weights, guessed=0.0, **changes):
     """The flow term of one ray with samples at z = 2 and 4, that nothing moves: the camera looks along z, f = 10, and
     optical flow leads 3 pixels to the right in both directions."""
-    own = {name: 0.0 for name in ("w_depth", "w_cycle", "w_scene_flow", "w_disocclusion", "w_smooth")}
-    own |= {"w_flow": 0.5, "decay_flow": False, **changes}
+    own = {"w_flow": 0.5, "decay_flow": False, **changes}
     config = resolve_scene("a", {"input": {"path": "x"}, "losses": own}, "fast", {})
-    zeros = torch.zeros(1, 2, 3, dtype=D)
     positions = torch.tensor([[[0.0, 0.0, 2.0], [4.0, 0.0, 4.0]]], dtype=D)
-    dynamic = SimpleNamespace(flow_prev=zeros, flow_post=zeros, disocclusion_prev=zeros, disocclusion_post=zeros)
     space = SimpleNamespace(relative=lambda E: E, project=lambda x, K, E: project(x, K, E)[0])
     K, E = torch.diag(torch.tensor([10.0, 10.0, 1.0], dtype=D)), torch.eye(4, dtype=D)[:3]
-    data = SimpleNamespace(n_frames=3, intrinsics=K.expand(3, 3, 3), world_to_camera=E.expand(3, 3, 4),
-                           guessed_depth=guessed)  # fmt: skip
+    data = SimpleNamespace(n_frames=3, intrinsics=K.expand(3, 3, 3), world_to_camera=E.expand(3, 3, 4))
     ones, right = torch.ones(1, dtype=torch.bool), torch.tensor([[3.0, 0.0]], dtype=D)
     batch = SimpleNamespace(pixel=torch.zeros(1, 2, dtype=D), frame=torch.tensor([1]), flow_post=right, flow_prev=right,
                             valid_post=ones, valid_prev=ones)  # fmt: skip
-    warped = {side: SimpleNamespace(positions=positions, field=None) for side in ("prev", "post")}
-    terms: dict[str, torch.Tensor] = {}
-    objective = Objective(SimpleNamespace(space=space), data, config.losses, config.train)
-    objective._motion(terms, dynamic, weights, positions, None, warped, ("prev", positions), batch,
-                      torch.ones(1, dtype=D), 0)  # fmt: skip
-    return terms["flow"]
+    sides = {side: SimpleNamespace(positions=positions, field=None) for side in ("prev", "post")}
+    setup = replace(Setup.of_config(config), guessed_depth=guessed)
+    context = WarpedContext(
+        setup, SimpleNamespace(space=space), data, batch, None, None, weights, sides, None, torch.ones(1, dtype=D), 0
+    )
+    return Flow().factor(setup, 0) * Flow().value(context)
 
 
 def test_flow_by_hand():

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from nsff.models.ray_fields import losses
-from nsff.models.ray_fields.losses import masked_mean, masked_mse
+from nsff.models.ray_fields.terms import depth, division, motion, regularisers
+from nsff.models.ray_fields.terms.means import masked_mean, masked_mse
+from nsff.models.ray_fields.terms.schedules import decay_factor
 
 D = torch.float64
 
@@ -30,11 +31,11 @@ def ramp(R: int, K: int) -> torch.Tensor:
 # --- helpers ---------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(("step", "factor"), [(0, 1.0), (29_999, 1.0), (30_000, 0.1), (45_000, 0.1), (60_000, 0.01)])
 def test_decay_at_the_edges_of_periods(step, factor):
-    assert losses.decay_factor(step, 30_000) == pytest.approx(factor)
+    assert decay_factor(step, 30_000) == pytest.approx(factor)
 
 
 def test_the_depth_weight_at_step_45000_is_nsffs():
-    assert 0.04 * losses.decay_factor(45_000, 30_000) == pytest.approx(0.004)
+    assert 0.04 * decay_factor(45_000, 30_000) == pytest.approx(0.004)
 
 
 def test_masked_mean_repeats_the_mask_over_channels():
@@ -60,18 +61,18 @@ def test_mse():
 
 def test_depth():
     # Medians 2 and 20; mean deviations (1+0+2)/3 = 1 and (10+0+50)/3 = 20: (-1, 0, 2) against (-0.5, 0, 2.5).
-    assert losses.loss_depth(tensor([1, 2, 4]), tensor([10, 20, 70])).item() == pytest.approx((0.25 + 0 + 0.25) / 3)
+    assert depth.loss_depth(tensor([1, 2, 4]), tensor([10, 20, 70])).item() == pytest.approx((0.25 + 0 + 0.25) / 3)
 
 
 def test_depth_forgives_scale_and_shift():
     x = random(31)
-    assert losses.loss_depth(x, 7 * x - 3).item() == pytest.approx(0, abs=1e-20)
-    assert losses.loss_depth(x, -x).item() > 1
+    assert depth.loss_depth(x, 7 * x - 3).item() == pytest.approx(0, abs=1e-20)
+    assert depth.loss_depth(x, -x).item() > 1
 
 
 def test_depth_of_a_constant_prediction_stays_finite():
     x = torch.full((9,), 0.5, dtype=D, requires_grad=True)
-    loss = losses.loss_depth(x, torch.arange(9, dtype=D))
+    loss = depth.loss_depth(x, torch.arange(9, dtype=D))
     loss.backward()
     assert math.isfinite(loss.item())
     assert bool(torch.isfinite(x.grad).all())
@@ -79,23 +80,23 @@ def test_depth_of_a_constant_prediction_stays_finite():
 
 def test_flow():
     # Valid ray: |3| + |-1| over 2 axes.
-    assert losses.loss_flow(
+    assert motion.loss_flow(
         tensor([[13, 9], [0, 0]]), tensor([[10, 10], [50, 50]]), tensor([1, 0])
     ).item() == pytest.approx(2)
 
 
 def test_cycle():
     flow = tensor([[[0.1, 0, 0], [0.4, 0, 0]]])
-    assert losses.loss_cycle(flow, -flow, tensor([[0, 0]])).item() == 0
+    assert motion.loss_cycle(flow, -flow, tensor([[0, 0]])).item() == 0
     # |0.1| weighs 1, |0.4| weighs 0.25: (0.1 + 0.1) / (1.25 * 3).
-    assert losses.loss_cycle(flow, torch.zeros_like(flow), tensor([[0, 0.75]])).item() == pytest.approx(0.2 / 3.75)
+    assert motion.loss_cycle(flow, torch.zeros_like(flow), tensor([[0, 0.75]])).item() == pytest.approx(0.2 / 3.75)
 
 
 def test_scene_flow_axes():
     # Rendered: 0.5 (1, -1, 0) + 0.25 (2, 0, 2) = (1, -0.5, 0.5): mean 2/3. Published: |0.5 * 2|, |0.25 * 4|: mean 1.
     weights, flow = tensor([[0.5, 0.25]]), tensor([[[1, -1, 0], [2, 0, 2]]])
-    assert losses.loss_scene_flow(weights, flow, "fixed").item() == pytest.approx(2 / 3)
-    assert losses.loss_scene_flow(weights, flow, "reference").item() == pytest.approx(1)
+    assert motion.loss_scene_flow(weights, flow, "fixed").item() == pytest.approx(2 / 3)
+    assert motion.loss_scene_flow(weights, flow, "reference").item() == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -104,51 +105,51 @@ def test_scene_flow_axes():
 def test_scene_flow_in_the_published_axes(published, cost):
     """Their y points up, ours down; z' = 1 - 2/depth in both."""
     flow = tensor([[published]]) * tensor([1, -1, 1])
-    assert losses.loss_scene_flow(tensor([[1]]), flow, "reference").item() == pytest.approx(cost)
+    assert motion.loss_scene_flow(tensor([[1]]), flow, "reference").item() == pytest.approx(cost)
 
 
 def test_smoothness_takes_the_nearest_95_percent():
     # 20 samples, 19 used: 18 differences of 1 in one of three components.
     flow = ramp(2, 20)
-    assert losses.loss_smooth_spatial(flow).item() == pytest.approx(1 / 3)
+    assert motion.loss_smooth_spatial(flow).item() == pytest.approx(1 / 3)
     flow[:, 19] += 1e6
-    assert losses.loss_smooth_spatial(flow).item() == pytest.approx(1 / 3)
+    assert motion.loss_smooth_spatial(flow).item() == pytest.approx(1 / 3)
     flow[:, 18] += 18
-    assert losses.loss_smooth_spatial(flow).item() == pytest.approx((18 + 18 * 3) / (18 * 3))
+    assert motion.loss_smooth_spatial(flow).item() == pytest.approx((18 + 18 * 3) / (18 * 3))
 
 
 def test_kinetic_energy_takes_the_nearest_90_percent():
     here = torch.zeros(1, 10, 3, dtype=D)
     step = ramp(1, 10)
-    assert losses.loss_kinetic(here - step, here, here + step).item() == 0
+    assert motion.loss_kinetic(here - step, here, here + step).item() == 0
     # Velocity changes by 2 in x at each of nine samples: 0.5 * 4 / 3.
     after = here + tensor([2, 0, 0])
     after[:, 9] = 1e6
-    assert losses.loss_kinetic(here, here, after).item() == pytest.approx(2 / 3)
+    assert motion.loss_kinetic(here, here, after).item() == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("K", [2, 3])
 def test_few_samples_are_enough(K):
     flow = ramp(1, K)
-    assert losses.loss_smooth_spatial(flow).item() == pytest.approx(1 / 3)
-    assert math.isfinite(losses.loss_kinetic(flow, flow, flow).item())
+    assert motion.loss_smooth_spatial(flow).item() == pytest.approx(1 / 3)
+    assert math.isfinite(motion.loss_kinetic(flow, flow, flow).item())
 
 
 def test_disocclusion_and_entropy():
-    assert losses.loss_disocclusion(tensor([[0.25, 0.75]])).item() == pytest.approx(0.5)
-    assert losses.loss_entropy(tensor([[1 / math.e]])).item() == pytest.approx(1 / math.e)
-    assert losses.loss_entropy(tensor([[0.0, 1.0]])).item() == pytest.approx(0, abs=1e-7)
+    assert motion.loss_disocclusion(tensor([[0.25, 0.75]])).item() == pytest.approx(0.5)
+    assert division.loss_entropy(tensor([[1 / math.e]])).item() == pytest.approx(1 / math.e)
+    assert division.loss_entropy(tensor([[0.0, 1.0]])).item() == pytest.approx(0, abs=1e-7)
 
 
 def test_mask():
     # -log 0.8 for the moving ray, -log(1 - 0.1) for the still one.
-    loss = losses.loss_mask(tensor([0.8, 0.1]), torch.tensor([True, False]))
+    loss = division.loss_mask(tensor([0.8, 0.1]), torch.tensor([True, False]))
     assert loss.item() == pytest.approx(-(math.log(0.8) + math.log(0.9)) / 2)
 
 
 def test_mask_is_finite_and_pulls_in_the_right_direction_beyond_its_range():
     opacity = tensor([0.0, 1.0, 1.3, 0.0, 1.0, 1.3]).requires_grad_()
-    loss = losses.loss_mask(opacity, tensor([1, 1, 1, 0, 0, 0]))
+    loss = division.loss_mask(opacity, tensor([1, 1, 1, 0, 0, 0]))
     loss.backward()
     assert math.isfinite(loss.item())
     gradient = opacity.grad
@@ -160,7 +161,7 @@ def test_mask_is_finite_and_pulls_in_the_right_direction_beyond_its_range():
 
 
 def test_perfect_masks_cost_nothing():
-    assert losses.loss_mask(tensor([1.2, 1.0, 0.0]), tensor([1, 1, 0])).item() == pytest.approx(0)
+    assert division.loss_mask(tensor([1.2, 1.0, 0.0]), tensor([1, 1, 0])).item() == pytest.approx(0)
 
 
 # --- distortion ------------------------------------------------------------------------------------------------------
@@ -178,13 +179,13 @@ def plain_distortion(s: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 
 def test_distortion_by_hand():
     # Pairs: 2 * 0.5 * 0.25 * 0.4 = 0.1; widths 0.2 each: (0.25 + 0.0625) * 0.2 / 3.
-    loss = losses.loss_distortion(tensor([[0.2, 0.6]]), tensor([[0.5, 0.25]]))
+    loss = regularisers.loss_distortion(tensor([[0.2, 0.6]]), tensor([[0.5, 0.25]]))
     assert loss.item() == pytest.approx(0.1 + 0.3125 * 0.2 / 3)
 
 
 def test_distortion_equals_the_plain_double_sum_in_values_and_gradients():
     s, weights = random(4, 9, seed=1).detach().sort(1).values.requires_grad_(), random(4, 9, seed=2)
-    fast, plain = losses.loss_distortion(s, weights), plain_distortion(s, weights)
+    fast, plain = regularisers.loss_distortion(s, weights), plain_distortion(s, weights)
     torch.testing.assert_close(fast, plain)
     for a, b in zip(torch.autograd.grad(fast, (s, weights)), torch.autograd.grad(plain, (s, weights)), strict=True):
         torch.testing.assert_close(a, b)
@@ -193,21 +194,21 @@ def test_distortion_equals_the_plain_double_sum_in_values_and_gradients():
 # --- gradients -------------------------------------------------------------------------------------------------------
 CASES = {
     "masked_mse": (masked_mse, lambda: (random(5, 3), random(5, 3, seed=1), random(5, seed=2))),
-    "depth": (losses.loss_depth, lambda: (random(7), random(7, seed=1))),
-    "flow": (losses.loss_flow, lambda: (random(5, 2), random(5, 2, low=2, high=3), random(5, seed=1))),
-    "cycle": (losses.loss_cycle, lambda: (random(2, 4, 3), random(2, 4, 3, seed=1), random(2, 4, seed=2))),
-    "fixed": (lambda w, f: losses.loss_scene_flow(w, f, "fixed"), lambda: (random(2, 4), random(2, 4, 3, seed=1))),
+    "depth": (depth.loss_depth, lambda: (random(7), random(7, seed=1))),
+    "flow": (motion.loss_flow, lambda: (random(5, 2), random(5, 2, low=2, high=3), random(5, seed=1))),
+    "cycle": (motion.loss_cycle, lambda: (random(2, 4, 3), random(2, 4, 3, seed=1), random(2, 4, seed=2))),
+    "fixed": (lambda w, f: motion.loss_scene_flow(w, f, "fixed"), lambda: (random(2, 4), random(2, 4, 3, seed=1))),
     "reference": (
-        lambda w, f: losses.loss_scene_flow(w, f, "reference"),
+        lambda w, f: motion.loss_scene_flow(w, f, "reference"),
         lambda: (random(2, 4), random(2, 4, 3, seed=1)),
     ),
-    "smooth": (losses.loss_smooth_spatial, lambda: (random(2, 6, 3),)),
-    "kinetic": (losses.loss_kinetic, lambda: (random(2, 6, 3), random(2, 6, 3, seed=1), random(2, 6, 3, seed=2))),
-    "disocclusion": (losses.loss_disocclusion, lambda: (random(2, 6, low=0.1),)),
-    "entropy": (losses.loss_entropy, lambda: (random(2, 6, low=0.1),)),
-    "mask": (lambda o: losses.loss_mask(o, torch.tensor([1.0, 0, 1, 0])), lambda: (random(4, low=0.1, high=0.9),)),
+    "smooth": (motion.loss_smooth_spatial, lambda: (random(2, 6, 3),)),
+    "kinetic": (motion.loss_kinetic, lambda: (random(2, 6, 3), random(2, 6, 3, seed=1), random(2, 6, 3, seed=2))),
+    "disocclusion": (motion.loss_disocclusion, lambda: (random(2, 6, low=0.1),)),
+    "entropy": (division.loss_entropy, lambda: (random(2, 6, low=0.1),)),
+    "mask": (lambda o: division.loss_mask(o, torch.tensor([1.0, 0, 1, 0])), lambda: (random(4, low=0.1, high=0.9),)),
     "distortion": (
-        losses.loss_distortion,
+        regularisers.loss_distortion,
         lambda: (random(3, 6).detach().sort(1).values.requires_grad_(), random(3, 6, seed=1)),
     ),
 }
@@ -223,18 +224,18 @@ def test_gradients(name):
 def test_hidden_by_hand():
     s = torch.tensor([[0.2, 0.5, 0.8]])
     weights = torch.tensor([[0.0, 0.6, 0.3]])
-    places = torch.tensor([[0.4, 0.55, 0.9]])
+    probes = torch.tensor([[0.4, 0.55, 0.9]])
     opacity = torch.tensor([[1.0, 0.5, 1.0]])
     # Before 0.4 - 0.1 lies no weight, before 0.45 none, before 0.8 (not at it) 0.6.
-    found = losses.loss_hidden(places, opacity, s, weights, 0.1)
+    found = division.loss_hidden(probes, opacity, s, weights, 0.1)
     torch.testing.assert_close(found, torch.tensor((0 + 0 + 0.6) / 3))
-    found = losses.loss_hidden(places, opacity, s, weights, 0.01)
+    found = division.loss_hidden(probes, opacity, s, weights, 0.01)
     torch.testing.assert_close(found, torch.tensor((0 + 0.6 * 0.5 + 0.9) / 3))
 
 
 def test_hidden_teaches_the_opacity_alone():
     s, weights = torch.tensor([[0.2, 0.5]]), torch.tensor([[0.5, 0.5]], requires_grad=True)
     opacity = torch.tensor([[0.3]], requires_grad=True)
-    losses.loss_hidden(torch.tensor([[0.9]]), opacity, s, weights, 0.0).backward()
+    division.loss_hidden(torch.tensor([[0.9]]), opacity, s, weights, 0.0).backward()
     assert weights.grad is None
     assert opacity.grad.tolist() == [[1.0]]
