@@ -21,7 +21,7 @@ from nsff.report.stages import STAGES
 @pytest.fixture(scope="module")
 def tables(repo: Path) -> tuple[str, str]:
     """Both tables: the thresholds and the pictures."""
-    thresholds, pictures = (repo / "docs" / "quality.md").read_text().split("## What is looked at")
+    thresholds, pictures = (repo / "docs" / "quality.md").read_text().split("## Pictures in the report")
     return thresholds, pictures
 
 
