@@ -44,6 +44,7 @@ lint: $(STAMP)  ## Check style, types, rules
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
 	snakefmt --check Snakefile rules
 	snakemake --lint
 
