@@ -51,9 +51,8 @@ class CompositedDepth(RayTerm):
     schedule = Decays("decay_depth")
 
     def absent(self, setup: Setup) -> str:
-        if not (setup.losses.depth_full or setup.field.static_only):
-            return "losses.depth_full is false"
-        return super().absent(setup)
+        wanted = setup.losses.depth_full or setup.field.static_only
+        return super().absent(setup) or ("" if wanted else "losses.depth_full is false")
 
     def value(self, context: RayContext) -> Scalar:
         return loss_depth(accumulate(context.weights, context.evaluation.samples.s), -context.batch.disparity)
@@ -68,7 +67,7 @@ class DynamicDepth(WarpedTerm):
     schedule = Decays("decay_depth")
 
     def absent(self, setup: Setup) -> str:
-        return "losses.depth_full is true" if setup.losses.depth_full else super().absent(setup)
+        return super().absent(setup) or ("losses.depth_full is true" if setup.losses.depth_full else "")
 
     def value(self, context: WarpedContext) -> Scalar:
         return loss_depth(accumulate(context.weights, context.samples.s), -context.batch.disparity)

@@ -56,6 +56,16 @@ class Term:
         scale = self.scale(setup)
         return factor if scale is None else factor * scale
 
+    def told(self, setup: Setup) -> str:
+        """The schedule in words, with the parts that begin later."""
+        parts = [f"from step {step:,} {what}" for part in self.begins for step, what in part.changes(setup).items()]
+        return "; ".join([self.schedule.told(setup), *parts])
+
+    def changes(self, setup: Setup) -> list[tuple[int, str]]:
+        """All that changes in the course of the training: the step, and what is different from it on."""
+        parts: list[Schedule | Begins] = [self.schedule, *self.begins]
+        return [change for part in parts for change in part.changes(setup).items()]
+
 
 class RayTerm(Term):
     """A term of all rays of a batch."""
