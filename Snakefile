@@ -37,6 +37,7 @@ localrules:
 
 onstart:
     gc.enable()
+    hand_over()
 
 
 onsuccess:
@@ -53,4 +54,4 @@ rule all:
         pages=expand("results/{scene}/report.html", scene=SCENES),
         overview="results/index.html",
         scores="results/scores.csv",
-        extracted=extracted(),
+        extracted=files_of_all(SCENES.values(), ScenePlan.extracted),

@@ -23,12 +23,12 @@ rule sfm:
     params:
         script=script("sfm"),
         options=options("sfm"),
+        settings=settings("sfm"),
         version=VERSIONS["sfm"],
     message:
         "{wildcards.scene}: cameras by structure from motion"
     shell:
-        "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --threads {threads} --log {log:q}"
+        stage_command()
 
 
 rule cameras:
@@ -59,9 +59,9 @@ rule cameras:
     params:
         script=script("cameras"),
         options=options("cameras"),
+        settings=settings("cameras"),
         version=VERSIONS["cameras"],
     message:
         "{wildcards.scene}: undistorted frames, flow and cameras at the canonical size"
     shell:
-        "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --threads {threads} --log {log:q}"
+        stage_command()

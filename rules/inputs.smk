@@ -3,7 +3,7 @@
 
 rule ingest:
     input:
-        source=source,
+        source=timeless("sources"),
     output:
         manifest="results/{scene}/manifest.json",
         frames=directory("results/{scene}/frames"),
@@ -22,14 +22,13 @@ rule ingest:
     params:
         script=script("ingest"),
         options=options("ingest"),
-        execution=execution("ingest"),
+        settings=settings("ingest"),
         version=VERSIONS["ingest"],
-        contents=input_contents,
+        contents=of_scene("source_digest"),
     message:
         "{wildcards.scene}: reading frames from {input.source}"
     shell:
-        "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} {params.execution:q} --threads {threads} --log {log:q}"
+        stage_command()
 
 
 rule flow:
@@ -37,7 +36,7 @@ rule flow:
         manifest="results/{scene}/manifest.json",
         frames="results/{scene}/frames",
         given="results/{scene}/given",
-        weights=weights("flow"),
+        weights=of_scene("weights", "flow"),
     output:
         flow=directory("results/{scene}/raw_flow"),
         summary="results/{scene}/summaries/flow.json",
@@ -50,18 +49,17 @@ rule flow:
     threads: 4
     resources:
         mem_mb=4000,
-        gpu=gpus_for("flow"),
+        gpu=of_scene("gpus_for", "flow"),
         runtime=240,
     params:
         script=script("flow"),
         options=options("flow"),
-        execution=execution("flow"),
+        settings=settings("flow"),
         version=VERSIONS["flow"],
     message:
         "{wildcards.scene}: optical flow between neighbouring frames"
     shell:
-        "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} {params.execution:q} --weights {input.weights:q} --threads {threads} --log {log:q}"
+        stage_command("--weights {input.weights:q}")
 
 
 rule coarse_masks:
@@ -85,9 +83,9 @@ rule coarse_masks:
     params:
         script=script("coarse_masks"),
         options=options("coarse_masks"),
+        settings=settings("coarse_masks"),
         version=VERSIONS["coarse_masks"],
     message:
         "{wildcards.scene}: coarse masks of what moves, before poses are known"
     shell:
-        "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --threads {threads} --log {log:q}"
+        stage_command()

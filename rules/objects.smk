@@ -21,17 +21,16 @@ rule points:
     resources:
         mem_mb=8000,
         runtime=60,
-        gpu=gpus,
+        gpu=of_scene("gpus"),
     params:
         script=script("points"),
         options=options("points"),
-        execution=execution("points"),
+        settings=settings("points"),
         version=VERSIONS["points"],
     message:
         "{wildcards.scene}: drawing points near surfaces"
     shell:
-        "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} {params.execution:q} --threads {threads} --log {log:q}"
+        stage_command()
 
 
 rule cluster:
@@ -40,8 +39,8 @@ rule cluster:
         cameras="results/{scene}/cameras.json",
         model="results/{scene}/model",
         maps="results/{scene}/maps",
-        features=cluster_features,
-        points=cluster_points,
+        features=of_scene("clustered", "images", "features"),
+        points=of_scene("clustered", "points", "surface_points"),
         flow="results/{scene}/flow",
     output:
         clusters=directory("results/{scene}/clusters"),
@@ -59,13 +58,12 @@ rule cluster:
     params:
         script=script("cluster"),
         options=options("cluster"),
-        execution=execution("cluster"),
+        settings=settings("cluster"),
         version=VERSIONS["cluster"],
     message:
         "{wildcards.scene}: clustering rendered features into objects"
     shell:
-        "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} {params.execution:q} --threads {threads} --log {log:q}"
+        stage_command()
 
 
 rule postprocess:
@@ -91,12 +89,12 @@ rule postprocess:
     params:
         script=script("postprocess"),
         options=options("postprocess"),
+        settings=settings("postprocess"),
         version=VERSIONS["postprocess"],
     message:
         "{wildcards.scene}: cleaning the object masks"
     shell:
-        "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --threads {threads} --log {log:q}"
+        stage_command()
 
 
 rule crf:
@@ -130,12 +128,12 @@ rule crf:
     params:
         script=script("crf"),
         options=options("crf"),
+        settings=settings("crf"),
         version=VERSIONS["crf"],
     message:
         "{wildcards.scene}: refining the object masks with a dense CRF"
     shell:
-        "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --threads {threads} --log {log:q}"
+        stage_command()
 
 
 # Objects alone, seen through what hides them, and point clouds: for those who ask for them (extract.enabled, or by name).
@@ -160,14 +158,13 @@ rule extract:
     resources:
         mem_mb=8000,
         runtime=120,
-        gpu=gpus,
+        gpu=of_scene("gpus"),
     params:
         script=script("extract"),
         options=options("extract"),
-        execution=execution("extract"),
+        settings=settings("extract"),
         version=VERSIONS["extract"],
     message:
         "{wildcards.scene}: taking objects out of the scene"
     shell:
-        "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} {params.execution:q} --threads {threads} --log {log:q}"
+        stage_command()

@@ -10,7 +10,7 @@ rule motion:
         images="results/{scene}/images",
         flow="results/{scene}/flow",
         given="results/{scene}/given",
-        weights=weights("motion"),
+        weights=of_scene("weights", "motion"),
     output:
         masks=directory("results/{scene}/motion_masks"),
         summary="results/{scene}/summaries/motion.json",
@@ -23,18 +23,17 @@ rule motion:
     threads: 2
     resources:
         mem_mb=4000,
-        gpu=gpus_for("motion"),
+        gpu=of_scene("gpus_for", "motion"),
         runtime=60,
     params:
         script=script("motion"),
         options=options("motion"),
-        execution=execution("motion"),
+        settings=settings("motion"),
         version=VERSIONS["motion"],
     message:
         "{wildcards.scene}: masks of what moves"
     shell:
-        "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} {params.execution:q} --weights {input.weights:q} --threads {threads} --log {log:q}"
+        stage_command("--weights {input.weights:q}")
 
 
 rule depth:
@@ -47,7 +46,7 @@ rule depth:
         flow="results/{scene}/flow",
         masks="results/{scene}/motion_masks",
         given="results/{scene}/given",
-        weights=weights("depth"),
+        weights=of_scene("weights", "depth"),
     output:
         depth=directory("results/{scene}/depth"),
         summary="results/{scene}/summaries/depth.json",
@@ -60,18 +59,17 @@ rule depth:
     threads: 4
     resources:
         mem_mb=6000,
-        gpu=gpus_for("depth"),
+        gpu=of_scene("gpus_for", "depth"),
         runtime=120,
     params:
         script=script("depth"),
         options=options("depth"),
-        execution=execution("depth"),
+        settings=settings("depth"),
         version=VERSIONS["depth"],
     message:
         "{wildcards.scene}: depth"
     shell:
-        "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} {params.execution:q} --weights {input.weights:q} --threads {threads} --log {log:q}"
+        stage_command("--weights {input.weights:q}")
 
 
 rule features:
@@ -81,7 +79,7 @@ rule features:
         images="results/{scene}/images",
         flow="results/{scene}/flow",
         masks="results/{scene}/motion_masks",
-        weights=weights("features"),
+        weights=of_scene("weights", "features"),
     output:
         features=directory("results/{scene}/features"),
         summary="results/{scene}/summaries/features.json",
@@ -94,15 +92,14 @@ rule features:
     threads: 4
     resources:
         mem_mb=8000,
-        gpu=gpus_for("features"),
+        gpu=of_scene("gpus_for", "features"),
         runtime=120,
     params:
         script=script("features"),
         options=options("features"),
-        execution=execution("features"),
+        settings=settings("features"),
         version=VERSIONS["features"],
     message:
         "{wildcards.scene}: features and saliency"
     shell:
-        "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} {params.execution:q} --weights {input.weights:q} --threads {threads} --log {log:q}"
+        stage_command("--weights {input.weights:q}")

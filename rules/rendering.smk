@@ -26,17 +26,16 @@ rule render:
     resources:
         mem_mb=8000,
         runtime=240,
-        gpu=gpus,
+        gpu=of_scene("gpus"),
     params:
         script=script("render"),
         options=options("render"),
-        execution=execution("render"),
+        settings=settings("render"),
         version=VERSIONS["render"],
     message:
         "{wildcards.scene}: video along the {wildcards.path} path"
     shell:
-        "python {params.script:q} --scene results/{wildcards.scene} --path {wildcards.path}"
-        " --options {params.options:q} {params.execution:q} --threads {threads} --log {log:q}"
+        stage_command("--path {wildcards.path}")
 
 
 rule maps:
@@ -57,14 +56,13 @@ rule maps:
     resources:
         mem_mb=8000,
         runtime=240,
-        gpu=gpus,
+        gpu=of_scene("gpus"),
     params:
         script=script("maps"),
         options=options("maps"),
-        execution=execution("maps"),
+        settings=settings("maps"),
         version=VERSIONS["maps"],
     message:
         "{wildcards.scene}: maps of every view"
     shell:
-        "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} {params.execution:q} --threads {threads} --log {log:q}"
+        stage_command()

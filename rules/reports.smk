@@ -11,14 +11,14 @@ rule report:
         flow="results/{scene}/flow",
         motion_masks="results/{scene}/motion_masks",
         depth="results/{scene}/depth",
-        features=training_features,
+        features=of_scene("training_features"),
         model="results/{scene}/model",
         maps="results/{scene}/maps",
-        objects=object_masks,
-        videos=videos,
+        objects=of_scene("object_masks"),
+        videos=of_scene("videos"),
         scores="results/{scene}/scores.csv",
         pictures="results/{scene}/score_pictures",
-        summaries=summaries,
+        summaries=of_scene("summaries"),
     output:
         page=report(
             "results/{scene}/report.html",
@@ -38,13 +38,13 @@ rule report:
         runtime=60,
     params:
         script=script("report"),
-        options=all_options,
+        options=options("report"),
+        settings=settings("report"),
         version=VERSIONS["report"],
     message:
         "{wildcards.scene}: the page"
     shell:
-        "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} --threads {threads} --log {log:q}"
+        stage_command()
 
 
 rule overview:

@@ -10,9 +10,9 @@ rule score:
         motion_masks="results/{scene}/motion_masks",
         model="results/{scene}/model",
         maps="results/{scene}/maps",
-        objects=object_masks,
-        truth=truths,
-        weights=lpips_weights,
+        objects=of_scene("object_masks"),
+        truth=timeless("truths"),
+        weights=of_scene("lpips_weights"),
     output:
         scores=report(
             "results/{scene}/scores.csv",
@@ -32,18 +32,17 @@ rule score:
     resources:
         mem_mb=8000,
         runtime=240,
-        gpu=gpus,
+        gpu=of_scene("gpus"),
     params:
         script=script("score"),
         options=options("score"),
-        execution=execution("score"),
+        settings=settings("score"),
         version=VERSIONS["score"],
-        contents=truth_contents,
+        contents=of_scene("truth_digest"),
     message:
         "{wildcards.scene}: scoring"
     shell:
-        "python {params.script:q} --scene results/{wildcards.scene}"
-        " --options {params.options:q} {params.execution:q} --weights {input.weights:q} --threads {threads} --log {log:q}"
+        stage_command("--weights {input.weights:q}")
 
 
 rule collect_scores:

@@ -6,12 +6,12 @@ rule train:
         manifest="results/{scene}/manifest.json",
         cameras="results/{scene}/cameras.json",
         images="results/{scene}/images",
-        checkpoint=released,
-        flow=unless_released("flow"),
-        masks=unless_released("motion_masks"),
-        depth=unless_released("depth"),
-        depth_summary=unless_released("summaries/depth.json"),
-        features=training_features,
+        checkpoint=of_scene("released"),
+        flow=of_scene("for_training", "flow"),
+        masks=of_scene("for_training", "motion_masks"),
+        depth=of_scene("for_training", "depth"),
+        depth_summary=of_scene("for_training", "summaries/depth.json"),
+        features=of_scene("training_features"),
     output:
         model=directory("results/{scene}/model"),
         summary="results/{scene}/summaries/train.json",
@@ -25,17 +25,16 @@ rule train:
     threads: 8
     resources:
         mem_mb=16000,
-        runtime=training_minutes,
-        gpu=training_gpus,
+        runtime=of_scene("training_minutes"),
+        gpu=of_scene("training_gpus"),
     params:
-        python=training_python,
+        python=of_scene("training_command"),
         script=script("train"),
         options=options("train"),
-        execution=execution("train"),
+        settings=settings("train"),
         version=VERSIONS["train"],
         state="results/{scene}/state",
     message:
         "{wildcards.scene}: training the static and the dynamic field"
     shell:
-        "{params.python} {params.script:q} --scene results/{wildcards.scene} --state {params.state:q}"
-        " --options {params.options:q} {params.execution:q} --threads {threads} --log {log:q}"
+        stage_command("--state {params.state:q}", start="{params.python}")

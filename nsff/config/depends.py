@@ -56,7 +56,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "crf": ("crf",),
     "extract": _of("extract", "hidden", "clouds", "point_opacity", "far"),
     "score": ("evaluation", "score", "field.features", "field.saliency", "train.hold_out"),
-    # And all others: the page shows every setting as it is (all_options in rules/common.smk).
+    # And all others: the page shows every setting as it is (nsff/workflow/scene_plan.py).
     "report": ("report",),
 }
 """By stage, and by path where videos depend on different keys: all that changes its results, other files aside."""

@@ -237,8 +237,8 @@ def complaints(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
             found.append(
                 f"{rule}: its results are others than before, and its version still is {stage['version']}, so that"
                 f" nobody's old results would be made again. Sources that changed: {', '.join(files)}. If the change of"
-                f" results is meant, raise VERSIONS[{rule!r}] in rules/common.smk, run make fingerprints, and commit"
-                " both files."
+                f" results is meant, raise VERSIONS[{rule!r}] in nsff/workflow/versions.py, run make fingerprints, and"
+                " commit both files."
             )
     return found
 

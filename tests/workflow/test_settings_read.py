@@ -6,6 +6,7 @@ import argparse
 import ast
 import json
 import os
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -18,8 +19,9 @@ from other_values import walk
 
 from nsff.config import SceneConfig, merge, resolve_scene
 from nsff.config.base import StageConfig
-from nsff.config.depends import CHANGES, EXECUTION, keys_of
+from nsff.config.depends import CHANGES, EXECUTION, chosen, keys_of
 from nsff.scene import Scene
+from nsff.workflow.scene_plan import ScenePlan
 
 RULES = sorted({name.partition("_")[0] if name.startswith("render_") else name for name in CHANGES} - {"report"})
 
@@ -49,12 +51,20 @@ def test_a_stage_has_a_use_for_every_key_that_it_is_told(rule):
     assert unused == set()
 
 
-def test_every_rule_that_is_told_more_passes_it_on(repo):
-    """The parameter execution, and its place in the command."""
+def test_every_rule_hands_its_settings_over(repo):
+    """The parameters options, which re-runs it, and settings, the file that its script reads."""
     text = "\n".join(path.read_text() for path in (repo / "rules").glob("*.smk"))
-    told = {name.partition("_")[0] if name.startswith("render_") else name for name in EXECUTION}
-    assert {rule for rule in RULES if f'execution=execution("{rule}")' in text} == told
-    assert text.count("{params.options:q} {params.execution:q}") == len(told)
+    for rule in [*RULES, "report"]:
+        assert f'options=options("{rule}"),\n        settings=settings("{rule}"),' in text, rule
+    assert len(re.findall(r"^        stage_command\(", text, re.M)) == len(RULES) + 1
+
+
+def test_stages_are_handed_what_they_may_read():
+    """All keys of both tables, and no other."""
+    scene = ScenePlan("scene", resolve_scene("scene", {"input": {"path": "clip.mp4"}}, "fast", {}))
+    for stage in CHANGES.keys() - {"report"}:
+        handed = merge(scene.options(stage), scene.execution(stage))
+        assert handed == chosen(scene.whole, (*CHANGES[stage], *EXECUTION.get(stage, ()))), stage
 
 
 @pytest.mark.slow
@@ -75,7 +85,7 @@ def test_stages_read_nothing_that_they_are_not_told(finished, tmp_path, repo, mo
     jobs = {job["rule"]: job for job in project.jobs() if job["rule"] in RULES}
     stray: dict[str, set[str]] = {}
     for rule, job in jobs.items():
-        told = merge(json.loads(job["params"]["options"]), json.loads(job["params"].get("execution", "{}")))
+        told = json.loads(Path(job["params"]["settings"]).read_text(encoding="utf-8"))
         own = merge({"input": {"path": "clip n° 1"}}, told)
         config = resolve_scene(finished.scene, own, "fast", {})
         sections.clear()
