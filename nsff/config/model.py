@@ -78,37 +78,38 @@ class SamplingConfig(StageConfig):
 
 
 class LossConfig(StageConfig):
-    """Weights of the losses; 0 turns a term off."""
+    """Weights of the losses, and their schedules (nsff explain losses); a weight of 0 turns its term off."""
 
     w_rgb: float = Field(1.0, ge=0)
     """Photometric loss on the composited colour, the dynamic colour and the warped colours."""
     w_warp: float = Field(1.0, ge=0)
-    """Factor on all renderings of the dynamic field alone, at its own time and warped from the neighbours (NSFF: 1)."""
+    """Factor on colour, features and saliency of the dynamic field rendered alone, at its own time and warped from the
+    neighbours (NSFF: 1)."""
     warp_trains: Literal["field", "flow"] = "field"
-    """field: what is warped from the neighbours teaches scene flow and their field (NSFF); flow: scene flow alone, so
-    that a wrong flow or depth cannot break up the neighbours' geometry."""
+    """field: warped renderings teach scene flow and the field at the neighbouring frame (NSFF); flow: scene flow alone,
+    so that a wrong flow or depth cannot break up the neighbours' geometry."""
     w_features: float = Field(0.04, ge=0)
     """Features (SAFF dino_coe)."""
     w_saliency: float = Field(0.04, ge=0)
     """Saliency (SAFF sal_coe)."""
     w_depth: float = Field(0.04, ge=0)
-    """Scale- and shift-invariant depth."""
+    """Depth against the prior, up to scale and shift (NSFF)."""
     w_flow: float = Field(0.02, ge=0)
-    """Optical flow of the expected scene-flow point."""
+    """Projected scene flow against optical flow, pixels (NSFF w_optical_flow)."""
     flow_guessed: float = Field(1.0, ge=0)
-    """Factor on w_flow if the depth of all that moves is a guess: of a network or of what is around it. It counts by
-    how much of it is; the rest least motion has placed along flow already (1: none, as in NSFF).
+    """Factor on w_flow if the depth of all that moves is a guess, of a network or of its surroundings; where part of it
+    was measured, or triangulated along flow, the factor is nearer to 1 (1: none, as in NSFF).
     """
     w_cycle: float = Field(0.1, ge=0)
-    """Scene flow there and back."""
+    """Scene flow to a neighbouring frame and back is zero (NSFF)."""
     w_scene_flow: float = Field(0.1, ge=0)
-    """Magnitude of scene flow (w_sf_reg)."""
+    """Magnitude of scene flow (NSFF w_sf_reg)."""
     w_smooth: float = Field(0.1, ge=0)
-    """Spatial smoothness and least kinetic energy (w_sm)."""
+    """Spatial smoothness of scene flow, and least kinetic energy (NSFF w_sm)."""
     w_disocclusion: float = Field(0.1, ge=0)
-    """Sparsity of disocclusion (w_prob_reg)."""
+    """Sparsity of disocclusion (NSFF w_prob_reg)."""
     w_entropy: float = Field(1e-3, ge=0)
-    """Entropy of the blending weight."""
+    """Entropy of the blending weight (NSFF)."""
     w_static_rgb: float = Field(0.0, ge=0)
     """Static field alone against the image outside the motion masks (not in NSFF)."""
     w_dynamic_mask: float = Field(0.0, ge=0)
@@ -116,11 +117,11 @@ class LossConfig(StageConfig):
     w_distortion: float = Field(0.0, ge=0)
     """Compactness of the weights along a ray (mip-NeRF 360; not in NSFF)."""
     w_hidden: float = Field(0.0, ge=0)
-    """Opacity of the dynamic field behind what a ray sees, where one camera at a time leaves it free (not in NSFF)."""
+    """Opacity of the dynamic field behind the surface that a ray sees, where no image constrains it (not in NSFF)."""
     hidden_margin: float = Field(0.03, ge=0)
-    """Distance along the normalised ray behind the surface from which on w_hidden counts: how thick things may be."""
+    """w_hidden counts what lies farther behind the surface, along the normalised ray: how thick things may be."""
     w_surface: float = Field(0.0, ge=0)
-    """Weights along a ray gather at the prior's depth, where that is metric (not in NSFF)."""
+    """Weights along a ray gather at the prior's surface, where its depth is metric (not in NSFF)."""
     w_plane_smooth: float = Field(0.0, ge=0)
     """Total variation of the feature planes (not in NSFF)."""
     decay_steps: int = Field(30_000, ge=1)
@@ -140,16 +141,16 @@ class LossConfig(StageConfig):
     surface_tolerance: float = Field(0.01, ge=0)
     """Distance along the normalised ray that w_surface forgives."""
     surface_fade: float = Field(0.7, gt=0)
-    """Fraction of the training after which w_surface has faded to its floor."""
+    """Fraction of the training after which w_surface would be 0, falling in a straight line to its floor."""
     surface_floor: float = Field(0.1, ge=0, le=1)
-    """What is left of w_surface then."""
+    """The fraction of w_surface that stays to the end."""
     mask_fade: float = Field(0.7, gt=0)
-    """Fraction of the training after which w_dynamic_mask has faded to its floor."""
+    """Fraction of the training after which w_dynamic_mask would be 0, falling in a straight line to its floor."""
     mask_floor: float = Field(0.1, ge=0, le=1)
-    """What is left of w_dynamic_mask then."""
+    """The fraction of w_dynamic_mask that stays to the end."""
     mask_dynamic_always: bool = False
-    """Dynamic terms count by the rendered dynamic weight from the first step (published: after the first decay
-    period).
+    """Renderings of the dynamic field alone count by its weight in the composite from the first step on (published:
+    after the first decay period).
     """
     smooth_space: Literal["euclidean", "world", "normalised"] = "euclidean"
     """Where w_smooth measures. euclidean: in the axes of the average camera and in units of the near plane, whatever
@@ -157,11 +158,11 @@ class LossConfig(StageConfig):
     weigh no more than near ones.
     """
     warp_beyond_ends: bool = False
-    """Warp to the frames before the first and after the last as the published code does; otherwise these terms are
-    masked.
+    """Count also what is warped from beyond the first and the last frame, as the published code does; otherwise these
+    renderings are left out.
     """
     chain: bool = True
-    """Chained scene flow to t±2 in colour after two decay periods (chain_sf)."""
+    """After two decay periods also render through scene flow that is followed twice, to t±2 (NSFF chain_sf)."""
     scene_flow_axis: Literal["reference", "fixed"] = "fixed"
     """reference: the published sum over x, y and z instead of over samples; fixed: rendered scene flow."""
     kinetic_energy_count: int = Field(2, ge=0)
