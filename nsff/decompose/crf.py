@@ -23,9 +23,8 @@ from nsff.decompose.stability import describe_masks, judge
 from nsff.decompose.views import TRAINING, read_depth, read_labelled, read_rgb, write_mask_folder, write_preview
 from nsff.errors import ConfigError
 from nsff.files.io import atomic_directory, read_mask
+from nsff.imaging.scale import REFERENCE_ROWS
 from nsff.scene import Scene
-
-REFERENCE_ROWS = 288
 
 
 def run_crf(scene: Scene, crf: CrfConfig) -> None:

@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from nsff.config import DecomposeConfig
-from nsff.decompose.kmeans import unit
 from nsff.decompose.view_surfaces import read_disparity, resize, surface_points
 from nsff.decompose.views import View, read_features, read_saliency
 from nsff.files.io import read_json
 from nsff.files.reading import reading
+from nsff.imaging.vectors import unit_length
 from nsff.scene import Scene
 
 
@@ -55,7 +55,7 @@ class Descriptors:
         that outlines stay smooth."""
         features = np.asarray(self.features(view), np.float32)
         height, width = size or features.shape[:2]
-        parts = [unit(resize(features, (height, width)))]
+        parts = [unit_length(resize(features, (height, width)))]
         if self.space is not None:
             parts.append(self._positions(view, (height, width)))
         if self.config.use_time:
@@ -70,7 +70,7 @@ class Descriptors:
         """Unit vectors of the rendered points in normalised space."""
         assert self.space is not None
         points = surface_points(self.scene, view, read_disparity(self.scene, view, size))
-        return unit(normalised_positions(points, self.space))
+        return unit_length(normalised_positions(points, self.space))
 
 
 def normalised_positions(points: Float[np.ndarray, "... 3"], space: dict[str, Any]) -> Float[np.ndarray, "... 3"]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float32, Int64
 from tqdm import tqdm
 
 from nsff.config import DecomposeConfig
@@ -69,9 +69,3 @@ def assign(
     labels = score.argmin(1)
     squared = np.take_along_axis(score, labels[:, None], 1)[:, 0] + (pixels**2).sum(1)
     return labels, np.maximum(squared, 0)
-
-
-def unit(values: Float[np.ndarray, "... C"]) -> Float32[np.ndarray, "... C"]:
-    """Unit length along the last axis; a zero vector stays zero."""
-    values = np.asarray(values, np.float32)
-    return values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), 1e-8)

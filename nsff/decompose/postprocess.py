@@ -22,9 +22,9 @@ from nsff.decompose.published_cleaning import clean_as_published
 from nsff.decompose.stability import describe_masks, judge
 from nsff.decompose.views import TRAINING, View, read_labelled, write_mask_folder, write_preview
 from nsff.files.io import atomic_directory, read_mask
+from nsff.imaging.scale import REFERENCE_ROWS
 from nsff.scene import Scene
 
-REFERENCE_ROWS = 288
 SHARE = 0.03
 SQUARE = np.ones((3, 3), np.uint8)
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))

@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from nsff.config import DecomposeConfig
-from nsff.decompose.kmeans import unit
 from nsff.decompose.views import View
 from nsff.errors import StageError
 from nsff.files.io import read_npz, write_npz
 from nsff.files.reading import reading
+from nsff.imaging.vectors import unit_length
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def describe_points(
     """Descriptors of points, as those of pixels (nsff.decompose.descriptors)."""
     parts = [points.features]
     if use_position:
-        parts.append(unit(points.normalised))
+        parts.append(unit_length(points.normalised))
     if use_time:
         parts.append(np.full((len(points), 1), np.sign(2 * view.time / n_frames - 1), np.float32))
     return np.concatenate(parts, axis=1).astype(np.float32)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nsff.decompose.kmeans import assign, fit_elbow, kmeans, unit
+from nsff.decompose.kmeans import assign, fit_elbow, kmeans
 from nsff.decompose.voting import best_label, count_votes, mean_by_label, merge_map, needed_votes, vote
+from nsff.imaging.vectors import unit_length
 
 
 def run_elbow(objectives: list[float], max_clusters: int = 24, elbow: float = 0.975) -> tuple[int, list[float]]:
@@ -35,7 +36,7 @@ def test_kmeans_finds_planted_clusters_and_is_reproducible():
     generator = np.random.default_rng(3)
     centres = np.eye(4, 8, dtype=np.float32)
     truth = generator.integers(0, 4, 2000)
-    pixels = unit(centres[truth] + 0.05 * generator.normal(size=(2000, 8)))
+    pixels = unit_length(centres[truth] + 0.05 * generator.normal(size=(2000, 8)))
     centroids = kmeans(pixels, 4, iterations=50, restarts=5, seed=1234)
     labels, squared = assign(pixels, centroids)
     agreement = np.zeros((4, 4), int)
@@ -54,7 +55,7 @@ def test_assign_gives_nearest_and_squared_distance():
 
 
 def test_unit_keeps_zero():
-    np.testing.assert_allclose(unit(np.array([[3.0, 4.0], [0.0, 0.0]])), [[0.6, 0.8], [0, 0]])
+    np.testing.assert_allclose(unit_length(np.array([[3.0, 4.0], [0.0, 0.0]])), [[0.6, 0.8], [0, 0]])
 
 
 def at_degrees(*angles: float) -> np.ndarray:

@@ -11,19 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 
 from nsff.errors import ConfigError
 from nsff.files.io import read_npz, write_npz
+from nsff.imaging.vectors import unit_length
 
 ROWS = 32_768
 """Descriptors projected at a time."""
-
-
-def normalise(values: Float[np.ndarray, "... D"]) -> Float32[np.ndarray, "... D"]:
-    """Unit length along the last axis; zero stays zero."""
-    values = np.asarray(values, np.float32)
-    return values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), 1e-8)
 
 
 @dataclass(frozen=True)
@@ -43,7 +38,7 @@ class Basis:
         pixels = descriptors.reshape(-1, descriptors.shape[-1])
         result = np.empty((len(pixels), len(self.components)), np.float32)
         for start in range(0, len(pixels), ROWS):
-            result[start : start + ROWS] = (normalise(pixels[start : start + ROWS]) - self.mean) @ self.components.T
+            result[start : start + ROWS] = (unit_length(pixels[start : start + ROWS]) - self.mean) @ self.components.T
         return result.reshape(*descriptors.shape[:-1], -1)
 
     def save(self, path: Path) -> None:

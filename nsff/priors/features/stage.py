@@ -24,7 +24,8 @@ from nsff.config import FeaturesConfig
 from nsff.errors import ConfigError
 from nsff.files.checksums import seal
 from nsff.files.io import atomic_path
-from nsff.priors.features.basis import Basis, Moments, normalise
+from nsff.imaging.vectors import unit_length
+from nsff.priors.features.basis import Basis, Moments
 from nsff.scene import Scene
 
 Describe = Callable[[int], tuple[Float32[np.ndarray, "h w D"], Float32[np.ndarray, "h w"]]]
@@ -121,7 +122,7 @@ def fit_basis(describe: Describe, n_frames: int, features: FeaturesConfig, backe
             interval = max(1, min(features.sample_interval, len(pixels) * n_frames // (50 * pixels.shape[1])))
             interval = interval if tokens is None else 1
             moments = Moments(pixels.shape[1])
-        moments.add(normalise(pixels[start::interval]))
+        moments.add(unit_length(pixels[start::interval]))
         start = (start - len(pixels)) % interval
     assert moments is not None
     return moments.basis(features.components)
