@@ -240,7 +240,7 @@ def test_the_page_from_the_first_command_to_the_last(project):
             assert "oracle_crf" in set(pd.read_csv(folder / targets_of(command)[0]).variant)
         if "nsff score" in command:
             assert "jaccard" in text, text
-            assert "--pred collected/" in command or "mean: over 1 scenes" in text, text
+            assert "--pred collected/" in command or "mean: scenes count alike (1:" in text, text
     # What came with the scene was used, and nothing but the pictures where there were pictures alone.
     given = {"cameras": True, "points": True, "depth": True, "flow": True, "masks": True}
     assert Scene(folder / "results" / "Balloon1-2").manifest["given"] == given
