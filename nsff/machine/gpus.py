@@ -1,9 +1,9 @@
 """Which GPU a job may use: lock files share the devices of a machine between the jobs that run on it.
 
 Snakemake's resource ``gpu`` limits how many jobs run, but never tells a local job which device is its own. A device is
-held by an exclusive lock (flock) on a file of its name, which the kernel frees when its holder dies, however it dies:
-a lock file that is merely there means nothing. Jobs of one user share the files' folder, which nobody else can read or
-write. Whoever gives a device back removes its file: a lock counts only while its file is the one of that name.
+held by an exclusive lock (filelock, of flock) on a file of its name, which the kernel frees when its holder dies,
+however it dies: a lock file that is merely there means nothing. Jobs of one user share the files' folder, which nobody
+else can read or write. Whoever gives a device back removes its file: a lock counts only while its file is there.
 
 Processes that torchrun started together hold one device each. Such groups take theirs one after another (``_turn``):
 two groups that each held some and waited for the rest would wait for ever.
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
 import stat
@@ -22,7 +21,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
+
+from filelock import FileLock, Timeout
 
 from nsff.errors import StageError
 from nsff.machine.launch import Place, place
@@ -103,7 +104,7 @@ def acquire_device(folder: Path | None = None, poll: float = 2.0, patience: floa
 
 
 def _wait(devices: list[str], folder: Path, poll: float, patience: float, held: contextlib.ExitStack) -> str:
-    """The first device whose lock is free; ``held`` keeps its file open."""
+    """The first device whose lock is free; ``held`` gives it back."""
     # The same device may be named by its index here and by its UUID there.
     uuids = dict(_installed())
     allocation = os.environ.get("SLURM_JOB_ID")
@@ -112,11 +113,11 @@ def _wait(devices: list[str], folder: Path, poll: float, patience: float, held: 
     while True:
         for device in devices:
             path = folder / (names[device].replace("/", "_") + ".lock")
-            handle = _taken(path)
-            if handle is None:
+            lock = _taken(path)
+            if lock is None:
                 continue
-            held.enter_context(handle)
-            held.callback(path.unlink, missing_ok=True)  # while it is still locked
+            held.callback(lock.release)
+            held.callback(path.unlink, missing_ok=True)  # before, while it is still locked
             return device
         if time.monotonic() - started > patience:
             raise StageError(
@@ -164,41 +165,24 @@ def _sweep(folder: Path) -> None:
     for path in [*folder.glob("slurm-*.lock"), *folder.glob("turn-[0-9]*.txt")]:
         if path.name.split("-")[1].removesuffix(".txt") == allocation:
             continue
-        handle = _taken(path)
-        if handle is not None:
+        lock = _taken(path)
+        if lock is not None:
             path.unlink(missing_ok=True)
-            handle.close()
+            lock.release()
 
 
-def _taken(path: Path) -> IO[str] | None:
-    """The file of that name, locked; None where another process holds it."""
-    handle = _opened(path)
+def _taken(path: Path) -> FileLock | None:
+    """The lock on the file of that name, held; None where another process holds it."""
+    lock = FileLock(path, mode=0o600, fallback_to_soft=False)  # soft locks outlive those who die
     try:
-        if _locked(handle) and _is_named(handle, path):
-            return handle
-    except BaseException:
-        handle.close()
-        raise
-    handle.close()
-    return None
-
-
-def _opened(path: Path) -> IO[str]:
-    """Opens for reading and adding, and makes the file where there is none; a link in its place is an error."""
-    try:
-        return open(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "a+")
+        lock.acquire(blocking=False)
+    except Timeout:
+        return None
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EISDIR):
             raise StageError(path, "is a link or a folder, not a lock file", "remove it") from None
         raise
-
-
-def _is_named(handle: IO[str], path: Path) -> bool:
-    """Whether the open file is the one of that name: its holder may have removed it since it was opened."""
-    try:
-        return os.path.samestat(os.lstat(path), os.fstat(handle.fileno()))
-    except FileNotFoundError:
-        return False
+    return lock
 
 
 @contextlib.contextmanager
@@ -215,17 +199,20 @@ def _turn(group: Place, folder: Path, poll: float, patience: float) -> Iterator[
     path = folder / f"turn-{os.environ.get('SLURM_JOB_ID', 'local')}.txt"
     if not group.leader:
         _until(lambda: _lines(path)[:1] == [group.run], poll, patience, path)
-        with _opened(path) as handle:
+        with path.open("a") as stream:
             yield
-            _append(handle, str(group.rank))
+            stream.write(f"{group.rank}\n")
         return
-    with _until(lambda: _taken(path), poll, patience, path) as handle:
-        handle.truncate(0)
-        _append(handle, group.run)
+    lock = _until(lambda: _taken(path), poll, patience, path)
+    try:
+        path.write_text(f"{group.run}\n")
         yield
-        _append(handle, str(group.rank))
+        with path.open("a") as stream:
+            stream.write(f"{group.rank}\n")
         _until(lambda: len(_lines(path)) > group.count, poll, patience, path)
         path.unlink(missing_ok=True)
+    finally:
+        lock.release()
 
 
 def _lines(path: Path) -> list[str]:
@@ -234,19 +221,6 @@ def _lines(path: Path) -> list[str]:
         return path.read_text().splitlines()
     except FileNotFoundError:
         return []
-
-
-def _append(handle: IO[str], line: str) -> None:
-    handle.write(line + "\n")
-    handle.flush()
-
-
-def _locked(handle: IO[str]) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _until(condition: Callable[[], Found | None], poll: float, patience: float, path: Path) -> Found:
