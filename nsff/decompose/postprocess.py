@@ -8,11 +8,14 @@ numbers win over low ones. SAFF's own, on numbers, is in nsff.decompose.publishe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Int64, Integer, UInt8
+from scipy.ndimage import binary_propagation
+from skimage.morphology import remove_small_holes, remove_small_objects
 from tqdm import tqdm
 
 from nsff.config import DecomposeConfig
@@ -159,24 +162,17 @@ def dilate(mask: UInt8[np.ndarray, "H W"], element: np.ndarray, iterations: int)
 
 def close_holes(mask: Bool[np.ndarray, "H W"], area: float) -> Bool[np.ndarray, "H W"]:
     """Area closing (4-connected): parts of the complement with fewer than ``area`` pixels are filled."""
-    _, parts, statistics, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
-    small = statistics[:, cv2.CC_STAT_AREA] < area
-    small[0] = False  # component 0 is the mask itself
-    return mask | small[parts]
+    return remove_small_holes(mask, max_size=math.ceil(area) - 1, connectivity=1)
 
 
 def reconstruct(seed: Bool[np.ndarray, "H W"], mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
     """The 8-connected components of the mask that the seed touches (opening by reconstruction)."""
-    _, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-    return mask & np.isin(parts, np.unique(parts[seed & mask]))
+    return binary_propagation(seed & mask, SQUARE, mask)
 
 
 def small_components(mask: Bool[np.ndarray, "H W"], area: float) -> Bool[np.ndarray, "H W"]:
     """Pixels of the 8-connected components with at most ``area`` pixels."""
-    _, parts, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    small = statistics[:, cv2.CC_STAT_AREA] <= area
-    small[0] = False  # component 0 is the complement
-    return small[parts]
+    return mask & ~remove_small_objects(mask, max_size=math.floor(area), connectivity=2)
 
 
 def object_limits(

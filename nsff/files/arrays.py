@@ -7,9 +7,11 @@ a simple file format for NumPy arrays".
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -46,7 +48,21 @@ def map_npy(path: Path, remedy: str = AGAIN, missing: str = MISSING) -> np.ndarr
         with open(path, "rb") as stream:
             _header(stream, size)
         verify(path)
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.lib.format.open_memmap(path, mode="r")
+
+
+@contextlib.contextmanager
+def new_npy(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> Iterator[np.memmap]:
+    """A new .npy of zeros, memory-mapped for writing: it may be larger than the memory.
+
+    All of its space is taken at once, so that a full disk is an OSError here, and not the end of the process once a
+    page is written to.
+    """
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    with open(path, "r+b") as stream:
+        os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)
+    yield array
+    array.flush()
 
 
 def load(path: Path, key: str | None = None, default: str | None = None) -> np.ndarray:

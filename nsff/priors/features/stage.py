@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
@@ -22,6 +21,7 @@ from tqdm import tqdm
 
 from nsff.config import FeaturesConfig
 from nsff.errors import ConfigError
+from nsff.files.arrays import new_npy
 from nsff.files.checksums import seal
 from nsff.files.io import atomic_path
 from nsff.imaging.vectors import unit_length
@@ -91,11 +91,11 @@ def run_features(scene: Scene, features: FeaturesConfig) -> None:
     describe = BACKENDS[backend](scene, features)
     basis = fit_basis(describe, scene.n_frames, features, backend)
     mean_saliency, salient_fraction = [], []
-    with _arrays(scene, features) as (write_features, write_saliency):
+    with _arrays(scene, features) as (stored_features, stored_saliency):
         for i in tqdm(range(scene.n_frames), desc="features", unit="frame"):
             descriptors, saliency = describe(i)
-            write_features(basis.project(descriptors))
-            write_saliency(saliency)
+            stored_features[i] = basis.project(descriptors)
+            stored_saliency[i] = saliency
             mean_saliency.append(float(saliency.mean()))
             salient_fraction.append(float((saliency > SALIENT).mean()))
     basis.save(scene.feature_basis_path)
@@ -138,35 +138,20 @@ def _pixels(descriptors: Float32[np.ndarray, "h w D"]) -> Float32[np.ndarray, "P
 
 
 @contextlib.contextmanager
-def _arrays(scene: Scene, features: FeaturesConfig) -> Iterator[tuple[Callable, Callable]]:
-    """Two functions that append a frame to features.npy and saliency.npy, as float16.
+def _arrays(scene: Scene, features: FeaturesConfig) -> Iterator[tuple[np.memmap, np.memmap]]:
+    """features.npy (N,h,w,C) and saliency.npy (N,h,w), float16, to be filled frame by frame.
 
-    Frames are written one after another and not kept, so that the files may be larger than the memory; they appear
-    under their names only when all went well.
+    They lie on the disk and may be larger than the memory; they appear under their names only when all went well.
     """
     shape = (scene.n_frames, *(-(-n // features.stride) for n in scene.size))
     with (
         atomic_path(scene.features_path) as first,
         atomic_path(scene.saliency_path) as second,
-        _appending(first, (*shape, features.components)) as write_features,
-        _appending(second, shape) as write_saliency,
+        new_npy(first, (*shape, features.components), np.float16) as values,
+        new_npy(second, shape, np.float16) as saliency,
     ):
-        yield write_features, write_saliency
+        yield values, saliency
     seal(scene.features_dir)
-
-
-@contextlib.contextmanager
-def _appending(path: Path, shape: tuple[int, ...]) -> Iterator[Callable[[np.ndarray], None]]:
-    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float16)), "fortran_order": False, "shape": shape}
-    with path.open("wb") as stream:
-        np.lib.format.write_array_header_1_0(stream, header)
-
-        def append(frame: np.ndarray) -> None:
-            if frame.shape != shape[1:]:
-                raise ValueError(f"a frame of shape {frame.shape} where {shape[1:]} was expected")
-            stream.write(np.ascontiguousarray(frame, np.float16).tobytes())
-
-        yield append
 
 
 def summarise(
