@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from nsff.config.base import StageConfig
+from nsff.config.module_names import described_modules, module_names
+
+if TYPE_CHECKING:
+    ClustererName = str
+else:
+    # The files of the folder are the names that are allowed.
+    ClustererName = Literal[module_names("decompose/clusterers")]
 
 
 class RenderConfig(StageConfig):
@@ -53,6 +60,7 @@ class DecomposeConfig(StageConfig):
     """What is clustered. rendered: features rendered from the scene (SAFF). images: the features of the input frames
     themselves, training views only (the 2-D baseline). points: samples in space near surfaces, then what is salient
     among them once more (SAFF's 3-D prototype; its saliency_threshold is 0.11)."""
+    clusterer: ClustererName = Field("kmeans", description=f"{described_modules('decompose/clusterers')}.")
     use_position: bool = False
     """Append the direction of each pixel's point in normalised space to its feature."""
     use_time: bool = False

@@ -14,9 +14,10 @@ from jaxtyping import Float32, Int64
 from tqdm import tqdm
 
 from nsff.config import DecomposeConfig
+from nsff.decompose.clusterer import open_clusterer
 from nsff.decompose.clusters import Clusters, objects_of
 from nsff.decompose.descriptors import Descriptors
-from nsff.decompose.kmeans import assign, fit
+from nsff.decompose.kmeans import assign
 from nsff.decompose.point_clusters import cluster_points
 from nsff.decompose.stability import describe_masks, judge
 from nsff.decompose.views import View, read_motion, read_views, training_views
@@ -85,7 +86,8 @@ def fit_pixels(
 ) -> tuple[np.ndarray, list[float]]:
     """Centroids (K,D) and objectives: fit on every ``sample_interval``-th pixel, judged on all of them."""
     subset = sample_pixels(descriptors, training, decompose.sample_interval)
-    return fit(subset, lambda c: objective(descriptors, training, c), decompose)
+    judge = lambda centroids: objective(descriptors, training, centroids)  # noqa: E731
+    return open_clusterer(decompose)(subset, judge, decompose, "clusters")
 
 
 def sample_pixels(descriptors: Descriptors, views: Sequence[View], interval: int) -> Float32[np.ndarray, "P D"]:

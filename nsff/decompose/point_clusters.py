@@ -16,8 +16,9 @@ from jaxtyping import Float32
 from tqdm import tqdm
 
 from nsff.config import DecomposeConfig
+from nsff.decompose.clusterer import open_clusterer
 from nsff.decompose.clusters import Clusters
-from nsff.decompose.kmeans import assign, fit
+from nsff.decompose.kmeans import assign
 from nsff.decompose.view_points import ViewPoints, describe_points, draw_by_saliency
 from nsff.decompose.views import View, read_motion, read_views, training_views
 from nsff.decompose.voting import merge_map, select_salient, voting_merge
@@ -75,7 +76,7 @@ def cluster_points(scene: Scene, training: Sequence[View], decompose: DecomposeC
         )  # fmt: skip
     extra = 3 * decompose.use_position + decompose.use_time
     numbers: dict[str, Any] = {"points": len(everything)}
-    centroids, merge, numbers["objectives"] = _stage(everything, extra, decompose, "k-means")
+    centroids, merge, numbers["objectives"] = _stage(everything, extra, decompose, "clusters")
     clusters = Clusters(centroids, merge, extra=extra)
     resolved = voting_merge(clusters, decompose)
     saliency = np.full((len(training), len(merge)), np.nan)
@@ -90,7 +91,7 @@ def cluster_points(scene: Scene, training: Sequence[View], decompose: DecomposeC
     foreground = everything[np.isin(merge[assign(everything, centroids)[0]], parents)]
     if not len(foreground):
         return Found(clusters, numbers)
-    fine, fine_merge, numbers["fine_objectives"] = _stage(foreground, extra, decompose, "k-means of the foreground")
+    fine, fine_merge, numbers["fine_objectives"] = _stage(foreground, extra, decompose, "clusters of the foreground")
     salient = sorted({len(centroids) + int(label) for label in fine_merge})
     both = np.concatenate([merge, len(centroids) + fine_merge])
     return Found(Clusters(centroids, both, salient, fine, parents, extra), numbers | {"fine_K": len(fine)})
@@ -106,6 +107,7 @@ def _stage(
     values: Float32[np.ndarray, "P D"], extra: int, decompose: DecomposeConfig, title: str
 ) -> tuple[np.ndarray, np.ndarray, list[float]]:
     """Centroids, merge map and objectives of one stage."""
-    centroids, objectives = fit(values, lambda c: float(assign(values, c)[1].mean(dtype=np.float64)), decompose, title)
+    judge = lambda c: float(assign(values, c)[1].mean(dtype=np.float64))  # noqa: E731
+    centroids, objectives = open_clusterer(decompose)(values, judge, decompose, title)
     features = centroids[:, : centroids.shape[1] - extra]
     return centroids, merge_map(features, decompose.merge_similarity, decompose.merge_chains), objectives

@@ -15,6 +15,7 @@ import hashlib
 import json
 import math
 import platform
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import metadata
@@ -66,12 +67,24 @@ def sources(script: Path) -> list[Path]:
 def imported(path: Path) -> tuple[Path, ...]:
     """The project's own modules that a file imports; of those for type checkers alone none."""
     names: list[str] = []
+    known: dict[str, str] = {}
     for node in _run_time(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
+            known |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.JoinedStr):
+            names += _listed(ast.unparse(node)[2:-1], known)
     return tuple(file for name in names for file in _files(name))
+
+
+def _listed(text: str, known: dict[str, str]) -> list[str]:
+    """All modules of a folder of which one is imported by its name: nsff.folder.{name}, {folder.__name__}.{name}."""
+    match = re.fullmatch(r"(?:\{(\w+)\.__name__\}|(nsff(?:\.\w+)+))\.\{[\w.]+\}", text)
+    package = (match[2] or known.get(match[1], "")) if match else ""
+    folder = ROOT.joinpath(*package.split("."))
+    return [f"{package}.{path.stem}" for path in sorted(folder.glob("*.py"))] if package else []
 
 
 def _run_time(node: ast.AST) -> Iterator[ast.AST]:
