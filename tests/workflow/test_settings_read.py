@@ -36,7 +36,8 @@ def names_read(rule: str) -> set[str]:
                     found.add(node.attr)
                 elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                     found.add(node.value)
-    return found
+    # A loss term finds its weight by its own name (nsff/models/ray_fields/terms/).
+    return found | {f"w_{name}" for name in found}
 
 
 @pytest.mark.parametrize("rule", RULES)
