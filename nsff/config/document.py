@@ -1,4 +1,4 @@
-"""What is generated from the models: schemas/config.schema.json and docs/configuration.md.
+"""Generates schemas/config.schema.json and docs/configuration.md from the models.
 
 ``python -m nsff.config.document`` writes both; with ``--check`` it only says whether they are in step.
 """

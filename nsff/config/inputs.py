@@ -18,11 +18,11 @@ class SensorDepthConfig(StageConfig):
     kind: Literal["depth", "disparity"] = "depth"
     """depth: z along the optical axis; disparity: 1/z."""
     scale: float | None = Field(None, gt=0)
-    """What a stored number is multiplied by; null: 0.001 for depth in .png (millimetres), 1 for all others."""
+    """Factor on the stored numbers; null: 0.001 for depth in .png (millimetres), 1 for all others."""
 
 
 class InputConfig(StageConfig):
-    """Where the frames come from, and which of them are used."""
+    """The source of the frames, and which of them are used."""
 
     path: UserPath
     """The video file or folder, relative to the working directory or absolute."""
@@ -66,8 +66,8 @@ class CanonicalConfig(StageConfig):
     resize_height: int = Field(288, ge=32)
     """Height in pixels of the canonical frames (NSFF: 288); the width follows the aspect. Never enlarges."""
     focal: Literal["exact", "published"] = "exact"
-    """exact: of each axis, as far as that is reduced. published: NSFF's loader, which reduces one focal length by the
-    height and puts the principal point in the middle; another one where the width had to be rounded.
+    """exact: the focal length of each axis is scaled as that axis is. published: NSFF's loader, which scales one focal
+    length by the height and puts the principal point in the middle. They differ where the width had to be rounded.
     """
     undistorter: Literal["pycolmap", "colmap"] = "pycolmap"
     """pycolmap in this process, or an external colmap binary on PATH."""

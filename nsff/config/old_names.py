@@ -162,10 +162,10 @@ PARAMETERS: dict[str, Old] = {
         UNUSED,
     ),
 }  # fmt: skip
-"""By the name there."""
+"""Their parameters by name."""
 
 DEFAULTS = {name: old.default for name, old in PARAMETERS.items() if old.default is not None}
-"""What the authors' parser takes where a file says nothing."""
+"""Defaults of the authors' parser."""
 
 _BY_SPELLING = {name.lower(): name for name in PARAMETERS}
 

@@ -57,14 +57,14 @@ class DecomposeConfig(StageConfig):
     seed: int = 1234
     """Seed of k-means (SAFF: 1234)."""
     source: Literal["rendered", "images", "points"] = "rendered"
-    """What is clustered. rendered: features rendered from the scene (SAFF). images: the features of the input frames
-    themselves, training views only (the 2-D baseline). points: samples in space near surfaces, then what is salient
-    among them once more (SAFF's 3-D prototype; its saliency_threshold is 0.11)."""
+    """The features that are clustered. rendered: features rendered from the scene (SAFF). images: the features of the
+    input frames themselves, training views only (the 2-D baseline). points: samples in space near surfaces, and then
+    the salient ones among them once more (SAFF's 3-D prototype; its saliency_threshold is 0.11)."""
     clusterer: ClustererName = Field("kmeans", description=f"{described_modules('decompose/clusterers')}.")
     use_position: bool = False
     """Append the direction of each pixel's point in normalised space to its feature."""
     use_time: bool = False
-    """Append the sign of each view's time code to its features (what normalising one number leaves of it)."""
+    """Append the sign of each view's time code to its features (SAFF normalises the code, which leaves its sign)."""
     motion_threshold: float | None = Field(None, ge=0)
     """A view's vote also asks for a mean motion of the label above this, as a fraction of the largest motion in the
     view (SAFF's variant with flow: 0.07); null: it does not."""
@@ -85,9 +85,9 @@ class DecomposeConfig(StageConfig):
     merge_similarity: float = Field(0.5, ge=-1, le=1)
     """Clusters with a cosine similarity above this merge; 1: never (SAFF: 0.5)."""
     merge_chains: Literal["average", "resolved", "one_step"] = "average"
-    """Where 2 is like 1 and 1 like 0. average: groups merge while their members' mean similarity is above, so that a
-    cluster on the rim of a thing does not chain it to the ground. resolved: 2 becomes 0 (SAFF). one_step: in the files
-    it becomes 1, which nobody voted for (SAFF before August 2023)."""
+    """How chains merge, where cluster 2 is similar to 1 and 1 to 0. average: groups merge while the mean similarity of
+    their members is above merge_similarity, so that one cluster on the rim of an object cannot join it with the ground.
+    resolved: 2 becomes 0 (SAFF). one_step: in the files 2 becomes 1, which has no votes (SAFF before August 2023)."""
     saliency_threshold: float = Field(0.07, ge=0)
     """A view votes for a label whose mean saliency exceeds this (SAFF: 0.07)."""
     vote_fraction: float = Field(0.7, gt=0, le=1)
@@ -112,8 +112,8 @@ class DecomposeConfig(StageConfig):
     """Scale iterations and area from 288 rows to the height at hand; false: as they are, whatever the height. Cleaning
     published never scales them."""
     part_things: bool = True
-    """Parts of one label that are apart in many views, with nothing before the gap, are objects of their own: two
-    people are two. false: all that has one label is one object (SAFF)."""
+    """Instance splitting: parts of one label that are apart in many views, with nothing nearer in the gap, are objects
+    of their own, so that two people are two. false: a label is one object (SAFF)."""
 
 
 class CrfConfig(StageConfig):
@@ -128,10 +128,10 @@ class CrfConfig(StageConfig):
     """Depth that guides. disparity: grey levels of 1/z, 255 at half the nearest depth; ndc: SAFF's depth pictures,
     255 (1 - 0.9 near/z), 1.8 times as steep."""
     labels: Literal["numbers", "grey", "permuted"] = "numbers"
-    """What a label is. numbers: an object. grey: objects whose colours have one grey value are one label, as where SAFF
-    reads its coloured masks in grey (palette entries 0 and 14, 2 and 21, 5 and 9, 18 and 23); it keeps the lowest of
-    their numbers. permuted: like grey, and numbered as SAFF colours the result: in the order of colours, not of grey
-    values, so that objects change their numbers from view to view."""
+    """Which objects are one label. numbers: each is its own. grey: objects whose colours have the same grey value, as
+    where SAFF reads its coloured masks in grey (palette entries 0 and 14, 2 and 21, 5 and 9, 18 and 23); the label
+    keeps the lowest of their numbers. permuted: like grey, and numbered as SAFF colours the result: in the order of
+    colours, not of grey values, so that objects change their numbers from view to view."""
     iterations: int = Field(5, ge=0)
     """Mean-field iterations."""
     ground_truth_probability: float = Field(0.7, gt=0, lt=1)

@@ -106,4 +106,4 @@ MEANINGS: dict[str, str] = {
     "on_iphone": "the size that DyCheck scores at",
     "additive": "densities of the two fields add up, as in nsff_pl, instead of a blending weight",
 }
-"""What each stands for."""
+"""A description of each overlay."""

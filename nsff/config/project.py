@@ -93,7 +93,7 @@ class SceneConfig(StagesConfig):
 
     @model_validator(mode="after")
     def _combinations(self) -> SceneConfig:
-        """What no section can see alone; each message names the keys that exclude each other."""
+        """Refuses combinations across sections; each message names the keys that exclude each other."""
         if self.field.static_only and self.field.dynamic_only:
             raise ValueError("field.static_only and field.dynamic_only exclude each other")
         if self.field.saliency and not self.field.features:

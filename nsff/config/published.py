@@ -32,9 +32,9 @@ DIRECT = (
 OF_FEATURES = ("sal_coe", "n_components", "shallow_dino", "use_tanh", "dino_batch", "stride", "load_size", "model_type")
 """The same, where features are trained."""
 WHERE_GIVEN = ("target_idx", "i_print", "dino_batch", "stride", "load_size", "model_type")
-"""Of all these, those whose default is this project's where a file says nothing."""
+"""Parameters of the two tables above that keep this project's default where a file does not set them."""
 FIXED = {"facet": "key", "layer": 11, "bin": False}
-"""How the authors extract features, as published; another value is told."""
+"""The published settings of the feature network; another value leads to a note."""
 SAFFS_OWN = {
     "dino_coe", "sal_coe", "n_components", "shallow_dino", "use_tanh", "prep_dino", "use_multi_dino", "load_dino_dir",
     "use_multi_dino_single_sal", "disable_rigid", "decay_extra", "depth_full", "load_size", "load_dino_size",
@@ -206,7 +206,7 @@ def _sections(given: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
 
 
 def _pyramid(given: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """How features are extracted: their code looks for the first of these, and does without a pyramid otherwise."""
+    """The kind of feature pyramid: their code takes the first of these that is set, and else no pyramid."""
     if values["use_multi_dino_single_sal"]:
         return {"pyramid": "online", "saliency_weights": (0.0, 0.0, 1.0)}
     if given.get("load_dino_dir"):
@@ -217,7 +217,7 @@ def _pyramid(given: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, A
 
 
 def _notes(given: Mapping[str, Any], values: Mapping[str, Any]) -> list[str]:
-    """What of the file has no counterpart here, or is not what it seems."""
+    """Notes on parameters that have no counterpart here, or another meaning than their name suggests."""
     notes = []
     if not values["use_viewdirs"]:
         notes.append("use_viewdirs is off there; networks here always see the view direction")
