@@ -122,7 +122,7 @@ class Scene(Layout):
         )
 
     def depth_result(self) -> DepthResult:
-        """What the disparity is; of earlier runs by their summary, without either nothing is known of it."""
+        """Unit and origin of the disparity, by depth/result.json, or by the summary of runs that have no such file."""
         if self.depth_result_path.exists():
             return read_result(self.depth_result_path, DepthResult, "depth")
         with reading(self.summary_path("depth")):

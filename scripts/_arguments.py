@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from nsff.errors import ConfigError, NsffError, StageError
 from nsff.files.temporary import remove_leftovers
 from nsff.machine.isolation import in_child
-from nsff.machine.launch import place
+from nsff.machine.launch import launched
 from nsff.machine.threads import set_threads
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def main(
     def work() -> None:
         from nsff.scene import Scene
 
-        if place().leader and (left := remove_leftovers(arguments.scene)):
+        if launched().leader and (left := remove_leftovers(arguments.scene)):
             print(f"removed what killed runs left behind: {', '.join(str(path) for path in left)}", flush=True)
         with known_weights(arguments.weights):
             run(Scene(arguments.scene), settings(arguments), arguments)
@@ -72,7 +72,7 @@ def main(
         finally:
             remove_leftovers(arguments.scene)
 
-    guarded(in_a_child if isolated else work, arguments.log if place().leader else None, arguments.scene)
+    guarded(in_a_child if isolated else work, arguments.log if launched().leader else None, arguments.scene)
 
 
 def _parser(description: str | None, stage: str, reads: str, writes: str) -> argparse.ArgumentParser:
@@ -279,7 +279,7 @@ def _status(work: Callable[[], Any], scene: Path | None) -> int:
         work()
         return 0
     except NsffError as error:
-        if not place().leader:
+        if not launched().leader:
             # Mostly all processes meet the same error: the first one tells it, and torchrun ends this one meanwhile.
             time.sleep(10)
         print(f"error: {error}", file=sys.stderr)

@@ -13,11 +13,11 @@ def state_option(parser):
 
 
 def run(scene, config, arguments):
-    from nsff.machine.launch import place
+    from nsff.machine.launch import launched
     from nsff.training.run import run_train
 
     # Of processes that train together the first stands for all.
-    alone = alone_with(arguments.state or scene.state_dir) if place().leader else nullcontext()
+    alone = alone_with(arguments.state or scene.state_dir) if launched().leader else nullcontext()
     with alone, one_gpu(config):
         run_train(scene, config, arguments.state)
 

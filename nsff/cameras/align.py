@@ -41,7 +41,7 @@ class Similarity:
 
 @dataclass(frozen=True)
 class PoseErrors:
-    """What is left after a similarity."""
+    """Errors of estimated poses that remain after the best similarity to the true ones."""
 
     position_rmse: float
     """Root mean square distance of the centres, as a fraction of the extent of the true ones (0 if they coincide)."""

@@ -1,4 +1,4 @@
-"""What a reader is: a source of frames, and of cameras and priors where its layout brings them.
+"""The interface of readers: a source of frames, and of cameras and priors where its layout brings them.
 
 Notation. A source has frames 0, 1, ... in order of display (the *source index*); ``start:end:stride`` decides which of
 them are taken. Images are (H,W,3) uint8 RGB, upright, without alpha. Times are seconds from the first source frame.

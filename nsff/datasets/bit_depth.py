@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 
 BITS = (8, 10, 12, 14)
-"""What files of 16 bits are known to hold, beside 16."""
+"""Numbers of bits, besides 16, that files of 16 bits are known to hold."""
 
 
 def bits_of(images: Iterable[UInt16[np.ndarray, "H W C"]]) -> tuple[int, int]:

@@ -92,6 +92,6 @@ def matches(path: Path) -> bool:
 
 
 def files(path: Path) -> list[Path]:
-    """What is read of such a folder: its pictures, and every model, since the fullest is taken."""
+    """The files of such a folder that are read: its pictures, and every model, since the fullest is taken."""
     root, images = scene_folder(path)
     return [*frame_files(images), *model_files(root)]

@@ -72,12 +72,12 @@ class DyCheckScene(FrameFolder):
 
 
 def matches(path: Path) -> bool:
-    """dataset.json, camera/ and rgb/."""
+    """Whether a folder has dataset.json, camera/ and rgb/, as DyCheck's captures have."""
     return path.is_dir() and (path / "dataset.json").exists() and all((path / n).is_dir() for n in ("camera", "rgb"))
 
 
 def files(path: Path) -> list[Path]:
-    """What is read of such a folder."""
+    """The files of such a folder that are read."""
     capture = Capture(path)
     reduced = [path / name / f"{n}x" for name in ("rgb", "depth") for n in capture.factors(name)]
     folders = [path, *(folder for folder in (path / "camera", path / "splits") if folder.is_dir()), *reduced]

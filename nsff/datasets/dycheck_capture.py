@@ -36,7 +36,7 @@ class Units:
 
 @dataclass(frozen=True)
 class Capture:
-    """What lies in ``root``; every error is an InputError that names the file."""
+    """The files of a capture in ``root``; every error is an InputError that names the file."""
 
     root: Path
 

@@ -16,12 +16,12 @@ from nsff.files.reading import check_file
 
 FILM_DIAGONAL = math.hypot(36, 24)
 PLAUSIBLE = (0.2, 20.0)
-"""What lies outside is a wrong entry rather than a lens: 9 mm and 870 mm on film."""
+"""Focal lengths over the diagonal (9 to 870 mm on film); an entry outside is taken for a mistake, not for a lens."""
 QUICKTIME = "com.apple.quicktime.camera.focal_length.35mm_equivalent"
 # EXIF 2.32: directory of the camera's own tags, and the tags read from it.
 EXIF, FOCAL, FOCAL_35MM, COLUMNS, ROWS, X_RESOLUTION, UNIT = 0x8769, 0x920A, 0xA405, 0xA002, 0xA003, 0xA20E, 0xA210
 MILLIMETRES = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}
-"""Of the unit that the resolution of the sensor is given in."""
+"""Length of the unit in which the resolution of the sensor is given, by its EXIF code."""
 
 
 def focal_of_picture(file: Path) -> float | None:

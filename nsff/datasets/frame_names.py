@@ -1,4 +1,4 @@
-"""What the names in a folder of frames give away: pictures that cannot be read, two series in one folder, gaps."""
+"""Findings from the names in a folder of frames: pictures that cannot be read, two series in one folder, gaps."""
 
 from __future__ import annotations
 

@@ -222,5 +222,5 @@ def matches(path: Path) -> bool:
 
 
 def files(path: Path) -> list[Path]:
-    """What is read of such a folder."""
+    """The files of such a folder that are read."""
     return frame_files(images_folder(path))

@@ -1,4 +1,4 @@
-"""What comes with a source, written to given/: cameras and points for the ingested frames, depth, flow and masks.
+"""Cameras and points for the ingested frames, depth, flow and masks that come with a source, written to given/.
 
 Cameras are chosen before frames are read, since pixels are taken as the cameras know them. A frame without a camera
 gets one from its neighbours, as with estimated cameras (nsff.cameras.interpolation).

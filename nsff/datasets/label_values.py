@@ -1,4 +1,4 @@
-"""What the values of a label picture are: labels, two levels with soft edges that are cut at half, or no labels at all.
+"""Kinds of label pictures, by their values: labels, two levels with soft edges that are cut at half, or no labels.
 
 Notation. Pictures are (H,W,C) as stored, C = 1 (grey) or 3 (RGB). The code of a pixel is its grey level, or red * 65536
 + green * 256 + blue (of 8 bits), so that black is 0. A level of a picture is a value that somewhere fills 3x3 pixels.
@@ -174,12 +174,12 @@ def _codes(picture: Picture) -> Int64[np.ndarray, "H W"]:
 
 
 def _base(picture: Picture) -> int:
-    """256 or 65536."""
+    """The number of values that a colour channel can have: 256 or 65536."""
     return int(np.iinfo(picture.dtype).max) + 1
 
 
 def _colour(code: int, picture: Picture) -> np.ndarray:
-    """(C,): the inverse of ``_codes``."""
+    """The colour (C,) of a code: the inverse of ``_codes``."""
     base = _base(picture)
     return np.array(
         [code] if picture.shape[2] == 1 else [code // base**2, code // base % base, code % base], np.float64

@@ -23,7 +23,7 @@ UNREAD = (
 )  # fmt: skip
 """Suffixes of pictures that are not read."""
 LEFTOVERS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "picasa.ini")
-"""What file managers leave in folders, beside hidden files."""
+"""Files that file managers leave in folders, besides hidden ones."""
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:

@@ -154,7 +154,7 @@ def matches(path: Path) -> bool:
 
 
 def files(path: Path) -> list[Path]:
-    """What is read of such a capture: the file, the pictures it lists, and COLMAP models beside it."""
+    """The files of such a capture that are read: the list, the pictures it lists, and COLMAP models beside it."""
     file = _file(path)
     content = read_json(file)
     frames = content.get("frames") if isinstance(content, dict) else None

@@ -58,7 +58,7 @@ class NvidiaScene(ColmapFolder):
         return read_given_flow(self.given_flow.path(index, direction))
 
     def motion_mask(self, index: int) -> Bool[np.ndarray, "h w"]:
-        """Whatever is not black moves (NSFF)."""
+        """Pixels that are not black move (NSFF)."""
         return read_motion_mask(self.given_masks.path(index))
 
 
@@ -91,7 +91,7 @@ def matches(path: Path) -> bool:
 
 
 def files(path: Path) -> list[Path]:
-    """What is read of such a folder: pictures, models, poses_bounds.npy and priors, masks among them."""
+    """The files of such a folder that are read: pictures, models, poses_bounds.npy and priors, masks among them."""
     root, _ = scene_folder(path)
     poses = [file for file in (root / "poses_bounds.npy",) if file.exists()]
     priors = [with_suffix(root / name, PRIORS) for name in ("disp", "flow", "flow_i1") if (root / name).is_dir()]

@@ -19,7 +19,7 @@ BLACK, WHITE = 16, 239
 TWO_VALUED = 0.98
 """Share of pixels below BLACK or above WHITE in a two-valued picture."""
 LEAST = 0.001
-"""Least share of either."""
+"""Least share of the pixels below BLACK, and above WHITE, in a two-valued picture."""
 
 
 class FrameKinds:

@@ -1,4 +1,4 @@
-"""Which given file belongs to which frame: the one place that decides it, for depth, flow, poses and cameras.
+"""Pairs given files with frames, for depth, flow, poses and cameras alike.
 
 Notation. Frames are numbered 0..N-1 in their order and have names, unless they come from a video. Given files have keys
 (names without folder, suffix and direction). A *convention* says which key a frame's file has: the frame's own name;
@@ -38,7 +38,7 @@ class GivenFiles:
     files: dict[tuple[str, str], Path] = field(init=False)
     """By key and role."""
     note: str = field(init=False, default="")
-    """What a user should know of how the files were paired."""
+    """A note for the user on how the files were paired; empty where there is nothing to say."""
     _key: Callable[[int], str | None] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:

@@ -113,6 +113,6 @@ class TruthPriors:
 
 
 def truth_files(folder: Path) -> list[Path]:
-    """What TruthPriors reads of a folder."""
+    """The files of a folder that TruthPriors reads."""
     inside = [folder / name for name in ("depth", "flow") if (folder / name).is_dir()]
     return [file for place in inside for file in with_suffix(place, (".npz",))]

@@ -1,4 +1,4 @@
-"""What can be said of a clip from its pixels alone: frozen, blank and blurred frames, jumps of exposure, combs. One
+"""Quality of a clip from its pixels alone: frozen, blank and blurred frames, jumps of exposure, interlacing combs. One
 pass, constant memory.
 
 Measures per frame, on grey values at a height of at most 270 rows: mean luminance (linear light, gamma 2.2), sharpness

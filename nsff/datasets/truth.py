@@ -65,7 +65,7 @@ class TruthView:
         return None if self.dynamic_path is None else read_labels(self.dynamic_path) > 0
 
     def published_mask(self) -> tuple[Int64[np.ndarray, "H W"], Bool[np.ndarray, "H W"]] | None:
-        """What SAFF's evaluators read of the mask: labels for ARI, foreground for Jaccard; None without a mask.
+        """The mask as SAFF's evaluators read it: labels for ARI, foreground for Jaccard; None without a mask.
 
         Every grey level is a label, and what is not 0 is foreground. In DyCheck's masks ARI takes levels below 10 for
         the object, Jaccard 0 alone.

@@ -1,4 +1,4 @@
-"""Cameras and priors that lie beside the frames and are not read: told rather than lost."""
+"""Cameras and priors that lie beside the frames and are not read: the user is told of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CAMERAS = ("images", "sparse", "colmap", "distorted", "poses_bounds.npy", "trans
 
 
 def unused_cameras(path: Path, images: Path) -> list[str]:
-    """What was seen in ``path`` (the source) and beside its pictures in ``images`` that might be cameras, in words."""
+    """Messages about files in ``path`` (the source) and beside its pictures in ``images`` that might be cameras."""
     said = [f"the COLMAP model in {place} was left out: it lacks {part}" for place, part in incomplete_models(path)]
     if images == path and path.name == "images":
         scene = path.resolve().parent

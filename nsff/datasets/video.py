@@ -232,7 +232,7 @@ def _video_stream(path: Path, container: Any) -> Any:
 
 
 def av_time_base() -> int:
-    """What the duration of a container counts in one second."""
+    """Units of a container's duration in one second."""
     import av
 
     return int(av.time_base)

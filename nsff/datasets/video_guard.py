@@ -1,4 +1,4 @@
-"""What a video file may claim before its frames are believed: sizes, counts and rates that nothing real has.
+"""Limits on the claims of a video file, before its frames are decoded: sizes, counts and rates that no real one has.
 
 Headers of damaged files claim 2^31 frames, or pictures of gigabytes. The decoder is told the largest picture, and
 codecs whose frames all stand alone are told to report every error: what they decode after one is wrong.

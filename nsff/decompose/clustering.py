@@ -131,7 +131,7 @@ def _flat(values: Float32[np.ndarray, "H W D"]) -> Float32[np.ndarray, "P D"]:
 
 
 def verdict(numbers: dict[str, object]) -> dict[str, str]:
-    """Verdict and words of the summary."""
+    """Verdict and message of the summary."""
     if numbers["salient_labels"] == 0:
         return {
             "verdict": "poor",

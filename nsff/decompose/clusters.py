@@ -1,4 +1,4 @@
-"""A clustering as it is stored and applied: centroids, merging, what is salient, and a second stage where there is one.
+"""A clustering as it is stored and applied: centroids, merge map, salient labels, and a second stage where it has one.
 
 Notation. Raw labels are 0..K-1 of the first stage and K..K+F-1 of the second, which divides what is salient in the
 first once more; ``merge`` (K+F,) leads each to the label that stands for its group. Descriptors (P,D) have their

@@ -18,7 +18,7 @@ from nsff.errors import InputError
 
 COLOURS = [*matplotlib.color_sequences["tab20"], *matplotlib.color_sequences["tab20b"], (0.0, 0.0, 0.0)]
 PALETTE: UInt8[np.ndarray, "41 3"] = np.round(np.array(COLOURS) * 255).astype(np.uint8)
-"""RGB; 40 colours and black."""
+"""Colours of labels, RGB: 40 colours, then black."""
 
 N_COLOURS = 40
 

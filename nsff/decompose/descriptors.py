@@ -1,4 +1,4 @@
-"""What is clustered at each pixel: unit features, and, where asked for, where in space and when (SAFF's cluster_2D).
+"""Descriptors, which are clustered: unit features and, where asked for, position and time (SAFF's cluster_2D).
 
 Notation. A descriptor (D) is a feature of unit length (C), then the unit vector of the pixel's point in normalised
 space (3, use_position), then the sign of the time code 2k/N - 1 (1, use_time). Only the features take part in merging.

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from nsff.config import ExtractConfig
 from nsff.decompose.clusters import Clusters, objects_of
 from nsff.decompose.colours import colour_labels
-from nsff.decompose.instances import Things
+from nsff.decompose.instances import Instances
 from nsff.decompose.samples import SpaceSamples, near_surfaces, space_samples
 from nsff.decompose.view_points import describe_points
 from nsff.decompose.views import View, read_labelled, training_views
@@ -43,7 +43,7 @@ def run_extract(scene: Scene, extract: ExtractConfig) -> dict[str, Any]:
     clusters = Clusters.load(scene)
     renderer = Renderer.load(scene.model_dir)
     views = read_labelled(scene, scene.merged_labels_dir)
-    things = Things.load(scene)
+    things = Instances.load(scene)
     cameras, objects = scene.cameras, range(1, _count(clusters, things) + 1)
     nearest = 1 / max(float(cameras.near_far[:, 0].min()) * 0.5, 1e-6)
     alphas: dict[int, list[float]] = {n: [] for n in objects}
@@ -98,7 +98,7 @@ def extract_view(
     view: View,
     clusters: Clusters,
     hidden: bool = True,
-    things: Things | None = None,
+    things: Instances | None = None,
 ) -> dict[str, Any]:
     """``rgba``: by object number (0: all together) pictures (H,W,4) in [0,1]; ``depth`` (H,W) of all, 0 where empty;
     ``seen``: how much of what is taken out the picture shows, 0 to 1."""
@@ -129,12 +129,12 @@ def extract_view(
     return {"rgba": pictures, "depth": depth.reshape(shape), "seen": float(light[0] / max(light[1], 1e-8))}
 
 
-def _count(clusters: Clusters, things: Things | None) -> int:
+def _count(clusters: Clusters, things: Instances | None) -> int:
     return len(clusters.salient) if things is None else things.total
 
 
 def sample_objects(
-    model: RayFields, found: SpaceSamples, clusters: Clusters, things: Things | None = None
+    model: RayFields, found: SpaceSamples, clusters: Clusters, things: Instances | None = None
 ) -> Int64[np.ndarray, "R K"]:
     """The object number of every sample of one view, by its own feature (and place and time, where the clusters have
     these); with ``things``, by where it is as well."""
@@ -180,7 +180,7 @@ def write_clouds(
     clusters: Clusters,
     extract: ExtractConfig,
     folder: Path,
-    things: Things | None = None,
+    things: Instances | None = None,
 ) -> None:
     """points/{time}_colour.ply, _saliency.ply and _clusters.ply below ``folder``: the samples near surfaces of one
     training view."""

@@ -39,7 +39,7 @@ def fit(
     decompose: DecomposeConfig,
     title: str = "k-means",
 ) -> tuple[np.ndarray, list[float]]:
-    """k-means with the elbow on a subset, each K judged by its objective."""
+    """Fits k-means for K = 1, 2, … on ``subset`` up to the elbow of the objective; see ``fit_elbow``."""
     with tqdm(total=decompose.max_clusters, desc=title, unit="K") as progress:
 
         def fit_k(k: int) -> Float32[np.ndarray, "K D"]:

@@ -1,5 +1,5 @@
-"""Object masks from merged clusters: salient labels, cleaned by morphology, and divided into things that come apart,
-where asked for (nsff.decompose.instance_splitting).
+"""Object masks from merged clusters: salient labels, cleaned by morphology, and split into instances where that is
+asked for (nsff.decompose.instance_splitting).
 
 Notation. Labels (H,W) are integers, 0 background, 1, 2, … objects. Sizes and areas are made for 288 rows and scale
 with the height. The morphology here acts on each object's mask, not on label numbers: grey morphology would let high
@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from nsff.config import DecomposeConfig
 from nsff.decompose.clusters import objects_of, salient_labels
-from nsff.decompose.instances import find_things, label_things
+from nsff.decompose.instances import find_instances, label_instances
 from nsff.decompose.published_cleaning import clean_as_published
 from nsff.decompose.stability import describe_masks, judge
 from nsff.decompose.views import TRAINING, View, read_labelled, write_mask_folder, write_preview
@@ -28,14 +28,15 @@ from nsff.files.io import atomic_directory, read_mask
 from nsff.imaging.scale import REFERENCE_ROWS
 from nsff.scene import Scene
 
-SHARE = 0.03
+GENTLE_SHARE = 0.03
+"""Gentle cleaning removes nothing larger than this share of an object's usual area."""
 SQUARE = np.ones((3, 3), np.uint8)
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
 def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
-    """Writes masks/ ({i}.png labels, colour/{i}.png, preview.png, and things.npz where a label is several things) of
-    all views, and the summary over the training views."""
+    """Writes masks/ ({i}.png labels, colour/{i}.png, preview.png, and things.npz where a label has several
+    instances) of all views, and the summary over the training views."""
     salient = salient_labels(scene)
     views = read_labelled(scene, scene.merged_labels_dir)
     iterations, closing = scaled_sizes(decompose, scene.size[0])
@@ -44,16 +45,16 @@ def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
     cleaned = cleaner(decompose, before, salient)
     masks = [cleaned(labels).astype(np.uint8) for labels in tqdm(before, desc="masks", unit="view")]
     changed = float(np.mean([(masks[i] != before[i]).mean() for i in training]))
-    things = None
+    instances = None
     if decompose.part_things:
         seen = [views[i] for i in training], [masks[i] for i in training]
-        things, numbered = find_things(scene, *seen, len(salient))
+        instances, numbered = find_instances(scene, *seen, len(salient))
         shown = dict(zip(training, numbered, strict=True))
         masks = [
-            shown[i] if i in shown else label_things(scene, view, mask, things)
+            shown[i] if i in shown else label_instances(scene, view, mask, instances)
             for i, (view, mask) in enumerate(zip(views, masks, strict=True))
         ]
-    several = things if things is not None and things.parted else None
+    several = instances if instances is not None and instances.split_labels else None
     with atomic_directory(scene.masks_dir, sealed=True) as folder:
         for view, mask in zip(views, masks, strict=True):
             write_mask_folder(folder, view, mask)
@@ -66,7 +67,9 @@ def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
     empty = sum(not m.any() for m in masks)
     level, message = judge(numbers)
     if several is not None:
-        message += f" {len(several.parted)} of {len(salient)} labels came apart: {several.total} objects."
+        message += (
+            f" {len(several.split_labels)} of {len(salient)} labels were split into instances: {several.total} objects."
+        )
     if salient and not numbers["n_objects"]:
         message += " The clusters had objects, but none survived the cleaning: lower decompose.min_component."
     elif empty > len(masks) // 4:
@@ -74,7 +77,7 @@ def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
         message += f" {empty} of {len(masks)} views show no object."
     numbers |= {
         "iterations": iterations, "closing_area": closing, "foreground_kept": float(kept),
-        "pixels_changed": changed, "empty_views": empty, "things": None if things is None else things.counts,
+        "pixels_changed": changed, "empty_views": empty, "things": None if instances is None else instances.counts,
     }  # fmt: skip
     scene.write_summary("postprocess", numbers | {"verdict": level, "message": message})
 
@@ -187,6 +190,6 @@ def object_limits(
     limits = {}
     for k in sorted({int(k) for labels in masks for k in np.unique(labels)} - {0}):
         usual = float(np.median([n for labels in masks if (n := np.count_nonzero(labels == k))]))
-        bound = SHARE * usual if cleaning == "gentle" else np.inf
+        bound = GENTLE_SHARE * usual if cleaning == "gentle" else np.inf
         limits[k] = (min(closing_area, bound), min(min_component * masks[0].size, bound))
     return limits

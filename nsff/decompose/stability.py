@@ -1,4 +1,4 @@
-"""How steady object masks are over time: overlap of each mask with the next one carried back along the flow, or
+"""Temporal stability of object masks: overlap of each mask with the next one carried back along the flow, or
 jitter of areas.
 
 Notation. Labels are (H,W) integers per frame, 0 background; flow (H,W,2) is (right, down) in pixels from frame i to
@@ -72,7 +72,7 @@ def describe_masks(
 
 
 def judge(numbers: dict[str, object]) -> tuple[str, str]:
-    """Verdict and words for masks described by ``describe_masks``."""
+    """Verdict and message for masks described by ``describe_masks``."""
     foreground, overlap = numbers["foreground_fraction"], numbers["warped_overlap"]
     areas, jitter = numbers["area_fractions"], numbers["area_jitter"]
     assert isinstance(foreground, float)

@@ -1,4 +1,4 @@
-"""Samples near surfaces in one view, as arrays: what is drawn of them, how they are described, and their files.
+"""Samples near surfaces in one view, as arrays: sampling by saliency, descriptors, and their files.
 
 Notation. P points; C feature channels. Descriptors (P,D) as in nsff.decompose.descriptors.
 """

@@ -1,4 +1,4 @@
-"""Where the surfaces are that a rendered view shows: its depth map, and points in the world."""
+"""Surfaces that a rendered view shows: their inverse depths, and their points in the world."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_disparity(scene: Scene, view: View, size: tuple[int, int]) -> Float32[n
 
 
 def surface_points(scene: Scene, view: View, disparity: Float[np.ndarray, "H W"]) -> Float[np.ndarray, "H W 3"]:
-    """World points of a view with these inverse depths, at any size."""
+    """World points of the pixels of a view with these inverse depths, of any size."""
     cameras = scene.cameras.resized(*disparity.shape)
     return unproject(1 / disparity, cameras.intrinsics[view.camera], cameras.world_to_camera[view.camera])
 

@@ -1,4 +1,4 @@
-"""What lies in a file that is not what its name says: told from its first bytes, for errors.
+"""Files that are not what their names say: recognised by their first bytes, so that errors can say what they are.
 
 Downloads that need a login or a click leave a web page under the file's name; Git LFS, git-annex and DVC leave a few
 lines of text in place of a file that was not fetched; phones write HEIC into files called .jpg.
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 FIRST = 512
-"""Bytes that are looked at."""
+"""Bytes at the beginning of a file by which it is recognised."""
 
 
 class Foreign(NamedTuple):
-    """What a file is, as `is {what}`, and what to do."""
+    """The kind of a file, which fits into ``is {what}``, and the remedy."""
 
     what: str
     remedy: str
@@ -23,7 +23,7 @@ class Foreign(NamedTuple):
 
 
 def foreign(path: Path | str) -> Foreign | None:
-    """What ``path`` holds where that is known and is no picture, video or file of tensors; None otherwise."""
+    """The kind of a file that is known and is no picture, video or file of tensors; None for all others."""
     path = Path(path)
     if not path.is_file():  # a folder, or a pipe that one would wait at
         return None

@@ -27,7 +27,7 @@ MISSING = "run the stage that makes it"
 TEXT = 2**24
 """Bytes: a longer text (JSON, YAML, CSV, a list of cameras) is none of ours."""
 LARGE, RATIO = 2**28, 20
-"""What unpacks to more bytes than LARGE and to more than RATIO times its size on the disk is a decompression bomb."""
+"""An archive that unpacks to more bytes than LARGE, and to more than RATIO times its size, is a decompression bomb."""
 
 
 @contextlib.contextmanager
@@ -38,7 +38,7 @@ def reading(
     missing: str = MISSING,
     message: str = "not readable",
 ) -> Iterator[None]:
-    """Whatever is raised within becomes ``error`` that names ``path``; errors that are explained already stay.
+    """Any exception raised within becomes ``error`` that names ``path``; errors that are explained already stay.
 
     ``remedy`` is what to do about a damaged file, ``missing`` about one that is not there; ``message`` says what is
     wrong.
@@ -61,7 +61,7 @@ def reading(
 
 
 def reason(cause: BaseException) -> str:
-    """What an exception says, in one short line; its kind where it says nothing, or no more than a key."""
+    """The message of an exception in one short line; its type where it has none, or no more than a key."""
     if isinstance(cause, OSError) and cause.errno:
         return "a folder, not a file" if cause.errno == errno.EISDIR else os.strerror(cause.errno).lower()
     text = printable(next((line for line in str(cause).splitlines() if line.strip()), ""), 200)

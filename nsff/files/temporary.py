@@ -21,11 +21,11 @@ NAME = re.compile(r"\.tmp-(?:([0-9a-f]{12}-\d+--?\d+)-)?")
 OLD = 7 * 24 * 3600
 """Seconds after which a temporary file counts as left behind where nothing can be proven: made on another host."""
 DEPTH = 3
-"""Folders deep in which leftovers are looked for: results/NAME/renders/time is the deepest that stages write to."""
+"""Levels of folders that are searched for leftovers: results/NAME/renders/time is the deepest that stages write to."""
 
 
 def prefix() -> str:
-    """What the name of every temporary file of this process begins with."""
+    """The beginning of the name of every temporary file of this process."""
     return f".tmp-{current().token()}-"
 
 

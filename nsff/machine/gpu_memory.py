@@ -59,7 +59,7 @@ def peak_of(device: torch.device, work: Callable[[], object]) -> int:
 
 
 def within_cap(free: int, reserved: int, cap: int) -> int:
-    """What a process can have of a device with ``free`` bytes when it holds ``reserved`` and may hold ``cap``."""
+    """Bytes that a process can use on a device with ``free`` bytes when it holds ``reserved`` and may hold ``cap``."""
     return min(free + reserved, cap)
 
 

@@ -26,7 +26,7 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 
 from nsff.errors import StageError
-from nsff.machine.launch import Place, place
+from nsff.machine.launch import Launch, launched
 
 Found = TypeVar("Found")
 ALLOWED = "CUDA_VISIBLE_DEVICES"
@@ -77,7 +77,7 @@ def acquire_device(folder: Path | None = None, poll: float = 2.0, patience: floa
     jobs of that allocation alone. Of processes that torchrun started together each gets another device; StageError
     where there are fewer devices than processes. ``folder`` holds the lock files.
     """
-    devices, group = visible_devices(), place()
+    devices, group = visible_devices(), launched()
     if not devices:
         yield None
         return
@@ -186,7 +186,7 @@ def _taken(path: Path) -> FileLock | None:
 
 
 @contextlib.contextmanager
-def _turn(group: Place, folder: Path, poll: float, patience: float) -> Iterator[None]:
+def _turn(group: Launch, folder: Path, poll: float, patience: float) -> Iterator[None]:
     """Within, this group alone takes devices: left by the first process when all of the group have theirs.
 
     The first process holds the lock of a file and writes into it whose turn it is; each process adds its rank once it
@@ -224,7 +224,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _until(condition: Callable[[], Found | None], poll: float, patience: float, path: Path) -> Found:
-    """What ``condition`` returns once it is true."""
+    """Waits until ``condition`` returns something true and returns it; StageError after ``patience`` seconds."""
     started = time.monotonic()
     while not (found := condition()):
         if time.monotonic() - started > patience:

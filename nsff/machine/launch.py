@@ -1,4 +1,4 @@
-"""Which of the processes that torchrun started together this one is. Without torch: asked before it is loaded."""
+"""Which of the processes that torchrun started together this one is. It does without torch, which is loaded later."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Place:
-    """``rank`` of ``count`` processes on this machine that belong to ``run``. Alone: 0 of 1, of no run."""
+class Launch:
+    """Process ``rank`` of the ``count`` on this machine that belong to ``run``; without torchrun 0 of 1, of no run."""
 
     rank: int = 0
     count: int = 1
@@ -16,15 +16,15 @@ class Place:
 
     @property
     def leader(self) -> bool:
-        """Whether this process writes files and says what happens."""
+        """Whether this process, the first of the run, writes files and prints messages."""
         return self.rank == 0
 
 
-def place() -> Place:
-    """This process's place, from torchrun's environment."""
+def launched() -> Launch:
+    """Rank and run of this process, by the environment variables of torchrun."""
     run = os.environ.get("TORCHELASTIC_RUN_ID", "")
     if not run:
-        return Place()
+        return Launch()
     # Only with --standalone does the name alone tell two runs apart.
     run = f"{run}-{os.environ.get('MASTER_PORT', '')}"
-    return Place(int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]), run)
+    return Launch(int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"]), run)

@@ -156,7 +156,7 @@ class _Folder:
     def _reference_truth(
         self, view: TruthView, truth: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]
     ) -> UInt8[np.ndarray, "H W 3"] | None:
-        """What the published code compares with, brought to the prediction's size as it does."""
+        """The true picture that the published code compares with, resized to the prediction's size in the same way."""
         reference = self.protocol.reference
         source = truth
         if reference.off_by_one and view.training_camera is not None:

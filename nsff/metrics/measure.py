@@ -29,7 +29,7 @@ Picture = UInt8[np.ndarray, "H W 3"]
 Regions = Mapping[str, Shaped[np.ndarray, "H W *C"] | None]
 """Masks by name, (H,W) or for each channel; None is the whole picture."""
 Published = tuple[Integer[np.ndarray, "H W"], Bool[np.ndarray, "H W"]]
-"""What a published evaluator reads of a true mask: labels for ARI, foreground for Jaccard."""
+"""A true mask as a published evaluator reads it: labels for ARI, foreground for Jaccard."""
 
 
 def image_scores(

@@ -88,7 +88,7 @@ class Protocol:
     score.dilation, what changes among the true pictures of a camera that stands still, or the pipeline's own motion
     masks; None: full pictures only."""
     region: str = "dynamic"
-    """What that region is called in the rows of scores."""
+    """The name of that region in the rows of scores."""
     average: Literal["images", "splits"] = "images"
     """images: one mean over all images. splits: images → split → mean of the splits."""
     refined: bool = False
@@ -99,7 +99,7 @@ class Protocol:
     frames: int | None = None
     """Training frames of the published protocol."""
     published_mean: str = ""
-    """What the published mean runs over."""
+    """The set of pictures that the published mean is taken over, in words."""
 
     def scored_views(self, n_frames: int) -> list[ProtocolView]:
         """Views that count, for N training frames; raises ConfigError where the truth alone knows."""

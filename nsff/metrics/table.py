@@ -23,9 +23,9 @@ from nsff.metrics.protocols import Protocol
 COLUMNS = ("scene", "protocol", "variant", "split", "metric", "value")
 PER_VIEW_COLUMNS = ("protocol", "variant", "view", "split", "time", "region", "metric", "value")
 MEAN = "mean"
-"""What stands for a scene's name in rows of means over scenes."""
+"""Takes the place of a scene's name in rows of means over scenes."""
 MAIN_METRICS = ("psnr", "jaccard")
-"""Their numbers of views are what ``count`` says."""
+"""Metrics whose numbers of views the column ``count`` shows."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Target:
     dynamic: Callable[[], Bool[np.ndarray, "H W"] | None]
     labels: Callable[[], Int64[np.ndarray, "H W"] | None]
     reference_image: Callable[[], UInt8[np.ndarray, "H W 3"] | None]
-    """What the protocol's reference code compares with; None: the same as ``image``."""
+    """The true picture that the protocol's reference code compares with; None: the same as ``image``."""
     reference_dynamic: Callable[[], Bool[np.ndarray, "H W *C"] | None]
     """Where its dynamic-only scores are taken; None: the same as ``dynamic``."""
     reference_masks: Callable[[], Published | None]

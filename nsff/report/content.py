@@ -1,4 +1,4 @@
-"""What a page is made of, before any HTML: sections of pictures, drawings, videos, tables and notes.
+"""The content of a page, before any HTML: sections of pictures, drawings, videos, tables and notes.
 
 Texts here are plain; the templates escape them. ``Drawing.svg`` alone is markup, made by nsff.report.charts.
 """

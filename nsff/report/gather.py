@@ -1,4 +1,4 @@
-"""What the sections of a page share: the scene, its settings, which frames are shown, and parts that may be absent.
+"""Shared by all sections of a page: the scene, its settings, which frames are shown, and parts that may be absent.
 
 A file that is missing or damaged costs the page that part, never the page: the note in its place names the file.
 """

@@ -57,7 +57,7 @@ def run_overview(scenes: Sequence[Path], out: Path) -> None:
 
 
 def read_line(scene: Scene, folder: Path) -> Line:
-    """What the overview in ``folder`` says of a scene."""
+    """The entry of one scene in the overview that is written to ``folder``."""
     verdicts = read_verdicts(scene, None)
     link = quote(os.path.relpath(scene.report_path, folder)) if scene.report_path.exists() else ""
     scores: list[tuple[MainScore, Sequence[tuple[str, str]]]] = []

@@ -93,7 +93,7 @@ def headline(scene: Scene, verdicts: list[Verdict]) -> str:
 
 
 def score_words(score: MainScore) -> str:
-    """One protocol in words, such as: views: 23.78 dB (aligned), 17.01 dB where it moves."""
+    """The scores of one protocol as text, such as: views: 23.78 dB (aligned), 17.01 dB where it moves."""
     for metric, unit in (("psnr", " dB"), ("jaccard", "")):
         if metric in score.full:
             name = "Jaccard " if metric == "jaccard" else ""

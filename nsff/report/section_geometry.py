@@ -97,7 +97,7 @@ def _camera_facts(scene: Scene) -> list[tuple[str, str]]:
 
 
 def _sfm_facts(scene: Scene) -> list[tuple[str, str]]:
-    """What structure from motion says of itself, as far as it does."""
+    """Figures of structure from motion by name, from its summary; figures that the summary lacks are left out."""
     summary = scene.summary("sfm") or {}
     pairs = []
     if "registered" in summary:
@@ -182,7 +182,7 @@ def _against_known(material: Material) -> list[Part]:
 
 
 def _depth_facts(scene: Scene) -> list[tuple[str, str]]:
-    """What the stage says of itself, as far as it does."""
+    """Figures of the depth stage by name, from its summary; figures that the summary lacks are left out."""
     summary = scene.summary("depth") or {}
     pairs = [("backend", str(summary.get("backend", "not known")))]
     pairs.append(("unit", "1/scene units" if summary.get("metric") else "none: relative"))

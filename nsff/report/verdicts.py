@@ -112,7 +112,7 @@ def _earlier(name: str) -> list[str]:
 
 
 def troubles(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """What belongs into the box at the top of the page, in the order of the pipeline."""
+    """The verdicts for the box at the top of the page, in the order of the pipeline."""
     return [verdict for verdict in verdicts if verdict.troubled]
 
 

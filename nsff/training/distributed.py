@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nsff.config import TrainConfig
 from nsff.errors import StageError
-from nsff.machine.launch import Place, place
+from nsff.machine.launch import Launch, launched
 
 PATIENCE = timedelta(hours=24)
 """How long a process waits for another: the first may wait as long for the training state. torchrun ends all where one
@@ -61,7 +61,7 @@ class Ranks:
 class Group(Ranks):
     """One of several processes. Each must make the same calls in the same order."""
 
-    def __init__(self, place: Place, device: torch.device) -> None:
+    def __init__(self, place: Launch, device: torch.device) -> None:
         self.rank, self.count, self.device = place.rank, place.count, device
         # On a GPU an asking waits for the device; on the CPU a step may take seconds.
         self.agree_every = 20 if device.type == "cuda" else 1
@@ -96,7 +96,7 @@ def joined(train: TrainConfig, device: torch.device) -> Iterator[tuple[Ranks, to
 
     All leave together, unless one fails: torchrun then ends the others.
     """
-    here = place()
+    here = launched()
     if here.count != train.gpus:
         raise StageError(
             "train",

@@ -22,7 +22,7 @@ import torch
 from nsff.config import resolve_scene
 from nsff.config.changes import with_changes
 from nsff.machine.gpu_memory import GIGABYTE, peak_memory
-from nsff.machine.launch import place
+from nsff.machine.launch import launched
 from nsff.models.supervision import TrainingData
 from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore
@@ -62,7 +62,7 @@ def seconds_a_step(trainer: Trainer, steps: int) -> float:
 
 
 def main() -> None:
-    given, count = arguments(), place().count
+    given, count = arguments(), launched().count
     scene = Scene(given.scene)
     own = with_changes({"preset": given.preset, "input": {"path": scene.name}}, [*given.set, f"train.gpus={count}"])
     config = resolve_scene(scene.name, own, given.preset, {})

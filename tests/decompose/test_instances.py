@@ -11,8 +11,8 @@ from nsff.config import CrfConfig, DecomposeConfig, ExtractConfig, RenderConfig
 from nsff.decompose.clusters import Clusters
 from nsff.decompose.crf import run_crf
 from nsff.decompose.extract import extract_view, run_extract
-from nsff.decompose.instance_splitting import distance_to, gap_is_open, part_label
-from nsff.decompose.instances import Things, find_things, label_things
+from nsff.decompose.instance_splitting import distance_to, gap_is_open, split_label
+from nsff.decompose.instances import Instances, find_instances, label_instances
 from nsff.decompose.postprocess import run_postprocess
 from nsff.decompose.views import View, read_views
 from nsff.errors import StageError
@@ -63,8 +63,8 @@ class World:
             flow[self.shown[i] == number] = np.subtract(disc.path[j], disc.path[i])
         return flow, np.ones(SIZE, bool)
 
-    def parted(self) -> tuple[int, list[np.ndarray]]:
-        return part_label(self.masks, self.points.__getitem__, self.disparities.__getitem__, self.link)
+    def split_labels(self) -> tuple[int, list[np.ndarray]]:
+        return split_label(self.masks, self.points.__getitem__, self.disparities.__getitem__, self.link)
 
 
 def line(start, end, n: int) -> list[tuple[float, float]]:
@@ -79,7 +79,7 @@ def test_two_things_stay_two_where_they_touch():
     world = World(large, small)
     touching = [v for v in range(n) if np.hypot(*np.subtract(small.path[v], large.path[v])) < 38]
     assert 4 <= len(touching) <= 8
-    count, labels = world.parted()
+    count, labels = world.split_labels()
     assert count == 2
     for view in range(n):
         assert ((labels[view] > 0) == world.masks[view]).all()
@@ -91,7 +91,7 @@ def test_two_things_stay_two_where_they_touch():
 def test_what_is_off_for_a_moment_is_no_thing():
     n = 20
     apart = [(60 + (55 if view in (4, 5, 6, 7) else 25), 60) for view in range(n)]
-    count, labels = World(Disc([(60, 60)] * n, 26), Disc(apart, 10)).parted()
+    count, labels = World(Disc([(60, 60)] * n, 26), Disc(apart, 10)).split_labels()
     assert count == 1
     assert all(set(np.unique(found)) == {0, 1} for found in labels)
 
@@ -99,31 +99,31 @@ def test_what_is_off_for_a_moment_is_no_thing():
 def test_a_speck_is_no_thing():
     """Apart from first to last, but of a fiftieth of the area."""
     n = 8
-    count, labels = World(Disc([(60, 60)] * n, 30), Disc([(150, 60)] * n, 4.2)).parted()
+    count, labels = World(Disc([(60, 60)] * n, 30), Disc([(150, 60)] * n, 4.2)).split_labels()
     assert count == 1
     assert labels[3][60, 150] == 1
 
 
-@pytest.mark.parametrize(("post_disparity", "things"), [(0.9, 1), (0.1, 2)])
-def test_what_something_nearer_hides_may_be_one(post_disparity, things):
+@pytest.mark.parametrize(("post_disparity", "instances"), [(0.9, 1), (0.1, 2)])
+def test_what_something_nearer_hides_may_be_one(post_disparity, instances):
     """A post before the middle of a disc; or nothing before it: then they are two halves."""
     post = np.zeros(SIZE, bool)
     post[:, 92:108] = True
-    count, _ = World(Disc([(100, 60)] * 8, 40), post=post, post_disparity=post_disparity).parted()
-    assert count == things
+    count, _ = World(Disc([(100, 60)] * 8, 40), post=post, post_disparity=post_disparity).split_labels()
+    assert count == instances
 
 
 def test_a_thing_that_comes_back_is_the_same():
     """It leaves on the right and returns, while the other stays."""
     away = [*line((150, 60), (186, 60), 4), *[(300, 60)] * 4, *line((186, 60), (150, 60), 4)]
-    count, labels = World(Disc([(50, 60)] * 12, 26), Disc(away, 20)).parted()
+    count, labels = World(Disc([(50, 60)] * 12, 26), Disc(away, 20)).split_labels()
     assert count == 2
     assert labels[1][60, 150] == labels[11][60, 150] == 2
     assert set(np.unique(labels[6])) == {0, 1}
 
 
 def test_an_empty_label():
-    count, labels = World(Disc([(300, 300)] * 3, 5)).parted()
+    count, labels = World(Disc([(300, 300)] * 3, 5)).split_labels()
     assert count == 1
     assert not np.any(labels)
 
@@ -143,9 +143,9 @@ def test_gaps():
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
-def by_hand() -> Things:
+def by_hand() -> Instances:
     """Label 1 is one thing, label 2 is two, 2 and 3, of which time 4 shows one alone; label 3 is one, 4."""
-    return Things(
+    return Instances(
         [1, 2, 1],
         np.array([0.0, 4.0]),
         [np.array([[0.0, 0, 1], [5, 0, 1]]), np.array([[9.0, 0, 1]])],
@@ -155,21 +155,21 @@ def by_hand() -> Things:
 
 
 def test_points_get_the_number_of_the_nearest_with_their_label():
-    things = by_hand()
-    assert things.total == 4
-    assert things.parted == [2]
-    assert things.first.tolist() == [0, 1, 2, 4]
+    instances = by_hand()
+    assert instances.total == 4
+    assert instances.split_labels == [2]
+    assert instances.first.tolist() == [0, 1, 2, 4]
     labels = np.array([0, 1, 2, 2, 3])
     points = np.array([[5.0, 0, 1], [5, 0, 1], [1, 0, 1], [4, 0, 1], [5, 0, 1]])
-    assert things.numbers_of(labels, points, 1.5).tolist() == [0, 1, 2, 3, 4]
-    assert things.numbers_of(labels, points, 2.5).tolist() == [0, 1, 3, 3, 4]
+    assert instances.numbers_of(labels, points, 1.5).tolist() == [0, 1, 2, 3, 4]
+    assert instances.numbers_of(labels, points, 2.5).tolist() == [0, 1, 3, 3, 4]
 
 
 def test_things_are_stored(tmp_path):
     scene = Scene(tmp_path)
-    assert Things.load(scene) is None
+    assert Instances.load(scene) is None
     by_hand().save(scene.masks_dir)
-    found = Things.load(scene)
+    found = Instances.load(scene)
     assert found is not None
     assert found.counts == [1, 2, 1]
     assert [p.tolist() for p in found.points] == [p.tolist() for p in by_hand().points]
@@ -178,7 +178,7 @@ def test_things_are_stored(tmp_path):
     content = dict(np.load(path))
     np.savez(path, **content | {"labels": content["labels"][:2]})
     with pytest.raises(StageError, match=r"things\.npz.*lengths"):
-        Things.load(scene)
+        Instances.load(scene)
 
 
 # --- the stages ------------------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def test_masks_of_all_views_have_things_for_labels(fake_scene):
     summary = scene.summary("postprocess")
     assert summary["things"] == [2]
     assert summary["n_objects"] == 2
-    assert "1 of 1 labels came apart: 2 objects" in summary["message"]
+    assert "1 of 1 labels were split into instances: 2 objects" in summary["message"]
     run_crf(scene, CrfConfig(backend="own", iterations=0))
     assert set(np.unique(read_mask(scene.masks_crf_dir / "7.png"))) == {0, 1, 2}
 
@@ -225,7 +225,7 @@ def test_not_where_a_preset_says_so(fake_scene):
     two_squares(scene)
     run_postprocess(scene, DecomposeConfig(cleaning="none", part_things=False))
     assert set(np.unique(read_mask(scene.masks_dir / "2.png"))) == {0, 1}
-    assert not (scene.instances_path).exists()
+    assert not scene.instances_path.exists()
     assert scene.summary("postprocess")["things"] is None
 
 
@@ -239,7 +239,7 @@ def test_one_thing_needs_no_file(fake_scene):
         write_image(path, label)
     run_postprocess(scene, DecomposeConfig(cleaning="none"))
     assert scene.summary("postprocess")["things"] == [1]
-    assert not (scene.instances_path).exists()
+    assert not scene.instances_path.exists()
 
 
 def test_a_label_that_no_training_view_shows_is_one_thing(fake_scene):
@@ -264,10 +264,10 @@ def test_held_out_views_are_labelled_by_what_the_others_show(fake_scene):
     views = read_views(scene)
     training = [view for view in views if view.index % 2 == 0]
     labels = [(mask > 0).astype(np.uint8) for mask in masks]
-    things, numbered = find_things(scene, training, [labels[view.index] for view in training], 1)
-    assert things.counts == [2]
+    instances, numbered = find_instances(scene, training, [labels[view.index] for view in training], 1)
+    assert instances.counts == [2]
     np.testing.assert_array_equal(numbered[1], masks[2])
-    np.testing.assert_array_equal(label_things(scene, views[3], labels[3], things), masks[3])
+    np.testing.assert_array_equal(label_instances(scene, views[3], labels[3], instances), masks[3])
 
 
 def test_extracted_objects_are_things(box_world, read_ply):
@@ -278,8 +278,8 @@ def test_extracted_objects_are_things(box_world, read_ply):
     view = View(3, "training", 3, 3.0)
     resting, moving = [[0.7, 0.0, 3.0]], [[0.15, 0.0, 2.0]]
     points = [np.array(resting + moving, np.float32)] * 4
-    things = Things([2], np.arange(4.0), points, [np.array([1, 1])] * 4, [np.array([1, 2])] * 4)
-    found = extract_view(renderer, scene, view, one_label, True, things)
+    instances = Instances([2], np.arange(4.0), points, [np.array([1, 1])] * 4, [np.array([1, 2])] * 4)
+    found = extract_view(renderer, scene, view, one_label, True, instances)
     apart = extract_view(renderer, scene, view, Clusters(one_label.centroids, np.arange(3), [1, 2]))
     assert sorted(found["rgba"]) == [0, 1, 2]
     for number in (0, 1, 2):
@@ -287,7 +287,7 @@ def test_extracted_objects_are_things(box_world, read_ply):
     one_label.save(scene.clusters_dir, {"K": 3})
     for i in range(4):
         write_image(scene.clusters_dir / "merged" / f"{i}.png", np.ones((48, 64), np.uint8))
-    things.save(scene.masks_dir)
+    instances.save(scene.masks_dir)
     assert sorted(run_extract(scene, ExtractConfig(clouds=1))["alpha"]) == ["1", "2"]
     ply = next((scene.extracted_dir / "points").glob("*_clusters.ply"))
     assert {0, 1, 2} == set(read_ply(ply)["object"])
