@@ -71,12 +71,12 @@ def test_decay_of_30_thousand_steps():
     assert decay_factor(29_999, steps) == 1
     assert SAFF.losses.w_depth * decay_factor(45_000, steps) == pytest.approx(0.004)
     setup = Setup.of_config(SAFF)
-    assert [MASKED.begun(setup, step) for step in (30_000, 30_001)] == [False, True]
+    assert [MASKED.has_begun(setup, step) for step in (30_000, 30_001)] == [False, True]
 
 
 def test_five_frames_from_step_60001():
     setup = Setup.of_config(SAFF)
-    assert [CHAINED.begun(setup, step) for step in (60_000, 60_001)] == [False, True]
+    assert [CHAINED.has_begun(setup, step) for step in (60_000, 60_001)] == [False, True]
 
 
 @pytest.mark.parametrize(("step", "rate"), [(0, 5e-4), (300_000, 5e-5), (360_000, 3.155e-5)])

@@ -1,6 +1,7 @@
 """The registry of terms, their schedules, and what `nsff explain losses` prints of them against what is trained."""
 
 import ast
+import doctest
 import inspect
 import sys
 
@@ -9,11 +10,11 @@ import torch
 
 from nsff.cli import main
 from nsff.config import PRESETS, LossConfig, resolve_scene
-from nsff.models.ray_fields import terms
+from nsff.models.ray_fields import explain, terms
 from nsff.models.ray_fields.explain import explained, term_rows, timeline
 from nsff.models.ray_fields.objective import Objective
-from nsff.models.ray_fields.terms import registry
-from nsff.models.ray_fields.terms.appearance import DynamicRgb
+from nsff.models.ray_fields.terms import depth, means, registry, schedules
+from nsff.models.ray_fields.terms.appearance import DynamicRgb, Rgb
 from nsff.models.ray_fields.terms.schedules import CHAINED, MASKED, AtUpdates, Decays, Fades
 from nsff.models.ray_fields.terms.setup import Setup
 from nsff.models.supervision import TrainingData
@@ -121,7 +122,7 @@ def test_the_stage_changes_where_factors_change_that_no_tensor_tells(preset, obj
 
     def state(step):
         decays = [t.factor(setup, step) for t in registry.present_terms(setup) if isinstance(t.schedule, Decays)]
-        return [*decays, MASKED.begun(setup, step), CHAINED.begun(setup, step)]
+        return [*decays, MASKED.has_begun(setup, step), CHAINED.has_begun(setup, step)]
 
     for step in range(1, STEPS):
         assert (make.stage(step) != make.stage(step - 1)) == (state(step) != state(step - 1)), step
@@ -136,8 +137,8 @@ def test_schedules_by_hand():
     assert fades.factor(setup, 0, torch.tensor(0.25)).item() == 0.5
     assert fades.changes(setup) == {16: "times 0.2, the floor"}
     every3 = Setup.of_config(settings("demo"), planes_every=3)
-    assert [AtUpdates().counts(every3, step, dynamic=True) for step in range(4)] == [0, 0, 3, 0]
-    assert [AtUpdates().counts(every3, step, dynamic=False) for step in range(4)] == [1, 1, 1, 1]
+    assert [AtUpdates().multiplier(every3, step, dynamic=True) for step in range(4)] == [0, 0, 3, 0]
+    assert [AtUpdates().multiplier(every3, step, dynamic=False) for step in range(4)] == [1, 1, 1, 1]
 
 
 # --- what is printed and what is trained -----------------------------------------------------------------------------
@@ -196,7 +197,7 @@ def test_explain_goes_by_the_frames_of_the_clip(capsys):
     text = printed(capsys, "--preset", "saff", "--frames", "48", "--step", "47999")
     assert "decay period 48,000 steps" in text and "--frames says" not in text
     text = printed(capsys, "--preset", "fast", "--frames", "60")
-    assert "planes of what moves every 2 steps, 2 times as strong" in text
+    assert "planes of the dynamic field every 2 steps, 2 times as strong" in text
     assert "falls in a straight line to 0.1 at step 9,450" in text
 
 
@@ -232,6 +233,18 @@ def test_explain_tells_what_is_wrong(arguments, message, capsys):
 def test_many_changes_are_counted():
     setup = Setup.of_config(settings("nsff", decay_steps=1))
     assert f"... and {len(timeline(setup)) - 20} more" in explained(setup)
+
+
+def test_two_terms_of_one_name_are_an_error(monkeypatch):
+    monkeypatch.setattr(registry, "all_terms", lambda: (Rgb(), Rgb()))
+    with pytest.raises(ValueError, match="several loss terms are named rgb"):
+        registry.present_terms(Setup.of_config(settings("demo")))
+
+
+@pytest.mark.parametrize("module", [explain, schedules, means, depth])
+def test_examples_are_right(module):
+    assert doctest.testmod(module).attempted > 0
+    assert doctest.testmod(module).failed == 0
 
 
 def test_terms_wait_for_nothing():

@@ -1,4 +1,4 @@
-"""The terms of the objective told to people: weights and schedules, what they are at a step, and when they change."""
+"""The terms of the objective described for people: weights and schedules, at a step or over a whole training."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def term_rows(setup: Setup, step: int = 0) -> list[TermRow]:
 def _row(term: Term, setup: Setup, step: int) -> TermRow:
     value, scale = float(getattr(setup.losses, term.weight)), term.scale(setup)
     factor = float(term.schedule.factor(setup, step)) * (1.0 if scale is None else scale)
-    schedule, absent = term.told(setup), term.absent(setup)
+    schedule, absent = term.in_words(setup), term.absent(setup)
     return TermRow(term.name, term.weight, value, schedule, factor, absent, term.does, term.source)
 
 
@@ -84,7 +84,7 @@ def explained(setup: Setup, step: int | None = None) -> str:
         more = [INDENT + f"... and {len(changes) - len(shown)} more"] if len(changes) > len(shown) else []
         ends = [INDENT + f"{setup.train.steps:,}", "the training ends"]
         lines += ["", "what changes from which step on:", *_columns([*shown, ends]), *more]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", "The equations are in docs/methods.md, section Losses."])
 
 
 def _headline(setup: Setup, step: int | None) -> str:
@@ -94,7 +94,7 @@ def _headline(setup: Setup, step: int | None) -> str:
 
 def _table(rows: Iterable[TermRow], step: int | None) -> list[str]:
     """Two lines a term: the numbers, and what it does."""
-    head = ["term", "weight", *(["factor", "counts"] if step is not None else []), "schedule"]
+    head = ["term", "weight", *(["factor", "effective"] if step is not None else []), "schedule"]
     cells, notes = [head], [""]
     for row in rows:
         now = [f"{row.factor:.4g}", f"{row.effective:.4g}"] if step is not None else []

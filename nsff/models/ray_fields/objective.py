@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nsff.config import LossConfig, TrainConfig
 from nsff.models.clock import Clock
-from nsff.models.ray_fields.model import RayFields
+from nsff.models.ray_fields.model import RayFields, Samples
 from nsff.models.ray_fields.terms.context import Chain, RayContext, WarpedContext
 from nsff.models.ray_fields.terms.registry import present_terms
 from nsff.models.ray_fields.terms.schedules import CHAINED, MASKED
@@ -48,6 +48,7 @@ class Objective:
 
     @property
     def setup(self) -> Setup:
+        """What decides which terms there are."""
         return Setup.of(self.model, self.data, self.config, self.train, self.planes_every)
 
     def stage(self, step: int) -> tuple[Hashable, ...]:
@@ -55,8 +56,10 @@ class Objective:
         ``planes_every``: a recorded step may be replayed as long as this stays the same."""
         setup = self.setup
         terms = present_terms(setup)
-        begun = {part: part.begun(setup, step) for part in (MASKED, CHAINED, *(p for t in terms for p in t.begins))}
-        return (*begun.values(), *(term.schedule.stage(setup, step) for term in terms))
+        started = {
+            part: part.has_begun(setup, step) for part in (MASKED, CHAINED, *(p for t in terms for p in t.begins))
+        }
+        return (*started.values(), *(term.schedule.stage(setup, step) for term in terms))
 
     def __call__(self, batch: Batch, step: int, generator: torch.Generator | None) -> tuple[Terms, Terms]:
         """Weighted loss terms by name (their sum is minimised), and unweighted monitors: mse, dynamic_weight."""
@@ -89,7 +92,7 @@ class Objective:
         dynamic = evaluation.dynamic.map(lambda value: value[last])
         assert dynamic.flow_prev is not None and dynamic.flow_post is not None
         weights = evaluation.dynamic_alone()[last]
-        M = evaluation.dynamic_weights[last].sum(1).detach() if MASKED.begun(setup, step) else None
+        M = evaluation.dynamic_weights[last].sum(1).detach() if MASKED.has_begun(setup, step) else None
         frozen = self.config.warp_trains == "flow"
         with self.clock("warped fields"):
             sides = warp_sides(model, samples, dynamic.flow_prev, dynamic.flow_post, context.generator, frozen)
@@ -102,19 +105,19 @@ class Objective:
 def _chain(
     setup: Setup,
     model: RayFields,
-    samples: Any,
+    samples: Samples,
     sides: dict[str, Warped],
     step: int,
     generator: torch.Generator | None,
 ) -> Chain:
     """Scene flow followed twice, and its rendering in the stage that has it."""
-    side, steps = ("prev", -2) if step % 2 == 0 else ("post", 2)
+    side, frames = ("prev", -2) if step % 2 == 0 else ("post", 2)
     one = sides[side]
     flow = one.field.flow_prev if side == "prev" else one.field.flow_post
     assert flow is not None
     positions, rendered = one.positions + flow, None
-    if CHAINED.begun(setup, step):
-        rendered = warp(model, samples, positions, steps, generator, setup.losses.warp_trains == "flow")
+    if CHAINED.has_begun(setup, step):
+        rendered = warp(model, samples, positions, frames, generator, setup.losses.warp_trains == "flow")
     return Chain(side, positions, rendered)
 
 
@@ -129,6 +132,7 @@ def _monitors(context: RayContext) -> Terms:
 
 
 def _part(batch: Batch, rows: slice) -> Batch:
+    """Some of the rays of a batch, with their targets."""
     values: dict[str, Any] = {
         name: value if value is None or isinstance(value, int) else value[rows] for name, value in vars(batch).items()
     }

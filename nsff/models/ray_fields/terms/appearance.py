@@ -94,9 +94,9 @@ class DynamicRgb(WarpedTerm):
     def scale(self, setup: Setup) -> float | None:
         return setup.losses.w_warp
 
-    def told(self, setup: Setup) -> str:
+    def in_words(self, setup: Setup) -> str:
         warp = setup.losses.w_warp
-        return super().told(setup) + ("" if warp == 1 else f"; times {warp:g}, w_warp")
+        return super().in_words(setup) + ("" if warp == 1 else f"; times {warp:g}, w_warp")
 
     def value(self, context: WarpedContext) -> Scalar:
         name, masks, chained = self.quantity, context.masks, context.chain.rendered

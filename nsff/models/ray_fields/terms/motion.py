@@ -54,12 +54,12 @@ class Flow(WarpedTerm):
         """More where the depth of what moves is a guess (losses.flow_guessed), by how much of it is."""
         return 1 + (setup.losses.flow_guessed - 1) * setup.guessed_depth
 
-    def told(self, setup: Setup) -> str:
+    def in_words(self, setup: Setup) -> str:
         guessed = setup.losses.flow_guessed
         more = (
             "" if guessed == 1 else f"; times {guessed:g}, flow_guessed, as far as the depth of what moves is a guess"
         )
-        return super().told(setup) + more
+        return super().in_words(setup) + more
 
     def value(self, context: WarpedContext) -> Scalar:
         weights, post, prev = context.weights, context.sides["post"], context.sides["prev"]

@@ -30,5 +30,9 @@ def all_terms() -> tuple[Term, ...]:
 
 
 def present_terms(setup: Setup) -> tuple[Term, ...]:
-    """The terms that the settings ask for."""
-    return tuple(term for term in all_terms() if not term.absent(setup))
+    """The terms that are computed; an error (ValueError) where two of them have one name."""
+    present = tuple(term for term in all_terms() if not term.absent(setup))
+    names = [term.name for term in present]
+    if len(set(names)) < len(names):
+        raise ValueError(f"several loss terms are named {max(names, key=names.count)}")
+    return present

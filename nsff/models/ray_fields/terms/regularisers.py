@@ -63,8 +63,8 @@ class PlaneSmooth(RayTerm):
     def value(self, context: RayContext) -> Scalar:
         setup, step, model = context.setup, context.step, context.model
         both: tuple[tuple[Any, int], ...] = (
-            (model.static, self.schedule.counts(setup, step, dynamic=False)),
-            (model.dynamic, self.schedule.counts(setup, step, dynamic=True)),
+            (model.static, self.schedule.multiplier(setup, step, dynamic=False)),
+            (model.dynamic, self.schedule.multiplier(setup, step, dynamic=True)),
         )
         return sum(n * field.total_variation() for field, n in both if n and field is not None)
 

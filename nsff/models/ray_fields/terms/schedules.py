@@ -3,7 +3,7 @@
 
 Notation. s is the step (the first is 0), N the number of steps, S = losses.decay_steps the length of a decay period,
 q = s // S the periods that are over. A schedule is data: it names the settings that it goes by, and each can be
-evaluated at a step, told in words, and asked at which steps it changes.
+evaluated at a step, described in words, and asked at which steps it changes.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ class Schedule:
         return 1.0
 
     def stage(self, setup: Setup, step: int) -> int:
-        """A number that changes whenever ``factor`` does, unless ``progress`` or ``planes_every`` tell the change."""
+        """A number that changes whenever ``factor`` does, unless that follows ``progress`` or ``planes_every``."""
         return 0
 
-    def told(self, setup: Setup) -> str:
+    def in_words(self, setup: Setup) -> str:
         """The schedule in words."""
         return "constant"
 
     def changes(self, setup: Setup) -> dict[int, str]:
-        """What changes at which step."""
+        """From which step on what is different."""
         return {}
 
 
@@ -60,7 +60,7 @@ class Decays(Schedule):
     def stage(self, setup: Setup, step: int) -> int:
         return step // setup.losses.decay_steps if self._on(setup) else 0
 
-    def told(self, setup: Setup) -> str:
+    def in_words(self, setup: Setup) -> str:
         return f"falls tenfold every {setup.losses.decay_steps:,} steps" if self._on(setup) else "constant"
 
     def changes(self, setup: Setup) -> dict[int, str]:
@@ -86,7 +86,7 @@ class Fades(Schedule):
             return (1 - progress / end).clamp(min=floor)
         return max(floor, 1 - step / (end * setup.train.steps))
 
-    def told(self, setup: Setup) -> str:
+    def in_words(self, setup: Setup) -> str:
         end, floor = self._of(setup)
         if floor == 1:
             return "constant"
@@ -107,17 +107,17 @@ class Fades(Schedule):
 
 @dataclass(frozen=True)
 class AtUpdates(Schedule):
-    """Constant, but for the planes of the dynamic field: where these are updated every k steps alone, they count at
-    those steps, k times."""
+    """Constant, except for planes of the dynamic field that are updated every k steps only: these count k times at the
+    steps that update them, and not at all at the others."""
 
-    def counts(self, setup: Setup, step: int, dynamic: bool) -> int:
-        """How often the planes of the static or the dynamic field count at a step."""
+    def multiplier(self, setup: Setup, step: int, dynamic: bool) -> int:
+        """How many times the planes of the static or the dynamic field count at a step."""
         every = setup.planes_every if dynamic else 1
         return every if ends_wait(step, every) else 0
 
-    def told(self, setup: Setup) -> str:
+    def in_words(self, setup: Setup) -> str:
         k = setup.planes_every
-        return "constant" if k == 1 else f"constant; planes of what moves every {k} steps, {k} times as strong"
+        return "constant" if k == 1 else f"constant; planes of the dynamic field every {k} steps, {k} times as strong"
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,8 @@ class Begins:
     always: str = ""
     needs: str = ""
 
-    def begun(self, setup: Setup, step: int) -> bool:
+    def has_begun(self, setup: Setup, step: int) -> bool:
+        """Whether the part counts at a step."""
         losses = setup.losses
         if self.always and getattr(losses, self.always):
             return True
@@ -141,11 +142,11 @@ class Begins:
 
     def changes(self, setup: Setup) -> dict[int, str]:
         first = self.periods * setup.losses.decay_steps + 1
-        comes = self.begun(setup, first) and not self.begun(setup, first - 1) and first < setup.train.steps
-        return {first: self.what} if comes else {}
+        within = self.has_begun(setup, first) and not self.has_begun(setup, first - 1) and first < setup.train.steps
+        return {first: self.what} if within else {}
 
 
-MASKED = Begins("counts by the rendered dynamic weight", 1, always="mask_dynamic_always")
+MASKED = Begins("rays count by the dynamic field's weight in the picture", 1, always="mask_dynamic_always")
 """Renderings of the dynamic field alone count where the composite shows it. Source: NSFF's run_nerf.py."""
 CHAINED = Begins("renders two frames away as well", 2, needs="chain")
 """Scene flow is followed to k ± 2, in colour and semantics. Source: NSFF's run_nerf.py, chain_sf."""

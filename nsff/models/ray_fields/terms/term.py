@@ -1,4 +1,4 @@
-"""What a term of the objective is: a named scalar of a batch, with a weight, a schedule, and a line about itself.
+"""What a term of the objective is: a named scalar of a batch, with a weight, a schedule, and a description.
 
 The objective is the sum of all terms, each times weight times the schedule's factor at the step. A term's name is that
 of its weight without "w_". Renderings of the dynamic field alone are named after the composite's: term "dynamic_rgb"
@@ -24,12 +24,12 @@ class Term:
     name: ClassVar[str]
     """In the log, and with "w_" before it the weight."""
     does: ClassVar[str]
-    """One line for people."""
+    """A line that says what the term does, for nsff explain losses."""
     source: ClassVar[str]
     """Paper and section, or "ours"."""
     schedule: ClassVar[Schedule] = Schedule()
     begins: ClassVar[tuple[Begins, ...]] = ()
-    """Parts of it that begin later, and how rays are counted."""
+    """Parts of the term, and ways to count its rays, that begin in the course of the training."""
     dynamic: ClassVar[bool] = False
     """Whether it needs the dynamic field."""
     always: ClassVar[bool] = False
@@ -41,7 +41,7 @@ class Term:
         return f"w_{self.name}"
 
     def absent(self, setup: Setup) -> str:
-        """Why the settings leave the term out; empty where they do not."""
+        """The reason why settings, fields or scene leave the term out; empty where it is computed."""
         if self.dynamic and setup.field.static_only:
             return "field.static_only is true"
         return "" if self.always or getattr(setup.losses, self.weight) else f"losses.{self.weight} is 0"
@@ -56,13 +56,13 @@ class Term:
         scale = self.scale(setup)
         return factor if scale is None else factor * scale
 
-    def told(self, setup: Setup) -> str:
+    def in_words(self, setup: Setup) -> str:
         """The schedule in words, with the parts that begin later."""
         parts = [f"from step {step:,} {what}" for part in self.begins for step, what in part.changes(setup).items()]
-        return "; ".join([self.schedule.told(setup), *parts])
+        return "; ".join([self.schedule.in_words(setup), *parts])
 
     def changes(self, setup: Setup) -> list[tuple[int, str]]:
-        """All that changes in the course of the training: the step, and what is different from it on."""
+        """The steps at which the term changes, and what is different from each on."""
         parts: list[Schedule | Begins] = [self.schedule, *self.begins]
         return [change for part in parts for change in part.changes(setup).items()]
 
@@ -87,5 +87,5 @@ class WarpedTerm(Term):
         return super().absent(setup)
 
     def value(self, context: WarpedContext) -> Scalar:
-        """As RayTerm.value."""
+        """The term of these rays, before its weight; for device work the same holds as for RayTerm.value."""
         raise NotImplementedError
