@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT))
 # Without an activated environment `python` would be another one; an environment made by --use-conda still comes first.
 os.environ |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.getenv("PATH", os.defpath)])}
 
+import nsff
 from nsff.config import reproduced
 from nsff.config.strict_yaml import check_files
 from nsff.errors import NsffError
@@ -22,6 +23,9 @@ from nsff.workflow.reasons import shorter_reason
 from nsff.workflow.replanned import replanned
 from nsff.workflow.scene_plan import PATHS, ScenePlan, checked_plans, files_of_all
 from nsff.workflow.versions import VERSIONS
+
+# Where the workflow lies apart from the package, scripts in conda environments find it by this.
+os.environ |= {"NSFF_PACKAGE": str(Path(nsff.__file__).parent)}
 
 # A plan is made of millions of objects, none of which is let go before it is done; Snakefile turns this on again.
 gc.disable()

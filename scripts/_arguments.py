@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import importlib.util
 import json
 import os
 import signal
@@ -22,6 +23,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+if importlib.util.find_spec("nsff") is None and (package := os.environ.get("NSFF_PACKAGE")):
+    # The package of the Python that runs the workflow, where a conda environment has none of its own.
+    found = importlib.util.spec_from_file_location(
+        "nsff", Path(package, "__init__.py"), submodule_search_locations=[package]
+    )
+    assert found is not None
+    assert found.loader is not None
+    sys.modules["nsff"] = importlib.util.module_from_spec(found)
+    found.loader.exec_module(sys.modules["nsff"])
 
 from nsff.errors import ConfigError, NsffError, StageError
 from nsff.files.temporary import remove_leftovers

@@ -1,1 +1,1 @@
-"""Subcommands of ``nsff``: one file each, with HELP, add_arguments(parser) and run(arguments)."""
+"""Subcommands of ``nsff``, one file each (nsff/cli.py says what is in it)."""

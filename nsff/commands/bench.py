@@ -7,9 +7,10 @@ results/demo/features. Nothing is written into its folder.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 HELP = "measure speed and memory of presets on this machine"
 EXAMPLES = (
@@ -19,43 +20,42 @@ EXAMPLES = (
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--scene", type=Path, default=Path("results/demo"), metavar="DIR", help="prepared scene (default: results/demo)"
-    )
-    parser.add_argument(
-        "--preset", nargs="+", metavar="NAME", help="what to measure (default: fast and nsff on a GPU, demo without)"
-    )
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting over the presets'")
-    parser.add_argument("--steps", type=int, metavar="N", help="steps that are timed (default: 100, 10 without a GPU)")
-    parser.add_argument("--views", type=int, metavar="N", help="pictures that are timed (default: 10, 1 without a GPU)")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of numerical libraries (default: theirs)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file as well")
-
-
-def run(arguments: argparse.Namespace) -> None:
+def run(
+    *,
+    scene: Annotated[Path, Parameter(help="prepared scene (default: results/demo)")] = Path("results/demo"),
+    preset: Annotated[
+        list[str] | None,
+        Parameter(help="presets to measure (default: fast and nsff on a GPU, demo without)", consume_multiple=True),
+    ] = None,
+    changes: Annotated[
+        list[str] | None, Parameter(name="--set", help="a setting over the presets', SECTION.KEY=VALUE; repeatable")
+    ] = None,
+    steps: Annotated[int | None, Parameter(help="steps that are timed (default: 100, 10 without a GPU)")] = None,
+    views: Annotated[int | None, Parameter(help="pictures that are timed (default: 10, 1 without a GPU)")] = None,
+    threads: Annotated[int | None, Parameter(help="threads of numerical libraries (default: theirs)")] = None,
+    json: Annotated[Path | None, Parameter(help="write the figures to this file as well")] = None,
+) -> None:
+    """Measures training and rendering."""
     from nsff.machine.threads import set_threads
 
-    set_threads(arguments.threads)
+    set_threads(threads)
     import torch
 
     from nsff.files.io import write_json
     from nsff.training.bench import bench
 
     gpu = torch.cuda.is_available()
-    scene = _scene(arguments.scene)
-    presets = arguments.preset or (["fast", "nsff"] if gpu else ["demo"])
-    settings = [_settings(scene.name, preset, arguments.set) for preset in presets]
+    prepared = _scene(scene)
+    presets = preset or (["fast", "nsff"] if gpu else ["demo"])
+    settings = [_settings(prepared.name, name, changes or []) for name in presets]
     rows = []
     for config in settings:
-        rows.append(
-            bench(scene, config, arguments.steps or (100 if gpu else 10), arguments.views or (10 if gpu else 1))
-        )
+        rows.append(bench(prepared, config, steps or (100 if gpu else 10), views or (10 if gpu else 1)))
         if gpu:
             torch.cuda.empty_cache()
-    print(_table(rows, scene))
-    if arguments.json:
-        write_json(arguments.json, rows)
+    print(_table(rows, prepared))
+    if json:
+        write_json(json, rows)
 
 
 def _scene(folder: Path) -> Any:

@@ -6,21 +6,23 @@ lies in the scene's folder too. The optimiser's state is not kept: training ther
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 HELP = "write a model as a checkpoint of the authors' code"
 EXAMPLES = ("export-checkpoint results/balloon1-2 360000.tar",)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("scene", type=Path, metavar="SCENE", help="the scene's folder, results/NAME")
-    parser.add_argument("out", type=Path, metavar="FILE", help="the file to write, %%06d.tar of the step by custom")
-
-
-def run(arguments: argparse.Namespace) -> None:
+def run(
+    scene: Annotated[Path, Parameter(help="the scene's folder, results/NAME")],
+    out: Annotated[Path, Parameter(help="the file to write, %06d.tar of the step by custom")],
+    /,
+) -> None:
+    """Writes the checkpoint."""
     from nsff.models.ray_fields.published_checkpoints import export_checkpoint
     from nsff.scene import Scene
 
-    export_checkpoint(Scene(arguments.scene).model_dir, arguments.out)
-    print(f"{arguments.out}: written")
+    export_checkpoint(Scene(scene).model_dir, out)
+    print(f"{out}: written")

@@ -6,9 +6,11 @@ where it says nothing. Whatever has no counterpart here is told. Frames are coun
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 HELP = "convert the authors' config_*.txt to a configuration file"
 EXAMPLES = (
@@ -17,36 +19,39 @@ EXAMPLES = (
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="config_*.txt; each becomes a scene")
-    parser.add_argument("--path", metavar="DIR", help="the scene's data, instead of the file's datadir (one FILE only)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the file to write (default: print it)")
-
-
-def run(arguments: argparse.Namespace) -> None:
+def run(
+    files: Annotated[list[Path], Parameter(help="config_*.txt; each becomes a scene")],
+    /,
+    *,
+    path: Annotated[
+        str | None, Parameter(help="the scene's data, instead of the file's datadir (of one file only)")
+    ] = None,
+    out: Annotated[Path | None, Parameter(help="the file to write (default: print it)")] = None,
+) -> None:
+    """Converts configurations."""
     import yaml
 
     from nsff.config.published import convert, read_published
     from nsff.errors import ConfigError
     from nsff.files.io import write_text
 
-    if arguments.path and len(arguments.files) > 1:
-        raise ConfigError("--path", f"is one folder, but there are {len(arguments.files)} files", "convert one by one")
-    if arguments.out and arguments.out.exists():
-        raise ConfigError(arguments.out, "exists already", "name another file, or remove it")
+    if path and len(files) > 1:
+        raise ConfigError("--path", f"is one folder, but there are {len(files)} files", "convert one by one")
+    if out and out.exists():
+        raise ConfigError(out, "exists already", "name another file, or remove it")
     scenes = {}
-    for file in arguments.files:
-        source = arguments.path or read_published(file).get("datadir")
-        scene = convert(file, arguments.path, _frames(source))
+    for file in files:
+        source = path or read_published(file).get("datadir")
+        scene = convert(file, path, _frames(source))
         if scene.name in scenes:
             raise ConfigError(file, f"would be a second scene {scene.name}", "convert it by itself")
         scenes[scene.name] = scene.settings
         for note in scene.notes:
             print(f"note: {file.name}: {note}", file=sys.stderr)
-    text = f"# From {', '.join(file.name for file in arguments.files)}.\n"
+    text = f"# From {', '.join(file.name for file in files)}.\n"
     text += yaml.safe_dump({"scenes": scenes}, sort_keys=False, allow_unicode=True)
-    if arguments.out:
-        write_text(arguments.out, text)
+    if out:
+        write_text(out, text)
     else:
         print(text, end="")
 

@@ -12,9 +12,12 @@ layout is.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
 HELP = "score a folder of pictures and masks against truth, in a named protocol"
 EXAMPLES = (
@@ -25,58 +28,39 @@ EXAMPLES = (
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pred", required=True, type=Path, metavar="DIR",
-                        help="folder with {i}_rgb.png and {i}.png, or of scenes")  # fmt: skip
-    parser.add_argument(
-        "--truth",
-        required=True,
-        type=Path,
-        metavar="DIR",
-        help="folder with the truth, in the protocol's layout, or of scenes",
-    )
-    parser.add_argument(
-        "--protocol",
-        required=True,
-        type=_protocol,
-        metavar="NAME",
-        help="views, masks, nsff24, dynnerf12, saff, dycheck or iphone",
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="write scene,protocol,variant,split,metric,value as CSV"
-    )
-    parser.add_argument("--per-view", type=Path, metavar="FILE", help="write every view's values as CSV")
-    parser.add_argument(
-        "--dilation",
-        type=_pixels,
-        default=5,
-        metavar="PX",
-        help="growth of object masks for dynamic-only scores of views (default 5)",
-    )
-    parser.add_argument("--no-lpips", action="store_true", help="leave LPIPS out")
-
-
-def _protocol(name: str) -> str:
-    """The name of a protocol with truth; an unknown one is wrong usage."""
+def _named_protocol(type_: object, name: str) -> None:
+    """Refuses names of no protocol, and of one without truth: wrong usage."""
     from nsff.errors import ConfigError
     from nsff.metrics.protocols import get_protocol
 
     try:
         protocol = get_protocol(name)
     except ConfigError as error:
-        raise argparse.ArgumentTypeError(f"{error.subject}: {error.problem}. {error.remedy}") from None
+        raise ValueError(f"{error.subject}: {error.problem}. {error.remedy}") from None
     if protocol.name == "self":
-        raise argparse.ArgumentTypeError("protocol self has no truth: its views are frames of the scene's own input")
-    return protocol.name
+        raise ValueError("protocol self has no truth: its views are frames of the scene's own input")
 
 
-def _pixels(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of pixels, 0 or more")
-    return int(text)
-
-
-def run(arguments: argparse.Namespace) -> None:
+def run(
+    *,
+    pred: Annotated[Path, Parameter(help="folder with {i}_rgb.png and {i}.png, or of scenes")],
+    truth: Annotated[Path, Parameter(help="folder with the truth, in the protocol's layout, or of scenes")],
+    protocol: Annotated[
+        str,
+        Parameter(help="views, masks, nsff24, dynnerf12, saff, dycheck or iphone", validator=_named_protocol),
+    ],
+    out: Annotated[Path | None, Parameter(help="write scene,protocol,variant,split,metric,value as CSV")] = None,
+    per_view: Annotated[Path | None, Parameter(help="write every view's values as CSV")] = None,
+    dilation: Annotated[
+        int,
+        Parameter(
+            help="growth of object masks for dynamic-only scores of views, in pixels (default: 5)",
+            validator=Number(gte=0),
+        ),
+    ] = 5,
+    no_lpips: Annotated[bool, Parameter(help="leave LPIPS out")] = False,
+) -> None:
+    """Scores a folder."""
     import pandas as pd
 
     from nsff.metrics.folder import score_folder
@@ -85,25 +69,25 @@ def run(arguments: argparse.Namespace) -> None:
     from nsff.metrics.scenes import holds_scenes, score_scenes
     from nsff.metrics.table import COLUMNS, Record, wide, write_records, write_scene_records, write_scores
 
-    protocol = get_protocol(arguments.protocol)
-    lpips = None if arguments.no_lpips or not protocol.images else load_lpips()
-    asked = (arguments.pred, arguments.truth, protocol.name, lpips, arguments.dilation)
+    chosen = get_protocol(protocol)
+    lpips = None if no_lpips or not chosen.images else load_lpips()
+    asked = (pred, truth, chosen.name, lpips, dilation)
     by_scene: dict[str, list[Record]] | None = None
-    if holds_scenes(arguments.pred):
+    if holds_scenes(pred):
         rows, by_scene, notes = score_scenes(*asked)
     else:
         rows, records, notes = score_folder(*asked)
     table = wide(pd.DataFrame([{name: getattr(row, name) for name in COLUMNS} for row in rows]))
     with pd.option_context("display.width", 200, "display.max_columns", None):
         print(table.to_string(index=False, float_format=lambda value: f"{value:.4f}", na_rep=""))
-    if protocol.images and lpips is None and not arguments.no_lpips:
+    if chosen.images and lpips is None and not no_lpips:
         notes.append(why_absent())
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    if arguments.out:
-        write_scores(arguments.out, rows)
-    if arguments.per_view:
+    if out:
+        write_scores(out, rows)
+    if per_view:
         if by_scene is None:
-            write_records(arguments.per_view, records)
+            write_records(per_view, records)
         else:
-            write_scene_records(arguments.per_view, by_scene)
+            write_scene_records(per_view, by_scene)

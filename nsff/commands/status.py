@@ -8,33 +8,33 @@ stages nothing is known yet.
 
 from __future__ import annotations
 
-import argparse
-import json
+import json as json_format
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from nsff.workflow.progress import SceneProgress
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from nsff.workflow.progress import SceneProgress
 
 HELP = "show how far every scene is: stage, verdict, time left, errors"
 EXAMPLES = ("status", "status --json", "status ~/scenes --configfile other.yaml")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "folder", type=Path, nargs="?", default=Path(), metavar="DIR",
-        help="where snakemake is started (default: here)",
-    )  # fmt: skip
-    parser.add_argument("--configfile", default="config.yaml", metavar="FILE", help="in that folder (config.yaml)")
-    parser.add_argument("--json", action="store_true", help="all stages of all scenes, as JSON")
-
-
-def run(arguments: argparse.Namespace) -> None:
+def run(
+    folder: Annotated[Path, Parameter(help="where snakemake is started (default: here)")] = Path(),
+    /,
+    *,
+    configfile: Annotated[str, Parameter(help="in that folder (default: config.yaml)")] = "config.yaml",
+    json: Annotated[bool, Parameter(help="all stages of all scenes, as JSON")] = False,
+) -> None:
+    """Shows progress."""
     from nsff.workflow.progress import read_progress, summary_text
 
-    folder = arguments.folder.expanduser()
-    found = read_progress(_scenes(folder, arguments.configfile), folder)
-    if arguments.json:
-        print(json.dumps([_plain(scene) for scene in found], indent=1, ensure_ascii=False))
+    folder = folder.expanduser()
+    found = read_progress(_scenes(folder, configfile), folder)
+    if json:
+        print(json_format.dumps([_plain(scene) for scene in found], indent=1, ensure_ascii=False))
         return
     rows = [("scene", "stage", "verdict", "left", ""), *(_row(scene) for scene in found)]
     widths = [max(len(row[i]) for row in rows) for i in range(4)]

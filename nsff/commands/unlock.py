@@ -6,25 +6,21 @@ are told what to look for. Nothing else is removed, and the next run goes on whe
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 HELP = "free a folder that a killed run left locked"
 EXAMPLES = ("unlock", "unlock ~/scenes")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "folder", type=Path, nargs="?", default=Path(), metavar="DIR",
-        help="where snakemake was started (default: here)",
-    )  # fmt: skip
-
-
-def run(arguments: argparse.Namespace) -> None:
+def run(folder: Annotated[Path, Parameter(help="where snakemake was started (default: here)")] = Path(), /) -> None:
+    """Frees a folder."""
     from nsff.errors import InputError, StageError
     from nsff.workflow.folder_runs import of_working_folder, processes_in
 
-    folder = arguments.folder.expanduser()
+    folder = folder.expanduser()
     if not (folder / ".snakemake").is_dir():
         raise InputError(folder, "is no folder in which snakemake ran", "name the folder in which you started it")
     runs = of_working_folder(folder)

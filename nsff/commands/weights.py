@@ -7,10 +7,11 @@ puts nothing under its name that is not what was published.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from nsff.weights import Weight
@@ -25,29 +26,12 @@ EXAMPLES = (
 )
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", title="actions")
-    listed = actions.add_parser("list", help="what there is and where it lies; with names, all that is known of them")
-    listed.add_argument("names", nargs="*", metavar="NAME")
-    fetched = actions.add_parser("get", help="fetch sets that are not there, or damaged, and check them")
-    fetched.add_argument("names", nargs="+", metavar="NAME")
-    fetched.add_argument(
-        "--folder", type=Path, metavar="DIR", help="where to put them (default: NSFF_WEIGHTS, else ~/.cache/nsff)"
-    )
-    fetched.add_argument("--no-progress", action="store_true", help="draw no bars")
-    verified = actions.add_parser("verify", help="check size, hash and contents (default: of all that are found)")
-    verified.add_argument("names", nargs="*", metavar="NAME")
-
-
-def run(arguments: argparse.Namespace) -> int | None:
-    return {"list": _list, "get": _get, "verify": _verify}[arguments.action](arguments)
-
-
-def _list(arguments: argparse.Namespace) -> None:
+def _list(names: Annotated[list[str] | None, Parameter(help="sets to tell all about")] = None, /) -> None:
+    """What there is and where it lies; with names, all that is known of them."""
     from nsff.weights import WEIGHTS, folders, weight_named
 
-    if arguments.names:
-        print("\n\n".join(_details(weight_named(name)) for name in arguments.names))
+    if names:
+        print("\n\n".join(_details(weight_named(name)) for name in names))
         return
     rows = [("name", "MiB", "licence", "used by", "where")]
     for weight in WEIGHTS.values():
@@ -98,22 +82,32 @@ def _where(weight: Weight) -> str:
     return str(path)
 
 
-def _get(arguments: argparse.Namespace) -> None:
+def _get(
+    names: Annotated[list[str], Parameter(help="sets to fetch")],
+    /,
+    *,
+    folder: Annotated[
+        Path | None, Parameter(help="where to put them (default: NSFF_WEIGHTS, else ~/.cache/nsff)")
+    ] = None,
+    no_progress: Annotated[bool, Parameter(help="draw no bars")] = False,
+) -> None:
+    """Fetch sets that are not there, or damaged, and check them."""
     from nsff.weights import weight_named
     from nsff.weights.download import get
 
-    for weight in [weight_named(name) for name in arguments.names]:
-        for path, message in get(weight, arguments.folder, progress=not arguments.no_progress).items():
+    for weight in [weight_named(name) for name in names]:
+        for path, message in get(weight, folder, progress=not no_progress).items():
             print(f"{weight.name}: {path} ({message})")
 
 
-def _verify(arguments: argparse.Namespace) -> int:
+def _verify(names: Annotated[list[str] | None, Parameter(help="sets to check")] = None, /) -> int:
+    """Check size, hash and contents (default: of all that are found)."""
     from nsff.errors import WeightsError
     from nsff.weights import WEIGHTS, locate, weight_named
     from nsff.weights.check import verify
     from nsff.weights.search import remedy
 
-    named = [weight_named(name) for name in arguments.names]
+    named = [weight_named(name) for name in names or []]
     found = [(weight, locate(weight)) for weight in named or WEIGHTS.values()]
     wrong = 0
     for weight, path in found:
@@ -130,3 +124,6 @@ def _verify(arguments: argparse.Namespace) -> int:
     if not named and not any(path for _, path in found):
         print("no weights on this machine")
     return 1 if wrong else 0
+
+
+ACTIONS = {"list": _list, "get": _get, "verify": _verify}

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file
 
-LEFT_OUT = ("summaries", "logs", "benchmarks", "state", "checksums", ".nsff", ".tmp")
+LEFT_OUT = ("summaries", "settings", "logs", "benchmarks", "state", "checksums", ".nsff", ".tmp")
 """Folders whose files speak of the run: times, machines, words."""
 RUN_KEYS = {"seconds", "nsff", "created", "time_of_training"}
 """Keys of JSON files whose values are of the run."""

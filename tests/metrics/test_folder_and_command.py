@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nsff.cli import build_parser, command_modules, main
+from nsff.cli import main
 from nsff.decompose.colours import colour_labels
 from nsff.errors import InputError
 from nsff.files.io import write_image
@@ -104,38 +104,6 @@ def test_command_errors(tmp_path: Path, truth: Path, capsys: pytest.CaptureFixtu
     assert "0_rgb.png" in run(empty)
     write_image(empty / "0_rgb.png", np.zeros((24, 24, 3), np.uint8))
     assert "24x24" in run(empty)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "COMMAND"),
-        (["scor"], "invalid choice"),
-        (["score"], "--pred, --truth, --protocol"),
-        (["score", "--pred", "a", "--truth", "b", "--protocol", "saf"], "did you mean 'saff'"),
-        (["score", "--pred", "a", "--truth", "b", "--protocol", "self"], "self has no truth"),
-        (["score", "--pred", "a", "--truth", "b", "--protocol", "saff", "--dilation", "-2"], "--dilation"),
-    ],
-)
-def test_wrong_usage_is_status_2(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert caught.value.code == 2
-    assert message in capsys.readouterr().err
-
-
-def test_help_has_commands_and_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    text = build_parser().format_help()
-    for name, module in command_modules().items():
-        assert name in text
-        assert all(example.split()[0] == name for example in module.EXAMPLES)
-        with pytest.raises(SystemExit) as caught:
-            main([name, "--help"])
-        assert caught.value.code == 0
-        own = capsys.readouterr().out
-        assert all(f"nsff {example}" in own for example in module.EXAMPLES)
-    assert "snakemake --cores all" in text
-    assert "exit status" in text
 
 
 def test_interruption(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
