@@ -45,6 +45,7 @@ lint: $(STAMP)  ## Check style, types, rules
 	ruff format --check .
 	mypy
 	lint-imports
+	deptry nsff scripts
 	snakefmt --check Snakefile rules
 	snakemake --lint
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from nsff.errors import StageError
@@ -135,7 +137,7 @@ def maps_section(material: Material) -> Section:
     def shown() -> list[int]:
         return spread(training_view_numbers(scene), material.config.report.frames)
 
-    def row(title: str, kind: MapKind, what: str, picture, note: str = "") -> None:
+    def row(title: str, kind: MapKind, what: str, picture: Callable[[int], np.ndarray], note: str = "") -> None:
         """A row of maps; one that the model has no head for is named as absent."""
         if folder.exists() and not any(folder.glob(map_name("*", kind))):
             heads = {"features": "features", "sal": "saliency"}

@@ -34,6 +34,15 @@ def test_the_stand_in_answers(conda, tmp_path):
     assert refused.returncode != 0 and "numpy=2 is not under pip" in refused.stderr
 
 
+def test_snakemake_writes_a_container_file_of_all_environments(conda, server, repo):
+    """snakemake --containerize: one image with an environment for each file of envs/."""
+    ended = server.run(repo, ["--containerize"], {name: conda[name] for name in ("PATH", "CONDA_STAND_IN")})
+    assert ended.status == 0, ended.text
+    assert ended.stdout.startswith("FROM ")
+    for path in (repo / "envs").glob("*.yaml"):
+        assert f"envs/{path.name}" in ended.stdout
+
+
 @pytest.mark.conda
 def test_each_rule_runs_in_the_environment_of_its_own_file(
     conda, new_project, filmed, dense_writer, truth_writer, repo
