@@ -120,7 +120,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return parsed(tokens)() or DONE
     except CycloptsError as error:
-        told = f"not understood: {' '.join(error.unused_tokens)}" if isinstance(error, UnusedCliTokensError) else error
+        told = (
+            f"not understood: {' '.join(error.unused_tokens or [])}"
+            if isinstance(error, UnusedCliTokensError)
+            else error
+        )
         print(f"{_named(tokens)}: error: {told}\n  what to do: see {_named(tokens)} --help", file=sys.stderr)
         return USAGE
     except NsffError as error:
