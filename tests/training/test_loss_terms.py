@@ -189,7 +189,7 @@ def test_explain_at_a_step(capsys):
     assert lines[:2] == ["preset saff", "step 40,000 of 360,000, decay period 30,000 steps"]
     depth = next(line for line in lines if line.startswith("depth "))
     assert depth.split() == ["depth", "w_depth", "0.04", "0.1", "0.004", "falls", "tenfold", "every", "30,000", "steps"]
-    assert "NSFF, section 3.2, data-driven priors (L_z)" in lines[lines.index(depth) + 1]
+    assert "NSFF, equation 11 (L_z)" in lines[lines.index(depth) + 1]
     assert any(line.split()[:3] == ["hidden", "losses.w_hidden", "is"] for line in lines)
 
 

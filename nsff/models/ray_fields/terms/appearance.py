@@ -82,7 +82,7 @@ class DynamicRgb(WarpedTerm):
 
     name = "dynamic_rgb"
     does = "colour of the dynamic field alone, at its frame and warped from its neighbours"
-    source = "NSFF, section 3.2, temporal photometric consistency (L_pho)"
+    source = "NSFF, equation 8 (L_pho)"
     begins = (MASKED, CHAINED)
     always = True
     quantity = "rgb"

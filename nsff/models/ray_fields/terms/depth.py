@@ -28,7 +28,7 @@ def loss_depth(depth: Float[Tensor, "R"], target: Float[Tensor, "R"]) -> Scalar:
     ``depth`` is the rendered ray parameter s, ``target`` minus the prior's disparity: in NDC the one is affine in the
     other. The median is the lower of the two middle values. A constant input counts as zero everywhere.
 
-    Source: NSFF, section 3.2, data-driven priors (L_z); compute_depth_loss of run_nerf_helpers.py.
+    Source: NSFF, equation 11 (L_z); compute_depth_loss of run_nerf_helpers.py.
 
     >>> import torch
     >>> loss_depth(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([10.0, 20.0, 40.0])).item()
@@ -47,7 +47,7 @@ class CompositedDepth(RayTerm):
 
     name = "depth"
     does = "depth of the composite against the prior, up to scale and shift"
-    source = "NSFF, section 3.2, data-driven priors (L_z); SAFF, run_nerf.py (depth_full)"
+    source = "NSFF, equation 11 (L_z); SAFF, run_nerf.py (depth_full)"
     schedule = Decays("decay_depth")
 
     def absent(self, setup: Setup) -> str:
@@ -63,7 +63,7 @@ class DynamicDepth(WarpedTerm):
 
     name = "depth"
     does = "depth of the dynamic field alone against the prior, up to scale and shift"
-    source = "NSFF, section 3.2, data-driven priors (L_z)"
+    source = "NSFF, equation 11 (L_z)"
     schedule = Decays("decay_depth")
 
     def absent(self, setup: Setup) -> str:

@@ -32,7 +32,7 @@ def loss_flow(
 ) -> Scalar:
     """Mean absolute difference, pixels, of the projected scene-flow point and pixel + optical flow.
 
-    Source: NSFF, section 3.2, data-driven priors (L_geo); compute_mae of run_nerf_helpers.py.
+    Source: NSFF, equation 10 (L_geo); compute_mae of run_nerf_helpers.py.
     """
     return masked_mean(mask, (uv - target).abs())
 
@@ -47,7 +47,7 @@ class Flow(WarpedTerm):
 
     name = "flow"
     does = "projected scene flow against optical flow, in pixels"
-    source = "NSFF, section 3.2, data-driven priors (L_geo)"
+    source = "NSFF, equation 10 (L_geo)"
     schedule = Decays("decay_flow")
 
     def scale(self, setup: Setup) -> float | None:
@@ -88,7 +88,7 @@ def loss_cycle(
 ) -> Scalar:
     """There and back: mean |f + back|, weighted by 1 - p; ``back`` is the flow at the displaced sample.
 
-    Source: NSFF, section 3.2, scene flow priors (L_cyc); compute_mae of run_nerf_helpers.py.
+    Source: NSFF, equation 9 (L_cyc); compute_mae of run_nerf_helpers.py.
     """
     return masked_mean(1 - disocclusion, (flow + back).abs())
 
@@ -98,7 +98,7 @@ class Cycle(WarpedTerm):
 
     name = "cycle"
     does = "scene flow there and back again is zero"
-    source = "NSFF, section 3.2, scene flow priors (L_cyc)"
+    source = "NSFF, equation 9 (L_cyc)"
 
     def value(self, context: WarpedContext) -> Scalar:
         post, prev = context.motion("post"), context.motion("prev")
@@ -137,7 +137,7 @@ class SceneFlow(WarpedTerm):
 def loss_disocclusion(p: Float[Tensor, "R K"]) -> Scalar:
     """Sparsity of disocclusion: mean |p|.
 
-    Source: NSFF, section 3.2, temporal photometric consistency; prob_reg_loss of run_nerf.py.
+    Source: NSFF, equation 8, second sum; prob_reg_loss of run_nerf.py.
     """
     return p.abs().mean()
 
@@ -147,7 +147,7 @@ class Disocclusion(WarpedTerm):
 
     name = "disocclusion"
     does = "disocclusion is rare"
-    source = "NSFF, section 3.2, temporal photometric consistency; run_nerf.py (prob_reg_loss)"
+    source = "NSFF, equation 8, second sum; run_nerf.py (prob_reg_loss)"
 
     def value(self, context: WarpedContext) -> Scalar:
         prev, post = context.motion("prev"), context.motion("post")
