@@ -38,7 +38,7 @@ def read_result(path: Path, kind: type[R], stage: str) -> R:
 
 
 class DepthResult(Result):
-    """What disparity is, for the losses of training."""
+    """The meaning of the depth stage's disparity, for the losses of training."""
 
     backend: str
     """Name of the backend: ``given``, ``classical``, or a network's."""

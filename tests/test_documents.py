@@ -194,12 +194,12 @@ def test_stages_of_the_architecture_are_the_rules(documents, rules):
 
 
 def test_rooms_of_the_architecture_are_those_of_the_contract(repo, documents):
-    """The table from the bottom up, as import-linter's layers are from the top down."""
+    """The table is in the order of import-linter's layers, from the top down."""
     table = documents["docs/architecture.md"].split("## Rooms\n")[1].split("\n## ")[0]
     rows = [re.findall(r"`(\w+)`", row) for row in re.findall(r"^\| (`.*?) \|", table, re.M)]
     linter = tomllib.loads((repo / "pyproject.toml").read_text())["tool"]["importlinter"]
     layers = [re.split(r" [:|] ", layer) for layer in linter["contracts"][0]["layers"]]
-    names = [sorted(layer) for layer in reversed(layers)]
+    names = [sorted(layer) for layer in layers]
     assert sorted(chain.from_iterable(rows)) == sorted(chain.from_iterable(names))
     order = {name: place for place, layer in enumerate(names) for name in layer}
     places = [order[name] for row in rows for name in row]

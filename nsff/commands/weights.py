@@ -27,7 +27,7 @@ EXAMPLES = (
 
 
 def _list(names: Annotated[list[str] | None, Parameter(help="sets to tell all about")] = None, /) -> None:
-    """What there is and where it lies; with names, all that is known of them."""
+    """Lists the known weights and where they lie; with names, everything that is known about them."""
     from nsff.weights import WEIGHTS, folders, weight_named
 
     if names:

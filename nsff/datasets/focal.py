@@ -56,7 +56,7 @@ def focal_of_video(*metadata: Mapping[str, str]) -> float | None:
 
 
 def _number(value: object) -> float | None:
-    """Of an EXIF entry; None for what is missing, is no number or 0 (which means unknown)."""
+    """The value of an EXIF entry; None where it is missing, no number, or 0 (which means unknown)."""
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, ArithmeticError):

@@ -19,10 +19,10 @@ from nsff.cameras.points import SparsePoints
 ROWS = 540
 """Features are extracted on pictures of at most so many rows."""
 FRAMES = 40
-"""Of longer clips so many frames are looked at, evenly spread."""
+"""At most so many frames are used, evenly spread over longer clips."""
 FEATURES = 1500
 STEPS = (1, 2, 4, 8)
-"""Distances, in frames that are looked at, of the frames that are matched."""
+"""Distances of the frames that are matched, counted in the frames that are used."""
 RATIO = 0.8
 PIXELS = 1.0
 """Greatest error of a point's projections, in pixels of the pictures that features are extracted on."""

@@ -22,7 +22,7 @@ from nsff.scene import Scene
 
 TRAINING = "training"
 NEAR_PLANE = 0.9
-"""Of NDC, as a fraction of the nearest depth (NSFF)."""
+"""The near plane of NDC, as a fraction of the nearest depth (NSFF)."""
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,10 @@ def _size_by_pillow(data: bytes) -> tuple[int, int, int] | None:
 
 
 def _size_of_tiff(data: bytes) -> tuple[int, int, int]:
-    """Of kinds of TIFF that Pillow does not know (16-bit colour); other formats have no size that is known here."""
+    """(width, height, bits a pixel) of kinds of TIFF that Pillow does not know (16-bit colour).
+
+    Raises ValueError for other formats.
+    """
     if data[:4] not in (b"II*\0", b"MM\0*"):
         raise ValueError("corrupt, truncated, or not what its name says")
     import tifffile

@@ -67,9 +67,9 @@ class Target:
 class Targets:
     views: list[Target]
     similarity: Similarity | None
-    """How the truth's world was fitted to ours, where it was."""
+    """The similarity that fits the truth's world to ours; None where there is none to fit."""
     pose_errors: PoseErrors | None = None
-    """Of our cameras against the true ones, where they are known."""
+    """Errors of our cameras against the true ones, where these are known."""
 
 
 def frame_numbers(scene: Scene) -> list[int]:

@@ -1,1 +1,1 @@
-"""What is followed over time: chained flow, and components that split and merge."""
+"""Following pixels and regions over time: chained flow, and components that split and merge."""

@@ -1,1 +1,1 @@
-"""What a run of the whole workflow knows of itself: which runs there are, and how far scenes have come."""
+"""Knowledge of whole runs: plans before any job, which runs there are, and how far scenes have come."""

@@ -12,9 +12,9 @@ from nsff.errors import InputError, StageError
 from nsff.files.io import atomic_directory, atomic_path
 
 FIXED = ("Snakefile", "rules", "scripts", "envs", "schemas", "docs/captions", "docs/configuration.md")
-"""What belongs to one version of nsff: an update replaces it."""
+"""Files that belong to one version of nsff: an update replaces them."""
 OWN = ("config.yaml", "profiles", "demo")
-"""What its user edits, or may do without: an update leaves it."""
+"""Files that the user edits, or may do without: an update leaves them."""
 LEFT_OUT = ("__pycache__", "benchmarks")
 
 

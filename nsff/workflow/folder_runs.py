@@ -22,7 +22,7 @@ from nsff.files.io import write_json
 from nsff.files.owners import Owner, State, current
 
 LONGEST_NAME = 255
-"""Of a file, in bytes, as file systems have it."""
+"""The longest name of a file, in bytes, that file systems allow."""
 
 
 @dataclass(frozen=True)

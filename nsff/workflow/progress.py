@@ -97,7 +97,7 @@ def stages_of(settings: SceneConfig) -> list[str]:
 
 @dataclass
 class Durations:
-    """What stages took: (seconds, frames) by stage."""
+    """Times of finished stages: (seconds, frames) by stage."""
 
     taken: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""What the workflow has to know of a scene before any job: settings of its stages, input files, processes and GPUs.
+"""The plan of a scene before any job: settings of its stages, input files, processes and GPUs.
 
 The rules ask a ScenePlan (``of_scene`` in rules/common.smk). All paths are relative to the folder in which Snakemake is
 started; files of the scene lie in ``results/{name}``.
