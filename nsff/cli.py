@@ -68,7 +68,7 @@ def build_app() -> App:
 
 
 def parsed(arguments: Sequence[str]) -> Callable[[], int | None]:
-    """Parses a command line into a function that is ready to be called. Raises CycloptsError where it is not understood.
+    """Parses a command line into a function to call. Raises CycloptsError where it is not understood.
 
     >>> run = parsed(["weights", "list"])
     """

@@ -23,7 +23,7 @@ class ColmapFolder(FrameFolder):
         super().__init__(path, images)
 
     def cameras(self) -> GivenCameras | None:
-        """Cameras of the model that has the most of these images; images that only other models have lead to a complaint."""
+        """Cameras of the model with the most of these images; images of other models alone lead to a complaint."""
         found: list[tuple[Path, ColmapModel, dict[int, int]]] = []
         failed: list[InputError] = []
         places = find_models(self.root)

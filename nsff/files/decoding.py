@@ -68,7 +68,7 @@ def _size_by_pillow(data: bytes) -> tuple[int, int, int] | None:
 
 
 def _size_of_tiff(data: bytes) -> tuple[int, int, int]:
-    """(width, height, bits a pixel) of kinds of TIFF that Pillow does not know (16-bit colour).
+    """(width, height, bytes a pixel) of kinds of TIFF that Pillow does not know (16-bit colour).
 
     Raises ValueError for other formats.
     """
