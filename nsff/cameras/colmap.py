@@ -18,7 +18,7 @@ import cv2  # noqa: F401  (before pycolmap, see above)
 import numpy as np
 
 from nsff.cameras.colmap_files import REMEDY, check_model_files
-from nsff.cameras.colmap_places import PARTS, find_models, model_suffix
+from nsff.cameras.colmap_models import PARTS, find_models, model_suffix
 from nsff.cameras.model import Cameras
 from nsff.cameras.points import SparsePoints, depth_bounds
 from nsff.errors import InputError, NsffError
@@ -40,7 +40,7 @@ class ColmapModel:
 
 
 def find_model(folder: Path) -> Path | None:
-    """The first place in ``folder`` with a model (nsff.cameras.colmap_places), or None."""
+    """The first folder in ``folder`` with a model (nsff.cameras.colmap_models), or None."""
     return next(iter(find_models(folder)), None)
 
 
@@ -51,14 +51,14 @@ def read_model(folder: Path, need_points: bool = True) -> ColmapModel:
     where they are needed; without any, depth bounds are 1 and 2.
     """
     folder = Path(folder)
-    place = find_model(folder)
-    if place is None:
+    model_folder = find_model(folder)
+    if model_folder is None:
         raise InputError(
             folder,
             "holds no COLMAP model",
             "needs cameras, images and points3D (.bin or .txt), in it or in sparse/ or sparse/0/",
         )
-    return from_reconstruction(read_reconstruction(place), place, need_points)
+    return from_reconstruction(read_reconstruction(model_folder), model_folder, need_points)
 
 
 def read_reconstruction(
@@ -80,16 +80,16 @@ def read_reconstruction(
 
 
 @contextlib.contextmanager
-def _with_points(place: Path) -> Iterator[Path]:
-    """A folder with all files that pycolmap asks for: ``place``, or links to its files and no points."""
-    suffix = model_suffix(place) or ".bin"
-    if (place / f"points3D{suffix}").is_file():
-        yield place
+def _with_points(model_folder: Path) -> Iterator[Path]:
+    """A folder with all files that pycolmap asks for: ``model_folder``, or links to its files and no points."""
+    suffix = model_suffix(model_folder) or ".bin"
+    if (model_folder / f"points3D{suffix}").is_file():
+        yield model_folder
         return
     with tempfile.TemporaryDirectory() as temporary:
         for part in PARTS:
-            if (place / f"{part}{suffix}").is_file():
-                Path(temporary, f"{part}{suffix}").symlink_to((place / f"{part}{suffix}").resolve())
+            if (model_folder / f"{part}{suffix}").is_file():
+                Path(temporary, f"{part}{suffix}").symlink_to((model_folder / f"{part}{suffix}").resolve())
         # The count of points, 64 bits, or no line of text.
         Path(temporary, f"points3D{suffix}").write_bytes(bytes(8) if suffix == ".bin" else b"")
         yield Path(temporary)
@@ -184,18 +184,18 @@ def to_reconstruction(cameras: Cameras, names: Sequence[str], points: SparsePoin
             )
         )
     pixels = cameras.project(points.xyz)[0] if len(points) else np.zeros((len(cameras), 0, 2))
-    place: dict[int, list[tuple[int, int]]] = {}
+    observations: dict[int, list[tuple[int, int]]] = {}
     for i, name in enumerate(names):
         seen = points.seen_in(i)
         for k, point in enumerate(seen):
-            place.setdefault(int(point), []).append((i + 1, k))
+            observations.setdefault(int(point), []).append((i + 1, k))
         image = pycolmap.Image(
             name=name, keypoints=pixels[i, seen].reshape(-1, 2), camera_id=int(which.reshape(-1)[i]) + 1, image_id=i + 1
         )
         reconstruction.add_image_with_trivial_frame(image, pycolmap.Rigid3d(cameras.world_to_camera[i]))
     for point in range(len(points)):
         track = pycolmap.Track()
-        for image_id, k in place.get(point, []):
+        for image_id, k in observations.get(point, []):
             track.add_element(image_id, k)
         key = reconstruction.add_point3D(points.xyz[point], track, points.rgb[point])
         reconstruction.points3D[key].error = points.error[point]

@@ -33,9 +33,9 @@ class _Bytes:
         self.data, self.at = data, 0
 
     def take(self, layout: str) -> tuple[int, ...]:
-        place = struct.Struct(f"<{layout}")
-        self.skip(place.size)
-        return place.unpack_from(self.data, self.at - place.size)
+        fields = struct.Struct(f"<{layout}")
+        self.skip(fields.size)
+        return fields.unpack_from(self.data, self.at - fields.size)
 
     def skip(self, size: int, count: int = 1) -> None:
         if size * count > len(self.data) - self.at:

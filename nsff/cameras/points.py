@@ -66,10 +66,10 @@ class SparsePoints:
 
     def selected(self, frames: Sequence[int]) -> SparsePoints:
         """The points seen in ``frames`` alone, whose numbers become 0, 1, ... in the order given."""
-        place = {frame: i for i, frame in enumerate(frames)}
-        keep = np.isin(self.track_frame, list(place))
+        index_of = {frame: i for i, frame in enumerate(frames)}
+        keep = np.isin(self.track_frame, list(index_of))
         points, track_point = np.unique(self.track_point[keep], return_inverse=True)
-        track_frame = np.array([place[int(frame)] for frame in self.track_frame[keep]], dtype=np.int64)
+        track_frame = np.array([index_of[int(frame)] for frame in self.track_frame[keep]], dtype=np.int64)
         return SparsePoints(self.xyz[points], self.rgb[points], self.error[points], track_point, track_frame)
 
     def moved(self, scale: float, R: Float[np.ndarray, "3 3"], t: Float[np.ndarray, " 3"]) -> SparsePoints:

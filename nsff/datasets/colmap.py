@@ -1,11 +1,11 @@
-"""Folders as COLMAP's image_undistorter leaves them: images/ and a model, undistorted (nsff.cameras.colmap_places)."""
+"""Folders as COLMAP's image_undistorter leaves them: images/ and a model, undistorted (nsff.cameras.colmap_models)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from nsff.cameras.colmap import ColmapModel, read_model
-from nsff.cameras.colmap_places import find_models, model_files
+from nsff.cameras.colmap_models import find_models, model_files
 from nsff.datasets.base import GivenCameras
 from nsff.datasets.frames import FrameFolder
 from nsff.datasets.listing import frame_files
@@ -27,34 +27,34 @@ class ColmapFolder(FrameFolder):
         found: list[tuple[Path, ColmapModel, dict[int, int]]] = []
         failed: list[InputError] = []
         places = find_models(self.root)
-        for place in places:
+        for model_folder in places:
             try:
-                model = read_model(place, need_points=False)
-                found.append((place, model, by_image_name(model.names, [file.name for file in self.files])))
+                model = read_model(model_folder, need_points=False)
+                found.append((model_folder, model, by_image_name(model.names, [file.name for file in self.files])))
             except (InputError, ValueError) as error:
                 remedy = "give a model of these images"
-                failed.append(error if isinstance(error, InputError) else InputError(place, str(error), remedy))
+                failed.append(error if isinstance(error, InputError) else InputError(model_folder, str(error), remedy))
         if not found:
             if failed:
                 raise failed[0]
             return None
-        place, model, frames = max(found, key=lambda entry: len(entry[2]))  # the first of equals
+        model_folder, model, frames = max(found, key=lambda entry: len(entry[2]))  # the first of equals
         if not frames:
             problem = f"the model's images ({model.names[0]}, ...) are not those of images/ ({self.files[0].name}, ...)"
             raise InputError(self.root, problem, "put the model's images into images/, or set input.cameras: estimate")
         for failure in failed:
             self.complain(f"a COLMAP model was left out: {failure.subject}: {failure.problem}")
         for other, _, others in found:
-            if other != place:
+            if other != model_folder:
                 said = f"the COLMAP model in {self._below(other)} ({len(others)} of these images) was left out: "
-                said += f"that in {self._below(place)} has {len(frames)}"
+                said += f"that in {self._below(model_folder)} has {len(frames)}"
                 (self.note if others.keys() <= frames.keys() else self.complain)(said)
         order = sorted(frames)
         selected = model.selected([frames[frame] for frame in order])
         return GivenCameras(selected.cameras, order, selected.points, bounded=len(model.points) > 0)
 
-    def _below(self, place: Path) -> str:
-        return str(place.relative_to(self.root)) if place != self.root else "the folder itself"
+    def _below(self, model_folder: Path) -> str:
+        return str(model_folder.relative_to(self.root)) if model_folder != self.root else "the folder itself"
 
 
 def scene_folder(path: Path) -> tuple[Path, Path]:

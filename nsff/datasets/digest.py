@@ -68,8 +68,8 @@ def _walk(folder: Path, without: tuple[Path, ...]) -> Iterator[Path]:
         if not entry.is_dir():
             if entry.suffix.lower() in TRUTH:
                 yield entry
-        elif (place := entry.resolve()) not in without:
-            yield from _walk(entry, (*without, place))
+        elif (target := entry.resolve()) not in without:
+            yield from _walk(entry, (*without, target))
 
 
 def _add(result: hashlib._Hash, folder: Path, files: Iterable[Path]) -> None:

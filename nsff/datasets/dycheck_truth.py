@@ -56,13 +56,13 @@ def iphone(path: Path, frames: Sequence[int] | None) -> Truth:
     frames = list(range(len(train))) if frames is None else list(frames)
     if frames and max(frames) >= len(train):
         raise InputError(path, f"has {len(train)} frames, not {max(frames) + 1}", "this truth is of another capture")
-    place = {capture.time(train[frame]): i for i, frame in enumerate(frames)}
+    scene_frame = {capture.time(train[frame]): i for i, frame in enumerate(frames)}
     seen = capture.factors("covisible")
     factor = (seen or capture.factors("rgb") or [1])[0]
     cameras = capture.cameras(test)
     views = []
     for index, name in enumerate(test):
-        if capture.time(name) not in place:
+        if capture.time(name) not in scene_frame:
             continue
         image = path / "rgb" / f"{factor}x" / f"{name}.png"
         if not image.exists():
@@ -73,7 +73,7 @@ def iphone(path: Path, frames: Sequence[int] | None) -> Truth:
         camera = TruthCamera(own.intrinsics[0], own.world_to_camera[0], own.width, own.height)
         views.append(
             TruthView(
-                index, "heldout", float(place[capture.time(name)]), camera, None, image, None,
+                index, "heldout", float(scene_frame[capture.time(name)]), camera, None, image, None,
                 mask if mask.exists() else None,
             )
         )  # fmt: skip

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from nsff.cameras.colmap import read_reconstruction, sparse_points
-from nsff.cameras.colmap_places import find_models, model_files
+from nsff.cameras.colmap_models import find_models, model_files
 from nsff.cameras.nerfstudio import Transforms, read_capture
 from nsff.cameras.points import SparsePoints, depth_bounds
 from nsff.datasets.base import GivenCameras
@@ -107,9 +107,9 @@ class NerfstudioScene(FrameFolder):
     def _points(self) -> SparsePoints | None:
         """Points of the fullest COLMAP model of these pictures, in the cameras' world; None where none fits."""
         best: SparsePoints | None = None
-        for place in find_models(self.root):
+        for model_folder in find_models(self.root):
             try:
-                model = read_reconstruction(place)
+                model = read_reconstruction(model_folder)
                 images = [image for image in model.images.values() if image.has_pose]
                 rows = by_image_name([image.name for image in images], [file.name for file in self.files])
             except (InputError, ValueError) as error:

@@ -204,19 +204,19 @@ def rows_in_text_order(files: Sequence[str]) -> list[int]:
 
 
 def by_image_name(given: Sequence[str], files: Sequence[str]) -> dict[int, int]:
-    """Frame to place in ``given`` (image names of a model, paths perhaps): the same name, else the same without suffix.
+    """Frame to index in ``given`` (image names of a model, paths perhaps): the same name, else the same without suffix.
 
     Raises ValueError naming two given names that would be one frame's.
     """
     for part in (lambda name: plain(Path(name).name), lambda name: plain(Path(name).stem)):
-        places: dict[str, int] = {}
+        rows: dict[str, int] = {}
         frames = {part(file): i for i, file in enumerate(files)}
-        for place, name in enumerate(given):
+        for row, name in enumerate(given):
             key = part(name)
-            if key in frames and key in places:
-                raise ValueError(f"{given[places[key]]} and {name} are both {files[frames[key]]}")
-            places[key] = place
-        found = {frame: places[key] for key, frame in frames.items() if key in places}
+            if key in frames and key in rows:
+                raise ValueError(f"{given[rows[key]]} and {name} are both {files[frames[key]]}")
+            rows[key] = row
+        found = {frame: rows[key] for key, frame in frames.items() if key in rows}
         if found:
             return found
     return {}

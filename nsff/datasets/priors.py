@@ -115,4 +115,4 @@ class TruthPriors:
 def truth_files(folder: Path) -> list[Path]:
     """The files of a folder that TruthPriors reads."""
     inside = [folder / name for name in ("depth", "flow") if (folder / name).is_dir()]
-    return [file for place in inside for file in with_suffix(place, (".npz",))]
+    return [file for directory in inside for file in with_suffix(directory, (".npz",))]

@@ -46,20 +46,26 @@ def _views(path: Path, root: Path, content: dict[str, Any], frames: Sequence[int
         raise InputError(
             root / "cameras.json", f"mono has no camera for source frame {unknown[0]}", "this truth is of another clip"
         )
-    place = {frame: i for i, frame in enumerate(frames)}
+    scene_frame = {frame: i for i, frame in enumerate(frames)}
     heldout = next(
         (folder for folder in (root / "heldout", root.parent / "heldout") if folder.is_dir()), root / "heldout"
     )
     found: list[TruthView] = []
     for index, (camera, time) in enumerate(content["heldout"]):
-        if time in place:
+        if time in scene_frame:
             image, labels = heldout / "images" / f"{index:02d}.png", heldout / "labels" / f"{index:02d}.png"
             if not image.exists():
                 raise InputError(image, "no such file", f"cameras.json lists {len(content['heldout'])} held-out views")
             true_camera = TruthCamera(K, poses[camera], width, height)
             found.append(
                 TruthView(
-                    index, "heldout", float(place[time]), true_camera, None, image, labels if labels.exists() else None
+                    index,
+                    "heldout",
+                    float(scene_frame[time]),
+                    true_camera,
+                    None,
+                    image,
+                    labels if labels.exists() else None,
                 )
             )
     near_far = np.tile([float(content.get("near", 1.0)), float(content.get("far", 100.0))], (len(frames), 1))
@@ -153,7 +159,7 @@ def saff(path: Path, frames: Sequence[int] | None) -> Truth:
     if not total:
         raise InputError(folder or path, "has no training_*.png", "give gt_masks/<scene> of SAFF's data")
     frames = list(range(total)) if frames is None else list(frames)
-    place = {frame: i for i, frame in enumerate(frames)}
+    scene_frame = {frame: i for i, frame in enumerate(frames)}
     found: list[TruthView] = []
     for (split, number), file in sorted(
         files.items(), key=lambda item: ("training nv_spatial nv_static".index(item[0][0]), item[0][1])
@@ -163,8 +169,8 @@ def saff(path: Path, frames: Sequence[int] | None) -> Truth:
             "nv_spatial": (0, number - total),
             "nv_static": (number - 2 * total, 0),
         }[split]
-        if source_camera in place and time in place:
-            camera, i = place[source_camera], place[time]
+        if source_camera in scene_frame and time in scene_frame:
+            camera, i = scene_frame[source_camera], scene_frame[time]
             index = {"training": i, "nv_spatial": len(frames) + i, "nv_static": 2 * len(frames) + camera}[split]
             # The maps hold camera 0 at all times, and the first twelve cameras at time 0.
             if (split == "nv_spatial" and camera != 0) or (
@@ -184,8 +190,8 @@ def _colours_near(path: Path) -> Path | None:
     the scene of that name beside gt_masks/ or in nvidia_data_full/ there."""
     path = path.absolute()
     near = [path / "dense", path, path.parent / "dense", path.parent]
-    for place in (path.parent.parent, path.parent.parent / "nvidia_data_full"):
-        inside = sorted(place.iterdir()) if path.parent.name == "gt_masks" and place.is_dir() else []
+    for parent in (path.parent.parent, path.parent.parent / "nvidia_data_full"):
+        inside = sorted(parent.iterdir()) if path.parent.name == "gt_masks" and parent.is_dir() else []
         near += [part for own in inside if same_scene(own.name, path.name) for part in (own / "dense", own)]
     return next((folder for folder in near if (folder / "mv_images").is_dir()), None)
 
@@ -244,14 +250,14 @@ def dynnerf12(path: Path, frames: Sequence[int] | None) -> Truth:
     cameras = read_poses_bounds(bounds) if bounds else None
     if frames is None:
         frames = list(range(len(cameras) if cameras else max(time for _, time in files) + 1))
-    place = {frame: i for i, frame in enumerate(frames)}
+    scene_frame = {frame: i for i, frame in enumerate(frames)}
     found: list[TruthView] = []
     for (camera, time), file in sorted(files.items()):
-        if camera in place and time in place:
+        if camera in scene_frame and time in scene_frame:
             split = "training" if camera == time else "heldout"
             # By time, not by position in the list: the same number whichever of the files are there.
-            index = place[camera] * len(frames) + place[time]
-            found.append(TruthView(index, split, float(place[time]), None, place[camera], file))
+            index = scene_frame[camera] * len(frames) + scene_frame[time]
+            found.append(TruthView(index, split, float(scene_frame[time]), None, scene_frame[camera], file))
     own = cameras[list(frames)] if cameras and max(frames) < len(cameras) else None
     beside = _frames_beside([path / "images", path.parent / "images"], frames, len(cameras) if cameras else None)
     return Truth("dynnerf12", path, found, own, frame_paths=beside)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nsff.cameras.colmap_places import find_models, incomplete_models
+from nsff.cameras.colmap_models import find_models, incomplete_models
 from nsff.datasets.frames import FrameFolder
 from nsff.datasets.listing import is_broken, visible
 from nsff.datasets.pairing import GivenFiles
@@ -17,10 +17,10 @@ CAMERAS = ("images", "sparse", "colmap", "distorted", "poses_bounds.npy", "trans
 
 def unused_cameras(path: Path, images: Path) -> list[str]:
     """Messages about files in ``path`` (the source) and beside its pictures in ``images`` that might be cameras."""
-    said = [f"the COLMAP model in {place} was left out: it lacks {part}" for place, part in incomplete_models(path)]
+    said = [f"the COLMAP model in {where} was left out: it lacks {part}" for where, part in incomplete_models(path)]
     if images == path and path.name == "images":
         scene = path.resolve().parent
-        beside = [place.relative_to(scene) for place in find_models(scene)]
+        beside = [model_folder.relative_to(scene) for model_folder in find_models(scene)]
         beside += [Path(name) for name in ("transforms.json", "poses_bounds.npy") if (scene / name).is_file()]
         if beside:
             said.append(f"cameras lie beside {path.name}/ ({beside[0]}): give the folder above it to use them")

@@ -105,10 +105,10 @@ def blur_matrix(vertices: Int64[np.ndarray, "M c"], axis: int) -> sparse.csr_mat
     rows, columns = [], []
     for sign in (1, -1):
         wanted = encode(vertices + sign * step, low, high)
-        place = np.minimum(np.searchsorted(ordered, wanted), m - 1)
-        found = ordered[place] == wanted
+        position = np.minimum(np.searchsorted(ordered, wanted), m - 1)
+        found = ordered[position] == wanted
         rows.append(np.flatnonzero(found))
-        columns.append(rank[place[found]])
+        columns.append(rank[position[found]])
     row, column = np.concatenate(rows), np.concatenate(columns)
     half = sparse.csr_matrix((np.full(len(row), 0.5), (row, column)), shape=(m, m))
     return (half + sparse.identity(m, format="csr")).tocsr()

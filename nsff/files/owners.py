@@ -79,7 +79,7 @@ class Owner:
 
     def token(self) -> str:
         """The owner in 12 hexadecimal digits for host, boot and namespace, then its number and its time of start."""
-        return f"{_place(self)}-{self.pid}-{self.started}"
+        return f"{_system(self)}-{self.pid}-{self.started}"
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -95,16 +95,16 @@ def current() -> Owner:
 
 def state_of_token(token: str) -> State:
     """The state of the owner that ``Owner.token`` told; unknown for one of another host, boot or container."""
-    place, _, rest = token.partition("-")
+    host, _, rest = token.partition("-")
     pid, _, started = rest.partition("-")
     here = current()
-    if place != _place(here) or not pid.isdigit() or not started.lstrip("-").isdigit():
+    if host != _system(here) or not pid.isdigit() or not started.lstrip("-").isdigit():
         return "unknown"
     return Owner(here.host, here.machine, here.boot, here.namespace, int(pid), int(started)).state()
 
 
 @functools.lru_cache(maxsize=8)
-def _place(owner: Owner) -> str:
+def _system(owner: Owner) -> str:
     text = "\0".join((owner.host, owner.machine, owner.boot, owner.namespace))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -56,8 +56,8 @@ class Lpips(nn.Module):
     def stages(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         """The outputs of the five ReLU stages, normalised to unit length along the channels."""
         result = []
-        for place, conv in self.features.items():
-            x = relu(conv(self.pool(x) if place in ("3", "6") else x))
+        for layer, conv in self.features.items():
+            x = relu(conv(self.pool(x) if layer in ("3", "6") else x))
             result.append(x / (x.norm(dim=1, keepdim=True) + 1e-10))
         return result
 
@@ -99,11 +99,11 @@ class Lpips(nn.Module):
         """
         if min(a.shape[:2]) < SMALLEST or (mask is not None and not bool((mask > 0).any())):
             return float("nan")
-        place = self.shift.device
-        x, y = (v.permute(2, 0, 1)[None].to(place, torch.float32) for v in (a, b))
+        device = self.shift.device
+        x, y = (v.permute(2, 0, 1)[None].to(device, torch.float32) for v in (a, b))
         if symmetric:
             x, y = 2 * x - 1, 2 * y - 1
-        weight = None if mask is None else mask.to(place, torch.float32)[None, None]
+        weight = None if mask is None else mask.to(device, torch.float32)[None, None]
         with torch.no_grad():
             return float(self(x, y, weight, input_scaling))
 
@@ -132,7 +132,7 @@ def load_lpips(folder: Path | None = None, device: torch.device | str = "cpu") -
 def why_absent(folder: Path | None = None) -> str:
     """A note for the reader where LPIPS is left out."""
     name = WEIGHTS["alexnet-features"].location
-    places = " or ".join(str(place) for place in ([folder] if folder else folders()))
+    places = " or ".join(str(directory) for directory in ([folder] if folder else folders()))
     return f"LPIPS is left out: {name} is not in {places} (set NSFF_WEIGHTS; nsff weights get alexnet-features)."
 
 

@@ -91,8 +91,8 @@ def true_scenes(truth: Path, protocol: str) -> list[Path]:
     """The scenes' folders: in ``truth`` itself, else in SAFF's collections inside it."""
     fits = FOLDERS.get(protocol, LAYOUTS[protocol])
     found: list[Path] = []
-    for place in (truth, *(truth / name for name in COLLECTIONS if (truth / name).is_dir())):
-        for folder in _folders(place):
+    for parent in (truth, *(truth / name for name in COLLECTIONS if (truth / name).is_dir())):
+        for folder in _folders(parent):
             if (
                 folder.name not in COLLECTIONS
                 and fits(folder)
@@ -104,7 +104,7 @@ def true_scenes(truth: Path, protocol: str) -> list[Path]:
 
 FOLDERS = {
     "saff": lambda path: any(path.glob("training_*.png")) or LAYOUTS["nsff24"](path),
-    "dynnerf12": lambda path: any(any(place.glob("v*_t*.*")) for place in (path, path / "gt")),
+    "dynnerf12": lambda path: any(any(folder.glob("v*_t*.*")) for folder in (path, path / "gt")),
     "dycheck": lambda path: (path / "colmap_masks").is_dir() or any(path.glob("[0-9]*.png.png")),
     "masks": lambda path: LAYOUTS["masks"](path) or bool(list_images(path)),
 }

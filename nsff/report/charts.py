@@ -50,7 +50,7 @@ def line_chart(
     if not logarithmic and min(y for _, y in points) >= 0:
         low_y = max(0.0, low_y)
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def to_picture(x: float, y: float) -> tuple[float, float]:
         return (
             left + (x - low_x) / (high_x - low_x) * (width - left - right),
             height - bottom - (y - low_y) / (high_y - low_y) * (height - top - bottom),
@@ -59,18 +59,18 @@ def line_chart(
     body = []
     ticks = log_ticks(low_y, high_y) if logarithmic else nice_ticks(low_y, high_y, max(3, height // 45))
     for tick in ticks:
-        y = place(low_x, tick)[1]
+        y = to_picture(low_x, tick)[1]
         text = f"{10**tick:.3g}" if logarithmic else plain_number(tick)
         body.append(f'<line class="grid" x1="{left:.1f}" x2="{width - right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
         body.append(f'<text class="tick end" x="{left - 6:.1f}" y="{y + 3.5:.1f}">{text}</text>')
     for tick in nice_ticks(low_x, high_x, max(2, width // 95)):
-        x = place(tick, low_y)[0]
+        x = to_picture(tick, low_y)[0]
         body.append(f'<text class="tick middle" x="{x:.1f}" y="{height - bottom + 15:.1f}">{plain_number(tick)}</text>')
     for number, (name, line) in enumerate(lines):
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in itertools.starmap(place, line))
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in itertools.starmap(to_picture, line))
         body.append(f'<polyline class="line c{number % 6}" points="{path}"><title>{escape(name)}</title></polyline>')
         if len(line) == 1:
-            x, y = place(*line[0])
+            x, y = to_picture(*line[0])
             body.append(f'<circle class="dot c{number % 6}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>')
     body.append(
         f'<text class="label middle" x="{(left + width - right) / 2:.1f}" y="{height - 4:.1f}">{escape(x_label)}</text>'
@@ -106,20 +106,20 @@ def scatter_chart(
     top, right, bottom, left = MARGIN
     side = min(size[0] - left - right, size[1] - top - bottom)
 
-    def place(value_x: float, value_y: float) -> tuple[float, float]:
+    def to_picture(value_x: float, value_y: float) -> tuple[float, float]:
         unit = side / (high - low)
         return left + (value_x - low) * unit, top + side - (value_y - low) * unit
 
     body = []
     for tick in nice_ticks(low, high, 5):
-        across, up = place(tick, tick)
+        across, up = to_picture(tick, tick)
         text = plain_number(tick)
         body.append(f'<line class="grid" x1="{left:.1f}" x2="{left + side:.1f}" y1="{up:.1f}" y2="{up:.1f}"/>')
         body.append(f'<text class="tick end" x="{left - 6:.1f}" y="{up + 3.5:.1f}">{text}</text>')
         body.append(f'<text class="tick middle" x="{across:.1f}" y="{top + side + 15:.1f}">{text}</text>')
-    for one in itertools.starmap(place, zip(x.tolist(), y.tolist(), strict=True)):
+    for one in itertools.starmap(to_picture, zip(x.tolist(), y.tolist(), strict=True)):
         body.append(f'<circle class="dot c0" cx="{one[0]:.1f}" cy="{one[1]:.1f}" r="1.3"/>')
-    (x1, y1), (x2, y2) = place(low, low), place(high, high)
+    (x1, y1), (x2, y2) = to_picture(low, low), to_picture(high, high)
     body.append(f'<polyline class="line c1" points="{x1:.1f},{y1:.1f} {x2:.1f},{y2:.1f}"/>')
     body.append(
         f'<text class="label middle" x="{left + side / 2:.1f}" y="{top + side + 30:.1f}">{escape(x_label)}</text>'
@@ -204,19 +204,19 @@ def camera_plot(
     middle = (low + high) / 2
     size = (size[0], round(max(140, (high[1] - low[1]) * scale + 64)))
 
-    def place(p: np.ndarray) -> np.ndarray:
+    def to_picture(p: np.ndarray) -> np.ndarray:
         return (flat(p) - middle) * scale * [1, -1] + [size[0] / 2, size[1] / 2 - 8]
 
     body = []
-    for (x, y), (r, g, b) in zip(place(cloud), colours.tolist(), strict=True):
+    for (x, y), (r, g, b) in zip(to_picture(cloud), colours.tolist(), strict=True):
         body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="1.6" fill="#{r:02x}{g:02x}{b:02x}"/>')
     every = max(1, len(local) // 12)
     for i in range(0, len(local), every):
-        c, t = place(local[i : i + 1])[0], place(tips[i])
+        c, t = to_picture(local[i : i + 1])[0], to_picture(tips[i])
         edges = [f"M{c[0]:.1f},{c[1]:.1f}L{x:.1f},{y:.1f}" for x, y in t]
         edges.append("M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in t) + "Z")
         body.append(f'<path class="frustum" d="{"".join(edges)}"><title>camera of frame {i}</title></path>')
-    path = place(local)
+    path = to_picture(local)
     body.append(f'<polyline class="line c0" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in path)}"/>')
     spacing = float(np.median(np.linalg.norm(np.diff(path, axis=0), axis=1))) if len(path) > 1 else 9.0
     radius = min(2.2, max(0.5, 0.35 * spacing))

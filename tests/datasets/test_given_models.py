@@ -13,7 +13,7 @@ import pytest
 
 from nsff.cameras import Cameras
 from nsff.cameras.colmap import to_reconstruction, write_model
-from nsff.cameras.colmap_places import find_models
+from nsff.cameras.colmap_models import find_models
 from nsff.cameras.lens import Lens
 from nsff.cameras.llff import write_poses_bounds
 from nsff.cameras.nerfstudio import write_transforms

@@ -34,21 +34,21 @@ def model_suffix(folder: Path) -> str | None:
 
 def find_models(folder: Path) -> list[Path]:
     """All folders with a model in and below ``folder``, the usual places first, then by name."""
-    found = [place for place in _below(Path(folder), DEPTH) if model_suffix(place) is not None]
-    usual = [Path(folder, place) for place in USUAL]
-    return sorted(found, key=lambda place: (usual.index(place) if place in usual else len(usual), str(place)))
+    found = [inside for inside in _below(Path(folder), DEPTH) if model_suffix(inside) is not None]
+    usual = [Path(folder, inside) for inside in USUAL]
+    return sorted(found, key=lambda inside: (usual.index(inside) if inside in usual else len(usual), str(inside)))
 
 
 def incomplete_models(folder: Path) -> list[tuple[Path, str]]:
     """Places with one of the files that make a model and not the other, and which is missing."""
     found = []
-    for place in _below(Path(folder), DEPTH):
+    for inside in _below(Path(folder), DEPTH):
         there = [
-            stem for stem in PARTS[:3] if any((place / f"{stem}{suffix}").is_file() for suffix in (".bin", ".txt"))
+            stem for stem in PARTS[:3] if any((inside / f"{stem}{suffix}").is_file() for suffix in (".bin", ".txt"))
         ]
-        if there and model_suffix(place) is None:
+        if there and model_suffix(inside) is None:
             lacking = [stem for stem in PARTS[:2] if stem not in there] or ["one suffix for both, .bin or .txt"]
-            found.append((place, lacking[0]))
+            found.append((inside, lacking[0]))
     return found
 
 
@@ -56,9 +56,9 @@ def model_files(folder: Path) -> list[Path]:
     """The files of all models of ``folder``, in the order of ``find_models``."""
     return [
         file
-        for place in find_models(folder)
+        for inside in find_models(folder)
         for part in PARTS
-        if (file := place / f"{part}{model_suffix(place)}").is_file()
+        if (file := inside / f"{part}{model_suffix(inside)}").is_file()
     ]
 
 
@@ -74,4 +74,4 @@ def _below(folder: Path, depth: int) -> list[Path]:
         for entry in (folder.iterdir() if depth else ())
         if NAMED.fullmatch(entry.name) and entry.is_dir() and not (entry / "images").is_dir()
     ]
-    return [folder, *(place for entry in inner for place in _below(entry, depth - 1))]
+    return [folder, *(inside for entry in inner for inside in _below(entry, depth - 1))]
