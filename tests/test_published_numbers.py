@@ -20,6 +20,7 @@ from nsff.models.ray_fields.mlp import MlpDynamicField, MlpStaticField
 from nsff.models.ray_fields.terms.schedules import CHAINED, MASKED, decay_factor
 from nsff.models.ray_fields.terms.setup import Setup
 from nsff.paths import make_path, wander_offsets
+from nsff.training.execution import Execution
 from nsff.training.trainer import Trainer
 
 SAFF = resolve_scene("a", {"input": {"path": "x"}}, "saff", {})
@@ -83,12 +84,12 @@ def test_five_frames_from_step_60001():
 def test_learning_rate(step, rate):
     from types import SimpleNamespace
 
-    trainer = Trainer.__new__(Trainer)
-    trainer.config, trainer.step, trainer.base_rates = SAFF, step, [SAFF.train.learning_rate]
-    trainer.optimiser, trainer.waiting = SimpleNamespace(param_groups=[{"lr": 0.0}]), None
-    trainer.objective = SimpleNamespace(progress=None)
+    trainer, execution = Trainer.__new__(Trainer), Execution.__new__(Execution)
+    trainer.config, trainer.step, trainer.execution = SAFF, step, execution
+    execution.base_rates = [SAFF.train.learning_rate]
+    execution.optimiser, execution.delayed = SimpleNamespace(param_groups=[{"lr": 0.0}]), None
     trainer._schedule()
-    assert trainer.optimiser.param_groups[0]["lr"] == pytest.approx(rate, rel=1e-3)
+    assert execution.optimiser.param_groups[0]["lr"] == pytest.approx(rate, rel=1e-3)
 
 
 # --- geometry --------------------------------------------------------------------------------------------------------

@@ -85,11 +85,11 @@ def _settings(name: str, preset: str, changes: list[str]) -> Any:
 def _table(rows: list[dict[str, Any]], scene: Any) -> str:
     height, width = scene.size
     lines = [f"{scene.n_frames} frames of {width}x{height}, {rows[0]['device']}", ""]
-    head = ["preset", "precision", "rays", "in parts", "ms/step", "rays/s", "peak GB"]
+    head = ["preset", "precision", "rays", "batches", "ms/step", "rays/s", "peak GB"]
     table = [[*head, *(f"fps {name}" for name in rows[0]["frames_a_second"])]]
     for row in rows:
         peak = row["peak_gb"]
-        cells = [row["preset"], row["precision"], str(row["rays"]), str(row["batch_in_parts"])]
+        cells = [row["preset"], row["precision"], str(row["rays"]), str(row["micro_batches"])]
         cells += [f"{row['milliseconds_a_step']:.1f}"]
         cells += [f"{row['rays_a_second']:,.0f}", "-" if peak is None else f"{peak:.2f}"]
         table.append([*cells, *(f"{value:.2f}" for value in row["frames_a_second"].values())])

@@ -21,8 +21,8 @@ def run(
     /,
 ) -> None:
     """Writes the checkpoint."""
-    from nsff.models.ray_fields.published_checkpoints import export_checkpoint
     from nsff.scene import Scene
+    from nsff.training.published import export_checkpoint
 
     export_checkpoint(Scene(scene).model_dir, out)
     print(f"{out}: written")

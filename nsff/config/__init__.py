@@ -2,7 +2,7 @@
 
 from nsff.config.base import StageConfig
 from nsff.config.inputs import CanonicalConfig, EvaluationConfig, InputConfig
-from nsff.config.model import FieldConfig, LossConfig, SamplingConfig, TrainConfig
+from nsff.config.model import FieldConfig, LossConfig, ModelConfig, SamplingConfig, TrainConfig
 from nsff.config.outputs import CrfConfig, DecomposeConfig, ExtractConfig, RenderConfig, ReportConfig, ScoreConfig
 from nsff.config.presets import PRESETS
 from nsff.config.priors import DepthConfig, FeaturesConfig, FlowConfig, MotionConfig, SfmConfig
@@ -21,6 +21,7 @@ __all__ = [
     "FlowConfig",
     "InputConfig",
     "LossConfig",
+    "ModelConfig",
     "MotionConfig",
     "ProjectConfig",
     "RenderConfig",

@@ -12,7 +12,7 @@ from typing import Any
 
 from nsff.config.base import StageConfig
 from nsff.config.inputs import InputConfig
-from nsff.config.model import TrainConfig
+from nsff.config.model import ModelConfig, TrainConfig
 from nsff.config.outputs import DecomposeConfig
 from nsff.config.priors import FeaturesConfig, MotionConfig
 
@@ -44,7 +44,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "motion": _but("motion", MotionConfig, *_COARSE),
     "depth": ("depth",),
     "features": _but("features", FeaturesConfig, "batch"),
-    "train": ("preset", "checkpoint", "field", "sampling", "losses", *_but("train", TrainConfig, *_TRAINING)),
+    "train": ("preset", "checkpoint", "model", "field", "sampling", "losses", *_but("train", TrainConfig, *_TRAINING)),
     "render_view": _of("render", *_VIDEO, "amplitude"),
     "render_time": _of("render", *_VIDEO, "start", "end"),
     "render_spacetime": _of("render", *_VIDEO, "amplitude", "start", "end", "follow"),
@@ -95,6 +95,7 @@ def chosen(whole: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
         section, _, name = key.partition(".")
         if name:
             result.setdefault(section, {})[name] = whole[section][name]
-        else:
+        # The usual kind goes unsaid, as in results of before there were kinds, which Snakemake would make again.
+        elif key != "model" or whole[key] != ModelConfig().model_dump():
             result[section] = whole[section]
     return result

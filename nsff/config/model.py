@@ -1,12 +1,38 @@
-"""Sections of the scene model and its training: field, sampling, losses, optimisation."""
+"""Sections of the scene model and its training: kind, field, sampling, losses, optimisation."""
 
 from __future__ import annotations
 
-from typing import Literal
+import importlib
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError, model_validator
 
-from nsff.config.base import StageConfig
+from nsff.config.base import StageConfig, explain
+from nsff.errors import ConfigError
+
+
+class ModelConfig(StageConfig):
+    """The kind of scene model."""
+
+    kind: str = "ray_fields"
+    """ray_fields: a static and a dynamic field, sampled along rays (sections field, sampling and losses are theirs).
+    Others are folders of nsff/models, or of installed packages (docs/extending.md)."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the kind's own; ray_fields has none here."""
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        """The kind is there, and its options are those that it has."""
+        # By name: kinds of models lie in a room below this one, and bring the class that checks their options.
+        registry = importlib.import_module("nsff.models.registry")
+        try:
+            registry.options_class(self.kind).model_validate(self.options)
+        except ConfigError as error:
+            raise ValueError(f"{error.problem} ({error.remedy})") from None
+        except ValidationError as error:
+            found = explain(error, registry.options_class(self.kind), "options")
+            raise ValueError(f"{found.subject}: {found.problem} ({found.remedy})") from None
+        return self
 
 
 class FieldConfig(StageConfig):

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from nsff.config.base import StageConfig, UserPath, explain, nearest
 from nsff.config.inputs import CanonicalConfig, EvaluationConfig, InputConfig
-from nsff.config.model import FieldConfig, LossConfig, SamplingConfig, TrainConfig
+from nsff.config.model import FieldConfig, LossConfig, ModelConfig, SamplingConfig, TrainConfig
 from nsff.config.outputs import CrfConfig, DecomposeConfig, ExtractConfig, RenderConfig, ReportConfig, ScoreConfig
 from nsff.config.overlays import OVERLAYS
 from nsff.config.presets import PRESETS
@@ -55,6 +55,8 @@ class StagesConfig(StageConfig):
     """Relative inverse depth."""
     features: FeaturesConfig = FeaturesConfig()
     """Semantic features and saliency."""
+    model: ModelConfig = ModelConfig()
+    """Kind of scene model."""
     field: FieldConfig = FieldConfig()
     """Static and dynamic field."""
     sampling: SamplingConfig = SamplingConfig()

@@ -1,7 +1,7 @@
 """Objects taken out of the scene in 3-D, with alpha, and point clouds (SAFF's extract_2D and its PLY files).
 
-Every sample of every ray gets the label of its own feature; what is not of the object becomes transparent, and the rest
-is rendered. So an object is seen where others hide it in the picture. Notation as in nsff.decompose.samples.
+Every point of the model gets the label of its own feature; what is not of the object becomes transparent, and the rest
+is rendered. So an object is seen where others hide it in the picture.
 See docs/methods.md#object-extraction.
 """
 
@@ -13,23 +13,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
-from torch import Tensor
+from jaxtyping import Int64
 from tqdm import tqdm
 
 from nsff.config import ExtractConfig
 from nsff.decompose.clusters import Clusters, objects_of
 from nsff.decompose.colours import colour_labels
 from nsff.decompose.instances import Instances
-from nsff.decompose.samples import SpaceSamples, near_surfaces, space_samples
+from nsff.decompose.surfaces import near_surfaces
 from nsff.decompose.view_points import describe_points
 from nsff.decompose.views import View, read_labelled, training_views
 from nsff.files.io import atomic_directory, write_image, write_json
 from nsff.files.ply import write_ply
 from nsff.layout import CloudKind, cloud_name, extracted_name, map_name
-from nsff.models.ray_fields.encodings import time_code
-from nsff.models.ray_fields.model import RayFields
-from nsff.models.rays import Rays
+from nsff.models.base import Parts, Points
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 
@@ -50,13 +47,13 @@ def run_extract(scene: Scene, extract: ExtractConfig) -> dict[str, Any]:
     seen: list[float] = []
     with atomic_directory(scene.extracted_dir) as folder:
         for view in tqdm(views, desc="objects", unit="view"):
-            pictures = extract_view(renderer, scene, view, clusters, extract.hidden, things)
-            seen += [pictures["seen"]]
-            for n, rgba in pictures["rgba"].items():
+            parts = extract_view(renderer, scene, view, clusters, extract.hidden, things)
+            seen.append(parts.seen)
+            for n, rgba in parts.rgba.items():
                 write_image(folder / extracted_name(view.index, n), (rgba * 255).round().astype(np.uint8))
                 if n:
                     alphas[n].append(float(rgba[..., 3].mean()))
-            disparity = np.where(pictures["depth"] > 0, 1 / np.maximum(pictures["depth"], 1e-6), 0) / nearest
+            disparity = np.where(parts.depth > 0, 1 / np.maximum(parts.depth, 1e-6), 0) / nearest
             write_image(
                 folder / map_name(view.index, "depth"), (disparity.clip(0, 1) * 65535).round().astype(np.uint16)
             )
@@ -91,7 +88,6 @@ def run_extract(scene: Scene, extract: ExtractConfig) -> dict[str, Any]:
     return summary
 
 
-@torch.no_grad()
 def extract_view(
     renderer: Renderer,
     scene: Scene,
@@ -99,78 +95,37 @@ def extract_view(
     clusters: Clusters,
     hidden: bool = True,
     things: Instances | None = None,
-) -> dict[str, Any]:
-    """``rgba``: by object number (0: all together) pictures (H,W,4) in [0,1]; ``depth`` (H,W) of all, 0 where empty;
-    ``seen``: how much of what is taken out the picture shows, 0 to 1."""
-    cameras, (height, width) = scene.cameras, scene.size
-    rays = renderer.frame_rays(
-        cameras.intrinsics[view.camera], cameras.world_to_camera[view.camera], height, width, float(view.time)
-    )
-    count = _count(clusters, things)
-    rgba = {n: np.zeros((height * width, 4), np.float32) for n in range(count + 1)}
-    depth = np.zeros(height * width, np.float32)
-    light = np.zeros(2)
-    step = max(1, renderer.chunk // 4)
-    for start in range(0, len(rays) if count else 0, step):
-        part = rays[slice(start, start + step)]
-        found = space_samples(renderer.model, part)
-        numbers = torch.from_numpy(sample_objects(renderer.model, found, clusters, things)).to(renderer.device)
-        at = slice(start, start + len(part))
-        through = found.transmittance
-        for n in range(count + 1):
-            kept = found.kept(numbers == n if n else numbers > 0)
-            T = kept.transmittance if hidden else through
-            rgba[n][at] = straight_rgba(kept, T).cpu().numpy()
-            if n == 0:
-                depth[at] = _depth(renderer.model, kept, T, part).cpu().numpy()
-                light += [float((t * kept.opacity).sum()) for t in (through, kept.transmittance)]
-    shape = (height, width)
-    pictures = {n: value.reshape(*shape, 4) for n, value in rgba.items()}
-    return {"rgba": pictures, "depth": depth.reshape(shape), "seen": float(light[0] / max(light[1], 1e-8))}
+) -> Parts:
+    """Objects of one view, each alone and all together (number 0).
+
+    ``hidden``: as if nothing stood before them; otherwise what hides them in the picture still does.
+    """
+    cameras, time = scene.cameras, float(view.time)
+    camera = renderer.camera(cameras.intrinsics[view.camera], cameras.world_to_camera[view.camera], *scene.size)
+    numbering = lambda points: number_points(points, time, renderer.model.n_frames, clusters, things)  # noqa: E731
+    return renderer.model.render_parts(camera, time, numbering, _count(clusters, things), hidden, renderer.chunk)
 
 
 def _count(clusters: Clusters, things: Instances | None) -> int:
     return len(clusters.salient) if things is None else things.total
 
 
-def sample_objects(
-    model: RayFields, found: SpaceSamples, clusters: Clusters, things: Instances | None = None
-) -> Int64[np.ndarray, "R K"]:
-    """The object number of every sample of one view, by its own feature (and place and time, where the clusters have
-    these); with ``things``, by where it is as well."""
-    samples = found.evaluation.samples
-    parts = [torch.nn.functional.normalize(found.features(model), dim=-1)]
+def number_points(
+    points: Points, time: float, n_frames: int, clusters: Clusters, things: Instances | None = None
+) -> Int64[np.ndarray, "P"]:
+    """The object number of every point at a time, by its own feature (and place and time, where the clusters have
+    these); with ``things``, by where it is as well. 0 belongs to no object."""
+    assert points.features is not None
+    parts = [points.features]
     if clusters.has_position:
-        parts.append(torch.nn.functional.normalize(samples.positions, dim=-1))
+        parts.append(torch.nn.functional.normalize(points.normalised, dim=-1))
     if clusters.has_time:
-        parts.append(torch.sign(time_code(samples.time, model.n_frames))[..., None])
-    values = torch.cat(parts, dim=-1)
-    _, merged = clusters.labels(values.flatten(0, 1).cpu().numpy())
+        parts.append(torch.full_like(parts[0][:, :1], float(np.sign(2 * time / n_frames - 1))))
+    _, merged = clusters.labels(torch.cat(parts, dim=-1).cpu().numpy())
     objects = objects_of(merged, clusters.salient)
     if things is not None:
-        world = model.space.to_world(samples.positions).flatten(0, 1).cpu().numpy()
-        objects = things.numbers_of(objects, world, float(samples.time.flatten()[0]))
-    return objects.reshape(values.shape[:2])
-
-
-def straight_rgba(kept: SpaceSamples, T: Float[Tensor, "R K"]) -> Float[Tensor, "R 4"]:
-    """Colour, not multiplied by alpha, and alpha: the light T o that the kept samples stop, in [0, 1].
-
-    With the kept samples' own T that is 1 - prod (1 - o); the published code takes the last sample's opacity for it.
-    """
-    alpha = (T * kept.opacity).sum(1)
-    # Blended weights may add up to more than alpha (1 + 1/4 for two opaque samples with v = 1/2): colours are a mean
-    # over the weights.
-    weight = (T * (kept.a_static + kept.a_dynamic)).sum(1)
-    colour = kept.sum("rgb", T).sum(1) / weight.clamp(min=1e-8)[:, None]
-    return torch.cat([colour, alpha[:, None]], dim=1).clamp(0, 1)
-
-
-def _depth(model: RayFields, kept: SpaceSamples, T: Float[Tensor, "R K"], rays: Rays) -> Float[Tensor, "R"]:
-    weights = T * (kept.a_static + kept.a_dynamic)
-    total = weights.sum(1)
-    s = (weights * kept.evaluation.samples.s).sum(1) / total.clamp(min=1e-8)
-    return model.depth(rays, s.clamp(0, 0.9995)) * (total > 0.05)
+        objects = things.numbers_of(objects, points.positions.cpu().numpy(), time)
+    return objects
 
 
 def write_clouds(

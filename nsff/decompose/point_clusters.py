@@ -38,7 +38,7 @@ class Found:
 
 def run_points(scene: Scene, decompose: DecomposeConfig) -> dict[str, Any]:
     """Draws points in all training views into surface_points/; returns the summary."""
-    from nsff.decompose.samples import near_surfaces
+    from nsff.decompose.surfaces import near_surfaces
     from nsff.rendering.renderer import Renderer
 
     renderer = Renderer.load(scene.model_dir)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from kornia.geometry.conversions import axis_angle_to_rotation_matrix
 from kornia.losses import charbonnier_loss
 from torch import Tensor
 
-from nsff.cameras.rays import pixel_rays
 from nsff.config import ScoreConfig
 
 BLUR = (0.03, 0.012, 0.0)
@@ -29,15 +28,17 @@ ROBUST = 0.1
 """Colour error up to which the loss is quadratic."""
 
 
-class RayRenderer(Protocol):
-    """What refinement needs of a renderer (nsff.rendering.renderer.Renderer has it)."""
+class PixelRenderer(Protocol):
+    """The part of a renderer that refinement needs (nsff.rendering.renderer.Renderer has it)."""
 
-    device: torch.device
-    model: Any
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
 
-    def render_rays(
-        self, origins: Tensor, directions: Tensor, time: Tensor, outputs: Sequence[str] = ("rgb",)
-    ) -> dict[str, Tensor]: ...
+    def render_pixels(
+        self, K: Tensor, world_to_camera: Tensor, size: tuple[int, int], pixels: Tensor, time: float
+    ) -> Tensor:
+        """Colours (R,3) of pixels (row · W + column) of a picture of ``size`` (H, W), differentiable in the pose."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Refinement:
 
 
 def refine_camera(
-    renderer: RayRenderer,
+    renderer: PixelRenderer,
     K: Float64[np.ndarray, "3 3"],
     starts: Sequence[Float64[np.ndarray, "3 4"]],
     image: UInt8[np.ndarray, "H W 3"],
@@ -75,7 +76,7 @@ def refine_camera(
     sharp = _target(image, 0.0, device)
 
     def loss_at(pose: Tensor, pixels: Tensor, target: Tensor) -> Tensor:
-        rgb = render_pixels(renderer, camera, pose, pixels, width, time)
+        rgb = renderer.render_pixels(camera, pose, (height, width), pixels, time)
         # kornia's loss turns from quadratic to linear at 1.
         return ROBUST * charbonnier_loss(rgb / ROBUST, target[pixels.to(device)] / ROBUST, reduction="mean")
 
@@ -118,19 +119,6 @@ def moved(pose: Float[Tensor, "3 4"], xi: Float[Tensor, "xi=6"], unit: float) ->
     """The pose changed by xi in its camera's frame; differentiable, also at xi = 0."""
     rotation = axis_angle_to_rotation_matrix(xi[None, :3])[0]
     return torch.cat([rotation @ pose[:, :3], (rotation @ pose[:, 3] + unit * xi[3:])[:, None]], 1)
-
-
-def render_pixels(
-    renderer: RayRenderer, K: Float[Tensor, "3 3"], pose: Float[Tensor, "3 4"], pixels: Tensor, width: int, time: float
-) -> Float[Tensor, "R 3"]:
-    """Colours of pixels (row · width + column), differentiable in the pose; the same rays as ``Renderer.render``
-    casts."""
-    centre = float(renderer.model.sampling.pixel_centre)
-    place = pixels.to(pose.device)
-    u, v = (place % width).to(pose.dtype) + centre, (place // width).to(pose.dtype) + centre
-    count = len(place)
-    origins, directions = pixel_rays(K.expand(count, 3, 3), pose.expand(count, 3, 4), u, v)
-    return renderer.render_rays(origins, directions, torch.full_like(u, float(time)))["rgb"]
 
 
 def _target(image: UInt8[np.ndarray, "H W 3"], sigma: float, device: torch.device) -> Float[Tensor, "P 3"]:

@@ -83,7 +83,7 @@ def run_maps(scene: Scene, render: RenderConfig) -> dict[str, Any]:
     hold_out = int(read_json(scene.model_config_path).get("hold_out", 0))
     views = canonical_views(len(cameras), asked_views(scene, render), hold_out)
     nearest = 1 / max(float(cameras.near_far[:, 0].min()) * 0.5, 1e-6)
-    coverage, centre = [], renderer.model.sampling.pixel_centre
+    coverage, centre = [], renderer.model.pixel_centre
     with atomic_directory(scene.maps_dir, sealed=True) as folder:
         for view in tqdm(views, desc="maps", unit="view"):
             camera, i = view["camera"], view["index"]

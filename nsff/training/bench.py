@@ -29,11 +29,11 @@ VIEWS = {"colour": ("rgb",), "all maps": ("rgb", "depth", "features")}
 
 
 def bench(scene: Scene, config: SceneConfig, steps: int, views: int) -> dict[str, Any]:
-    """A row of the table: milliseconds a step and rays a second over ``steps`` steps (of the first stage), the parts
-    that a batch is trained in to fit into the memory, peak memory in GB, shares of what a step does, and pictures a
-    second over ``views`` views at the scene's size.
+    """A row of the table: milliseconds a step and rays a second over ``steps`` steps (of the first stage), the
+    micro-batches that a batch is trained in to fit into the memory, peak memory in GB, the shares of the parts of a
+    step, and pictures a second over ``views`` views at the scene's size.
 
-    The model is new: its densities are thin, which costs the same as trained ones do.
+    The model is new: an untrained one costs the same as a trained one.
     """
     keep_freed_memory()
     device = pick_device(config.train.device)
@@ -46,7 +46,7 @@ def bench(scene: Scene, config: SceneConfig, steps: int, views: int) -> dict[str
         trainer.fit_into_memory()
         parts = _parts(trainer, min(steps, 2 * WINDOW))
         # Both kinds of step (even and odd) are recorded before the clock starts.
-        for _ in range(2 * (WARM_UP + 2) if trainer.recorder.enabled else 1):
+        for _ in range(2 * (WARM_UP + 2) if trainer.execution.recorder.enabled else 1):
             trainer.one_step()
         seconds = median(_windows(trainer, steps))
     row: dict[str, Any] = {
@@ -56,12 +56,12 @@ def bench(scene: Scene, config: SceneConfig, steps: int, views: int) -> dict[str
         "rays": config.train.rays + config.train.motion_rays,
         "milliseconds_a_step": 1000 * seconds,
         "rays_a_second": (config.train.rays + config.train.motion_rays) / seconds,
-        "batch_in_parts": trainer.parts,
+        "micro_batches": trainer.execution.micro_batches,
         "peak_gb": peak_memory(device) / GIGABYTE if device.type == "cuda" else None,
         "parts": parts,
     }  # fmt: skip
     renderer = Renderer(model)
-    outputs = {name: kinds for name, kinds in VIEWS.items() if name == "colour" or config.field.features}
+    outputs = {name: kinds for name, kinds in VIEWS.items() if name == "colour" or "features" in model.outputs}
     return row | {"frames_a_second": {name: _rendered(renderer, scene, views, o) for name, o in outputs.items()}}
 
 
@@ -72,7 +72,7 @@ def _device_name(device: torch.device) -> str:
 
 
 def _windows(trainer: Trainer, steps: int) -> list[float]:
-    """Seconds a step, of each window."""
+    """Seconds a step in each window."""
     found = []
     for _ in range(max(1, steps // WINDOW)):
         found.append(_timed(trainer.device, lambda: [trainer.one_step() for _ in range(WINDOW)]) / WINDOW)
@@ -81,17 +81,16 @@ def _windows(trainer: Trainer, steps: int) -> list[float]:
 
 def _parts(trainer: Trainer, steps: int) -> dict[str, float]:
     """Share of a step spent in each part, run part by part (not recorded), so that they add up to 1."""
-    enabled, trainer.recorder.enabled = trainer.recorder.enabled, False
+    recorder = trainer.execution.recorder
+    enabled, recorder.enabled = recorder.enabled, False
     trainer.one_step()
-    watch = trainer.objective.clock = Stopwatch(trainer.device)
+    watch = trainer.execution.clock = Stopwatch(trainer.device)
     for _ in range(steps):
         trainer.one_step()
-    trainer.objective.clock = Clock()
-    trainer.recorder.enabled = enabled
+    trainer.execution.clock = Clock()
+    recorder.enabled = enabled
     parts = watch.parts
     parts.pop("averaging", None)  # between processes, of which there is one
-    inner = [name for name in ("samples", "fields", "warped fields") if name in parts]
-    parts["compositing and losses"] = parts.pop("forward") - sum(parts[name] for name in inner)
     return {name: value / sum(parts.values()) for name, value in parts.items()}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from nsff.config import SceneConfig
+from nsff.config import ModelConfig, SceneConfig
 from nsff.errors import StageError
 from nsff.files.io import atomic_path, write_text
 from nsff.files.reading import reading
@@ -41,6 +41,8 @@ def fingerprint(scene: Scene, config: SceneConfig) -> str:
     for section in SECTIONS:
         values = {k: v for k, v in getattr(config, section).model_dump().items() if k not in HARMLESS}
         digest.update(json.dumps(values, sort_keys=True).encode())
+    if config.model != ModelConfig():
+        digest.update(config.model.model_dump_json().encode())
     files = [scene.cameras_path]
     for folder in (scene.images_dir, scene.flow_dir, scene.motion_dir, scene.depth_dir, scene.features_dir):
         files += sorted(path for path in folder.glob("*.*") if path.is_file() and not path.name.startswith("."))

@@ -1,4 +1,4 @@
-"""Gradients of all parameters side by side in one buffer: to add up over parts of a batch, and to average at once."""
+"""Gradients of all parameters side by side in one buffer: to add up over micro-batches or steps, to average at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class GradientBuffer:
         for parameter, start in zip(trained, starts, strict=True):
             # With the parameter's own strides, which optimisers ask for.
             parameter.grad = self.flat.as_strided(parameter.shape, parameter.stride(), start)
-            parameter.gradient_stays = True  # type: ignore[attr-defined]  # nsff.models.ray_fields.plane_lookup
+            parameter.gradient_stays = True  # type: ignore[attr-defined]  # kernels of models read it
 
     @classmethod
     def of(cls, optimiser: torch.optim.Optimizer) -> GradientBuffer:
@@ -33,3 +33,17 @@ class GradientBuffer:
 
     def clear(self) -> None:
         self.flat.zero_()
+
+
+class DelayedUpdate:
+    """Parameters of ``optimiser`` that are updated every few steps, by the gradients of all steps since the last."""
+
+    def __init__(self, optimiser: torch.optim.Adam) -> None:
+        self.optimiser = optimiser
+        self.gradients = GradientBuffer.of(optimiser)
+
+    def update(self) -> None:
+        """Gradients are 0 afterwards."""
+        # A sum, not a mean: Adam's updates do not depend on the scale of gradients.
+        self.optimiser.step()
+        self.gradients.clear()

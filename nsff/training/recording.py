@@ -72,6 +72,10 @@ class Recorder:
         here.wait_stream(self.stream)
         return outputs
 
+    def forget(self) -> None:
+        """Gives up all recordings: what they work on was replaced."""
+        self._forget(self._stage)
+
     def _forget(self, stage: Hashable) -> None:
         if self._recorded:
             torch.cuda.synchronize(self.device)

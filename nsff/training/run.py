@@ -7,17 +7,17 @@ from typing import Any
 
 import torch
 
-from nsff.cameras.spaces import make_space
 from nsff.config import SceneConfig
 from nsff.machine.gpu_memory import cap_memory
-from nsff.models.ray_fields.model import RayFields
-from nsff.models.ray_fields.published_checkpoints import import_checkpoint
+from nsff.models.base import SceneModel
+from nsff.models.registry import model_class
 from nsff.models.supervision import TrainingData
 from nsff.scene import Scene
 from nsff.training.checkpoints import CheckpointStore, fingerprint
 from nsff.training.distributed import Ranks, joined
 from nsff.training.memory import keep_freed_memory
 from nsff.training.model_files import write_model
+from nsff.training.published import import_checkpoint
 from nsff.training.schedule import for_frames
 from nsff.training.trainer import Trainer, seed_everything
 
@@ -60,15 +60,15 @@ def _store(folder: Path, print_: str, ranks: Ranks) -> CheckpointStore:
     return store
 
 
-def build_model(scene: Scene, config: SceneConfig, data: TrainingData) -> RayFields:
-    """A freshly initialised, seeded model for the scene's cameras and frame count."""
+def build_model(scene: Scene, config: SceneConfig, data: TrainingData) -> SceneModel:
+    """A freshly initialised, seeded model of the configured kind (model.kind) for the scene's cameras and frames."""
     seed_everything(config.train.seed)
-    channels = data.features.shape[-1] if data.features is not None else 0
-    space = make_space(config.field.space, scene.cameras, config.field.near)
-    return RayFields(space, config.field, config.sampling, channels, data.n_frames)
+    model: SceneModel = model_class(config.model.kind).create(scene, config, data)
+    return model
 
 
 def pick_device(name: str) -> torch.device:
+    """The device of train.device; ``auto`` is a GPU where there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)

@@ -46,7 +46,9 @@ def arguments() -> argparse.Namespace:
 
 def seconds_a_step(trainer: Trainer, steps: int) -> float:
     """The median over windows of steps, each until the slowest process is done."""
-    for _ in range(2 * (WARM_UP + 2) if trainer.recorder.enabled else 1):  # even and odd steps are recorded first
+    for _ in range(
+        2 * (WARM_UP + 2) if trainer.execution.recorder.enabled else 1
+    ):  # even and odd steps are recorded first
         trainer.one_step()
     found = []
     for _ in range(max(1, steps // WINDOW)):

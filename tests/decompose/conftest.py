@@ -14,7 +14,7 @@ from nsff.cameras.spaces import make_space
 from nsff.config import FieldConfig, SamplingConfig
 from nsff.files.io import write_image, write_json
 from nsff.models.ray_fields.field import Field, FieldSamples
-from nsff.models.ray_fields.model import RayFields
+from nsff.models.ray_fields.scene_model import Model
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 
@@ -153,7 +153,7 @@ def box_world(fake_scene, monkeypatch) -> Callable[..., tuple[Scene, Renderer]]:
         space = make_space("ndc", scene.cameras)
         config = FieldConfig(kind="mlp", width=8, composition=composition)
         sampling = SamplingConfig(kind="stratified", samples=128)
-        model = RayFields(space, config, sampling, 4, scene.n_frames)
+        model = Model(space, config, sampling, 4, scene.n_frames)
         model.static = BoxField(space, [WALL, RESTING], False)
         model.dynamic = BoxField(space, [MOVING], True)
         renderer = Renderer(model, chunk=4096)

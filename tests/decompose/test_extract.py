@@ -18,12 +18,13 @@ from nsff.decompose.clustering import run_cluster
 from nsff.decompose.clusters import Clusters
 from nsff.decompose.extract import extract_view, run_extract
 from nsff.decompose.point_clusters import run_points
-from nsff.decompose.samples import near_surfaces, space_samples
+from nsff.decompose.surfaces import near_surfaces
 from nsff.decompose.view_points import draw_by_saliency
 from nsff.decompose.views import read_motion, read_views
 from nsff.errors import StageError
 from nsff.files.io import read_mask, write_image
-from nsff.models.ray_fields.model import RayFields
+from nsff.models.ray_fields.scene_model import Model
+from nsff.models.ray_fields.space_samples import space_samples
 from nsff.rendering.maps import run_maps
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,8 +77,8 @@ def tiny_cameras_model(box_world):
         config = FieldConfig(
             **{"kind": "mlp", "width": 16, "plane_resolutions": [8], "dynamic_resolutions": [8]} | options
         )
-        model = RayFields(renderer.model.space, config, SamplingConfig(kind="stratified", samples=16), 4, 3)
-        rays = renderer.frame_rays(np.diag([6.0, 6, 1]), np.eye(4)[:3], 3, 4, 1.0)
+        model = Model(renderer.model.space, config, SamplingConfig(kind="stratified", samples=16), 4, 3)
+        rays = model.frame_rays(renderer.camera(np.diag([6.0, 6, 1]), np.eye(4)[:3], 3, 4), 1.0)
         return model.eval().requires_grad_(False), rays
 
     return make
@@ -122,7 +123,7 @@ def test_an_object_alone_is_whole_where_another_hides_it(box_world, composition)
     scene, renderer = box_world(composition, n=3)
     view = read_views(scene)[2]
     found = extract_view(renderer, scene, view, clusters())
-    green, red, both = found["rgba"][1], found["rgba"][2], found["rgba"][0]
+    green, red, both = found.rgba[1], found.rgba[2], found.rgba[0]
     front = moving(2)
     assert red[front == 1] == pytest.approx(np.broadcast_to([1.0, 0, 0, 1], (np.sum(front == 1), 4)), abs=1e-3)
     assert (red[front == 0][:, 3] < 1e-3).all()
@@ -136,33 +137,33 @@ def test_an_object_alone_is_whole_where_another_hides_it(box_world, composition)
     beside = (RESTING == 1) & (front == 0)
     assert both[beside] == pytest.approx(np.broadcast_to([0, 1.0, 0, 1], (beside.sum(), 4)), abs=1e-3)
     assert (both[(RESTING == 0) & (front == 0)][:, 3] < 1e-3).all()
-    assert found["depth"][front == 1] == pytest.approx(2.1, abs=0.15)
-    assert found["depth"][beside] == pytest.approx(3.1, abs=0.15)
-    assert (found["depth"][(RESTING == 0) & (front == 0)] == 0).all()
+    assert found.depth[front == 1] == pytest.approx(2.1, abs=0.15)
+    assert found.depth[beside] == pytest.approx(3.1, abs=0.15)
+    assert (found.depth[(RESTING == 0) & (front == 0)] == 0).all()
 
 
 def test_without_the_hidden_an_object_is_what_is_seen_of_it(box_world):
     scene, renderer = box_world(n=3)
     view = read_views(scene)[2]
     found = extract_view(renderer, scene, view, clusters(), hidden=False)
-    green, front = found["rgba"][1], moving(2)
+    green, front = found.rgba[1], moving(2)
     assert (green[(RESTING == 1) & (front == 1)][:, 3] < 1e-3).all()
     beside = (RESTING == 1) & (front == 0)
     assert green[beside] == pytest.approx(np.broadcast_to([0, 1.0, 0, 1], (beside.sum(), 4)), abs=1e-3)
     # Both share the picture's light between them: their alphas add up to that of both together.
-    alphas = [found["rgba"][n][..., 3] for n in (0, 1, 2)]
+    alphas = [found.rgba[n][..., 3] for n in (0, 1, 2)]
     np.testing.assert_allclose(alphas[1] + alphas[2], alphas[0], atol=1e-3)
-    assert found["seen"] == pytest.approx(1, abs=0.01)
+    assert found.seen == pytest.approx(1, abs=0.01)
     # The wall alone, taken out whole, lies behind both boxes.
     wall = Clusters(np.eye(4, dtype=np.float32)[:3], np.arange(3), [0])
-    share = extract_view(renderer, scene, view, wall)["seen"]
+    share = extract_view(renderer, scene, view, wall).seen
     least, most = ((RESTING == 1) | (front == 1)).mean(), ((RESTING != 0) | (front != 0)).mean()
     assert 1 - most < share < 1 - least
 
 
 def test_colours_are_straight_where_alpha_is_small(box_world, monkeypatch):
     """A box of little density keeps its colour; only its alpha is small."""
-    from nsff.decompose import extract as module
+    from nsff.models.ray_fields import scene_model as module
 
     scene, renderer = box_world(n=3)
     original = module.space_samples
@@ -173,7 +174,7 @@ def test_colours_are_straight_where_alpha_is_small(box_world, monkeypatch):
         return type(found)(found.a_static.clamp(max=0.1), found.a_dynamic.clamp(max=0.1), dense, found.evaluation)
 
     monkeypatch.setattr(module, "space_samples", thin)
-    red = extract_view(renderer, scene, read_views(scene)[0], clusters())["rgba"][2][moving(0) == 1]
+    red = extract_view(renderer, scene, read_views(scene)[0], clusters()).rgba[2][moving(0) == 1]
     assert red[:, :3] == pytest.approx(np.broadcast_to([1.0, 0, 0], red[:, :3].shape), abs=1e-3)
     assert (red[:, 3] > 0.05).all()
     assert (red[:, 3] < 0.9).all()

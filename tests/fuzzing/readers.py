@@ -31,8 +31,8 @@ from nsff.files.io import read_image, read_mask, write_csv, write_image, write_j
 from nsff.metrics.canonical_truth import PixelMap
 from nsff.metrics.folder import read_prediction_labels
 from nsff.metrics.table import COLUMNS, collect_scores
-from nsff.models.ray_fields.model import RayFields
 from nsff.models.ray_fields.published_checkpoints import read_checkpoint
+from nsff.models.ray_fields.scene_model import Model
 from nsff.priors.features.basis import Basis
 from nsff.rendering.renderer import Renderer
 from nsff.report.section_model import read_history
@@ -139,7 +139,7 @@ def model_files(folder: Path) -> None:
     scene = Scene(folder)
     own = {"input": {"path": "v"}, "field": {"plane_resolutions": [4], "dynamic_resolutions": [4], "hidden": 8}}
     config = resolve_scene("s", own, "demo", {})
-    model = RayFields(make_space("auto", scene.cameras), config.field, config.sampling, 3, N)
+    model = Model(make_space("auto", scene.cameras), config.field, config.sampling, 3, N)
     write_model(scene, model, config, 10, 1.0, [(0, "psnr", 1.0), (10, "psnr", 2.0)])
     for record in (folder / "checksums").glob("*"):
         record.unlink()

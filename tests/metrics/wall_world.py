@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -42,7 +41,6 @@ class WallRenderer:
 
     def __post_init__(self) -> None:
         self.device = torch.device("cpu")
-        self.model = SimpleNamespace(sampling=SimpleNamespace(pixel_centre=0.5))
         self.brightness = torch.nn.Parameter(torch.ones(()))
 
     def render_rays(self, origins, directions, time, outputs=("rgb",)):
@@ -51,6 +49,12 @@ class WallRenderer:
         still = torch.full_like(time, -100.0)
         maps = {"rgb": wall(at[:, 0], at[:, 1], time), "static_rgb": wall(at[:, 0], at[:, 1], still)}
         return {name: value * self.brightness for name, value in maps.items() if name in outputs}
+
+    def render_pixels(self, K, world_to_camera, size, pixels, time):
+        u, v = (pixels % size[1]).float() + 0.5, (pixels // size[1]).float() + 0.5
+        count = len(pixels)
+        rays = pixel_rays(K.expand(count, 3, 3), world_to_camera.expand(count, 3, 4), u, v)
+        return self.render_rays(*rays, torch.full_like(u, float(time)))["rgb"]
 
     @torch.no_grad()
     def render(self, K, world_to_camera, height, width, time, outputs=("rgb",)):

@@ -7,10 +7,12 @@ import torch
 from nsff.cameras.rays import pixel_rays
 from nsff.cameras.spaces import NdcSpace
 from nsff.config import FieldConfig, SamplingConfig
-from nsff.models.ray_fields.depth_planes import render_depth_planes
+from nsff.models.base import Camera
+from nsff.models.ray_fields.depth_planes import depth_planes
 from nsff.models.ray_fields.field import Field, FieldSamples
-from nsff.models.ray_fields.model import RayFields
+from nsff.models.ray_fields.scene_model import Model
 from nsff.models.rays import Rays
+from nsff.rendering.between import composite, splatted
 from nsff.rendering.renderer import Renderer
 
 H, W, N, P = 10, 14, 4, 12
@@ -29,10 +31,10 @@ def rays(time: float) -> Rays:
     return Rays(origins, directions, torch.full((n,), time))
 
 
-def model(**field) -> RayFields:
+def model(**field) -> Model:
     torch.manual_seed(0)
     sampling = SamplingConfig(kind="stratified", samples=P)
-    result = RayFields(space(), FieldConfig(**{"kind": "mlp", "width": 16, **field}), sampling, 4, N)
+    result = Model(space(), FieldConfig(**{"kind": "mlp", "width": 16, **field}), sampling, 4, N)
     with torch.no_grad():
         for network in (result.static, result.dynamic):
             for name in ("alpha_linear", "trunk.2"):
@@ -42,7 +44,18 @@ def model(**field) -> RayFields:
     return result
 
 
-def plain(scene: RayFields, time: float) -> torch.Tensor:
+def render_depth_planes(scene: Model, time: float, budget: int = 2**20, output: str = "rgb") -> torch.Tensor:
+    """The planes of all groups, splatted and composited; whole times go through the planes too."""
+    frame = max(0, min(int(time), N - 2))
+    picture, transmittance = 0.0, torch.ones(1, H, W)
+    with torch.no_grad():
+        for planes in depth_planes(scene, rays(0), Camera(K, E, H, W), frame, time - frame, budget, output):
+            light, transmittance = composite(planes, time - frame, transmittance)
+            picture = picture + light
+    return picture.permute(1, 2, 0)
+
+
+def plain(scene: Model, time: float) -> torch.Tensor:
     with torch.no_grad():
         return scene.composited(scene.evaluate(scene.sample(rays(time), None)), "rgb").reshape(H, W, 3)
 
@@ -59,7 +72,7 @@ def plain(scene: RayFields, time: float) -> torch.Tensor:
 @pytest.mark.parametrize("time", [0, 1, N - 1])
 def test_whole_times_are_plain_renderings(field, time):
     scene = model(**field)
-    found = render_depth_planes(scene, rays(0), K, E, (H, W), float(time), budget=3 * H * W)
+    found = render_depth_planes(scene, float(time), budget=3 * H * W)
     torch.testing.assert_close(found, plain(scene, time), atol=2e-5, rtol=1e-4)
     assert float(found.std()) > 0.01
 
@@ -75,7 +88,7 @@ def test_other_maps_at_whole_times_are_plain_too(output, kind, interpolation):
     torch.testing.assert_close(found, expected)
     assert found.shape == ((H, W) if output == "saliency" else (H, W, 4))
     # Through the planes themselves, which at a whole time do not move.
-    planes = render_depth_planes(scene, rays(0), K, E, (H, W), 1.0, output=output)
+    planes = render_depth_planes(scene, 1.0, output=output)
     torch.testing.assert_close(planes.reshape(expected.shape), expected, atol=2e-5, rtol=1e-4)
     between = renderer.render_between(K.numpy(), E.numpy(), H, W, 1.4, interpolation, output)
     assert between.shape == found.shape
@@ -85,8 +98,8 @@ def test_other_maps_at_whole_times_are_plain_too(output, kind, interpolation):
 @pytest.mark.parametrize("budget", [1, 50, H * W, 5 * H * W, 10**6])
 def test_the_budget_changes_nothing(budget):
     scene = model()
-    whole = render_depth_planes(scene, rays(0), K, E, (H, W), 1.3)
-    torch.testing.assert_close(render_depth_planes(scene, rays(0), K, E, (H, W), 1.3, budget=budget), whole)
+    whole = render_depth_planes(scene, 1.3)
+    torch.testing.assert_close(render_depth_planes(scene, 1.3, budget=budget), whole)
 
 
 class Bar(Field):
@@ -127,7 +140,7 @@ class Empty(Field):
 def test_a_bar_is_where_its_flow_takes_it(rho, column, composition):
     scene = model(composition=composition)
     scene.static, scene.dynamic = Empty(), Bar()
-    picture = render_depth_planes(scene, rays(0), K, E, (H, W), rho)
+    picture = render_depth_planes(scene, rho)
     expected = torch.zeros(H, W, 3)
     expected[:, column : column + 2] = 1
     torch.testing.assert_close(picture, expected, atol=1e-3, rtol=0)
@@ -146,9 +159,9 @@ def test_saliency_and_features_go_where_the_flow_takes_them(interpolation):
 
 
 def test_a_static_scene_is_refused():
-    scene = RayFields(space(), FieldConfig(kind="mlp", width=8, static_only=True), SamplingConfig(), 4, N)
+    scene = Model(space(), FieldConfig(kind="mlp", width=8, static_only=True), SamplingConfig(), 4, N)
     with pytest.raises(ValueError, match="dynamic"):
-        render_depth_planes(scene, rays(0), K, E, (H, W), 0.5)
+        render_depth_planes(scene, 0.5)
 
 
 def test_both_interpolations_agree_on_a_bar_in_front_of_nothing():
@@ -164,8 +177,8 @@ def test_both_interpolations_agree_on_a_bar_in_front_of_nothing():
 def test_layers_at_rest_are_the_plain_picture():
     """Just after a whole frame nothing has moved yet, and faint content must not jump."""
     scene = model(composition="additive")
-    renderer = Renderer(scene, chunk=64)
-    layer, static = renderer._layers(K.numpy(), E.numpy(), H, W, 1, "post", 0.0)
+    with torch.no_grad():
+        layer, static = splatted(scene.moving_layer(Camera(K, E, H, W), 1, "post", 0.0, chunk=64))
     evaluation = scene.evaluate(scene.sample(rays(1.0), None))
     weights = evaluation.dynamic_weights
     expected = torch.cat([(weights[..., None] * evaluation.dynamic.rgb).sum(1), weights.sum(1)[:, None]], 1)

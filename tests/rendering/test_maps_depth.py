@@ -14,7 +14,7 @@ from nsff.cameras import Cameras
 from nsff.cameras.spaces import make_space
 from nsff.config import FieldConfig, RenderConfig, SamplingConfig
 from nsff.files.io import read_mask, write_json
-from nsff.models.ray_fields.model import RayFields
+from nsff.models.ray_fields.scene_model import Model
 from nsff.rendering.maps import grey_levels, run_maps
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
@@ -39,7 +39,7 @@ def rendered(scene: Scene, monkeypatch, kind: str = "ndc", **field) -> Renderer:
     torch.manual_seed(3)
     config = FieldConfig(kind="mlp", width=16, composition="blending", space=kind, features=False, **field)
     sampling = SamplingConfig(kind="stratified", samples=24, pixel_centre=0.0)
-    renderer = Renderer(RayFields(make_space(kind, scene.cameras), config, sampling, 4, N), chunk=97)
+    renderer = Renderer(Model(make_space(kind, scene.cameras), config, sampling, 4, N), chunk=97)
     with torch.no_grad():
         for part in (renderer.model.static, renderer.model.dynamic):
             for parameter in part.parameters():
@@ -52,7 +52,8 @@ def rendered(scene: Scene, monkeypatch, kind: str = "ndc", **field) -> Renderer:
 def published(renderer: Renderer, cameras: Cameras, i: int, folder: Path, dynamic_only: bool) -> np.ndarray:
     """SAFF's render_2D, sample by sample, and the file that OpenCV writes of it."""
     model = renderer.model
-    rays = renderer.frame_rays(cameras.intrinsics[i], cameras.world_to_camera[i], H, W, float(i))
+    camera = renderer.camera(cameras.intrinsics[i], cameras.world_to_camera[i], H, W)
+    rays = model.frame_rays(camera, float(i))
     seen = model.evaluate(model.sample(rays, None))
     v = torch.ones_like(seen.static.blending) if dynamic_only else seen.static.blending
     T, depth = torch.ones(H * W), torch.zeros(H * W)
@@ -90,7 +91,8 @@ def test_grey_is_steep_in_the_inverse_depth(scene: Scene, monkeypatch):
     renderer = rendered(scene, monkeypatch)
     for Z in (2.5, 3.0, 7.0, 24.0):
         s = space.s_of_depth(torch.zeros(1, 3), torch.tensor([[0.0, 0, 1]]), torch.tensor([Z]))
-        rays = renderer.frame_rays(scene.cameras.intrinsics[0], scene.cameras.world_to_camera[0], H, W, 0.0)
+        camera = renderer.camera(scene.cameras.intrinsics[0], scene.cameras.world_to_camera[0], H, W)
+        rays = renderer.model.frame_rays(camera, 0.0)
         seen = renderer.model.evaluate(renderer.model.sample(rays, None))
         wall = torch.full_like(seen.static_density, 1e6)
         samples = replace(seen.samples, s=torch.full_like(seen.samples.s, float(s)))

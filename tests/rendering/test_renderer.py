@@ -13,9 +13,11 @@ from nsff.config import FieldConfig, SamplingConfig, resolve_scene
 from nsff.errors import StageError
 from nsff.files.io import write_json
 from nsff.machine.gpu_memory import peak_of
-from nsff.models.ray_fields.model import RayFields
+from nsff.models.base import OUTPUTS
+from nsff.models.ray_fields.scene_model import Model
+from nsff.models.ray_model import CHUNKS
 from nsff.rendering.maps import canonical_views, run_maps
-from nsff.rendering.renderer import CHUNKS, MAPS, Renderer
+from nsff.rendering.renderer import Renderer
 from nsff.rendering.videos import even, write_video
 from nsff.scene import Scene
 from nsff.training.model_files import write_model
@@ -37,7 +39,7 @@ def renderer(request, cameras):
     field = FieldConfig(
         plane_resolutions=[8], dynamic_resolutions=[8], hidden=8, plane_channels=4, composition=request.param
     )
-    model = RayFields(make_space("auto", cameras), field, SamplingConfig(samples=8, coarse_samples=8), 64, 4)
+    model = Model(make_space("auto", cameras), field, SamplingConfig(samples=8, coarse_samples=8), 64, 4)
     with torch.no_grad():
         model.dynamic.trunk[2].bias[0] += 4.0
         model.dynamic.motion.weight.mul_(100)
@@ -67,12 +69,12 @@ def test_chunks_do_not_matter(renderer, cameras):
 
 
 def test_chunks_on_a_cpu_follow_the_samples(renderer, cameras):
-    own = Renderer(renderer.model)
-    own.frame_rays(*camera(cameras), 1.0)
-    assert own.chunk == 2**29 // (2048 * 16)
+    rays = renderer.model.frame_rays(renderer.camera(*camera(cameras)), 1.0)
+    assert renderer.model.rays_at_once(rays) == 2**29 // (2048 * 16)
+    assert renderer.model.rays_at_once(rays, 7) == 7
     many = renderer.model.sampling.model_copy(update={"samples": 2**20})
-    own.model = RayFields(make_space("auto", cameras), renderer.model.field_config, many, 64, 4)
-    assert own._chunk_from_memory(own.frame_rays(*camera(cameras), 1.0)) == CHUNKS[0]
+    other = Model(make_space("auto", cameras), renderer.model.field_config, many, 64, 4)
+    assert other.rays_at_once(rays) == CHUNKS[0]
 
 
 @pytest.mark.gpu
@@ -83,23 +85,23 @@ def test_chunks_fit_into_the_memory_that_is_free(renderer, cameras, monkeypatch)
     model = copy.deepcopy(renderer.model).to(device)
     whole = Renderer(model, chunk=10**6).render(K, pose, 32 * H, 32 * W, 1.0, ("rgb", "features"))
     free = 150 * 2**20
-    monkeypatch.setattr("nsff.rendering.renderer.free_memory", lambda device: free)
+    monkeypatch.setattr("nsff.models.ray_model.free_memory", lambda device: free)
     own = Renderer(model)
-    own.frame_rays(K, pose, 32 * H, 32 * W, 1.0)
-    assert CHUNKS[0] < own.chunk < CHUNKS[1]
+    rays = model.frame_rays(own.camera(K, pose, 32 * H, 32 * W), 1.0)
+    assert CHUNKS[0] < model.rays_at_once(rays) < CHUNKS[1]
     before = torch.cuda.memory_allocated(device)
-    peak = peak_of(device, lambda: own.render(K, pose, 32 * H, 32 * W, 1.0, MAPS))
+    peak = peak_of(device, lambda: own.render(K, pose, 32 * H, 32 * W, 1.0, OUTPUTS))
     assert 0.3 * free < peak - before < 0.8 * free  # SHARE, and the rays of the whole picture
     maps = own.render(K, pose, 32 * H, 32 * W, 1.0, ("rgb", "features"))
     torch.testing.assert_close(maps, whole, rtol=1e-3, atol=1e-3)
-    monkeypatch.setattr("nsff.rendering.renderer.free_memory", lambda device: 2**40)
-    assert Renderer(model)._chunk_from_memory(own.frame_rays(K, pose, H, W, 1.0)) == CHUNKS[1]
+    monkeypatch.setattr("nsff.models.ray_model.free_memory", lambda device: 2**40)
+    assert model.chunk_from_memory(rays) == CHUNKS[1]
 
 
 def test_frames_are_rays_in_row_order(renderer, cameras):
     K, E, h, w = camera(cameras)
-    rays = renderer.frame_rays(K, E, h, w, 1.0)
-    one = renderer.render_rays(rays.origins[W + 3 : W + 4], rays.directions[W + 3 : W + 4], rays.time[:1])["rgb"]
+    rays = renderer.model.frame_rays(renderer.camera(K, E, h, w), 1.0)
+    one = renderer.model.render_rays(rays.origins[W + 3 : W + 4], rays.directions[W + 3 : W + 4], rays.time[:1])["rgb"]
     torch.testing.assert_close(renderer.render(K, E, h, w, 1.0)["rgb"][1, 3], one[0])
 
 
@@ -117,9 +119,9 @@ def test_between_frames_is_finite_and_between(renderer, cameras):
 
 def test_rays_are_differentiable_in_their_origin(renderer, cameras):
     K, E, h, w = camera(cameras)
-    rays = renderer.frame_rays(K, E, h, w, 1.0)
+    rays = renderer.model.frame_rays(renderer.camera(K, E, h, w), 1.0)
     shift = torch.zeros(3, requires_grad=True)
-    renderer.render_rays(rays.origins + shift, rays.directions, rays.time)["rgb"].sum().backward()
+    renderer.model.render_rays(rays.origins + shift, rays.directions, rays.time)["rgb"].sum().backward()
     assert bool(torch.isfinite(shift.grad).all())
     assert float(shift.grad.abs().max()) > 0
 
@@ -172,7 +174,7 @@ def test_scenes_in_nsffs_layout_have_saffs_views(tmp_path, cameras, kind, views)
         "a", {"input": {"path": "x"}, "field": {"width": 8, "depth": 1}, "sampling": {"samples": 4}}, "saff", {}
     )
     torch.manual_seed(0)
-    model = RayFields(make_space("auto", cameras), config.field, config.sampling, 64, 4)
+    model = Model(make_space("auto", cameras), config.field, config.sampling, 64, 4)
     write_model(scene, model, config, 1, 0.0, [])
     assert run_maps(scene, config.render)["views"] == views
     assert len(list(scene.maps_dir.glob("*_rgb.png"))) == views

@@ -9,7 +9,7 @@ from nsff.cameras.spaces import make_space
 from nsff.config import FieldConfig, RenderConfig, SamplingConfig, resolve_scene
 from nsff.errors import ConfigError
 from nsff.files.io import read_image, write_json
-from nsff.models.ray_fields.model import RayFields
+from nsff.models.ray_fields.scene_model import Model
 from nsff.rendering import videos
 from nsff.rendering.renderer import Renderer
 from nsff.rendering.videos import principal_colours, run_render
@@ -31,7 +31,7 @@ def scene(tmp_path_factory):
     cameras.save(scene.cameras_path)
     own = {"input": {"path": "x"}, "field": {"plane_resolutions": [8], "dynamic_resolutions": [8], "hidden": 8}}
     config = resolve_scene("a", own, "demo", {})
-    model = RayFields(
+    model = Model(
         make_space("auto", cameras), FieldConfig(**config.field.model_dump()),
         SamplingConfig(samples=6, coarse_samples=6), 8, N,
     )  # fmt: skip

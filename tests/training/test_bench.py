@@ -21,7 +21,7 @@ def test_rates_and_shares(tiny_scene, preset):
     assert row["rays"] == 32
     assert row["rays_a_second"] == pytest.approx(32 / (row["milliseconds_a_step"] / 1000))
     assert sum(row["parts"].values()) == pytest.approx(1)
-    expected = {"batch", "samples", "fields", "warped fields", "compositing and losses", "backward", "optimiser"}
+    expected = {"batch", "samples", "fields", "warped fields", "losses", "backward", "optimiser"}
     assert set(row["parts"]) == expected
     assert min(row["parts"].values()) >= 0
     assert row["peak_gb"] is None

@@ -94,12 +94,12 @@ def test_gradients_are_averaged_and_weights_stay_equal(tiny_scene, together, tmp
     data = TrainingData(scene, config.field, config.train, 0.5, torch.device("cpu"))
     model = build_model(scene, config, data)
     trainer = Trainer(model, data, config, CheckpointStore(tmp_path / "alone", "x"))
-    index, main = data.choose(config.train, True, trainer.generator, 0)
-    trainer.backward(index, main, 0)
-    assert torch.equal(index, first["index"])
-    parameters = [p for group in trainer.optimiser.param_groups for p in group["params"]]
+    batch = model.sample_batch(0, trainer.execution.generator)
+    trainer.execution.backward(batch, 0)
+    assert torch.equal(batch.index, first["index"])
+    parameters = [p for group in trainer.execution.optimiser.param_groups for p in group["params"]]
     alone = [p.grad.clone() for p in parameters]
-    buffer = GradientBuffer.of(trainer.optimiser)
+    buffer = GradientBuffer.of(trainer.execution.optimiser)
     for parameter, gradient in zip(parameters, alone, strict=True):
         parameter.grad.copy_(gradient)
     torch.testing.assert_close(buffer.flat, first["own"], rtol=1e-4, atol=1e-7)

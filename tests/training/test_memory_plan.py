@@ -9,11 +9,13 @@ from nsff.config import TrainConfig, resolve_scene
 from nsff.errors import StageError
 from nsff.machine import gpu_memory
 from nsff.machine.gpu_memory import within_cap
+from nsff.models.base import BatchIndex
 from nsff.models.ray_fields.objective import Objective
+from nsff.models.ray_fields.training import micro_batch_settings
 from nsff.models.supervision import TrainingData
 from nsff.training.checkpoints import CheckpointStore
-from nsff.training.memory_plan import MARGIN, Need, line, measured, plan, planned_parts
-from nsff.training.micro_batches import Mean, of_part, share
+from nsff.training.memory_plan import MARGIN, Need, line, measured, plan, planned_micro_batches
+from nsff.training.micro_batches import Mean
 from nsff.training.run import build_model
 from nsff.training.trainer import Trainer
 
@@ -70,15 +72,14 @@ def test_a_cap_counts_what_is_held_already():
 
 # --- parts -----------------------------------------------------------------------------------------------------------
 def test_shares_of_a_batch():
-    index = torch.arange(9)
-    first, of_images = share(index, 6, 2, 0)
-    assert (first.tolist(), of_images) == ([0, 2, 4, 6, 8], 3)
-    second, of_images = share(index, 6, 2, 1)
-    assert (second.tolist(), of_images) == ([1, 3, 5, 7], 3)
-    assert share(index, 6, 1, 0)[0].tolist() == list(range(9))
-    assert of_part(TrainConfig(warp_rays=500), 2).warp_rays == 250
-    assert of_part(TrainConfig(warp_rays=5), 2).warp_rays == 3
-    assert of_part(TrainConfig(warp_rays=None), 2).warp_rays is None
+    batch = BatchIndex(torch.arange(9), 6)
+    first, second = (batch.micro_batch(2, number) for number in (0, 1))
+    assert (first.index.tolist(), first.main) == ([0, 2, 4, 6, 8], 3)
+    assert (second.index.tolist(), second.main) == ([1, 3, 5, 7], 3)
+    assert batch.micro_batch(1, 0).index.tolist() == list(range(9))
+    assert micro_batch_settings(TrainConfig(warp_rays=500), 2).warp_rays == 250
+    assert micro_batch_settings(TrainConfig(warp_rays=5), 2).warp_rays == 3
+    assert micro_batch_settings(TrainConfig(warp_rays=None), 2).warp_rays is None
 
 
 def test_the_mean_of_parts_is_taken_before_a_recording_overwrites_them():
@@ -121,19 +122,20 @@ def trainer(tiny_scene, tmp_path):
     data = TrainingData(scene, config.field, config.train, 0.5, torch.device("cpu"))
     model = build_model(scene, config, data).double()
     trainer = Trainer(model, data, config, CheckpointStore(tmp_path / "state", "x"))
-    trainer.objective = Exact(model, data, config.losses, config.train)
+    model.learning.objective = Exact(model, data, config.losses, config.train)
     return trainer
 
 
-@pytest.mark.parametrize("parts", [2, 4, 8])
-def test_parts_add_up_to_the_whole_batch(trainer, parts):
-    index, main = trainer.data.choose(trainer.config.train, True, trainer.generator, 0)
-    assert (len(index), main) == (48, 32)
-    whole = trainer.backward(index, main, 0)
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_micro_batches_add_up_to_the_whole_batch(trainer, count):
+    execution = trainer.execution
+    batch = trainer.model.sample_batch(0, execution.generator)
+    assert (len(batch), batch.main) == (48, 32)
+    whole = execution.backward(batch, 0)
     gradients = {name: p.grad.clone() for name, p in trainer.model.named_parameters() if p.grad is not None}
-    trainer.clear_gradients()
-    trainer._split(parts)
-    added = trainer._on_device(index, main, True)
+    execution.clear_gradients()
+    execution.split(count)
+    added = execution.compute(batch, 0)
     assert added["terms"].keys() == whole["terms"].keys() >= {"rgb", "features", "surface", "smooth", "distortion"}
     for name, value in whole["terms"].items():
         torch.testing.assert_close(added["terms"][name], value, rtol=1e-9, atol=1e-15)
@@ -151,33 +153,34 @@ def test_parts_add_up_to_the_whole_batch(trainer, parts):
 def test_measuring_changes_nothing_that_is_trained(trainer, monkeypatch):
     """With a device that takes 1000 bytes, 64 a step and 10 a ray."""
     peak, steps = [0.0], []
-    original = trainer.backward
+    execution = trainer.execution
+    original = execution.backward
 
-    def counted(index, main, step):
-        peak[0] = 1000 + 64 + 10 * len(index)
-        steps.append((len(index), main, step))
-        return original(index, main, step)
+    def counted(batch, step):
+        peak[0] = 1000 + 64 + 10 * len(batch)
+        steps.append((len(batch), batch.main, step))
+        return original(batch, step)
 
-    monkeypatch.setattr(trainer, "backward", counted)
+    monkeypatch.setattr(execution, "backward", counted)
     monkeypatch.setattr(gpu_memory, "_index", lambda device: 0)
     monkeypatch.setattr(gpu_memory, "_highest", {})
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 1000)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: peak[0])
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: peak.__setitem__(0, 0.0))
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    before = trainer.generator.get_state(), [p.detach().clone() for p in trainer.model.parameters()]
+    before = execution.generator.get_state(), [p.detach().clone() for p in trainer.model.parameters()]
     parameters = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
-    need = measured(trainer)
+    need = measured(execution, trainer.config.train, trainer.data)
     # A sixteenth and an eighth of 32 and 16 rays, in the stage that has all terms.
     last = 2 * trainer.config.losses.decay_steps + 1
     assert steps == [(3, 2, last), (6, 4, last)]
     # Adam's two moments are still to come; the model is of double precision.
     assert need == Need(1000 + 2 * 8 * parameters, 8 * parameters, 64.0, 10.0, MARGIN)
-    assert torch.equal(trainer.generator.get_state(), before[0])
+    assert torch.equal(execution.generator.get_state(), before[0])
     assert all(map(torch.equal, trainer.model.parameters(), before[1]))
     assert all(p.grad is None for p in trainer.model.parameters())
-    assert trainer.objective.train.warp_rays == 24
-    assert planned_parts(trainer) == 1  # this is the CPU
+    assert trainer.model.learning.objective.train.warp_rays == 24
+    assert planned_micro_batches(execution, trainer.config.train, trainer.data) == (1, "")  # this is the CPU
     # What was measured on the way does not make the process forget its own peak.
     assert gpu_memory.peak_memory(trainer.device) == 1000 + 64 + 10 * 6
 

@@ -136,7 +136,7 @@ def test_planes_that_wait_are_the_same_recorded_and_not(tiny_scene, tmp_path, pa
         data = TrainingData(scene, config.field, config.train, 0.5, torch.device("cuda"))
         store = CheckpointStore(tmp_path / "state", "x")
         trainer = Trainer(build_model(scene, config, data).cuda(), data, config, store)
-        trainer._split(parts)
+        trainer.execution.split(parts)
         start = trainer.model.dynamic.planes[0].detach().clone()
         for step in range(30):
             before = trainer.model.dynamic.planes[0].detach().clone()
@@ -165,7 +165,7 @@ def test_a_batch_that_does_not_fit_is_trained_in_parts(tiny_scene, capsys, recor
         assert free_memory(device) <= 4e9 - torch.cuda.memory_reserved()
     finally:
         cap_memory(device, None)
-    found = re.search(r"rays 65536 in (\d+) parts: ([\d.]+) of ([\d.]+) GB", capsys.readouterr().out)
+    found = re.search(r"rays 65536 in (\d+) micro-batches: ([\d.]+) of ([\d.]+) GB", capsys.readouterr().out)
     assert found
     assert int(found[1]) > 1
     assert float(found[2]) <= float(found[3]) <= 4.0
@@ -176,7 +176,7 @@ def test_a_batch_that_does_not_fit_is_trained_in_parts(tiny_scene, capsys, recor
 @pytest.mark.gpu
 def test_what_fits_is_trained_whole(tiny_scene, capsys):
     run_train(tiny_scene(), settings("fast", "cuda"))
-    assert "rays 56 in 1 part: " in capsys.readouterr().out
+    assert "rays 56 in 1 micro-batch: " in capsys.readouterr().out
 
 
 @pytest.mark.gpu
@@ -186,16 +186,16 @@ def test_gradients_added_in_place_are_those_of_autograd(tiny_scene, tmp_path):
     config = settings("fast", "cuda", precision="fp32")
     data = TrainingData(scene, config.field, config.train, config.sampling.pixel_centre, torch.device("cuda"))
     trainer = Trainer(build_model(scene, config, data).cuda(), data, config, CheckpointStore(tmp_path, "test"))
-    assert trainer.gradients is not None
-    step = 2 * config.losses.decay_steps + 1
-    index, main = data.choose(config.train, True, trainer.generator, step)
-    state = trainer.generator.get_state()
+    execution = trainer.execution
+    assert execution.gradients is not None
+    batch, step = trainer.model.heaviest_batch(execution.generator)
+    state = execution.generator.get_state()
 
     def gradients():
-        trainer.generator.set_state(state)
-        trainer.clear_gradients()
-        trainer.backward(index, main, step)
-        return trainer.gradients.flat.clone()
+        execution.generator.set_state(state)
+        execution.clear_gradients()
+        execution.backward(batch, step)
+        return execution.gradients.flat.clone()
 
     found = gradients()
     for parameter in trainer.model.parameters():

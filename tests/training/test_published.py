@@ -14,8 +14,9 @@ from nsff.errors import ConfigError, StageError
 from nsff.files.io import write_json
 from nsff.models.ray_fields.mlp import MlpDynamicField, MlpStaticField
 from nsff.models.ray_fields.published import describe
-from nsff.models.ray_fields.published_checkpoints import export_checkpoint, read_checkpoint
+from nsff.models.ray_fields.published_checkpoints import read_checkpoint
 from nsff.rendering.renderer import Renderer
+from nsff.training.published import export_checkpoint
 from nsff.training.run import run_train
 
 WIDTH, CHANNELS = 16, 8

@@ -125,13 +125,14 @@ def waiting_trainer(scene, folder, **train):
 def test_planes_that_wait_are_updated_by_the_gradients_of_all_steps_since(tiny_scene, tmp_path):
     """6 frames, meant for 2: every third step. Rays alone, without variation, so that the sum can be written down."""
     trainer = waiting_trainer(tiny_scene(6), tmp_path)
-    trainer.objective.config = trainer.config.losses.model_copy(update={"w_plane_smooth": 0.0})
+    execution, learning = trainer.execution, trainer.model.learning
+    learning.objective.config = trainer.config.losses.model_copy(update={"w_plane_smooth": 0.0})
     moving = [p for name, p in trainer.model.named_parameters() if name.startswith("dynamic.planes.")]
     others = [p for name, p in trainer.model.named_parameters() if not name.startswith("dynamic.planes.")]
-    assert trainer.waiting is not None and trainer.objective.planes_every == 3
+    assert execution.delayed is not None and learning.objective.planes_every == 3
     start, before = [p.detach().clone() for p in moving], [p.detach().clone() for p in others]
     gradients, total, whole = [], [torch.zeros_like(p) for p in moving], []
-    backward = trainer.backward
+    backward = execution.backward
 
     def watched(*arguments):
         held = [p.grad.clone() for p in moving]
@@ -139,17 +140,17 @@ def test_planes_that_wait_are_updated_by_the_gradients_of_all_steps_since(tiny_s
         gradients.append([p.grad - h for p, h in zip(moving, held, strict=True)])
         return done
 
-    trainer.backward = watched
+    execution.backward = watched
     for _ in range(3):
         trainer.one_step()
-        whole.append(trainer.whole)
+        whole.append(trainer.is_complete)
         if trainer.step < 3:
             assert all(torch.equal(p, s) for p, s in zip(moving, start, strict=True))
     assert whole == [False, False, True]
     assert any(not torch.equal(p, b) for p, b in zip(others, before, strict=True))
     for step in gradients:
         total = [t + g for t, g in zip(total, step, strict=True)]
-    rate = trainer.waiting.optimiser.param_groups[0]["lr"]
+    rate = execution.delayed.optimiser.param_groups[0]["lr"]
     for p, s, t in zip(moving, start, total, strict=True):
         assert float(t.abs().max()) > 0
         # The first step of Adam: the sign of the gradient, times the rate.
@@ -160,9 +161,11 @@ def test_planes_that_wait_are_updated_by_the_gradients_of_all_steps_since(tiny_s
 
 def test_the_variation_of_planes_that_wait_counts_for_the_steps_between(tiny_scene, tmp_path):
     trainer = waiting_trainer(tiny_scene(6), tmp_path)
-    objective, static, dynamic = trainer.objective, trainer.model.static, trainer.model.dynamic
+    objective, static, dynamic = trainer.model.learning.objective, trainer.model.static, trainer.model.dynamic
     batch = trainer.data.gather(torch.arange(0, 600, 40), 15)
-    found = [float(objective(batch, step, trainer.generator)[0]["plane_smooth"].detach()) for step in range(6)]
+    found = [
+        float(objective(batch, step, trainer.execution.generator)[0]["plane_smooth"].detach()) for step in range(6)
+    ]
     w, still, moving = objective.config.w_plane_smooth, static.total_variation(), dynamic.total_variation()
     one, three = float(w * still.detach()), float(w * (still + 3 * moving).detach())
     assert found == pytest.approx([one, one, three] * 2)
@@ -173,11 +176,11 @@ def test_a_stopped_training_of_planes_that_wait_goes_on_as_if_it_had_not(tiny_sc
     """State is saved between updates alone: checkpoints are asked for at every fourth step, and come at 6."""
     scene = tiny_scene(6)
     whole = waiting_trainer(scene, tmp_path / "whole", steps=9)
-    whole._split(parts)
+    whole.execution.split(parts)
     for _ in range(9):
         whole.one_step()
     first = waiting_trainer(scene, tmp_path / "broken", steps=9, checkpoint_every=4)
-    first._split(parts)
+    first.execution.split(parts)
     saved, save = [], first._save
     first._save = lambda: (saved.append(first.step), save())
     first.fit_into_memory = lambda: None
@@ -194,7 +197,7 @@ def test_a_stopped_training_of_planes_that_wait_goes_on_as_if_it_had_not(tiny_sc
     assert saved == [6]
     second = waiting_trainer(scene, tmp_path / "broken", steps=9)
     assert second.resume() and second.step == 6
-    second._split(parts)
+    second.execution.split(parts)
     for _ in range(3):
         second.one_step()
     for (name, a), (_, b) in zip(whole.model.named_parameters(), second.model.named_parameters(), strict=True):

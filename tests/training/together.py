@@ -28,7 +28,7 @@ def poisoned(objective):
         terms, monitors = objective(batch, step, generator)
         return {**terms, "flow": terms["flow"] * float("nan")}, monitors
 
-    for name in ("stage", "clock", "progress", "planes_every"):
+    for name in ("stage", "clock", "progress", "planes_every", "train"):
         setattr(wrong, name, getattr(objective, name))
     return wrong
 
@@ -44,17 +44,18 @@ def main(scene_folder, out, settings):
                 parameter.add_(0.01 * ranks.rank)
         trainer = Trainer(model, data, config, CheckpointStore(Path(out) / f"state{ranks.rank}", "x"), ranks)
         saw = {"start": weights(model)}
-        before = trainer.generator.get_state()
-        index, first = data.choose(config.train, True, trainer.generator, 0, ranks.rank)
-        trainer.backward(index, first, 0)
-        saw |= {"index": index, "own": trainer.gradients.flat.clone()}
-        ranks.average(trainer.gradients.flat)
-        saw["averaged"] = trainer.gradients.flat.clone()
-        trainer.generator.set_state(before)
+        execution = trainer.execution
+        before = execution.generator.get_state()
+        batch = model.sample_batch(0, execution.generator, ranks.rank)
+        execution.backward(batch, 0)
+        saw |= {"index": batch.index, "own": execution.gradients.flat.clone()}
+        ranks.average(execution.gradients.flat)
+        saw["averaged"] = execution.gradients.flat.clone()
+        execution.generator.set_state(before)
         saw["losses"] = torch.tensor([trainer.one_step(log=True)["loss/total"] for _ in range(4)])
         saw["end"] = weights(model)
         if ranks.rank == 1:
-            trainer.objective = poisoned(trainer.objective)
+            model.learning.objective = poisoned(model.learning.objective)
         try:
             trainer.one_step()
         except StageError as error:

@@ -8,14 +8,12 @@ frames (variation, Adam, clearing) cost a step the same however long the clip is
 
 from __future__ import annotations
 
-import torch
-
 from nsff.config import TrainConfig
+from nsff.models.base import ends_accumulation
 from nsff.models.ray_fields.planes import PLANES
-from nsff.training.gradients import GradientBuffer
 
 DYNAMIC = "dynamic" + PLANES
-"""How names of the planes begin that may wait."""
+"""How the names of the planes begin whose updates may be delayed."""
 
 
 def steps_between(train: TrainConfig, n_frames: int) -> int:
@@ -23,20 +21,5 @@ def steps_between(train: TrainConfig, n_frames: int) -> int:
     return max(1, n_frames // train.steps_for_frames) if train.steps_for_frames else 1
 
 
-def ends_wait(step: int, every: int) -> bool:
-    """Whether step number ``step`` (the first is 0) ends with an update, where there is one every ``every`` steps."""
-    return (step + 1) % every == 0
-
-
-class WaitingPlanes:
-    """Parameters of ``optimiser``, which are updated by the gradients of all steps since the last update."""
-
-    def __init__(self, optimiser: torch.optim.Adam) -> None:
-        self.optimiser = optimiser
-        self.gradients = GradientBuffer.of(optimiser)
-
-    def update(self) -> None:
-        """Gradients are 0 afterwards."""
-        # A sum, not a mean: Adam's updates do not depend on the scale of gradients.
-        self.optimiser.step()
-        self.gradients.clear()
+ends_wait = ends_accumulation
+"""Whether a step ends with an update of planes that are updated every few steps."""

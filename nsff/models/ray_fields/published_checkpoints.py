@@ -1,4 +1,4 @@
-"""The authors' checkpoints: released `.tar` files of NSFF and SAFF become a scene's model, and models become such.
+"""The authors' checkpoints: released `.tar` files of NSFF and SAFF, read as fields, and fields written as such files.
 
 A file holds `global_step`, `network_fn_state_dict` (dynamic), `network_rigid` (static) and `optimizer_state_dict`
 (docs/methods.md#published-checkpoints). Only tensors and plain values are ever unpickled. What the networks mean
@@ -8,7 +8,6 @@ imported model fits the scene with the frames, cameras and bounds it was trained
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,28 +16,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nsff.cameras.rays import pixel_rays
-from nsff.cameras.spaces import Space, make_space
+from nsff.cameras.spaces import Space
 from nsff.config import FieldConfig, SamplingConfig, SceneConfig
 from nsff.errors import ConfigError, StageError
-from nsff.files.io import atomic_path, read_json
+from nsff.files.io import atomic_path
 from nsff.files.reading import reading
 from nsff.models.ray_fields.mlp import MlpField
 from nsff.models.ray_fields.model import RayFields
 from nsff.models.ray_fields.published import describe, load_published, published_state
-from nsff.rendering.renderer import Renderer
-from nsff.scene import Scene
-from nsff.training.model_files import write_model
 from nsff.weights.tensors import load_torch
 
 STATIC, DYNAMIC, STEP = "network_rigid", "network_fn_state_dict", "global_step"
-PIXELS = 4096
-"""Pixels of the training views that an imported model is compared on."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a published file says."""
+    """The content of a published file."""
 
     step: int
     static: dict[str, Tensor]
@@ -68,14 +61,20 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _scalars() -> list[Any]:
-    """What lets a numpy number through, as a learning rate may be one: its constructor and the types of numbers."""
+    """Types that let a numpy number through, as a learning rate may be one: its constructor, the types of numbers."""
     scalar = np.float64(0).__reduce__()[0]
     named = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
     return [*named, np.dtype, *(type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32))]
 
 
-def build_imported(checkpoint: Checkpoint, config: SceneConfig, space: Space, n_frames: int) -> RayFields:
-    """The scene model of a checkpoint; raises ConfigError where the field section asks for another network."""
+def read_fields(file: Path, config: SceneConfig) -> tuple[Checkpoint, tuple[FieldConfig, SamplingConfig, int]]:
+    """A published file, and the fields, sampling and number of feature channels of its model.
+
+    Raises StageError for a damaged file, ConfigError where the configuration asks for other networks or another space.
+    """
+    if config.field.space == "contraction":
+        raise ConfigError("field.space", "is contraction, published networks live in NDC", "set field.space: ndc")
+    checkpoint = read_checkpoint(file)
     found, channels = describe(checkpoint.static, checkpoint.dynamic)
     field = config.field.model_dump()
     wanted = {"kind": "mlp", "composition": "blending", "static_only": False} | found
@@ -86,105 +85,42 @@ def build_imported(checkpoint: Checkpoint, config: SceneConfig, space: Space, n_
                 f"is {str(field[key]).lower()}, the checkpoint's networks have {str(value).lower()}",
                 f"set field.{key}: {str(value).lower()}, or preset: {'saff' if found['features'] else 'nsff'}",
             )
-    model = RayFields(space, FieldConfig(**field | {"view_axes": "average"}), config.sampling, channels, n_frames)
+    return checkpoint, (FieldConfig(**field | {"view_axes": "average"}), config.sampling, channels)
+
+
+def load_fields(model: RayFields, checkpoint: Checkpoint) -> None:
+    """Gives the fields of a model that was made for it the weights of a published file."""
     for own, state in ((model.static, checkpoint.static), (model.dynamic, checkpoint.dynamic)):
         assert isinstance(own, MlpField)
         load_published(own, state)
-    return model
-
-
-def import_checkpoint(scene: Scene, config: SceneConfig, file: Path) -> dict[str, Any]:
-    """Writes model/ from a published checkpoint instead of training; returns the summary, which is ``train``'s.
-
-    Raises StageError for a damaged file, ConfigError where the configuration asks for other networks or another space.
-    """
-    if config.field.space == "contraction":
-        raise ConfigError("field.space", "is contraction, published networks live in NDC", "set field.space: ndc")
-    checkpoint = read_checkpoint(file)
-    model = build_imported(checkpoint, config, make_space("ndc", scene.cameras), scene.n_frames)
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    write_model(
-        scene, model, config, checkpoint.step, 0.0, [],
-        checkpoint={"file": file.name, "sha256": digest},
-    )  # fmt: skip
-    device = "cuda" if config.train.device != "cpu" and torch.cuda.is_available() else "cpu"
-    psnr = training_psnr(scene, Renderer(model.to(device), config.render.chunk), config.sampling.pixel_centre)
-    summary = _summary(model, config, checkpoint, file, psnr)
-    scene.write_summary("train", summary)
-    return summary
-
-
-def training_psnr(scene: Scene, renderer: Renderer, pixel_centre: float, pixels: int = PIXELS) -> float:
-    """PSNR on random pixels spread over all frames, the same every time."""
-    generator = np.random.default_rng(0)
-    height, width = scene.size
-    device = renderer.device
-    squares: list[float] = []
-    for i in range(scene.n_frames):
-        flat = generator.choice(height * width, max(1, min(height * width, pixels // scene.n_frames)), replace=False)
-        row, column = np.divmod(flat, width)
-        count = len(flat)
-        K, E = (
-            torch.as_tensor(value[i], dtype=torch.float32, device=device).expand(count, 3, n)
-            for value, n in ((scene.cameras.intrinsics, 3), (scene.cameras.world_to_camera, 4))
-        )
-        u, v = (torch.as_tensor(x + pixel_centre, dtype=torch.float32, device=device) for x in (column, row))
-        time = torch.full((count,), float(i), device=device)
-        with torch.no_grad():
-            rgb = renderer.render_rays(*pixel_rays(K, E, u, v), time)["rgb"].clamp(0, 1).cpu().numpy()
-        truth = scene.image(i)[row, column].astype(np.float64) / 255
-        squares.append(float(((rgb - truth) ** 2).mean()))
-    return float(-10 * np.log10(max(sum(squares) / len(squares), 1e-10)))
-
-
-def _summary(model: RayFields, config: SceneConfig, checkpoint: Checkpoint, file: Path, psnr: float) -> dict[str, Any]:
-    verdict = "good" if psnr >= 25 else "doubtful" if psnr >= 20 else "poor"
-    message = f"Not trained here: {file.name} after {checkpoint.step} steps. Training views reach {psnr:.1f} dB."
-    if verdict != "good":
-        message += (
-            " A released model fits only the cameras, depth bounds and frames it was trained with: give the source's"
-            " own cameras (input.cameras: given), and the same input.start and input.end."
-        )
-    return {
-        "psnr": psnr,
-        "steps": checkpoint.step,
-        "checkpoint": file.name,
-        "preset": config.preset,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "verdict": verdict,
-        "message": message,
-    }
 
 
 # --- the other way ---------------------------------------------------------------------------------------------------
-def export_checkpoint(model_dir: Path, file: Path) -> None:
-    """Writes the model of a scene as the authors' code loads it; raises StageError for models that it cannot hold.
+def export_fields(model: RayFields, file: Path, steps: int) -> str:
+    """Writes a model as the authors' code loads it; returns why it cannot be written so, or an empty text.
 
-    The optimiser's state there is that of a fresh Adam over both networks, the dynamic one first. Their code takes
-    cameras and bounds from poses_bounds.npy, which lies beside the model in the scene's folder.
+    The optimiser's state there is that of a fresh Adam over both networks, the dynamic one first.
     """
-    model = Renderer.load(model_dir, "cpu", chunk=1).model
     reason = _not_published(model.field_config, model.sampling, model.space)
     if reason:
-        raise StageError(model_dir, reason, "train with preset nsff or saff to get a model that their code can load")
+        return reason
     static, dynamic = model.static, model.dynamic
     assert isinstance(static, MlpField)
     assert isinstance(dynamic, MlpField)
-    step = int(read_json(model_dir / "model.json").get("steps", 0))
     count = len(list(dynamic.parameters())) + len(list(static.parameters()))
     group = {
-        "lr": 5e-4 * 0.1 ** (step / 300_000), "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0, "amsgrad": False,
+        "lr": 5e-4 * 0.1 ** (steps / 300_000), "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0, "amsgrad": False,
         "params": list(range(count)),
     }  # fmt: skip
     content = {
-        STEP: step,
+        STEP: steps,
         DYNAMIC: published_state(dynamic),
         STATIC: published_state(static),
         "optimizer_state_dict": {"state": {}, "param_groups": [group]},
     }
     with atomic_path(file) as temporary:
         torch.save(content, temporary)
+    return ""
 
 
 def _not_published(field: FieldConfig, sampling: SamplingConfig, space: Space) -> str:
@@ -198,5 +134,5 @@ def _not_published(field: FieldConfig, sampling: SamplingConfig, space: Space) -
         (sampling.kind != "stratified", "its samples follow a coarse pass, which the published code has not"),
     ):
         if wrong:
-            return f"cannot be a checkpoint of the published code: {reason}"
+            return reason
     return ""
