@@ -3,13 +3,14 @@
 A kind is a package with two files: ``options.py``, whose ``Options`` (nsff.config.StageConfig) checks model.options of
 the configuration and imports nothing heavy, and ``scene_model.py``, whose ``Model`` is the SceneModel. Found are all
 folders of nsff/models that have them; the entry points of group ``nsff.models`` of installed packages (name: the kind,
-value: the package); and what was told to ``register``.
+value: the package); and what was told to ``register``. A name with a dot is a package that Python can import.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,12 @@ def model_class(kind: str) -> Any:
 
 def _of(kind: str, module: str) -> Any:
     found = kinds()
+    if "." in kind and kind not in found:
+        if not _importable(kind):
+            raise ConfigError(
+                "model.kind", f"is {kind!r}, and there is no package {kind}", "see PYTHONPATH, or its name"
+            )
+        return importlib.import_module(f"{kind}.{module}")
     if kind not in found:
         raise ConfigError(
             "model.kind",
@@ -67,3 +74,10 @@ def _of(kind: str, module: str) -> Any:
             f"{nearest(kind, found)} allowed: {', '.join(found)}".strip(),
         )
     return importlib.import_module(f"{found[kind]}.{module}")
+
+
+def _importable(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False

@@ -26,7 +26,7 @@ def write_model(
     with atomic_directory(scene.model_dir, sealed=True) as folder:
         content = {
             "nsff": __version__,
-            "kind": model.kind,
+            "kind": config.model.kind,
             **model.save(folder),
             "preset": config.preset,
             "precision": config.train.precision,

@@ -22,6 +22,7 @@ FOLDERS = ("depth", "other", "model")
 SETTINGS: dict[str, dict[str, Any]] = {
     "field.features": {"field": {"saliency": False}},
     "checkpoint": {"field": {"kind": "mlp", "composition": "blending"}},
+    "model.options": {"model": {"kind": "tests.models.toy_points"}},
     "input.depth.": {"input": {"depth": {"path": "depth"}}},
     "evaluation": {"evaluation": [{"protocol": "views", "truth": "depth"}]},
     "train.hold_out": {"train": {"hold_out": 4}},
@@ -50,6 +51,8 @@ OTHER: dict[str, Any] = {
     "motion.instance_weights": "other.pth",
     "depth.align_median": 7,
     "overlays": ["on_saff"],
+    "model.kind": "tests.models.toy_points",
+    "model.options": {"count": 50},
 }
 """Where the type does not say enough."""
 

@@ -61,6 +61,9 @@ LINES: dict[str, dict[str, str]] = {
         ),
         "nothing": "batch",
     },
+    "model": {
+        "train": "kind options",
+    },
     "field": {
         "train": (
             "kind space near composition feature_tanh view_axes dynamic_views static_only dynamic_only depth "
