@@ -33,9 +33,7 @@ def run(
 ) -> None:
     """Explains the losses."""
     from nsff.errors import ConfigError
-    from nsff.models.ray_fields.explain import explained
-    from nsff.models.ray_fields.gradient_accumulation import steps_between
-    from nsff.models.ray_fields.terms.setup import Setup
+    from nsff.models.registry import model_class
     from nsff.training.schedule import for_frames
 
     settings = _settings(preset, config, scene, changes or [])
@@ -49,9 +47,8 @@ def run(
             f"is no step of a training of {settings.train.steps} steps",
             f"give one from 0 to {settings.train.steps - 1}",
         )
-    every = 1 if frames is None else steps_between(settings.train, frames)
     print(f"preset {settings.preset}" + (f", {frames} frames" if frames is not None else ""))
-    print(explained(Setup.of_config(settings, every), step))
+    print(model_class(settings.model.kind).explain_losses(settings, frames, step))
     if frames is None and (settings.train.steps_for_frames or settings.losses.decay_by_frames):
         print("\nSteps go by the number of frames in this preset: --frames says how many the clip has.")
 

@@ -132,7 +132,7 @@ def _type_name(annotation: Any) -> str:
         )
     if origin is tuple:
         return f"{len(arguments)} numbers"
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if origin is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
         return "mapping"
     return {int: "whole number", float: "number", bool: "true or false", str: "text"}[annotation]
 

@@ -247,6 +247,16 @@ class SceneModel(nn.Module, ABC):
     def start_recording(self) -> None:
         """Called where steps are recorded: from now on numbers that change from step to step live on the device."""
 
+    @classmethod
+    def explain_losses(cls, config: SceneConfig, n_frames: int | None, step: int | None) -> str:
+        """A table of the loss terms of a training for people: at ``step``, or all over the training. ``n_frames`` is
+        the clip's number of frames where that is known."""
+        raise ConfigError(
+            "model.kind",
+            f"is {cls.kind}, which does not explain its losses",
+            f"read {cls.__module__.replace('.', '/')}.py",
+        )
+
     # --- drawing -------------------------------------------------------------------------------------------------
     @property
     @abstractmethod
@@ -260,8 +270,12 @@ class SceneModel(nn.Module, ABC):
         """Maps of one picture, those of ``outputs`` that the model has; differentiable in the camera.
 
         ``chunk`` is how much of a picture is worked on at a time where a model does it piece by piece (rays);
-        0: what the memory holds.
+        0: ``chunk_for`` says it anew.
         """
+
+    def chunk_for(self, camera: Camera) -> int:
+        """The ``chunk`` for pictures of such a camera, by the memory that is free; 0 where they are drawn whole."""
+        return 0
 
     def render_pixels(
         self, camera: Camera, pixels: Int[Tensor, "R"], time: float, chunk: int = 0

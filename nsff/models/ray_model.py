@@ -26,7 +26,6 @@ class RayModel(SceneModel):
 
     samples_per_ray: int
     """How often a ray is looked at, which its memory on the CPU goes by."""
-    _chunk: int = 0
 
     @abstractmethod
     def render_rays(
@@ -85,10 +84,12 @@ class RayModel(SceneModel):
             yield rays[slice(start, start + size)]
 
     def rays_at_once(self, rays: Rays, chunk: int = 0) -> int:
-        """``chunk``, or, where it is 0, what the memory holds that is free when this is first asked."""
-        if not chunk:
-            self._chunk = chunk = self._chunk or self.chunk_from_memory(rays)
-        return chunk
+        """``chunk``, or, where it is 0, what the memory holds that is free now."""
+        return chunk or self.chunk_from_memory(rays)
+
+    def chunk_for(self, camera: Camera) -> int:
+        """Rays at a time, by the memory that is free."""
+        return self.chunk_from_memory(self.frame_rays(camera, 0.0))
 
     @torch.no_grad()
     def chunk_from_memory(self, rays: Rays) -> int:

@@ -44,8 +44,10 @@ class Renderer:
         return self.model.device
 
     def camera(self, K: np.ndarray, world_to_camera: np.ndarray, height: int, width: int) -> Camera:
-        """The camera as models have it, on the model's device."""
-        return Camera.of(K, world_to_camera, height, width, self.device)
+        """The camera as models have it, on the model's device; the first one decides ``chunk`` where it is 0."""
+        camera = Camera.of(K, world_to_camera, height, width, self.device)
+        self.chunk = self.chunk or self.model.chunk_for(camera)
+        return camera
 
     @torch.no_grad()
     def render(

@@ -88,7 +88,7 @@ def test_chunks_fit_into_the_memory_that_is_free(renderer, cameras, monkeypatch)
     monkeypatch.setattr("nsff.models.ray_model.free_memory", lambda device: free)
     own = Renderer(model)
     rays = model.frame_rays(own.camera(K, pose, 32 * H, 32 * W), 1.0)
-    assert CHUNKS[0] < model.rays_at_once(rays) < CHUNKS[1]
+    assert CHUNKS[0] < own.chunk < CHUNKS[1]
     before = torch.cuda.memory_allocated(device)
     peak = peak_of(device, lambda: own.render(K, pose, 32 * H, 32 * W, 1.0, OUTPUTS))
     assert 0.3 * free < peak - before < 0.8 * free  # SHARE, and the rays of the whole picture

@@ -25,6 +25,8 @@ from nsff.models.base import (
 )
 from nsff.models.ray_fields import published_checkpoints
 from nsff.models.ray_fields.depth_planes import depth_planes
+from nsff.models.ray_fields.explain import explained
+from nsff.models.ray_fields.gradient_accumulation import steps_between
 from nsff.models.ray_fields.model import RayFields
 from nsff.models.ray_fields.outputs import map_of, moving_layer_of, outputs_of
 from nsff.models.ray_fields.space_samples import (
@@ -34,6 +36,7 @@ from nsff.models.ray_fields.space_samples import (
     space_samples,
     straight_rgba,
 )
+from nsff.models.ray_fields.terms.setup import Setup
 from nsff.models.ray_fields.training import RayFieldsTraining
 from nsff.models.ray_model import RayModel
 from nsff.models.rays import Rays
@@ -93,6 +96,11 @@ class Model(RayFields, RayModel):
 
     def start_recording(self) -> None:
         self.learning.start_recording()
+
+    @classmethod
+    def explain_losses(cls, config: SceneConfig, n_frames: int | None, step: int | None) -> str:
+        every = 1 if n_frames is None else steps_between(config.train, n_frames)
+        return explained(Setup.of_config(config, every), step)
 
     # --- drawing -------------------------------------------------------------------------------------------------
     @property
