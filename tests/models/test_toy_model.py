@@ -103,7 +103,7 @@ def test_what_the_configuration_may_say():
         ({"kind": "ray_field"}, r"did you mean 'ray_fields'\?"),
         ({"kind": "toy_points", "options": {"size": 1}}, r"options\.size: unknown key"),
         ({"options": {"count": 1}}, "unknown key"),
-        ({"kind": "nowhere.at_all"}, "no package of that name"),
+        ({"kind": "nowhere.at_all"}, "no package nowhere"),
     ):
         with pytest.raises(ConfigError, match=message):
             resolve_scene("tiny", {"input": {"path": "x"}, "model": model}, "demo", {})
