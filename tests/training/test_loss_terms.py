@@ -76,30 +76,13 @@ def test_every_term_says_what_it_does_and_whose_it_is():
         assert all(public), term.name
 
 
-NEW = '''
-"""A term that asks for opaque rays."""
-
-from nsff.models.ray_fields.terms.schedules import Decays
-from nsff.models.ray_fields.terms.term import RayTerm
-
-
-class Opaque(RayTerm):
-    name = "entropy"
-    does = "rays are opaque"
-    source = "ours"
-    schedule = Decays("decay_depth")
-
-    def value(self, context):
-        return (1 - context.weights.sum(1)).abs().mean()
-
-
-TERMS = (Opaque(),)
-'''
-
-
-def test_a_new_term_is_one_file(tmp_path, monkeypatch, objective):
-    """Its weight stands in for that of the entropy, which additive fields do not have."""
-    (tmp_path / "opaque_rays.py").write_text(NEW)
+def test_a_new_term_is_one_file(tmp_path, monkeypatch, objective, repo):
+    """The example of docs/extending.md. The weight of the entropy, which additive fields do not have, stands in for its
+    own."""
+    section = (repo / "docs" / "extending.md").read_text().partition("## A new loss term")[2]
+    code = section.partition("```python\n")[2].partition("```")[0]
+    assert code.count('name = "opaque"') == 1
+    (tmp_path / "opaque_rays.py").write_text(code.replace('name = "opaque"', 'name = "entropy"'))
     monkeypatch.setattr(terms, "__path__", [*terms.__path__, str(tmp_path)])
     registry.all_terms.cache_clear()
     try:
