@@ -37,6 +37,46 @@ def read_result(path: Path, kind: type[R], stage: str) -> R:
             raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}") from None
 
 
+class IngestedFrame(Result):
+    """One frame that was taken: its number and name in the source, and its time in seconds."""
+
+    index: int
+    name: str = ""
+    time: float = 0.0
+
+
+class IngestedSource(Result):
+    """Where the frames came from."""
+
+    path: str = ""
+    kind: str = ""
+    """Name of the reader: ``video``, ``frames``, ``nvidia`` and so on."""
+
+
+class GivenKinds(Result):
+    """What the source brought along."""
+
+    cameras: bool = False
+    points: bool = False
+    depth: bool = False
+    flow: bool = False
+    masks: bool = False
+
+
+class IngestResult(Result):
+    """The frames that were taken, and what came with them: manifest.json."""
+
+    n_frames: int
+    width: int = 0
+    height: int = 0
+    """Size of the ingested frames in pixels; 0 where a manifest does not say it."""
+    source: IngestedSource = IngestedSource()
+    frames: list[IngestedFrame] = []
+    focal_guess: float | None = None
+    """Focal length in pixels of the ingested frames, by the source's metadata."""
+    given: GivenKinds = GivenKinds()
+
+
 class DepthResult(Result):
     """The meaning of the depth stage's disparity, for the losses of training."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 
 from nsff.cameras import Cameras
 from nsff.errors import StageError
@@ -30,7 +30,7 @@ from nsff.files.io import (
 )
 from nsff.files.reading import reading
 from nsff.layout import Layout
-from nsff.results import DepthResult, TrainResult, read_result
+from nsff.results import DepthResult, IngestResult, TrainResult, read_result
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ class Scene(Layout):
     @cached_property
     def manifest(self) -> dict[str, Any]:
         return read_json(self.manifest_path)
+
+    @cached_property
+    def ingest_result(self) -> IngestResult:
+        """The manifest as other stages read it; raises StageError where it is missing or no manifest."""
+        return read_result(self.manifest_path, IngestResult, "ingest")
 
     @property
     def n_frames(self) -> int:
@@ -115,11 +120,7 @@ class Scene(Layout):
         return arrays["disparity"].astype(np.float32), arrays["confidence"].astype(np.float32)
 
     def write_disparity(self, i: int, disparity: np.ndarray, confidence: np.ndarray) -> None:
-        write_npz(
-            self.depth_path(i),
-            disparity=disparity.astype(np.float32),
-            confidence=confidence.astype(np.float16),
-        )
+        write_disparity(self.depth_path(i), disparity, confidence)
 
     def depth_result(self) -> DepthResult:
         """Unit and origin of the disparity, by depth/result.json, or by the summary of runs that have no such file."""
@@ -188,3 +189,8 @@ def read_flow(path: Path, size: tuple[int, ...] | None) -> tuple[np.ndarray, np.
 
 def write_flow(path: Path, flow: np.ndarray, mask: np.ndarray) -> None:
     write_npz(path, flow=flow.astype(np.float32), mask=mask.astype(bool))
+
+
+def write_disparity(path: Path, disparity: Float[np.ndarray, "H W"], confidence: Float[np.ndarray, "H W"]) -> None:
+    """Writes a depth file: disparity as float32, its confidence in [0,1] as float16."""
+    write_npz(path, disparity=disparity.astype(np.float32), confidence=confidence.astype(np.float16))

@@ -60,6 +60,22 @@ def test_how_a_model_came_about(tmp_path: Path):
     assert scene.train_result().origin == "5.tar, 5 steps"
 
 
+def test_what_stages_read_of_the_manifest(tmp_path: Path):
+    scene = Scene(tmp_path)
+    frames = [{"index": 3, "name": "c.png", "time": 0.5}, {"index": 5, "name": "e.png", "time": 0.75}]
+    given = {"cameras": True, "points": False, "depth": False, "flow": False}
+    source = {"path": "clip", "kind": "frames", "width": 64, "height": 48}
+    values = {"n_frames": 2, "width": 32, "height": 24, "source": source, "frames": frames, "given": given}
+    write_json(scene.manifest_path, values | {"notes": ["of no use to a stage"], "focal_guess": None})
+    found = scene.ingest_result
+    assert [(frame.index, frame.time) for frame in found.frames] == [(3, 0.5), (5, 0.75)]
+    assert (found.height, found.width, found.source.kind, found.focal_guess) == (24, 32, "frames", None)
+    assert found.given.cameras and not found.given.masks
+    write_json(scene.manifest_path, values | {"frames": [{"name": "no number"}]})
+    with pytest.raises(StageError, match=r"manifest\.json: is no result of the stage ingest.*frames\.0\.index"):
+        Scene(tmp_path).ingest_result  # noqa: B018
+
+
 READERS = ("nsff/report/", "nsff/commands/", "nsff/workflow/", "nsff/scene.py", "nsff/layout.py")
 """Pages, lists and messages for people; and Scene, which falls back on summaries of earlier runs."""
 

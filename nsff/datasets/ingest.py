@@ -81,7 +81,8 @@ def run_ingest(scene: Scene, config: InputConfig) -> None:
     }  # fmt: skip
     write_json(scene.manifest_path, manifest)
     seal(scene.manifest_path)
-    scene.__dict__.pop("manifest", None)
+    for name in ("manifest", "ingest_result"):
+        scene.__dict__.pop(name, None)
     _summarise(scene, source, manifest, meter, config.stride)
 
 

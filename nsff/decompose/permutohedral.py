@@ -27,10 +27,6 @@ class PermutohedralLattice:
         self.splat = self.slice.T.tocsr()
         self.blurs = [blur_matrix(unique, axis) for axis in range(dimensions + 1)]
 
-    @property
-    def n_vertices(self) -> int:
-        return self.splat.shape[0]
-
     def filter(self, values: Float[np.ndarray, "N L"]) -> Float64[np.ndarray, "N L"]:
         """Values (N,L) summed over points with the kernel's weights, up to a common factor."""
         lattice = self.splat @ values

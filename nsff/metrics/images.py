@@ -51,7 +51,7 @@ def score_images(
     result = ImageResult()
     refine = (
         protocol.refined and "aligned" in config.score.variants and config.score.refine_steps > 0
-        and not scene.manifest["given"]["cameras"]
+        and not scene.ingest_result.given.cameras
     )  # fmt: skip
     copies = TrainingFrames.of_scene(scene, held_out_frames(scene.n_frames, config.train.hold_out))
     shown = set(spread_over(len(targets)))

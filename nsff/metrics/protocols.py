@@ -101,13 +101,6 @@ class Protocol:
     published_mean: str = ""
     """The set of pictures that the published mean is taken over, in words."""
 
-    def scored_views(self, n_frames: int) -> list[ProtocolView]:
-        """Views that count, for N training frames; raises ConfigError where the truth alone knows."""
-        if self.views is None:
-            raise ConfigError(f"protocol {self.name}", "its views are listed by the truth", "open the truth instead")
-        skipped = self.duplicates(n_frames)
-        return [view for view in self.views(n_frames) if view.index not in skipped]
-
 
 def _training(n_frames: int) -> list[ProtocolView]:
     return [ProtocolView(i, "training", i, i) for i in range(n_frames)]

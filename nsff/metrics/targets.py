@@ -74,7 +74,7 @@ class Targets:
 
 def frame_numbers(scene: Scene) -> list[int]:
     """Source numbers of the scene's frames."""
-    return [int(frame["index"]) for frame in scene.manifest["frames"]]
+    return [frame.index for frame in scene.ingest_result.frames]
 
 
 def truth_targets(scene: Scene, config: SceneConfig, protocol: Protocol, truth: Truth) -> Targets:

@@ -44,7 +44,7 @@ def asked_views(scene: Scene, render: RenderConfig) -> str:
     asked = render.canonical_views
     if asked != "auto" or scene.n_frames == DYCHECK_FRAMES:
         return asked
-    return "saff" if scene.manifest.get("source", {}).get("kind") == "nvidia" else asked
+    return "saff" if scene.ingest_result.source.kind == "nvidia" else asked
 
 
 def picture_motion(

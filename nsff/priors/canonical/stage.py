@@ -55,10 +55,10 @@ def run_canonical(scene: Scene, canonical: CanonicalConfig) -> None:
     Reads frames/, raw_flow/, and sfm/ or given/. Raises StageError: no model, unregistered frames in a row longer than
     LONGEST_GAP (named), frames or flow of another size than expected, an external undistorter that is missing or fails.
     """
-    frame_size = (int(scene.manifest["height"]), int(scene.manifest["width"]))
+    ingested = scene.ingest_result
+    frame_size = (ingested.height, ingested.width)
     with temporary_directory(scene.root, "undistorted") as work:
-        promised = scene.manifest.get("given", {}).get("cameras", False)
-        if promised or scene.given.cameras_path.exists():
+        if ingested.given.cameras or scene.given.cameras_path.exists():
             views = _given(scene, canonical, frame_size)
         else:
             views = _estimated(scene, canonical, frame_size, work)

@@ -12,14 +12,14 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64
 
 from nsff.cameras.points import SparsePoints
-from nsff.files.io import read_npz, write_npz
+from nsff.files.io import read_npz
 from nsff.layout import depth_name
-from nsff.scene import Scene
+from nsff.scene import Scene, write_disparity
 
 
 def write_map(folder: Path, i: int, disparity: Float[np.ndarray, "H W"], confidence: Float[np.ndarray, "H W"]) -> None:
     """Writes the map of frame i: disparity as float32, confidence as float16."""
-    write_npz(folder / depth_name(i), disparity=disparity.astype(np.float32), confidence=confidence.astype(np.float16))
+    write_disparity(folder / depth_name(i), disparity, confidence)
 
 
 def plausible_bounds(near_far: Float[np.ndarray, " 2"]) -> tuple[float, float]:

@@ -92,13 +92,13 @@ def listed(cuts: Sequence[Cut]) -> list[dict[str, int | str]]:
 
 def _index(scene: Scene, i: int) -> int:
     """The number of frame i in the source."""
-    frames = scene.manifest.get("frames") or []
-    return int(frames[i]["index"]) if i < len(frames) else i
+    frames = scene.ingest_result.frames
+    return frames[i].index if i < len(frames) else i
 
 
 def _frame(scene: Scene, i: int) -> str:
-    frames = scene.manifest.get("frames") or []
-    name = str(frames[i].get("name", "")) if i < len(frames) else ""
+    frames = scene.ingest_result.frames
+    name = frames[i].name if i < len(frames) else ""
     number = _index(scene, i)
     return f"frame {number}" + (f" ({name})" if name and name != str(number) else "")
 

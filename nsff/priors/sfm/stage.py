@@ -115,7 +115,7 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
     tried: list[str] = []
     with work_folder(scene) as work, quiet():
         known = Known(sfm.focal is not None, sfm.distortion is not None)
-        guess = None if sfm.focal is not None else scene.manifest.get("focal_guess")
+        guess = None if sfm.focal is not None else scene.ingest_result.focal_guess
         ladder = Ladder(scene, sfm, work, known, guess)
         for name, relaxed, reconstructions in ladder.batches():
             tried.append(name)
@@ -198,7 +198,7 @@ class Ladder:
         return Evidence(
             self.scene.n_frames, float(np.median(self.database.features_per_image())), self.database.displacement(),
             self.masked, parallax(self.database),
-            source=tuple(frame["index"] for frame in self.scene.manifest.get("frames", [])),
+            source=tuple(frame.index for frame in self.scene.ingest_result.frames),
         )  # fmt: skip
 
     def batches(self) -> Iterator[Batch]:
