@@ -216,7 +216,7 @@ def known_weights(files: Sequence[Path] | None) -> contextlib.AbstractContextMan
 
 def gpu_for(stage: str, config: SceneConfig) -> contextlib.AbstractContextManager[None]:
     """A GPU of this process's own where the stage's backend is a learned one."""
-    from nsff.priors.learned import weight_files
+    from nsff.priors.registries import weight_files
 
     return one_gpu(config) if weight_files(stage, config) else contextlib.nullcontext()
 

@@ -22,7 +22,7 @@ MADE = {"docs/gpu_check.json"}
 """Files that a command makes."""
 NEW = {
     "nsff/datasets/listed.py", "tests/datasets/test_listed.py", "nsff/decompose/clusterers/farthest.py",
-    "tests/decompose/test_farthest.py",
+    "tests/decompose/test_farthest.py", "nsff/priors/depth/backends/linear.py", "tests/priors/test_linear.py",
 }  # fmt: skip
 """Files that a walk-through of docs/extending.md has its reader write."""
 BARE = re.compile(

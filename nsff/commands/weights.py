@@ -28,13 +28,15 @@ EXAMPLES = (
 
 def _list(names: Annotated[list[str] | None, Parameter(help="sets to tell all about")] = None, /) -> None:
     """Lists the known weights and where they lie; with names, everything that is known about them."""
-    from nsff.weights import WEIGHTS, folders, weight_named
+    from nsff.priors.registries import known_weights
+    from nsff.weights import folders, weight_named
 
+    known = known_weights()
     if names:
-        print("\n\n".join(_details(weight_named(name)) for name in names))
+        print("\n\n".join(_details(weight_named(name, known)) for name in names))
         return
     rows = [("name", "MiB", "licence", "used by", "where")]
-    for weight in WEIGHTS.values():
+    for weight in known.values():
         rows.append((weight.name, _mebibytes(weight), weight.licence, weight.used_by, _where(weight)))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     for row in rows:
@@ -92,10 +94,12 @@ def _get(
     no_progress: Annotated[bool, Parameter(help="draw no bars")] = False,
 ) -> None:
     """Fetch sets that are not there, or damaged, and check them."""
+    from nsff.priors.registries import known_weights
     from nsff.weights import weight_named
     from nsff.weights.download import get
 
-    for weight in [weight_named(name) for name in names]:
+    known = known_weights()
+    for weight in [weight_named(name, known) for name in names]:
         for path, message in get(weight, folder, progress=not no_progress).items():
             print(f"{weight.name}: {path} ({message})")
 
@@ -103,12 +107,14 @@ def _get(
 def _verify(names: Annotated[list[str] | None, Parameter(help="sets to check")] = None, /) -> int:
     """Check size, hash and contents (default: of all that are found)."""
     from nsff.errors import WeightsError
-    from nsff.weights import WEIGHTS, locate, weight_named
+    from nsff.priors.registries import known_weights
+    from nsff.weights import locate, weight_named
     from nsff.weights.check import verify
     from nsff.weights.search import remedy
 
-    named = [weight_named(name) for name in names or []]
-    found = [(weight, locate(weight)) for weight in named or WEIGHTS.values()]
+    known = known_weights()
+    named = [weight_named(name, known) for name in names or []]
+    found = [(weight, locate(weight)) for weight in named or known.values()]
     wrong = 0
     for weight, path in found:
         if path is None:

@@ -4,19 +4,36 @@ features.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
 from nsff.config.base import StageConfig, UserPath
+from nsff.config.module_names import described_modules, module_names
+
+if TYPE_CHECKING:
+    FlowChoice = str
+    DepthChoice = str
+    FeatureChoice = str
+    InstanceChoice = str
+else:
+    # The files in the priors' folders of backends are the names that are allowed.
+    FlowChoice = Literal[("auto", "given", "given_or_dis", *module_names("priors/flow/backends"))]
+    DepthChoice = Literal[("auto", "given", *module_names("priors/depth/backends"))]
+    FeatureChoice = Literal[("auto", *module_names("priors/features/backends"))]
+    InstanceChoice = Literal[("auto", "off", "on", *module_names("priors/motion/backends"))]
 
 
 class FlowConfig(StageConfig):
     """Optical flow between neighbouring frames, both ways, with consistency masks."""
 
-    backend: Literal["auto", "given", "given_or_dis", "raft", "dis"] = "auto"
-    """auto: given where the source brings flow, else raft where its weights are found, else dis (OpenCV, no weights);
-    given_or_dis: the same without raft, so that results do not depend on what weights a machine has."""
+    backend: FlowChoice = Field(
+        "auto",
+        description="auto: given where the source brings flow, else raft where its weights are found, else dis; "
+        "given_or_dis: the same without raft, so that results do not depend on what weights a machine has; "
+        + described_modules("priors/flow/backends")
+        + ".",
+    )
     raft_model: Literal[
         "auto", "raft-things", "raft-sintel", "raft-small", "raft-large-skht", "raft-large-things", "raft-small-things"
     ] = "auto"
@@ -87,9 +104,11 @@ class MotionConfig(StageConfig):
     fill_radius: int = Field(24, ge=0)
     """Gaps in masks, up to twice this radius wide (pixels at 288 rows), are filled where their colours are clearly
     those of what moves: parts of a thing that move along with the camera look still. 0: none (NSFF)."""
-    instances: Literal["auto", "off", "on"] = "auto"
-    """Add people, animals and the like that Mask R-CNN finds (NSFF). auto: where its weights are found; on: a missing
-    file is an error."""
+    instances: InstanceChoice = Field(
+        "auto",
+        description="Add people, animals and the like that a network finds (NSFF). auto: where its weights are found; "
+        "on: a missing file is an error; " + described_modules("priors/motion/backends") + ".",
+    )
     instance_weights: UserPath | None = None
     """File of Mask R-CNN's weights (torchvision's maskrcnn_resnet50_fpn); null: looked for on this machine by
     torchvision's name."""
@@ -151,25 +170,28 @@ class DepthConfig(StageConfig):
     surroundings.
     """
 
-    backend: Literal["auto", "given", "midas21", "transformers", "classical"] = "auto"
-    """midas21: MiDaS v2.1, the network of NSFF; transformers: a model of the MiDaS/DPT family or Depth-Anything V2 in
-    the format of transformers; classical: triangulation along flow, densified, no weights; given: from the source or
-    input.depth; auto: the first of auto_order that is there."""
+    backend: DepthChoice = Field(
+        "auto",
+        description="auto: the first of auto_order that is there; given: from the source or input.depth; "
+        + described_modules("priors/depth/backends")
+        + ".",
+    )
     auto_order: list[Literal["given", "learned", "classical"]] = Field(["given", "learned", "classical"], min_length=1)
     """backend auto: tried in this order. learned: the model where one is named, else MiDaS v2.1 where its weights are
     found on this machine."""
     weights: UserPath | None = None
     """midas21: file of the weights; null: midas_v21-f6b98070.pt is looked for on this machine."""
     model: UserPath | None = None
-    """transformers: folder with config.json and model.safetensors (absolute, relative, or in the folder of the
-    weights), or the name of a repository that lies in the local cache. Nothing is downloaded."""
+    """Backends of models in the format of transformers: folder with config.json and model.safetensors (absolute,
+    relative, or in the folder of the weights), or the name of a repository that lies in the local cache. Nothing is
+    downloaded."""
     revision: str | None = None
-    """transformers: the commit of a cached repository, 40 hexadecimal digits. A folder needs none."""
+    """The commit of a cached repository that model names, 40 hexadecimal digits. A folder needs none."""
     model_output: Literal["auto", "disparity", "depth"] = "auto"
     """transformers: what the model predicts; auto knows it for the DPT and Depth-Anything families."""
     long_side: int | None = Field(None, ge=32)
     """Pixels of the longer side at the network, rounded to what it can take; null: 384 for midas21 (NSFF: 640), what
-    the model's image processor says for transformers."""
+    the model's image processor says for models in folders, of which some have one size alone."""
     input_rule: Literal["midas", "nsff"] = "midas"
     """midas21: sides become the nearest multiples of 32, cubic (as released); nsff: never above the exact size, area
     averages."""
@@ -213,9 +235,12 @@ class FeaturesConfig(StageConfig):
     SAFF's own are backend dino, pyramid online, imagenet_normalisation false, stride 1.
     """
 
-    backend: Literal["auto", "dino", "vgg", "classical"] = "auto"
-    """dino: keys of a vision transformer, attention as saliency; vgg: activations of VGG16; classical: dense colour,
-    texture and gradient descriptors, no weights; auto: dino where its weights are found, else classical."""
+    backend: FeatureChoice = Field(
+        "auto",
+        description="auto: dino where its weights are found, else classical; "
+        + described_modules("priors/features/backends")
+        + ".",
+    )
     components: int = Field(64, ge=2)
     """Dimensions after PCA (SAFF: 64)."""
     stride: int = Field(2, ge=1)

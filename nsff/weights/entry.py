@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+TORCHVISION_PAGE = "https://docs.pytorch.org/vision/stable/models.html"
+"""Where torchvision describes its weights."""
+
 
 @dataclass(frozen=True)
 class File:
@@ -98,3 +101,13 @@ def hugging_face(
         repository=repository,
         revision=revision,
     )
+
+
+def torchvision_file(name: str, file: str, about_mib: float, used_by: str, citation: str) -> Weight:
+    """A checkpoint of torchvision, whose file's name ends in the first digits of its sha256.
+
+    Example: ``torchvision_file("vgg16", "vgg16-397923af.pth", 527.8, "features.backend: vgg", "Simonyan ...")``.
+    """
+    prefix = file.removesuffix(".pth").rpartition("-")[2]
+    entry = File(file, sha256_prefix=prefix, url=f"https://download.pytorch.org/models/{file}")
+    return Weight(name, (entry,), used_by, "BSD-3-Clause", TORCHVISION_PAGE, citation, about_mib=about_mib)

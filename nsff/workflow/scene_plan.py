@@ -20,7 +20,7 @@ from nsff.config.depends import CHANGES, EXECUTION, chosen
 from nsff.errors import ConfigError
 from nsff.files.io import write_text
 from nsff.metrics.protocols import get_protocol
-from nsff.priors.learned import NEEDS, weight_files
+from nsff.priors.registries import REGISTRIES, weight_files
 from nsff.training.schedule import for_frames
 from nsff.weights import locate
 from nsff.workflow.progress import stages_of
@@ -115,7 +115,7 @@ class ScenePlan:
 
     def all_weights(self) -> list[str]:
         """Pretrained weights of all stages."""
-        return [path for stage in NEEDS for path in self.weights(stage)]
+        return [path for stage in REGISTRIES for path in self.weights(stage)]
 
     def lpips_weights(self) -> list[str]:
         """Both files of LPIPS where they are on this machine and pictures are scored; without them no LPIPS is."""

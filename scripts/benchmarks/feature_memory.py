@@ -32,8 +32,10 @@ def main() -> None:
     from nsff.config import FeaturesConfig
     from nsff.files.io import write_json
     from nsff.priors.features import stage as features
+    from nsff.priors.features.describer import FeatureBackend
     from nsff.priors.features.dino import DinoFeatures
     from nsff.priors.features.dino_network import DinoNetwork
+    from nsff.priors.features.registry import FEATURES
     from nsff.scene import Scene
 
     (rows, columns), n = given.size, given.frames
@@ -50,7 +52,9 @@ def main() -> None:
             scene.write_image(i, cv2.resize(noise, (columns, rows)))
         model = timm.create_model("vit_small_patch8_224", pretrained=False, num_classes=0, depth=given.depth).eval()
         network = DinoNetwork(model, 4, (0, 2, 4, 5))
-        features.BACKENDS["dino"] = lambda scene, config: DinoFeatures(scene, config, network)
+        FEATURES.backends["dino"] = FeatureBackend(
+            "dino", lambda config, weights: lambda scene: DinoFeatures(scene, config, network), attention=True
+        )
         before, start = peak(), time.monotonic()
         features.run_features(scene, FeaturesConfig(backend="dino", stride=given.stride))
         seconds = time.monotonic() - start

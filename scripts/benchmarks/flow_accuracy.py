@@ -19,7 +19,9 @@ from _root import ROOT
 from nsff.config import FlowConfig
 from nsff.files.io import read_image, read_mask
 from nsff.imaging.resizing import resize_flow, resize_frame
-from nsff.priors.flow.stage import ESTIMATORS, seen_size
+from nsff.priors.flow.registry import FLOW
+from nsff.priors.flow.stage import seen_size
+from nsff.priors.registries import known_weights
 from nsff.weights import locate
 
 METHODS = {
@@ -58,7 +60,7 @@ def main() -> None:
 
 def _available() -> Iterator[tuple[str, FlowConfig]]:
     for name, config in METHODS.items():
-        if config.backend != "raft" or locate(config.raft_model) is not None:
+        if config.backend != "raft" or locate(known_weights()[config.raft_model]) is not None:
             yield name, config
 
 
@@ -97,7 +99,7 @@ def _against_stored(config: FlowConfig, balloon: Path, pairs: list[int]) -> list
 
 def _estimate(config: FlowConfig, images: list[np.ndarray]) -> tuple[np.ndarray, float]:
     """Flow at SIZE, as the flow stage makes it with a working height of 270, and how long it took."""
-    estimator = ESTIMATORS[config.backend](config)
+    estimator = FLOW.open(config)
     seen = seen_size(images[0].shape[:2], SIZE[0], config)
     start = time.monotonic()
     flow = estimator.estimate(*(resize_frame(image, seen) for image in images))

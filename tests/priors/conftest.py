@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,8 @@ from nsff.cameras import Cameras
 from nsff.cameras.points import SparsePoints
 from nsff.files.io import write_image, write_json
 from nsff.scene import Scene
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @dataclass(frozen=True)

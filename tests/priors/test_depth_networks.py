@@ -10,19 +10,22 @@ import json
 import numpy as np
 import pytest
 import torch
+from random_networks import picture, randomised, still_room
 from torch.nn import functional
 
 from nsff.config import DepthConfig
 from nsff.errors import ConfigError, StageError
-from nsff.files.io import write_image
 from nsff.imaging.imagenet import IMAGENET_DEVIATION, IMAGENET_MEAN
+from nsff.priors.backends import Backend
+from nsff.priors.depth.backends.midas21 import WEIGHTS as MIDAS_WEIGHTS
 from nsff.priors.depth.learned import resize
 from nsff.priors.depth.midas import MidasDepth, network_size
 from nsff.priors.depth.midas_network import Midas21, load_midas
+from nsff.priors.depth.registry import DEPTH
 from nsff.priors.depth.stage import choose_backend, run_depth
-from nsff.priors.depth.transformers_backend import TransformersDepth, predicted
-from nsff.priors.depth.weights import MIDAS_FILE, find_depth_weights
+from nsff.priors.depth.transformers_depth import TransformersDepth, predicted
 
+MIDAS_FILE = MIDAS_WEIGHTS[0].location
 SMALL = {"layers": (1, 2, 1, 1), "groups": 4, "width_per_group": 2, "features": 8}
 
 
@@ -30,25 +33,6 @@ SMALL = {"layers": (1, 2, 1, 1), "groups": 4, "width_per_group": 2, "features": 
 def no_weights_of_this_machine(tmp_path, monkeypatch):
     monkeypatch.setenv("NSFF_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-
-
-def randomised(model: torch.nn.Module) -> torch.nn.Module:
-    """All parameters and running statistics random, none of them zero or one."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, value in model.state_dict().items():
-            if name.endswith("num_batches_tracked"):
-                continue
-            if name.endswith("running_var") or (value.ndim == 1 and name.endswith("weight")):
-                value.uniform_(0.5, 1.5, generator=generator)
-            else:
-                fan = value[0].numel() if value.ndim > 1 else 9
-                value.normal_(0.0 if value.ndim > 1 else 0.1, fan**-0.5, generator=generator)
-    return model
-
-
-def picture(height=64, width=96, seed=0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 # --- MiDaS v2.1 ------------------------------------------------------------------------------------------------
@@ -427,13 +411,6 @@ def test_a_pinned_commit_is_found_in_the_local_cache(tmp_path, monkeypatch):
 # --- the stage -------------------------------------------------------------------------------------------------
 
 
-def still_room(tmp_path, layered):
-    scene = layered.make_scene(tmp_path / "scene", layered.make_cameras(4, (0.08, 0, 0)), [layered.Layer(4.0)])
-    for i in range(4):
-        write_image(scene.motion_dir / f"{i:05d}.png", np.zeros((48, 64), np.uint8))
-    return scene
-
-
 def test_the_stage_with_a_learned_backend(tmp_path, layered, model_folder):
     scene = still_room(tmp_path, layered)
     run_depth(scene, settings(model_folder, long_side=56, align=False))
@@ -450,12 +427,13 @@ def test_the_stage_with_a_learned_backend(tmp_path, layered, model_folder):
 
 
 def test_estimates_that_cannot_be_used_are_named(tmp_path, layered, monkeypatch):
-    from nsff.priors.depth import learned as learned_depth
+    from nsff.priors.depth.learned import by_network
 
     scene = still_room(tmp_path, layered)
     for value, message in ((np.nan, "not finite"), (0.0, "no disparity above 0")):
         constant = np.full((32, 32), value, np.float32)
-        monkeypatch.setitem(learned_depth.NETWORKS, "midas21", lambda depth, c=constant: lambda image: c)
+        backend = Backend("midas21", lambda depth, weights, c=constant: by_network("midas21", lambda image: c))
+        monkeypatch.setitem(DEPTH.backends, "midas21", backend)
         with pytest.raises(StageError, match=f"frame 0.*{message}"):
             run_depth(scene, DepthConfig(backend="midas21"))
         assert not scene.depth_dir.exists()
@@ -467,7 +445,7 @@ def test_auto_takes_given_then_learned_then_classical(tmp_path, layered, midas_f
     weights = tmp_path / "weights"
     weights.mkdir()
     (weights / MIDAS_FILE).write_bytes(midas_file.read_bytes())
-    assert find_depth_weights(DepthConfig(), "midas21") == weights / MIDAS_FILE
+    assert DEPTH.choose(DepthConfig()) == ("midas21", weights / MIDAS_FILE)
     assert choose_backend(scene, DepthConfig()) == "midas21"
     assert choose_backend(scene, DepthConfig(model="folder")) == "transformers"
     assert choose_backend(scene, DepthConfig(auto_order=["given", "classical"])) == "classical"  # preset demo
@@ -477,7 +455,9 @@ def test_auto_takes_given_then_learned_then_classical(tmp_path, layered, midas_f
     (weights / MIDAS_FILE).unlink()
     with pytest.raises(ConfigError, match="none of these is there"):
         choose_backend(scene, DepthConfig(auto_order=["learned"]))
-    with pytest.raises(StageError, match=f"{MIDAS_FILE}: weights of MiDaS v2.1 not found"):
+    with pytest.raises(
+        StageError, match=f"{MIDAS_FILE}: weights midas-v21, which depth.backend asks for, are not found"
+    ):
         run_depth(scene, DepthConfig(backend="midas21"))
 
 

@@ -20,8 +20,9 @@ from nsff.config import FeaturesConfig
 from nsff.errors import ConfigError, StageError
 from nsff.files.io import write_image, write_json
 from nsff.priors.features.basis import Basis, Moments
-from nsff.priors.features.dino import DinoFeatures, minmax, open_network
+from nsff.priors.features.dino import DinoFeatures, minmax
 from nsff.priors.features.dino_network import DinoNetwork, build, load_weights, resample_positions
+from nsff.priors.features.dino_variants import VARIANTS
 from nsff.priors.features.pyramid import (
     Level,
     average,
@@ -34,8 +35,8 @@ from nsff.priors.features.pyramid import (
     starts,
     windows,
 )
+from nsff.priors.features.registry import FEATURES
 from nsff.priors.features.stage import choose_backend, run_features
-from nsff.priors.features.weights import VARIANTS
 from nsff.scene import Scene
 
 # --- the published counts (docs/methods.md#numbers-to-check-against) -------------------------------------------
@@ -398,11 +399,13 @@ def test_features_of_the_whole_frame_are_fit_on_all_tokens(tmp_path, monkeypatch
     scene, model = make_scene(tmp_path / "scene"), random_model("dino")
     monkeypatch.setattr(
         "nsff.priors.features.dino.open_network",
-        lambda config: DinoNetwork(model, 4, normalise=config.imagenet_normalisation),
+        lambda config, weights: DinoNetwork(model, 4, normalise=config.imagenet_normalisation),
     )
+    (tmp_path / "any.pth").touch()
     config = FeaturesConfig(
-        backend="dino", components=8, stride=1, short_side=32, pyramid="single", imagenet_normalisation=baseline
-    )
+        backend="dino", components=8, stride=1, short_side=32, pyramid="single", imagenet_normalisation=baseline,
+        weights=str(tmp_path / "any.pth"),
+    )  # fmt: skip
     run_features(scene, config)
     network, tokens, saliency = DinoNetwork(model, 4, normalise=baseline), [], []
     resize = Resize(32, interpolation=InterpolationMode.LANCZOS)
@@ -460,17 +463,17 @@ def test_missing_wrong_and_dangerous_weights_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("NSFF_WEIGHTS", str(tmp_path / "nothing"))
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(StageError, match=r"dino_deitsmall8_pretrain\.pth.*not found(.|\n)*NSFF_WEIGHTS"):
-        open_network(FeaturesConfig(backend="dino"))
+        FEATURES.open(FeaturesConfig(backend="dino"))
     assert choose_backend(FeaturesConfig()) == "classical"
     with pytest.raises(ConfigError, match=r"features\.saliency"):
         choose_backend(FeaturesConfig(saliency="attention"))
     path = tmp_path / "weights.pth"
     torch.save(random_model("dinov2 registers").state_dict(), path)
     with pytest.raises(StageError, match=r"weights\.pth"):
-        open_network(FeaturesConfig(backend="dino", weights=str(path)))
+        FEATURES.open(FeaturesConfig(backend="dino", weights=str(path)))
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(StageError, match="not readable as a file of tensors"):
-        open_network(FeaturesConfig(backend="dino", weights=str(path)))
+        FEATURES.open(FeaturesConfig(backend="dino", weights=str(path)))
     touched = tmp_path / "touched"
 
     class Dangerous:
@@ -479,7 +482,7 @@ def test_missing_wrong_and_dangerous_weights_are_named(tmp_path, monkeypatch):
 
     torch.save({"x": Dangerous()}, path)
     with pytest.raises(StageError, match="not readable as a file of tensors"):
-        open_network(FeaturesConfig(backend="dino", weights=str(path)))
+        FEATURES.open(FeaturesConfig(backend="dino", weights=str(path)))
     assert not touched.exists()
 
 
@@ -511,11 +514,15 @@ def test_memory_does_not_grow_with_the_number_of_frames(tmp_path):
         from nsff.config import FeaturesConfig
         from nsff.files.io import write_json
         from nsff.priors.features import stage as features
+        from nsff.priors.features.describer import FeatureBackend
+        from nsff.priors.features.registry import FEATURES
         from nsff.scene import Scene
 
         scene = Scene(Path(sys.argv[1]))
         frame = np.random.default_rng(0).normal(size=(72, 96, 96)).astype(np.float32)
-        features.BACKENDS["classical"] = lambda scene, config: lambda i: (frame * (1 + i), frame[..., 0])
+        FEATURES.backends["classical"] = FeatureBackend(
+            "classical", lambda config, weights: lambda scene: lambda i: (frame * (1 + i), frame[..., 0])
+        )
         features.run_features(scene, FeaturesConfig(backend="classical", components=64, stride=1))
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     """

@@ -19,7 +19,7 @@ from nsff.errors import StageError
 from nsff.priors.features import dino_network
 from nsff.priors.features.dino import open_network
 from nsff.priors.features.dino_network import build, load_weights
-from nsff.priors.features.weights import VARIANTS
+from nsff.priors.features.dino_variants import VARIANTS
 
 WIDTH = {"vits": 384, "vitb": 768}
 SIDE = {"dino": 28, "dinov2": 37}
@@ -141,7 +141,7 @@ def authors_forward(name: str, state: dict[str, Tensor], picture: Tensor, stride
 def test_the_authors_file_gives_the_authors_keys_and_attention(tmp_path: Path, name: str):
     state = authors_file(name)
     torch.save(state, tmp_path / VARIANTS[name].file)
-    network = open_network(FeaturesConfig(dino_model=name, weights=str(tmp_path / VARIANTS[name].file))).double()
+    network = open_network(FeaturesConfig(dino_model=name), tmp_path / VARIANTS[name].file).double()
     patch = VARIANTS[name].patch
     picture = torch.rand((1, 3, 3 * patch + 5, 4 * patch + 3), generator=torch.Generator().manual_seed(1))
     keys, attention = network(picture.double())

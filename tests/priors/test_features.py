@@ -15,9 +15,10 @@ from nsff.decompose.clustering import run_cluster
 from nsff.errors import ConfigError, StageError
 from nsff.files.io import read_json, read_npz, write_image, write_json
 from nsff.imaging.filters import guided_filter
-from nsff.priors.features import stage as features_module
 from nsff.priors.features.classical import ClassicalFeatures, appearance, orientation_histograms, tensor
+from nsff.priors.features.describer import FeatureBackend
 from nsff.priors.features.position import image_position
+from nsff.priors.features.registry import FEATURES
 from nsff.priors.features.stage import fit_basis, run_features
 from nsff.priors.motion.saliency import flow_residual, soft_saliency, steady_saliency
 from nsff.scene import Scene
@@ -111,17 +112,19 @@ def test_too_many_components_is_an_error_with_the_dimensions(scene: Scene):
 
 
 def test_unknown_backend_names_the_allowed_ones(scene: Scene):
-    with pytest.raises(ConfigError, match="allowed: classical, dino, vgg"):
+    with pytest.raises(ConfigError, match="allowed: auto, classical, dino, vgg"):
         run_features(scene, FeaturesConfig.model_construct(backend="sift", saliency="auto", components=8, stride=2))
 
 
-def test_another_backend_is_one_line_in_the_registry(scene: Scene, monkeypatch: pytest.MonkeyPatch):
+def test_another_backend_is_one_entry_of_the_registry(scene: Scene, monkeypatch: pytest.MonkeyPatch):
     generator = np.random.default_rng(0)
 
-    def open_noise(scene: Scene, config: FeaturesConfig) -> Callable:
-        return lambda i: (generator.normal(size=(30, 45, 12)).astype(np.float32), np.zeros((30, 45), np.float32))
+    def open_noise(config: FeaturesConfig, weights: Path | None) -> Callable:
+        return lambda scene: (
+            lambda i: (generator.normal(size=(30, 45, 12)).astype(np.float32), np.zeros((30, 45), np.float32))
+        )
 
-    monkeypatch.setitem(features_module.BACKENDS, "classical", open_noise)
+    monkeypatch.setitem(FEATURES.backends, "classical", FeatureBackend("classical", open_noise))
     run_features(scene, FeaturesConfig(backend="classical", components=4))
     summary = scene.summary("features")
     assert summary["verdict"] == "poor"

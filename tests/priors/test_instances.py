@@ -12,7 +12,9 @@ from nsff.config import MotionConfig
 from nsff.errors import StageError
 from nsff.files.io import write_image, write_npz
 from nsff.geometry.epipolar import pixel_centres
-from nsff.priors.motion.instances import Detections, Instances, MaskRcnn, chosen, open_instances
+from nsff.priors.motion.detector import Detections
+from nsff.priors.motion.instances import Instances, chosen, open_instances
+from nsff.priors.motion.mask_rcnn import MaskRcnn
 from nsff.priors.motion.stage import run_motion
 from nsff.scene import Scene
 
@@ -106,11 +108,13 @@ def test_instances_complete_what_moves_and_are_dilated_along(tmp_path: Path, lay
 def test_missing_weights_are_an_error_only_where_asked_for(tmp_path: Path, nowhere: Path, layered):
     scene = layered.make_scene(tmp_path / "scene", layered.make_cameras(3, (0.05, 0, 0)), [layered.Layer(4.0)])
     assert open_instances(scene, MotionConfig()) == (None, "no weights of Mask R-CNN on this machine")
-    assert open_instances(scene, MotionConfig(instance_weights="/nowhere/file.pth"))[0] is None
     assert open_instances(scene, MotionConfig(instances="off")) == (None, "off")
-    with pytest.raises(StageError, match=rf"{FILE}: weights of Mask R-CNN not found(.|\n)*NSFF_WEIGHTS"):
+    with pytest.raises(
+        StageError,
+        match=rf"{FILE}: weights maskrcnn, which motion.instances asks for, are not found(.|\n)*NSFF_WEIGHTS",
+    ):
         run_motion(scene, MotionConfig(instances="on"))
-    with pytest.raises(StageError, match=r"/nowhere/file\.pth: weights of Mask R-CNN not found"):
+    with pytest.raises(StageError, match=r"motion\.instance_weights: no such file: /nowhere/file\.pth"):
         run_motion(scene, MotionConfig(instances="on", instance_weights="/nowhere/file.pth"))
     assert not scene.motion_dir.exists()
     run_motion(scene, MotionConfig())
@@ -160,7 +164,7 @@ def test_the_file_of_torchvisions_network_gives_torchvisions_detections(
     # The stage finds the file by itself; the union holds what torchvision says of the frame.
     scene = layered.make_scene(tmp_path / "scene", layered.make_cameras(3, (0.05, 0, 0)), [layered.Layer(4.0)])
     map_of(scene, (48, 64), 1.0)
-    build = "nsff.priors.motion.instances.build"
+    build = "nsff.priors.motion.mask_rcnn.build"
     monkeypatch.setattr(build, lambda: network.model)
     config = MotionConfig(instance_long_side=64, instance_growth=0, instance_moving=0.0)
     run_motion(scene, config)
@@ -178,7 +182,7 @@ def test_the_networks_names_are_those_of_torchvisions_file():
     """The published file has no counters of batches: everything else under the same name and shape."""
     from torchvision.models.detection import maskrcnn_resnet50_fpn
 
-    from nsff.priors.motion.instances import build
+    from nsff.priors.motion.mask_rcnn import build
 
     theirs = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None).state_dict()
     shapes = {key: value.shape for key, value in theirs.items() if "num_batches_tracked" not in key}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from raft_by_hand import flow_by_hand, random_state
 from torch import nn
 
 from nsff.config import FlowConfig
@@ -21,9 +21,6 @@ from nsff.priors.flow.raft_weights import load_raft
 from nsff.priors.flow.stage import between, run_flow, seen_size
 from nsff.priors.flow.tiles import MARGIN, estimate_tiled, tile_weight, tiles
 from nsff.scene import Scene, write_flow
-
-sys.path.insert(0, str(Path(__file__).parent))
-from raft_by_hand import flow_by_hand, random_state
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -238,7 +235,7 @@ def weights(tmp_path, monkeypatch) -> Path:
     torch.save(random_state("small"), folder / "raft-small.pth")
     monkeypatch.setenv("NSFF_WEIGHTS", str(folder))
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr("nsff.priors.learned.check_sizes", lambda *_: None)
+    monkeypatch.setattr("nsff.priors.backends.check_sizes", lambda *_: None)
     return folder
 
 

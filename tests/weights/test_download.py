@@ -17,6 +17,7 @@ import torch
 
 from nsff.cli import main
 from nsff.errors import WeightsError
+from nsff.priors.registries import known_weights
 from nsff.weights import WEIGHTS, File, Weight
 from nsff.weights.download import get
 
@@ -205,8 +206,8 @@ def test_no_network_and_no_such_file(server, content, tmp_path):
 
 def test_without_an_address_the_publisher_is_named(tmp_path):
     with pytest.raises(WeightsError, match="accepts their licence") as error:
-        get(WEIGHTS["dinov3-vits16"], tmp_path)
-    assert WEIGHTS["dinov3-vits16"].source in error.value.remedy
+        get(known_weights()["dinov3-vits16"], tmp_path)
+    assert known_weights()["dinov3-vits16"].source in error.value.remedy
 
 
 def test_members_of_archives(server, content, tmp_path):

@@ -16,10 +16,12 @@ from nsff.config.project import resolve_scene
 from nsff.errors import WeightsError
 from nsff.priors.features.stage import choose_backend as choose_features
 from nsff.priors.flow.stage import choose_backend as choose_flow
-from nsff.priors.learned import weight_files
-from nsff.weights import WEIGHTS, File, Weight, find, folders, hugging_face, locate, only, weight_named
+from nsff.priors.registries import known_weights, weight_files
+from nsff.weights import File, Weight, find, folders, hugging_face, locate, only, weight_named
 from nsff.weights.check import check_sizes, verify
 from nsff.weights.tensors import digest, read_tensors
+
+KNOWN = known_weights()
 
 
 @pytest.fixture(autouse=True)
@@ -43,9 +45,9 @@ def sparse(path: Path, size: int) -> Path:
 
 # --- the registry ----------------------------------------------------------------------------------------------------
 def test_names_locations_and_hashes_are_well_formed():
-    assert list(WEIGHTS) == [weight.name for weight in WEIGHTS.values()]
-    assert len({weight.location for weight in WEIGHTS.values()}) == len(WEIGHTS)
-    for weight in WEIGHTS.values():
+    assert list(KNOWN) == [weight.name for weight in KNOWN.values()]
+    assert len({weight.location for weight in KNOWN.values()}) == len(KNOWN)
+    for weight in KNOWN.values():
         assert weight.licence and weight.source.startswith("https://") and weight.citation and weight.used_by
         for file in weight.files:
             for value in filter(None, (file.sha256, file.sha256_prefix, file.tensors_sha256)):
@@ -69,20 +71,20 @@ def test_torchvisions_files_are_torchvisions():
         "maskrcnn": MaskRCNN_ResNet50_FPN_Weights.COCO_V1,
     }  # fmt: skip
     for name, published in urls.items():
-        assert WEIGHTS[name].files[0].url == published.url
-        assert WEIGHTS[name].about_mib == pytest.approx(published.meta["_file_size"], abs=0.1)
+        assert KNOWN[name].files[0].url == published.url
+        assert KNOWN[name].about_mib == pytest.approx(published.meta["_file_size"], abs=0.1)
 
 
 def test_every_configured_model_has_an_entry():
     for name in FlowConfig.model_fields["raft_model"].annotation.__args__:
-        assert name == "auto" or "raft" in WEIGHTS[name].used_by
+        assert name == "auto" or "raft" in KNOWN[name].used_by
     for name in FeaturesConfig.model_fields["dino_model"].annotation.__args__:
-        assert name in WEIGHTS[name.replace("_", "-")].used_by
+        assert name in KNOWN[name.replace("_", "-")].used_by
 
 
 def test_unknown_names_bring_the_nearest():
     with pytest.raises(WeightsError, match="did you mean raft-things"):
-        weight_named("raft-thing")
+        weight_named("raft-thing", KNOWN)
 
 
 # --- search ----------------------------------------------------------------------------------------------------------
@@ -99,14 +101,14 @@ def test_the_named_folder_comes_before_the_cache(machine, tmp_path, monkeypatch)
 
 
 def test_only_what_is_named_is_seen(machine, tmp_path):
-    file = WEIGHTS["raft-small"].location
+    file = KNOWN["raft-small"].location
     sparse(machine / file, 1)
     other = sparse(tmp_path / "elsewhere" / file, 1)
     with only([]):
-        assert locate("raft-small") is None
+        assert locate(KNOWN["raft-small"]) is None
     with only([other]):
-        assert locate("raft-small") == other
-    assert locate("raft-small") == machine / file
+        assert locate(KNOWN["raft-small"]) == other
+    assert locate(KNOWN["raft-small"]) == machine / file
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------
@@ -206,9 +208,9 @@ def test_auto_takes_the_learned_backend_where_its_weights_are(machine):
         == []
     )
     assert choose_flow(FlowConfig(), given=False) == "dis"
-    small = sparse(machine / "raft-small.pth", WEIGHTS["raft-small"].size)
+    small = sparse(machine / "raft-small.pth", KNOWN["raft-small"].size)
     assert weight_files("flow", scene()) == [small]
-    large = sparse(machine / "raft-sintel.pth", WEIGHTS["raft-sintel"].size)
+    large = sparse(machine / "raft-sintel.pth", KNOWN["raft-sintel"].size)
     assert weight_files("flow", scene()) == [large]
     assert weight_files("flow", scene(flow={"raft_model": "raft-small"})) == [small]
     assert choose_flow(FlowConfig(), given=False) == "raft"
@@ -224,7 +226,7 @@ def test_auto_takes_the_learned_backend_where_its_weights_are(machine):
 
 
 def test_the_demo_does_not_depend_on_the_machine(machine):
-    sparse(machine / "raft-sintel.pth", WEIGHTS["raft-sintel"].size)
+    sparse(machine / "raft-sintel.pth", KNOWN["raft-sintel"].size)
     sparse(machine / "dino_deitsmall8_pretrain.pth", 5)
     demo = resolve_scene("clip", {"input": {"path": "clip.mp4"}}, "demo", {})
     assert weight_files("flow", demo) == weight_files("features", demo) == []
@@ -267,7 +269,7 @@ def test_stages_that_do_not_run_need_nothing():
 def test_list_and_verify(machine, capsys):
     assert main(["weights", "verify"]) == 0
     assert "no weights on this machine" in capsys.readouterr().out
-    sparse(machine / "raft-small.pth", WEIGHTS["raft-small"].size)
+    sparse(machine / "raft-small.pth", KNOWN["raft-small"].size)
     torch.save({"x": torch.zeros(1)}, machine / "dino_deitsmall8_pretrain.pth")
     assert main(["weights", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -279,12 +281,12 @@ def test_list_and_verify(machine, capsys):
     (machine / "raft-sintel.pth").unlink()
     assert main(["weights", "list", "raft-things"]) == 0
     shown = capsys.readouterr().out
-    for word in (WEIGHTS["raft-things"].files[0].sha256, "BSD-3-Clause", "ECCV 2020", "models.zip"):
+    for word in (KNOWN["raft-things"].files[0].sha256, "BSD-3-Clause", "ECCV 2020", "models.zip"):
         assert word in shown
     assert main(["weights", "verify"]) == 1
     printed = capsys.readouterr()
     assert "dino-vits8" in printed.out
     assert "no published hash" in printed.out
-    assert WEIGHTS["raft-small"].files[0].sha256 in printed.err
+    assert KNOWN["raft-small"].files[0].sha256 in printed.err
     assert main(["weights", "verify", "raft-things"]) == 1
     assert "raft-things: not found" in capsys.readouterr().err

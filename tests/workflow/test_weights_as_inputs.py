@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nsff.weights import WEIGHTS
+from nsff.priors.registries import known_weights
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "priors"))
 from raft_by_hand import random_state
@@ -26,7 +26,7 @@ def put(machine, *names: str) -> list[str]:
     """Files of the size that the registry knows (zeros that take no room)."""
     paths = []
     for name in names:
-        file = WEIGHTS[name].files[0]
+        file = known_weights()[name].files[0]
         paths.append(Path(machine["NSFF_WEIGHTS"], file.name))
         with paths[-1].open("wb") as stream:
             stream.truncate(file.size or 100)
@@ -138,7 +138,7 @@ def test_new_weights_are_told_of_before_any_job_with_the_key_that_keeps_what_the
     for stage, (name, key, sections) in KEPT.items():
         line = f"Other weights. clip: {stage} was made with"
         (found,) = [text for text in said.splitlines() if text.startswith(line)]
-        assert WEIGHTS[name].files[0].name in found
+        assert known_weights()[name].files[0].name in found
         assert f"set {key}." in found
         kept |= sections
     project.configure({"clip": clip}, **kept)

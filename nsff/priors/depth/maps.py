@@ -54,3 +54,8 @@ def read_map(folder: Path, i: int) -> tuple[Float32[np.ndarray, "H W"], Float32[
     """Disparity and confidence of frame i, as write_map left them."""
     arrays = read_npz(folder / depth_name(i), ["disparity", "confidence"])
     return arrays["disparity"].astype(np.float32), arrays["confidence"].astype(np.float32)
+
+
+def inverse(depth: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
+    """1 / depth; depths below a thousandth of the median count as that, since they would be infinitely near."""
+    return 1 / np.maximum(depth, max(1e-3 * float(np.median(depth)), 1e-6))

@@ -1,4 +1,4 @@
-"""The midas21 backend: MiDaS v2.1 with the input of its release or of NSFF.
+"""MiDaS v2.1 with the input of its release or of NSFF.
 
 Notation. A frame (H,W,3) is brought to (h,w), both multiples of 32, by its longer side (config.long_side), and its
 colours are normalised as ImageNet. Disparity is relative, >= 0. See docs/methods.md#midas-disparity.
@@ -12,10 +12,8 @@ import torch
 from jaxtyping import Float32, UInt8
 
 from nsff.config import DepthConfig
-from nsff.errors import StageError
 from nsff.imaging.imagenet import IMAGENET_DEVIATION, IMAGENET_MEAN
-from nsff.priors.depth.midas_network import Midas21, load_midas
-from nsff.priors.depth.weights import MIDAS_FILE, find_depth_weights
+from nsff.priors.depth.midas_network import Midas21
 
 LONG_SIDE = 384
 """Of the release; NSFF takes 640."""
@@ -43,12 +41,12 @@ def network_size(height: int, width: int, long_side: int, rule: str, multiple: i
 
 
 class MidasDepth:
-    """Estimates disparity with MiDaS v2.1. ``network`` takes the place of the configured one (for tests)."""
+    """Estimates disparity with MiDaS v2.1 as ``network``."""
 
-    def __init__(self, config: DepthConfig, network: Midas21 | None = None) -> None:
+    def __init__(self, config: DepthConfig, network: Midas21) -> None:
         self.config = config
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = (network or open_midas(config)).to(self.device).eval()
+        self.network = network.to(self.device).eval()
 
     def picture(self, image: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "h w 3"]:
         """What the network sees of a frame."""
@@ -64,16 +62,3 @@ class MidasDepth:
         parameter = next(self.network.parameters())
         picture = torch.from_numpy(self.picture(image)).permute(2, 0, 1)[None]
         return self.network(picture.to(self.device, parameter.dtype))[0].float().cpu().numpy()
-
-
-def open_midas(config: DepthConfig) -> Midas21:
-    """The network with the weights of this machine. Raises StageError where they are missing or wrong."""
-    path = find_depth_weights(config, "midas21")
-    if path is None:
-        raise StageError(
-            config.weights or MIDAS_FILE,
-            "weights of MiDaS v2.1 not found",
-            f"put {MIDAS_FILE} into the folder that NSFF_WEIGHTS names or into ~/.cache/nsff, or name the file in "
-            "depth.weights; or set depth.backend: classical",
-        )
-    return load_midas(path)

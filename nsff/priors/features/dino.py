@@ -21,6 +21,7 @@ from nsff.config import FeaturesConfig
 from nsff.errors import StageError
 from nsff.files.temporary import prefix
 from nsff.priors.features.dino_network import DinoNetwork, build, load_weights
+from nsff.priors.features.dino_variants import VARIANTS
 from nsff.priors.features.pyramid import (
     Level,
     Window,
@@ -33,7 +34,6 @@ from nsff.priors.features.pyramid import (
     weighted,
     whole_frame,
 )
-from nsff.priors.features.weights import VARIANTS, required_file
 from nsff.priors.motion.saliency import MotionSaliency
 from nsff.scene import Scene
 
@@ -41,14 +41,13 @@ from nsff.scene import Scene
 class DinoFeatures:
     """The DINO backend: one instance per scene and run; call it with a frame index.
 
-    ``network`` takes the place of the configured one (for tests and other variants). Raises StageError where weights
-    are missing.
+    ``network`` is a vision transformer in the form that nsff.priors.features.dino_network gives it.
     """
 
-    def __init__(self, scene: Scene, config: FeaturesConfig, network: DinoNetwork | None = None) -> None:
+    def __init__(self, scene: Scene, config: FeaturesConfig, network: DinoNetwork) -> None:
         self.scene, self.config = scene, config
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = (network or open_network(config)).to(self.device)
+        self.network = network.to(self.device)
         self.size = scene.size
         height, width = self.size
         self.samples = (-(-height // config.stride), -(-width // config.stride))
@@ -109,11 +108,14 @@ class DinoFeatures:
         return crop(image, box, self.input_size, config.pyramid == "offline")
 
 
-def open_network(config: FeaturesConfig) -> DinoNetwork:
-    """The configured variant with its weights. Raises StageError where the file is missing or wrong."""
-    variant, path = VARIANTS[config.dino_model], required_file(config, "dino")
+def open_network(config: FeaturesConfig, weights: Path) -> DinoNetwork:
+    """The variant that features.dino_model names, with the weights of a file.
+
+    Raises StageError where the file holds others.
+    """
+    variant = VARIANTS[config.dino_model]
     model = build(variant)
-    load_weights(model, path)
+    load_weights(model, weights)
     stride = config.dino_stride or variant.patch // 2
     return DinoNetwork(model, stride, variant.heads, config.imagenet_normalisation, variant.exact_positions)
 

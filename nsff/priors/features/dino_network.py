@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from nsff.errors import StageError
 from nsff.imaging.imagenet import IMAGENET_DEVIATION, IMAGENET_MEAN
-from nsff.priors.features.weights import Variant
+from nsff.priors.features.dino_variants import Variant
 from nsff.weights.tensors import read_tensors
 
 

@@ -5,15 +5,14 @@ descriptors are scaled to unit length per pixel, PCA is fit on every sample_inte
 and the features are not scaled again afterwards. Frames pass one by one and the result is written in place, so memory
 does not grow with N.
 
-A new backend is one file with a callable ``open(scene, config) -> (frame index -> (descriptors, saliency))``, one
-line in BACKENDS and its name in FeaturesConfig.backend (docs/extending.md). The callable may have a method
-``basis_tokens(frame index)``: descriptors (P,D) that the basis is fit on instead, every one of them, or None.
+A new backend is one file (docs/extending.md).
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
@@ -26,60 +25,35 @@ from nsff.files.checksums import seal
 from nsff.files.io import atomic_path
 from nsff.imaging.vectors import unit_length
 from nsff.priors.features.basis import Basis, Moments
+from nsff.priors.features.describer import Describe, FeatureBackend
+from nsff.priors.features.registry import FEATURES
 from nsff.scene import Scene
-
-Describe = Callable[[int], tuple[Float32[np.ndarray, "h w D"], Float32[np.ndarray, "h w"]]]
-
-
-def _classical(scene: Scene, features: FeaturesConfig) -> Describe:
-    from nsff.priors.features.classical import ClassicalFeatures
-
-    return ClassicalFeatures(scene, features)
-
-
-def _dino(scene: Scene, features: FeaturesConfig) -> Describe:
-    from nsff.priors.features.dino import DinoFeatures
-
-    return DinoFeatures(scene, features)
-
-
-def _vgg(scene: Scene, features: FeaturesConfig) -> Describe:
-    from nsff.priors.features.vgg import VggFeatures
-
-    return VggFeatures(scene, features)
-
-
-# Imported when asked for: the learned ones need torch, and some of them its libraries.
-BACKENDS: dict[str, Callable[[Scene, FeaturesConfig], Describe]] = {
-    "classical": _classical,
-    "dino": _dino,
-    "vgg": _vgg,
-}
 
 SALIENT = 0.5
 """Saliency above this counts as salient in the summary."""
-EXPLAINED = {"classical": 0.8, "vgg": 0.5, "dino": 0.5}
-"""Share of the variance that the basis should keep. Networks have many channels that say little each."""
 
 
 def choose_backend(features: FeaturesConfig) -> str:
-    """The backend that ``auto`` stands for: dino where its weights are found, else classical.
+    """The backend that the setting stands for: with ``auto`` dino where its weights are found, else classical.
 
-    VGG is not chosen: on the demo clip its features tell the moving person apart no better than the classical ones
-    (docs/differences.md). Raises ConfigError for a combination that no backend has.
+    Raises ConfigError for a combination that no backend has.
     """
-    backend = features.backend
-    if backend == "auto":
-        from nsff.priors.features.weights import feature_file
+    return _choose(features)[0]
 
-        backend = "dino" if feature_file(features) is not None else "classical"
-    if backend not in BACKENDS:
-        raise ConfigError("features.backend", f"unknown backend {backend!r}", f"allowed: {', '.join(sorted(BACKENDS))}")
-    if features.saliency == "attention" and backend != "dino":
-        raise ConfigError(
-            "features.saliency", f"is 'attention', which backend {backend!r} does not have", "use 'auto' or 'motion'"
-        )
-    return backend
+
+def _choose(features: FeaturesConfig) -> tuple[str, Path | None]:
+    """The same with the weights that the backend loads."""
+    chosen = FEATURES.choose(features)
+    assert chosen is not None  # classical needs nothing
+    if features.saliency == "attention" and not _has_attention(chosen[0]):
+        problem = f"is 'attention', which backend {chosen[0]!r} does not have"
+        raise ConfigError("features.saliency", problem, "use 'auto' or 'motion'")
+    return chosen
+
+
+def _has_attention(name: str) -> bool:
+    backend = FEATURES.backends[name]
+    return isinstance(backend, FeatureBackend) and backend.attention
 
 
 def run_features(scene: Scene, features: FeaturesConfig) -> None:
@@ -87,8 +61,8 @@ def run_features(scene: Scene, features: FeaturesConfig) -> None:
 
     Raises ConfigError for an unknown backend, or where the backend has fewer dimensions than ``features.components``.
     """
-    backend = choose_backend(features)
-    describe = BACKENDS[backend](scene, features)
+    backend, weights = _choose(features)
+    describe = FEATURES.open_chosen(features, backend, weights)(scene)
     basis = fit_basis(describe, scene.n_frames, features, backend)
     mean_saliency, salient_fraction = [], []
     with _arrays(scene, features) as (stored_features, stored_saliency):
@@ -159,7 +133,7 @@ def summarise(
 ) -> dict[str, object]:
     """Numbers and verdict: how much variance the basis keeps, how much of the frames is salient."""
     explained, salient = float(basis.explained_variance_ratio.sum()), float(salient_fraction.mean())
-    attention = backend == "dino" and features.saliency != "motion"
+    attention = _has_attention(backend) and features.saliency != "motion"
     empty = int((salient_fraction < 1e-4).sum())
     message = (
         f"{features.components} components of {basis.dimensions} keep {explained:.1%} of the variance; "
@@ -181,7 +155,7 @@ def summarise(
     elif empty > len(salient_fraction) // 3:
         verdict = "doubtful"
         message += f" {empty} of {len(salient_fraction)} frames have no salient pixel: what moves may be missed there."
-    elif explained < EXPLAINED.get(backend, 0.8):
+    elif explained < getattr(FEATURES.backends[backend], "explained", 0.8):
         verdict = "doubtful"
         message += " The basis loses much: use more features.components."
     return {

@@ -9,6 +9,8 @@ share of the squared typical length, which is 1. As in the classical backend, de
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import torch
@@ -20,7 +22,6 @@ from nsff.config import FeaturesConfig
 from nsff.errors import StageError
 from nsff.imaging.imagenet import IMAGENET_DEVIATION, IMAGENET_MEAN
 from nsff.priors.features.position import image_position
-from nsff.priors.features.weights import required_file
 from nsff.priors.motion.saliency import MotionSaliency
 from nsff.scene import Scene
 from nsff.weights.tensors import read_tensors
@@ -63,10 +64,10 @@ class VggNetwork(nn.Module):
 class VggFeatures:
     """The VGG backend: one instance per scene and run; call it with a frame index."""
 
-    def __init__(self, scene: Scene, config: FeaturesConfig, network: VggNetwork | None = None) -> None:
+    def __init__(self, scene: Scene, config: FeaturesConfig, network: VggNetwork) -> None:
         self.scene, self.config = scene, config
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = (network or open_network(config)).to(self.device)
+        self.network = network.to(self.device)
         self._motion = MotionSaliency(scene)
         frames = np.unique(np.linspace(0, scene.n_frames - 1, 8).round().astype(int))
         samples = [np.concatenate(one) for one in zip(*(self._sampled(int(i)) for i in frames), strict=True)]
@@ -114,11 +115,10 @@ class VggFeatures:
         return result
 
 
-def open_network(config: FeaturesConfig) -> VggNetwork:
-    """VGG16 with its weights. Raises StageError where the file is missing or holds something else."""
+def open_network(path: Path) -> VggNetwork:
+    """VGG16 with the weights of a file. Raises StageError where it holds something else."""
     from torchvision.models import vgg16
 
-    path = required_file(config, "vgg")
     model = vgg16(weights=None).features
     try:
         state = read_tensors(path)

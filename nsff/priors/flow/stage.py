@@ -1,20 +1,17 @@
-"""Optical flow between neighbouring frames, both ways, behind one registry of estimators.
+"""Optical flow between neighbouring frames, both ways, by one of the estimators of nsff.priors.flow.registry.
 
 Notation. Flow f (H,W,2) is (right, down) in pixels: the pixel centred at x in the first picture is seen at x + f(x) in
 the second. Files lie at the working size: the ingested frames reduced to a given number of rows (aspect kept, never
 enlarged). A flow is consistent at x where going there and back returns near x (NSFF, run_flows_video.py).
 
-An estimator may see the frames at another size; what it finds is brought to the working size. Any two frames can be
-given to it (``between``); the stage asks for neighbours.
-
-A new model is one file with an estimator and one line in ESTIMATORS (and its name in FlowConfig.backend).
+An estimator may see the frames at another size; its flow is brought to the working size. Any two frames can be given
+to it (``between``); the stage asks for neighbours. A new estimator is one file (docs/extending.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,51 +25,24 @@ from nsff.imaging.flow_sampling import FlowAndMask
 from nsff.imaging.resizing import resize_flow, resize_frame
 from nsff.layout import flow_name
 from nsff.priors.flow.cut_check import CutCheck, agreements, listed, told
-from nsff.priors.flow.dis import DisFlow
-from nsff.priors.learned import flow_need
+from nsff.priors.flow.estimator import FlowBackend, FlowEstimator
+from nsff.priors.flow.registry import FLOW
 from nsff.scene import Scene, read_flow, write_flow
 
 
-class FlowEstimator(Protocol):
-    """Estimates the flow from one picture to another of the same size."""
-
-    def estimate(
-        self, first_rgb: UInt8[np.ndarray, "H W 3"], second_rgb: UInt8[np.ndarray, "H W 3"]
-    ) -> Float32[np.ndarray, "H W 2"]: ...
-
-
-def _raft(config: FlowConfig) -> FlowEstimator:
-    from nsff.priors.flow.raft import RaftFlow
-
-    return RaftFlow.from_file(raft_file(config), config)
-
-
-# Imported when asked for: learned ones need torch.
-ESTIMATORS: dict[str, Callable[[FlowConfig], FlowEstimator]] = {
-    "dis": DisFlow.from_config,
-    "raft": _raft,
-}
-
-
-def raft_file(flow: FlowConfig) -> Path:
-    """The weights that RAFT would load; WeightsError where there are none."""
-    need = flow_need(flow.model_copy(update={"backend": "raft"}))
-    path = need.resolve() if need is not None else None
-    assert path is not None  # a backend that is asked for by name is there, or an error
-    return path
-
-
 def choose_backend(flow: FlowConfig, given: bool) -> str:
-    """What the setting stands for, ``given`` being whether the source brings flow: given, raft or dis.
+    """The name of what the setting stands for, ``given`` being whether the source brings flow: given, or a backend's.
 
     Raises WeightsError where a file that the settings name is missing, or one that is found is damaged.
     """
-    if flow.backend not in ("auto", "given_or_dis"):
-        return flow.backend
-    if given:
-        return "given"
-    need = flow_need(flow)
-    return "raft" if need is not None and need.resolve() is not None else "dis"
+    return _choose(flow, given)[0]
+
+
+def _choose(flow: FlowConfig, given: bool) -> tuple[str, Path | None]:
+    """The same with the weights that the backend loads."""
+    chosen = FLOW.choose(flow, given)
+    assert chosen is not None  # dis needs nothing
+    return chosen
 
 
 def run_flow(scene: Scene, flow: FlowConfig, height: int) -> None:
@@ -83,16 +53,22 @@ def run_flow(scene: Scene, flow: FlowConfig, height: int) -> None:
     corrupt or of another size than its neighbours, and where flow.cuts is stop and the clip has cuts.
     """
     given = scene.given.flow_dir
-    backend = choose_backend(flow, given.is_dir())
+    backend, weights = _choose(flow, given.is_dir())
     look = CutCheck(scene, flow.cuts)
     with atomic_directory(scene.raw_flow_dir, sealed=True) as folder:
         if backend == "given":
             numbers = _copy_given(scene, given, folder)
         else:
-            numbers = _estimate_all(scene, flow.model_copy(update={"backend": backend}), height, folder)
+            named = flow.model_copy(update={"backend": backend})
+            estimator = FLOW.open_chosen(named, backend, weights)
+            numbers = _estimate_all(scene, estimator, named, height, folder)
         cuts = look.after(agreements([share for share, _ in numbers]))
-    weights = raft_file(flow).name if backend == "raft" else None
-    summary = {"backend": backend, "weights": weights, **_verdict(numbers), "cuts": listed(cuts)}
+    summary = {
+        "backend": backend,
+        "weights": weights.name if weights else None,
+        **_verdict(numbers),
+        "cuts": listed(cuts),
+    }
     if cuts:
         summary |= {
             "verdict": "poor",
@@ -153,19 +129,23 @@ def between(
 
 
 def seen_size(size: tuple[int, int], height: int, config: FlowConfig) -> tuple[int, int]:
-    """(height, width) at which the backend sees frames of ``size``: with raft, flow.long_side may change it."""
-    if config.backend != "raft" or config.long_side is None:
+    """(height, width) at which the backend of ``config`` sees frames of ``size``: with raft, flow.long_side may change
+    it."""
+    backend = FLOW.backends.get(config.backend)
+    resized = isinstance(backend, FlowBackend) and backend.resized
+    if not resized or config.long_side is None:
         return working_size(size, height)
     factor = config.long_side / max(size)
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def _estimate_all(scene: Scene, config: FlowConfig, height: int, folder: Path) -> list[tuple[float, float]]:
+def _estimate_all(
+    scene: Scene, estimator: FlowEstimator, config: FlowConfig, height: int, folder: Path
+) -> list[tuple[float, float]]:
     """Estimates every neighbouring pair; returns (consistent fraction, mean magnitude in pixels) per file,
     forward and backward by turns.
     """
     numbers = []
-    estimator = ESTIMATORS[config.backend](config)
     first = scene.frame(0)
     ingested = first.shape[:2]
     size, seen = working_size(ingested, height), seen_size(ingested, height, config)

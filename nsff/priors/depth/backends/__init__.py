@@ -1,0 +1,1 @@
+"""Ways to make disparity: one file each (nsff.priors.backends)."""

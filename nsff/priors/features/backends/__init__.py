@@ -1,0 +1,1 @@
+"""Descriptors of pixels: one file each (nsff.priors.backends)."""

@@ -1,0 +1,1 @@
+"""Estimators of flow: one file each (nsff.priors.backends)."""

@@ -1,0 +1,1 @@
+"""Detectors of instances: one file each (nsff.priors.backends)."""
