@@ -116,7 +116,7 @@ def test_unknown_backend_names_the_allowed_ones(scene: Scene):
         run_features(scene, FeaturesConfig.model_construct(backend="sift", saliency="auto", components=8, stride=2))
 
 
-def test_another_backend_is_one_entry_of_the_registry(scene: Scene, monkeypatch: pytest.MonkeyPatch):
+def test_another_backend_is_one_line_in_the_registry(scene: Scene, monkeypatch: pytest.MonkeyPatch):
     generator = np.random.default_rng(0)
 
     def open_noise(config: FeaturesConfig, weights: Path | None) -> Callable:

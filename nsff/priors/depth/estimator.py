@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsff.config import DepthConfig
-from nsff.priors.backends import Backend, WeightChoice
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,22 +22,3 @@ SceneDepth = Callable[["Scene", DepthConfig, Path], dict[str, Any]]
 summary, ``metric``, ``verdict`` and ``message`` among them."""
 Network = Callable[["UInt8[np.ndarray, 'H W 3']"], "Float32[np.ndarray, 'h w']"]
 """From a frame to its disparity at the network's own size, relative or metric."""
-
-
-def network_backend(
-    name: str,
-    open_network: Callable[[DepthConfig, Path | None], Network],
-    choose_weights: Callable[[DepthConfig], WeightChoice | None],
-    **more: Any,
-) -> Backend[DepthConfig, SceneDepth]:
-    """A backend that sees one frame at a time; ``more`` are further fields of Backend.
-
-    Maps are brought to the canonical size and aligned to the scene (nsff.priors.depth.learned).
-    """
-
-    def open_depth(depth: DepthConfig, weights: Path | None) -> SceneDepth:
-        from nsff.priors.depth.learned import by_network
-
-        return by_network(name, open_network(depth, weights))
-
-    return Backend(name, open_depth, choose_weights, **more)

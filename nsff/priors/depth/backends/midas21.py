@@ -10,7 +10,8 @@ from pathlib import Path
 
 from nsff.config import DepthConfig
 from nsff.priors.backends import WeightChoice
-from nsff.priors.depth.estimator import Network, network_backend
+from nsff.priors.depth.estimator import Network
+from nsff.priors.depth.network_backend import network_backend
 from nsff.weights import File, Weight
 
 WEIGHTS = (

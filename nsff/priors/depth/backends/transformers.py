@@ -9,8 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from nsff.config import DepthConfig
-from nsff.priors.depth.estimator import Network, network_backend
+from nsff.priors.depth.estimator import Network
 from nsff.priors.depth.model_folders import choose_folder
+from nsff.priors.depth.network_backend import network_backend
 
 
 def open_network(depth: DepthConfig, weights: Path | None) -> Network:

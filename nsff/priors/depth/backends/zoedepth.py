@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsff.config import DepthConfig
-from nsff.priors.depth.estimator import Network, network_backend
+from nsff.priors.depth.estimator import Network
 from nsff.priors.depth.model_folders import choose_folder, model_folder, open_model, open_processor
+from nsff.priors.depth.network_backend import network_backend
 
 if TYPE_CHECKING:
     import numpy as np
