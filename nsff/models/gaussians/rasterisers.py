@@ -1,0 +1,55 @@
+"""Rasterisers of Gaussians by device: gsplat on CUDA, kernels that Numba compiles on the CPU.
+
+Notation, and what all rasterisers agree on: nsff.models.gaussians.splats.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from nsff.errors import StageError
+from nsff.models.gaussians.splats import Camera, Rendering, Splats
+
+
+def rasterise(splats: Splats, camera: Camera) -> Rendering:
+    """Draws ``splats`` as ``camera`` sees them, on the device where they are; gradients reach splats and pose.
+
+    Raises StageError where that device has no rasteriser, which names the remedy (see ``check_rasteriser``).
+
+    Example:
+        >>> splats = Splats(means, quaternions, scales, opacities, colours)
+        >>> picture = rasterise(splats, Camera(K, world_to_camera, height=270, width=480))
+        >>> picture.values.shape
+        torch.Size([270, 480, 3])
+    """
+    device = splats.means.device
+    if device.type == "cpu":
+        from nsff.models.gaussians import cpu
+
+        return cpu.rasterise(splats, camera)
+    check_rasteriser(device)
+    from nsff.models.gaussians import gpu
+
+    return gpu.rasterise(splats, camera)
+
+
+def check_rasteriser(device: torch.device) -> None:
+    """Raises StageError, with the remedy, where Gaussians cannot be drawn on ``device``.
+
+    On a CUDA device the first call in an installation compiles gsplat, which takes a minute or two.
+    """
+    if device.type == "cpu":
+        return
+    if device.type != "cuda":
+        raise StageError(
+            "rasteriser", f"Gaussians cannot be drawn on device {device}", "choose device cuda or cpu (train.device)"
+        )
+    from nsff.models.gaussians import gpu
+
+    if problem := gpu.problem():
+        raise StageError(
+            "rasteriser",
+            f"Gaussians are drawn by gsplat on {device}: {problem}",
+            "pip install 'nsff[gaussians]', which brings gsplat and the compiler that builds it; "
+            "or draw on the CPU (device cpu)",
+        )

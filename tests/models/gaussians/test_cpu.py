@@ -1,0 +1,73 @@
+"""The CPU rasteriser against the plain twin, values and gradients; threads, float32, and scenes of nothing."""
+
+import pytest
+import torch
+
+from nsff.models.gaussians import cpu, twin
+from nsff.models.gaussians.splats import Camera, Splats
+
+
+def test_as_the_twin(case):
+    found, expected = case.drawn(cpu.rasterise), case.drawn(twin.rasterise)
+    assert expected["alpha"].max() > 0.01
+    for name, value in expected.items():
+        # Far below what is promised: 1e-4 of values, 1e-3 of gradients.
+        torch.testing.assert_close(found[name], value, rtol=1e-7, atol=1e-9 * float(value.abs().max()), msg=name)
+
+
+def test_results_do_not_depend_on_threads(make_case, monkeypatch):
+    case, results = make_case(10, count=400), []
+    for threads in (1, 2, 5):
+        monkeypatch.setattr(torch, "get_num_threads", lambda count=threads: count)
+        results.append(case.drawn(cpu.rasterise))
+    for other in results[1:]:
+        assert all(torch.equal(other[name], value) for name, value in results[0].items())
+
+
+def test_float32(make_case):
+    case = make_case(11).to(torch.float32)
+    found, expected = case.drawn(cpu.rasterise), case.to(torch.float64).drawn(twin.rasterise)
+    for name, value in expected.items():
+        assert (found[name] - value).abs().max() <= 1e-5 * value.abs().max(), name
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_nothing_in_view(make_case, count):
+    case = make_case(12, count=count)
+    V, t = case.camera.world_to_camera.split([3, 1], dim=1)
+    behind = t - torch.tensor([[0.0], [0], [100]], dtype=t.dtype)
+    camera = Camera(case.camera.K, torch.cat([V, behind], dim=1), 20, 30)
+    leaf = case.splats.means.clone().requires_grad_()
+    s = case.splats
+    drawn = cpu.rasterise(Splats(leaf, s.quaternions, s.scales, s.opacities, s.values), camera)
+    assert drawn.values.shape == (20, 30, 3)
+    assert not any(picture.any() for picture in (drawn.values, drawn.alpha, drawn.depth))
+    (drawn.values.sum() + drawn.depth.sum()).backward()
+    assert not leaf.grad.any()
+
+
+def test_no_channels_and_no_gradients(make_case):
+    case = make_case(13, channels=0)
+    drawn, expected = cpu.rasterise(case.splats, case.camera), twin.rasterise(case.splats, case.camera)
+    assert drawn.values.shape == (37, 51, 0) and not drawn.depth.requires_grad
+    torch.testing.assert_close(drawn.depth, expected.depth)
+
+
+def test_what_is_not_a_number_is_not_drawn(make_case):
+    case = make_case(14, count=20)
+    s = case.splats
+    for name in ("means", "scales", "opacities"):
+        fields = {key: getattr(s, key).clone() for key in ("means", "quaternions", "scales", "opacities", "values")}
+        fields[name][3] = torch.nan
+        kept = torch.arange(20) != 3
+        rest = Splats(*(field[kept] for field in fields.values()))
+        assert torch.equal(
+            cpu.rasterise(Splats(**fields), case.camera).values, cpu.rasterise(rest, case.camera).values
+        ), name
+
+
+def test_other_types_are_refused(make_case):
+    case = make_case(15, count=3)
+    half = Splats(*(getattr(case.splats, n).half() for n in ("means", "quaternions", "scales", "opacities", "values")))
+    with pytest.raises(ValueError, match="float16"):
+        cpu.rasterise(half, case.camera)
