@@ -69,19 +69,20 @@ class _Rasterise(torch.autograd.Function):
         rows, columns = -(-H // TILE), -(-W // TILE)
         starts, gaussian, *slots = list_entries(order, boxes, TILE, rows, columns)
         sums, transmittance = np.empty((H, W, C + 1), values.dtype), np.empty((H, W))
-        tiles = (starts, gaussian, shapes, boxes, values, TILE, columns, CUTS, sums, transmittance)
-        in_shares(composite, *tiles)
-        ctx.save_for_backward(*tensors)
-        ctx.projected = (geometry, tiles, slots)
-        return torch.from_numpy(sums), torch.from_numpy((1 - transmittance).astype(values.dtype))
+        tiles = (starts, gaussian, shapes, boxes, values, TILE, columns, CUTS)
+        in_shares(composite, *tiles, sums, transmittance)
+        result = torch.from_numpy(sums), torch.from_numpy((1 - transmittance).astype(values.dtype))
+        ctx.save_for_backward(*tensors, result[0])
+        ctx.projected = (geometry, tiles, transmittance, slots)
+        return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, to_sums: Tensor, to_alpha: Tensor) -> tuple[Tensor | None, ...]:
-        means, quaternions, scales, opacities, values, pose = (_array(t) for t in ctx.saved_tensors)
-        geometry, tiles, slots = ctx.projected
+        means, quaternions, scales, opacities, values, pose, sums = (_array(t) for t in ctx.saved_tensors)
+        geometry, tiles, transmittance, slots = ctx.projected
         rows = np.zeros((len(slots[1]), 7 + values.shape[1]), values.dtype)
-        in_shares(composite_back, *tiles, _array(to_sums), _array(to_alpha), rows)
+        in_shares(composite_back, *tiles, sums, transmittance, _array(to_sums), _array(to_alpha), rows)
         found = [np.empty_like(a) for a in (means, quaternions, scales, opacities, values)]
         to_pose = np.empty((SHARES, 3, 4))
         in_shares(carry_back, means, quaternions, scales, *geometry, tiles[2], rows, *slots, *found, to_pose)

@@ -91,16 +91,17 @@ def composite(share, shares, starts, gaussian, shapes, boxes, values, tile, colu
             g = gaussian[entry]
             shape = shapes[g]
             ellipse = _ellipse(shape)
+            u, v, a, b, c, opacity, z = shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6]
             for y in range(max(top, boxes[g, 2]), min(bottom, boxes[g, 3])):
-                dy = y + 0.5 - shape[1]
-                first, last = _span(shape[0], dy, ellipse, max(left, boxes[g, 0]), min(right, boxes[g, 1]))
+                dy = y + 0.5 - v
+                first, last = _span(u, dy, ellipse, max(left, boxes[g, 0]), min(right, boxes[g, 1]))
                 for x in range(first, last):
                     T = transmittance[y, x]
                     if T < 0:  # finished, and its sign says so
                         continue
-                    dx = x + 0.5 - shape[0]
-                    sigma = 0.5 * (shape[2] * dx * dx + shape[4] * dy * dy) + shape[3] * dx * dy
-                    alpha = min(max_alpha, shape[5] * math.exp(-sigma))
+                    dx = x + 0.5 - u
+                    sigma = 0.5 * (a * dx * dx + c * dy * dy) + b * dx * dy
+                    alpha = min(max_alpha, opacity * math.exp(-sigma))
                     if sigma < 0 or alpha < min_alpha:
                         continue
                     if T * (1 - alpha) <= min_transmittance:
@@ -110,7 +111,7 @@ def composite(share, shares, starts, gaussian, shapes, boxes, values, tile, colu
                     weight = T * alpha
                     for k in range(C):
                         sums[y, x, k] += weight * values[g, k]
-                    sums[y, x, C] += weight * shape[6]
+                    sums[y, x, C] += weight * z
                     transmittance[y, x] = T * (1 - alpha)
         for y in range(top, bottom):
             for x in range(left, right):
@@ -149,18 +150,18 @@ def composite_back(
             g = gaussian[entry]
             shape = shapes[g]
             ellipse = _ellipse(shape)
-            a, b, c, opacity = shape[2], shape[3], shape[4], shape[5]
+            u, v, a, b, c, opacity, z = shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6]
             v_u = v_v = v_a = v_b = v_c = v_opacity = 0.0
             for k in range(C + 1):
                 v_values[k] = 0
             for y in range(max(top, boxes[g, 2]), min(bottom, boxes[g, 3])):
-                dy = y + 0.5 - shape[1]
-                first, last = _span(shape[0], dy, ellipse, max(left, boxes[g, 0]), min(right, boxes[g, 1]))
+                dy = y + 0.5 - v
+                first, last = _span(u, dy, ellipse, max(left, boxes[g, 0]), min(right, boxes[g, 1]))
                 for x in range(first, last):
                     T = T_before[y - top, x - left]
                     if T < 0:
                         continue
-                    dx = x + 0.5 - shape[0]
+                    dx = x + 0.5 - u
                     sigma = 0.5 * (a * dx * dx + c * dy * dy) + b * dx * dy
                     vis = math.exp(-sigma)
                     alpha = min(max_alpha, opacity * vis)
@@ -171,7 +172,7 @@ def composite_back(
                         open_pixels -= 1
                         continue
                     weight = T * alpha
-                    product = shape[6] * to_sums[y, x, C]
+                    product = z * to_sums[y, x, C]
                     v_values[C] += weight * to_sums[y, x, C]
                     for k in range(C):
                         product += values[g, k] * to_sums[y, x, k]

@@ -9,6 +9,7 @@ import functools
 
 import torch
 
+from nsff.models.gaussians import twin
 from nsff.models.gaussians.splats import BLUR, FAR, NEAR, Camera, Rendering, Splats
 
 TILE = 16
@@ -38,11 +39,13 @@ def rasterise(splats: Splats, camera: Camera, packed: bool = False) -> Rendering
     Gradients reach all of ``splats`` and the camera's pose. Raises ValueError for other types and devices, and what
     importing gsplat raises where it does not work (see ``problem``).
     """
-    import gsplat
-
     means = splats.means
     if means.dtype != torch.float32 or not means.is_cuda:
         raise ValueError(f"splats: {means.dtype} on {means.device}, not float32 on a CUDA device")
+    if not len(splats):
+        return twin.rasterise(splats, camera)  # gsplat 1.5.3 divides by zero
+    import gsplat
+
     pose = torch.cat([camera.world_to_camera.to(means), means.new_tensor([[0.0, 0, 0, 1]])])
     drawn, alpha, _ = gsplat.rasterization(
         means, splats.quaternions, splats.scales, splats.opacities, splats.values, pose[None],

@@ -71,3 +71,14 @@ def test_other_types_are_refused(make_case):
     half = Splats(*(getattr(case.splats, n).half() for n in ("means", "quaternions", "scales", "opacities", "values")))
     with pytest.raises(ValueError, match="float16"):
         cpu.rasterise(half, case.camera)
+
+
+def test_pictures_that_are_changed_in_place_are_no_wrong_gradients(make_case):
+    case = make_case(16, count=20)
+    s = case.splats
+    values = s.values.clone().requires_grad_()
+    drawn = cpu.rasterise(Splats(s.means, s.quaternions, s.scales, s.opacities, values), case.camera)
+    with torch.no_grad():
+        drawn.values.mul_(2)
+    with pytest.raises(RuntimeError, match="inplace"):
+        drawn.alpha.sum().backward()

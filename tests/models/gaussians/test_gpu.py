@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from nsff.models.gaussians import gpu, twin
 from nsff.models.gaussians.rasterisers import check_rasteriser
@@ -16,17 +17,32 @@ def gsplat():
     check_rasteriser(torch.device("cuda"))
 
 
-@pytest.mark.parametrize("packed", [False, True])
-def test_as_the_twin(case, packed):
-    found = case.to(torch.float32, "cuda").drawn(gpu.rasterise, packed=packed)
-    expected = case.to(torch.float32).to(torch.float64).drawn(twin.rasterise)
+def distances(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, float]:
+    """How far drawings lie apart. Of gradients: the norm of the difference, over the norm.
+
+    Of pictures: the largest difference (over the largest value, where that is above 1) of all but a pixel in a
+    thousand, as there an α may lie on the other side of its cut-off.
+    """
+    result = {}
     for name, value in expected.items():
         error = found[name] - value
         if name.startswith("gradient"):
-            assert error.norm() <= 1e-3 * value.norm(), name
+            result[name] = float(error.norm() / value.norm())
         else:
-            # A pixel in a thousand may have an α on the other side of its cut-off.
-            assert (error.abs() > 1e-4 * value.abs().max().clamp(min=1)).double().mean() <= 1e-3, name
+            result[name] = float((error.abs() / value.abs().max().clamp(min=1)).flatten().quantile(0.999))
+    return result
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_as_the_twin(case, packed):
+    case = case.to(torch.float32)
+    exact = case.to(torch.float64).drawn(twin.rasterise)
+    found = distances(case.to(torch.float32, "cuda").drawn(gpu.rasterise, packed=packed), exact)
+    # Where a thing is thousands of times as long as wide, float32 itself is no better: then a few times its error.
+    rounding = distances(case.drawn(twin.rasterise), exact)
+    for name, distance in found.items():
+        promised = 1e-3 if name.startswith("gradient") else 1e-4
+        assert distance <= max(promised, 5 * rounding[name]), name
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -37,10 +53,12 @@ def test_nothing_in_view(make_case, packed):
     assert not any(tensor.any() for tensor in drawn.values())
 
 
-def test_no_channels(make_case):
+def test_no_channels_and_no_gaussians(make_case):
     case = make_case(13, channels=0).to(torch.float32, "cuda")
     drawn = gpu.rasterise(case.splats, case.camera)
     assert drawn.values.shape == (37, 51, 0) and drawn.depth.max() > 0
+    drawn = make_case(13, count=0).to(torch.float32, "cuda").drawn(gpu.rasterise)
+    assert drawn["values"].shape == (37, 51, 3) and not drawn["alpha"].any()
 
 
 def test_other_types_are_refused(make_case):
