@@ -47,11 +47,11 @@ def in_shares(kernel: Callable[..., None], *arguments: Any) -> None:
         except BaseException as error:
             errors.append(error)
 
-    helpers = [threading.Thread(target=work, daemon=True) for _ in range(min(torch.get_num_threads(), SHARES) - 1)]
-    for thread in helpers:
+    others = [threading.Thread(target=work, daemon=True) for _ in range(min(torch.get_num_threads(), SHARES) - 1)]
+    for thread in others:
         thread.start()
     work()
-    for thread in helpers:
+    for thread in others:
         thread.join()
     if errors:
         raise errors[0]
