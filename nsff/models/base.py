@@ -1,4 +1,4 @@
-"""What a scene model is: whatever can be trained, drawn and read.
+"""The interface of scene models: whatever can be trained, drawn and read.
 
 The trainer, the renderer and the stages after them know a model by ``SceneModel`` alone. A kind of model is one folder
 of nsff/models (nsff.models.registry); nsff/models/ray_fields is the usual one.
@@ -66,7 +66,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class MovingLayer:
-    """What moves in a picture of one frame, before it is splatted to another time, and the picture behind it."""
+    """The moving content of one frame's picture, before it is splatted to another time, and the picture behind it."""
 
     values: Float[Tensor, "H W C"]
     """Colour, or another output, multiplied by opacity."""
@@ -74,7 +74,7 @@ class MovingLayer:
     displacement: Float[Tensor, "H W 2"]
     """Pixels, (right, down)."""
     static: Float[Tensor, "H W C"]
-    """What rests, alone."""
+    """The picture of the static content alone."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class DepthPlanes:
     static: Float[Tensor, "P C1 H W"]
     """Values and opacity."""
     dynamic: tuple[Float[Tensor, "P C2 H W"], Float[Tensor, "P C2 H W"]]
-    """Of the frames before and after: values, opacity, and the share of what moves in the density."""
+    """The planes of the frames before and after: values, opacity, and the dynamic share of the density."""
     displacement: tuple[Float[Tensor, "P 2 H W"], Float[Tensor, "P 2 H W"]]
-    """Of both, pixels (right, down); not finite where it leads behind the camera."""
+    """The displacement of either frame's planes, pixels (right, down); not finite where it leads behind the camera."""
     additive: bool
     """Whether opacities come from densities that add up."""
 
@@ -100,7 +100,7 @@ class Points:
     normalised: Float[Tensor, "P 3"]
     """In the model's own coordinates, of which clusters may know the direction."""
     features: Float[Tensor, "P C"] | None = None
-    """Of unit length."""
+    """Vectors of unit length."""
     colours: Float[Tensor, "P 3"] | None = None
     """In [0, 1]."""
     saliency: Float[Tensor, "P"] | None = None
@@ -129,7 +129,7 @@ Numbering = Callable[[Points], Int64[np.ndarray, "P"]]
 
 @dataclass(frozen=True)
 class BatchIndex:
-    """What a step is computed from, as indices: pixels of the training frames, or whatever else a model counts.
+    """The data of one step, as indices: pixels of the training frames, or whatever else a model counts.
 
     The host chooses it before the work on the device begins, so that a recorded step reads it in place.
     """
@@ -212,7 +212,7 @@ class SceneModel(nn.Module, ABC):
 
     @abstractmethod
     def sample_batch(self, step: int, generator: torch.Generator, rank: int = 0) -> BatchIndex:
-        """Draws what a step is computed from. ``rank`` is the process's number where several train together."""
+        """Draws the data of a step. ``rank`` is the process's number where several train together."""
 
     @abstractmethod
     def losses(self, batch: BatchIndex, step: int, generator: torch.Generator) -> tuple[Terms, Terms]:
@@ -327,7 +327,7 @@ class SceneModel(nn.Module, ABC):
 
     @abstractmethod
     def description(self) -> dict[str, Any]:
-        """What ``from_description`` needs beside the tensors, for model.json: values that JSON has."""
+        """All that ``from_description`` needs, for model.json: values that JSON has."""
 
     @classmethod
     @abstractmethod

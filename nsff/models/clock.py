@@ -1,4 +1,4 @@
-"""Where a step's time goes: named parts, timed only when someone asks (nsff.training.bench)."""
+"""The time that the parts of a training step take: parts have names, and are timed by nsff.training.bench alone."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class RayModel(SceneModel):
     """A scene model that knows the colour along any ray."""
 
     samples_per_ray: int
-    """How often a ray is looked at, which its memory on the CPU goes by."""
+    """Samples on a ray, by which its memory on the CPU is estimated."""
 
     @abstractmethod
     def render_rays(

@@ -50,7 +50,7 @@ def _entry_points() -> dict[str, str]:
 
 
 def options_class(kind: str) -> type[StageConfig]:
-    """What model.options is checked by. Raises ConfigError for a kind that is not there."""
+    """The class that checks model.options. Raises ConfigError for a kind that is not there."""
     return _of(kind, "options").Options
 
 

@@ -38,7 +38,7 @@ class Ranks:
         return self.rank == 0
 
     def seed(self, seed: int, step: int) -> int:
-        """Of the random numbers from ``step`` on: that of the settings in the first process, others in the rest."""
+        """The seed from ``step`` on: that of the settings in the first process, others in the rest."""
         return seed
 
     def same(self, tensors: Iterable[Tensor]) -> None:

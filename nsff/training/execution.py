@@ -152,7 +152,7 @@ class Execution:
             self.gradients = GradientBuffer.of(self.optimiser)
 
     def clear_gradients(self, delayed: bool = True) -> None:
-        """Of all parameters; without ``delayed`` of those that every step updates."""
+        """Clears the gradients of all parameters; without ``delayed`` of those that every step updates."""
         if delayed and self.delayed is not None:
             self.delayed.gradients.clear()
         if self.gradients is None:

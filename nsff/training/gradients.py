@@ -28,7 +28,7 @@ class GradientBuffer:
 
     @classmethod
     def of(cls, optimiser: torch.optim.Optimizer) -> GradientBuffer:
-        """Of all parameters that ``optimiser`` updates."""
+        """A buffer of all parameters that ``optimiser`` updates."""
         return cls(p for group in optimiser.param_groups for p in group["params"])
 
     def clear(self) -> None:

@@ -21,8 +21,8 @@ from nsff.training.execution import Execution
 WORKSPACE = 1.5e8
 """Bytes that matrix products and recordings keep for themselves whatever the batch; they show where it is small."""
 MARGIN = 1.6
-"""What a step takes beyond its measured peak: gaps between blocks of memory, kernels' own workspaces, and what two
-small steps do not tell of large ones (1.5 measured, 32,768 rays planned from 4,096 and 8,192)."""
+"""Factor on the measured peak: gaps between blocks of memory, kernels' own workspaces, and what two small steps do not
+tell of large ones (1.5 measured, 32,768 rays planned from 4,096 and 8,192)."""
 AGAIN = 1.0
 """Added to MARGIN where batches or micro-batches differ in size, or previews are made: one may run as it is while the
 recording of another keeps its memory."""
@@ -104,8 +104,8 @@ def measured(execution: Execution, train: TrainConfig, data: TrainingData) -> Ne
     parameters = sum(p.numel() * p.element_size() for p in execution.model.parameters() if p.requires_grad)
     moments = 0 if execution.optimiser.state else 2 * parameters
     buffer = parameters if execution.gradients is None else 0
-    beside = execution.recorder.enabled and (data.batches_differ(train) or train.preview_every > 0)
-    margin = MARGIN + (AGAIN if beside else 0)
+    several = execution.recorder.enabled and (data.batches_differ(train) or train.preview_every > 0)
+    margin = MARGIN + (AGAIN if several else 0)
     return Need(before + moments, buffer, *line(*points), margin)
 
 

@@ -1,4 +1,4 @@
-"""What goes by the number of frames: steps of presets that say so, and the published decay period."""
+"""Settings that depend on the number of frames: steps of presets that say so, and the published decay period."""
 
 from __future__ import annotations
 

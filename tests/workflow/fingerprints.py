@@ -80,11 +80,15 @@ def imported(path: Path) -> tuple[Path, ...]:
 
 
 def _listed(text: str, known: dict[str, str]) -> list[str]:
-    """All modules of a folder of which one is imported by its name: nsff.folder.{name}, {folder.__name__}.{name}."""
+    """All modules of a folder of which one is imported by its name: nsff.folder.{name}, {folder.__name__}.{name}; with
+    those of the folders in it, as one of these may be meant."""
     match = re.fullmatch(r"(?:\{(\w+)\.__name__\}|(nsff(?:\.\w+)+))\.\{[\w.]+\}", text)
     package = (match[2] or known.get(match[1], "")) if match else ""
     folder = ROOT.joinpath(*package.split("."))
-    return [f"{package}.{path.stem}" for path in sorted(folder.glob("*.py"))] if package else []
+    if not package:
+        return []
+    within = [f"{package}.{path.parent.name}.{path.stem}" for path in sorted(folder.glob("*/*.py"))]
+    return [f"{package}.{path.stem}" for path in sorted(folder.glob("*.py"))] + within
 
 
 def _run_time(node: ast.AST) -> Iterator[ast.AST]:

@@ -1,4 +1,4 @@
-"""What a field is: a map from samples in normalised space (and time) to densities, colours, semantics and motion.
+"""The interface of fields: maps from samples in normalised space and time to densities, colours, semantics and motion.
 
 Notation. Positions (..., 3) lie in the scene's normalised space (NDC or contracted, see nsff.cameras.spaces),
 directions (..., 3) are unit vectors in world axes (or the average camera's, see field.view_axes), time (...) is the
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 @dataclass
 class FieldSamples:
-    """Everything a field says about samples; what it does not model is None."""
+    """The outputs of a field at samples; an output that it does not model is None."""
 
     raw_density: Float[Tensor, "..."]
     """Before the activation (and before training noise)."""
@@ -65,7 +65,6 @@ class Field(nn.Module):
         return torch.relu(raw_density)
 
     def decode_features(self, composited: Float[Tensor, "... F"]) -> Float[Tensor, "... C"]:
-        """Features from what ``forward`` calls features, after compositing; linear, so that the order does not
-        matter.
-        """
+        """Features from the composite of the ``features`` that ``forward`` gives. Linear, so that decoding and
+        compositing may change places."""
         return composited

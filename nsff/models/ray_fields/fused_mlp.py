@@ -142,7 +142,7 @@ def outputs(
     time: Float[Tensor, "..."],
     dtype: torch.dtype,
 ) -> dict[str, Tensor]:
-    """What MlpLayers.plain_outputs gives, by name. Colours, densities, motion and probabilities are float32."""
+    """The outputs of MlpLayers.plain_outputs, by name. Colours, densities, motion and probabilities are float32."""
     shape = positions.shape[:-1]
     h = trunk(field, positions, time, dtype)
     view: Any = field.views_linears[0]
@@ -166,7 +166,7 @@ def outputs(
 def one_product(
     h: Float[Tensor, "M W"], layers: list[tuple[str, Tensor, Tensor]], dtype: torch.dtype
 ) -> dict[str, Tensor]:
-    """What layers (name, weight, bias) make of the same hidden units, by name, as one matrix product in ``dtype``."""
+    """Outputs of layers (name, weight, bias) of the same hidden units, by name: one matrix product in ``dtype``."""
     sizes = [len(weight) for _, weight, _ in layers]
     more = padded(sum(sizes)) - sum(sizes)
     weight = functional.pad(torch.cat([weight for _, weight, _ in layers]), (0, 0, 0, more))

@@ -16,7 +16,7 @@ ROWS = 64
 
 @triton.jit
 def _columns(width: tl.constexpr, inputs: tl.constexpr):
-    """What each column of an encoding holds: its octave (-1 for the input itself), sine or cosine, and its input."""
+    """The content of each column of an encoding: octave (-1 for the input itself), sine or cosine, and its input."""
     column = tl.arange(0, width)
     wave = column - inputs
     octave = tl.where(wave >= 0, wave // (2 * inputs), -1)

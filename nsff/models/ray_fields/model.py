@@ -23,7 +23,7 @@ from nsff.models.rays import Rays
 
 @dataclass
 class Samples:
-    """Positions along rays and what is constant for a ray."""
+    """Positions along rays, with the view direction and the time of each ray."""
 
     s: Float[Tensor, "R K"]
     positions: Float[Tensor, "R K 3"]
@@ -41,7 +41,7 @@ class Samples:
 
 @dataclass
 class Evaluation:
-    """Samples of rays with what both fields say about them, and all weights."""
+    """Samples of rays, both fields at them, and all weights."""
 
     samples: Samples
     static: FieldSamples
@@ -49,9 +49,9 @@ class Evaluation:
     static_density: Float[Tensor, "R K"]
     dynamic_density: Float[Tensor, "R K"] | None
     static_weights: Float[Tensor, "R K"]
-    """Of the static field in the composite."""
+    """Weights of the static field in the composite."""
     dynamic_weights: Float[Tensor, "R K"] | None
-    """Of the dynamic field in the composite."""
+    """Weights of the dynamic field in the composite."""
 
     @property
     def weights(self) -> Float[Tensor, "R K"]:

@@ -31,7 +31,7 @@ VIEW_OCTAVES = 2
 
 
 class PlaneField(Field):
-    """What static and dynamic plane fields share: decoding networks and heads. T is the number of time slices.
+    """Decoding networks and heads of static and dynamic plane fields. T is the number of time slices.
 
     ``of_motion``: resolution of planes that motion is read off; 0: it is read off the code, like all else.
     """
@@ -46,7 +46,7 @@ class PlaneField(Field):
         of_motion: int = 0,
     ) -> None:
         super().__init__()
-        self.looks = len(resolutions)
+        self.code_resolutions = len(resolutions)
         self.own_planes = of_motion > 0
         self.register_buffer("bounds", bounds.clone().float())
         self.bounds: Tensor
@@ -82,7 +82,7 @@ class PlaneField(Field):
 
     def raw_density(self, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         last = cast(nn.Linear, self.trunk[2])
-        hidden = self._hidden(self.encode(positions, time, self.looks))
+        hidden = self._hidden(self.encode(positions, time, self.code_resolutions))
         return functional.linear(hidden, last.weight[:1], last.bias[:1]).reshape(positions.shape[:-1])
 
     @staticmethod
@@ -96,7 +96,7 @@ class PlaneField(Field):
         return self.semantic_decoder(codes)
 
     def branches(self) -> list[tuple[str, nn.Linear]]:
-        """What is read off the code, by name, with the layer that does."""
+        """The outputs that are read off the code, by name, with the layer of each."""
         found = [("features", self.semantic), ("saliency", self.saliency)]
         return [(name, layer) for name, layer in found if layer is not None]
 
@@ -118,7 +118,7 @@ class PlaneField(Field):
         of_code += [(name, layer.weight, layer.bias) for name, layer in self.branches()]
         layers += [(name, weight @ to_code, torch.addmv(bias, weight, offset)) for name, weight, bias in of_code]
         found = {name: value.reshape(*shape, -1) for name, value in one_product(h, layers, h.dtype).items()}
-        found |= {name: value.reshape(*shape, -1) for name, value in self.beside(encoded).items()}
+        found |= {name: value.reshape(*shape, -1) for name, value in self.direct_outputs(encoded).items()}
         hidden = found["colour"]
         if self.sees_views:
             view = positional_encoding(directions, VIEW_OCTAVES)
@@ -130,8 +130,8 @@ class PlaneField(Field):
             samples.saliency = torch.sigmoid(found["saliency"])[..., 0]
         return samples, found
 
-    def beside(self, encoded: Float[Tensor, "M F"]) -> dict[str, Tensor]:
-        """What is not read off the code."""
+    def direct_outputs(self, encoded: Float[Tensor, "M F"]) -> dict[str, Tensor]:
+        """Outputs that are read off the planes themselves, by name."""
         return {}
 
     def _hidden(self, encoded: Float[Tensor, "M F"]) -> Float[Tensor, "M H"]:
@@ -167,7 +167,7 @@ class PlaneStaticField(PlaneField):
 
 
 class PlaneDynamicField(PlaneField):
-    """What moves, at every frame, with scene flow to the neighbouring frames and disocclusion."""
+    """The moving content at every frame, with scene flow to the neighbouring frames and disocclusion."""
 
     dynamic = True
 
@@ -186,7 +186,7 @@ class PlaneDynamicField(PlaneField):
     def branches(self) -> list[tuple[str, nn.Linear]]:
         return super().branches() + ([] if self.own_planes else [("motion", self.motion)])
 
-    def beside(self, encoded: Tensor) -> dict[str, Tensor]:
+    def direct_outputs(self, encoded: Tensor) -> dict[str, Tensor]:
         return {"motion": self.motion(encoded[:, -self.motion.in_features :])} if self.own_planes else {}
 
     def encode(self, positions: Tensor, time: Tensor, count: int | None = None) -> Tensor:

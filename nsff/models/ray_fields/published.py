@@ -48,7 +48,7 @@ def published_state(field: MlpField) -> dict[str, Tensor]:
 
 
 def describe(static: State, dynamic: State) -> tuple[dict[str, Any], int]:
-    """What the published networks are, as values of FieldConfig, and their number of feature channels (0: no head).
+    """The published networks as values of FieldConfig, and their number of feature channels (0: no head).
 
     Raises StageError, naming the parameter, where the two are not a pair of such networks.
     """

@@ -101,7 +101,7 @@ class _Variation(torch.autograd.Function):
 
 
 def _pairs(planes: Tensor) -> int:
-    """Of cells side by side, as many as of cells one above the other, times channels."""
+    """The number of pairs of cells side by side, which is that of pairs one above the other, times channels."""
     return planes.numel() // planes.shape[2] * (planes.shape[2] - 1)
 
 
