@@ -54,7 +54,7 @@ class IngestedSource(Result):
 
 
 class GivenKinds(Result):
-    """What the source brought along."""
+    """The kinds of data that came with the source."""
 
     cameras: bool = False
     points: bool = False

@@ -16,9 +16,11 @@ RIDDLE = re.compile(r"\s*(What|Of)\b")
 def docstrings(source: str) -> Iterator[tuple[int, str]]:
     """Line and text of every docstring: of modules, classes and functions, and those below attributes."""
     for node in ast.walk(ast.parse(source)):
-        for part in getattr(node, "body", []) if not isinstance(node, ast.Lambda | ast.IfExp) else []:
-            if isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant) and isinstance(part.value.value, str):
-                yield part.lineno, part.value.value
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            for part in node.body:
+                match part:
+                    case ast.Expr(value=ast.Constant(value=str(text))):
+                        yield part.lineno, text
 
 
 def test_where_docstrings_stand():

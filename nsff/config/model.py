@@ -211,7 +211,7 @@ class TrainConfig(StageConfig):
     seed: int = 0
     """Seed of all random numbers in training."""
     precision: Literal["fp32", "tf32", "bf16"] = "tf32"
-    """Of matrix products in the networks, on a GPU; geometry, compositing and losses are always fp32."""
+    """Precision of matrix products in the networks, on a GPU; geometry, compositing and losses are always fp32."""
     cuda_graphs: bool = True
     """On a GPU: record a step's kernels once and replay them, which spares the time between them."""
     steps: int = Field(20_000, ge=1)

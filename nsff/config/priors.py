@@ -99,8 +99,9 @@ class MotionConfig(StageConfig):
     dilation_radius: int = Field(0, ge=0)
     """Radius of the final dilation, pixels (NSFF: 2)."""
     memory: int = Field(4, ge=0)
-    """What flow leads onto the masks of several frames, so many before and after, moves too: a thing that rests for a
-    moment, or turns so that it looks still. 0: none (NSFF)."""
+    """Frames before and after over which masks are propagated along flow: pixels that flow leads onto the masks of
+    several of them move too, such as an object that rests for a moment, or turns so that it looks still. 0: none
+    (NSFF)."""
     fill_radius: int = Field(24, ge=0)
     """Gaps in masks, up to twice this radius wide (pixels at 288 rows), are filled where their colours are clearly
     those of what moves: parts of a thing that move along with the camera look still. 0: none (NSFF)."""

@@ -24,7 +24,7 @@ FLOW_ERROR = 0.3
 
 @dataclass(frozen=True)
 class Triangulation:
-    """What triangulation knows of one frame; everything is 0 where it knows nothing."""
+    """The triangulated pixels of one frame; everything is 0 where nothing is known."""
 
     inverse_depth: Float32[np.ndarray, "H W"]
     """1/scene units."""

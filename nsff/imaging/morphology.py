@@ -1,4 +1,4 @@
-"""What coarse and final motion masks share: robust medians, morphology, and the summary of what is covered."""
+"""Morphology with disks, for masks of any kind."""
 
 from __future__ import annotations
 

@@ -40,12 +40,12 @@ DARK = 40
 BAR_SHARE = 0.85
 """Share of the pixels of a row of a bar that are black in all frames: there may be text on it."""
 LEAST_BAR = 0.01
-"""Of the height or width; thinner ones are a border of the recording."""
+"""Least thickness of a bar, as a share of the height or width; thinner ones are a border of the recording."""
 
 
 @dataclass(frozen=True)
 class Overlay:
-    """What does not belong to the world."""
+    """The parts of the picture that do not belong to the world."""
 
     mask: Bool[np.ndarray, "h w"]
     """True where features must not be taken, at the reduced size."""
@@ -55,7 +55,7 @@ class Overlay:
     """Share of the picture that text and logos cover."""
 
     def message(self, size: tuple[int, int]) -> str:
-        """What was found, for summaries, and how to be rid of it; ``size`` is that of the frames. Empty for nothing."""
+        """A text for summaries: what was found, and how to remove it; empty for nothing. ``size``: of the frames."""
         found = []
         top, bottom, left, right = self.bars
         if any(self.bars):
@@ -71,7 +71,10 @@ class Overlay:
 
 
 def find_overlay(n_frames: int, frame: Callable[[int], UInt8[np.ndarray, "H W 3"]]) -> Overlay | None:
-    """What is burnt into a clip; None where nothing is, or where the clip is too short or still to tell."""
+    """Finds text, logos and bars that are burnt into a clip.
+
+    None where there are none, or where the clip is too short or too still to tell.
+    """
     if n_frames < LEAST_FRAMES:
         return None
     chosen = np.unique(np.linspace(0, n_frames - 1, MOST_FRAMES).astype(int))

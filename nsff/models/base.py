@@ -241,7 +241,7 @@ class SceneModel(nn.Module, ABC):
         return 0
 
     def variant(self, step: int) -> Hashable:
-        """What alternates from step to step within a stage: each has a recording of its own."""
+        """A value that alternates from step to step within a stage: each value has a recording of its own."""
         return 0
 
     def start_recording(self) -> None:
@@ -286,8 +286,8 @@ class SceneModel(nn.Module, ABC):
     def moving_layer(
         self, camera: Camera, frame: int, side: str, fraction: float, output: str = "rgb", chunk: int = 0
     ) -> MovingLayer:
-        """What moves at ``frame``, and its displacement for a ``fraction`` of its way to the next (``side``: post) or
-        last frame (prev). Of models that are not ``continuous``."""
+        """The moving layer of ``frame``, and its displacement for a ``fraction`` of its way to the next (``side``: post)
+        or last frame (prev). Only models that are not ``continuous`` need it."""
         raise ValueError(f"models of kind {self.kind} have no moving layers")
 
     def depth_planes(

@@ -27,7 +27,7 @@ from nsff.weights.search import remedy
 C = TypeVar("C")
 """The section of the configuration that the prior's stage reads."""
 E = TypeVar("E")
-"""What an opened backend is; each prior's registry says which calls it takes."""
+"""The type of an opened backend; each prior's registry says which calls it takes."""
 
 GIVEN = "given"
 """The value of a setting that takes what came with the source, which is no backend."""

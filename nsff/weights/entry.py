@@ -1,4 +1,4 @@
-"""What is known of one set of pretrained weights: its files, where they come from, and whose they are.
+"""The entry of one set of pretrained weights: its files, where they come from, and whose they are.
 
 A set is a single file, or a folder of files as Hugging Face's libraries read them, pinned to a revision.
 """

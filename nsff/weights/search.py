@@ -57,7 +57,7 @@ def remedy(weight: Weight, file: str | None = None) -> str:
 
 
 def by_hand(weight: Weight, place: str | Path, file: str | None = None) -> str:
-    """What to bring from another machine, and where to put it."""
+    """In words: which files to bring from another machine, and where to put them."""
     wanted = [entry for entry in weight.files if file in (None, entry.name)]
     addresses = sorted({entry.url for entry in wanted if entry.url})
     names = ", ".join(entry.name for entry in wanted)

@@ -38,7 +38,7 @@ NEAR = 0.01
 FAR = 1e10
 """Furthest z that is drawn, scene units."""
 BLUR = 0.3
-"""What is added to both variances on the picture, square pixels: nothing is thinner than a pixel."""
+"""Added to both variances on the picture, square pixels, so that nothing is thinner than a pixel."""
 EXTENT = 3.33
 """Largest distance from its centre at which a Gaussian is looked at, standard deviations."""
 MARGIN = 0.3

@@ -23,10 +23,10 @@ class TermRow:
     weight: str
     """The weight's key in ``losses``."""
     value: float
-    """What the settings say it is."""
+    """The weight by the settings."""
     schedule: str
     factor: float
-    """What the weight is multiplied by."""
+    """The factor of the schedule on the weight."""
     absent: str
     """Why the term is left out; empty where it counts."""
     does: str

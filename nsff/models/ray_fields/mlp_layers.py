@@ -44,7 +44,7 @@ class MlpLayers(Field):
             self.sal_linear = nn.Linear(W, 1)
 
     def inputs(self, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]) -> Float[Tensor, "... D"]:
-        """What the trunk encodes."""
+        """The numbers that the trunk encodes."""
         return positions
 
     def trunk(self, positions: Float[Tensor, "... 3"], time: Float[Tensor, "..."]) -> Float[Tensor, "... W"]:
@@ -67,7 +67,7 @@ class MlpLayers(Field):
         return result
 
     def activations(self) -> dict[str, Callable[[Tensor], Tensor]]:
-        """What follows the layers of ``branches``; nothing where a name is missing."""
+        """The activations behind the layers of ``branches``; a name that is missing has none."""
         return {"features": self._finish_features, "saliency": torch.sigmoid}
 
     def _finish_features(self, features: Float[Tensor, "... F"]) -> Float[Tensor, "... C"]:

@@ -48,7 +48,7 @@ class Objective:
 
     @property
     def setup(self) -> Setup:
-        """What decides which terms there are."""
+        """The settings, fields and scene that decide which terms there are."""
         return Setup.of(self.model, self.data, self.config, self.train, self.planes_every)
 
     def stage(self, step: int) -> tuple[Hashable, ...]:

@@ -38,7 +38,7 @@ RESIDUAL = (0.5, 1.0)
 
 @dataclass(frozen=True)
 class Views:
-    """What is known of all frames; ``cameras`` are for the canonical size."""
+    """Cameras and points of all frames; ``cameras`` are for the canonical size."""
 
     cameras: Cameras
     points: SparsePoints

@@ -26,9 +26,9 @@ from nsff.tracking.components import moving_components
 from nsff.tracking.tracklets import link_tracklets
 
 GROUNDED_CONFIDENCE = 0.3
-"""Of moving pixels that take the depth of the floor they stand on."""
+"""Confidence of moving pixels that take the depth of the floor they stand on."""
 GROUNDED_WEIGHT = 0.01
-"""Of the same pixels in the interpolation: enough to fill their own rim, too little to flood the static one."""
+"""Weight of the same pixels in the interpolation: enough to fill their own rim, too little to flood the static one."""
 
 
 def classical_depth(scene: Scene, depth: DepthConfig, folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a backend of depth is, once it is opened: a function that writes the maps of a scene.
+"""The type of an opened backend of depth: a function that writes the maps of a scene.
 
 Notation. Disparity (h,w) is 1/z along the optical axis, relative (larger is nearer) or in 1/scene units.
 """

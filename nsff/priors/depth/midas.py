@@ -16,7 +16,7 @@ from nsff.imaging.imagenet import IMAGENET_DEVIATION, IMAGENET_MEAN
 from nsff.priors.depth.midas_network import Midas21
 
 LONG_SIDE = 384
-"""Of the release; NSFF takes 640."""
+"""Longer side of the pictures at the network, as released, pixels; NSFF takes 640."""
 
 
 def network_size(height: int, width: int, long_side: int, rule: str, multiple: int = 32) -> tuple[int, int]:
@@ -49,7 +49,7 @@ class MidasDepth:
         self.network = network.to(self.device).eval()
 
     def picture(self, image: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, "h w 3"]:
-        """What the network sees of a frame."""
+        """A frame as the network sees it: resized, and its colours normalised."""
         long_side = self.config.long_side or LONG_SIDE
         height, width = network_size(image.shape[0], image.shape[1], long_side, self.config.input_rule)
         how = cv2.INTER_CUBIC if self.config.input_rule == "midas" else cv2.INTER_AREA

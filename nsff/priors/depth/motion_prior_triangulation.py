@@ -35,9 +35,9 @@ VELOCITY = np.array([-0.5, 0.0, 0.5])
 SMALLEST_SCALE = 1.0
 """Pixels; no residual counts as better known than that."""
 LONGEST_STEP = 0.2
-"""Of x in one round."""
+"""Largest change of x in one round."""
 CONVEX_ROUNDS = 12
-"""In which far residuals still pull, so that a wrong start is left; afterwards they hardly count."""
+"""Rounds in which far residuals still pull, so that a wrong start is left; afterwards they hardly count."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,17 @@ class Tracks:
 
 @dataclass(frozen=True)
 class Prior:
-    """What is known of the n factors besides motion."""
+    """Knowledge of the n factors from other sources than motion."""
 
     deviation: Float[np.ndarray, " n"]
-    """Of x from 0; one opinion for all nodes of a thing together."""
+    """Standard deviation of x from 0; one observation for all nodes of a tracklet together."""
     tracklet: Int[np.ndarray, " n"]
     least: Float[np.ndarray, " n"]
     """x may hardly be below this; -inf where nothing is known."""
     links: Int[np.ndarray, "L 2"]
     """Pairs of nodes whose factors are alike."""
     link_deviation: float
-    """Of the difference of their x."""
+    """Standard deviation of the difference of their x."""
 
 
 @dataclass(frozen=True)

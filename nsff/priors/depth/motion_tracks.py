@@ -1,4 +1,4 @@
-"""What least motion is sought for: the components of moving things, and tracks of their pixels along chained flow.
+"""The unknowns of motion-prior triangulation, which are components of moving objects, and tracks of their pixels.
 
 Notation. A thing is an object of nsff.priors.depth.ground_contact, a chain of components of motion masks; a node is its
 component in one frame. Node maps (H,W) hold the number of the node, -1 where there is none.

@@ -49,7 +49,7 @@ AIR = (
 
 @dataclass(frozen=True)
 class Placed:
-    """What least motion found for the nodes of a scene."""
+    """The result of motion-prior triangulation for the nodes of a scene."""
 
     nodes: Nodes
     solution: Solution

@@ -72,8 +72,8 @@ def _estimates(
     part: Bool[np.ndarray, "H W"],
     flows: Mapping[int, FlowAndMask],
 ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Of each other frame that sees enough of the thing: inverse depth of its pixels (NaN where it does not tell), its
-    precision, and the pixels by which a unit of inverse depth moves them.
+    """Estimates from each other frame that sees enough of the object: inverse depth of its pixels (NaN where it is not
+    determined), its precision, and the pixels by which a unit of inverse depth moves them.
     """
     height, width = part.shape
     v, u = np.nonzero(part)

@@ -47,7 +47,7 @@ class TransformersDepth:
             self.deviation = tuple(getattr(self.processor, "image_std", None) or self.deviation)
 
     def picture(self, image: UInt8[np.ndarray, "H W 3"]) -> Float[Tensor, "1 3 h w"]:
-        """What the model sees of a frame: by its image processor, unless there is none or a size is asked for."""
+        """A frame as the model sees it: by its image processor, unless there is none or a size is asked for."""
         if self.processor is not None and self.config.long_side is None:
             return self.processor(images=image, return_tensors="pt")["pixel_values"]
         long_side = self.config.long_side or self.long_side

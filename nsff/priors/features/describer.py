@@ -1,4 +1,4 @@
-"""What a backend of features is, once it is opened: a function from a scene to the descriptors of its frames."""
+"""The type of an opened backend of features: a function from a scene to the descriptors of its frames."""
 
 from __future__ import annotations
 

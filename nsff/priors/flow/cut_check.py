@@ -63,7 +63,7 @@ class CutCheck:
 
 
 def told(scene: Scene, cuts: Sequence[Cut]) -> str:
-    """What was found, frames by their number and their name in the source."""
+    """The cuts in words, frames by their number and their name in the source."""
     how = {
         "cut": "{first} begins another shot",
         "fade": "{first} begins another shot, after frames that show next to nothing",

@@ -188,7 +188,7 @@ def _blurred(last: int, between: Sequence[int], first: int, links: LinkCounter) 
 
 
 def _kind(last: int, between: Sequence[int], first: int, links: LinkCounter) -> str:
-    """What a shot ends with; ``between`` are the frames on the way to the next that show something."""
+    """The kind of a cut; ``between`` are the frames on the way to the next that show something."""
     contrast = [float(links.features(i).grey.std()) for i in (last, first, *between)]
     if len(between) < first - last - 1 or min(contrast[2:], default=np.inf) < FADED * min(contrast[:2]):
         return "fade"

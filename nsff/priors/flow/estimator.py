@@ -1,4 +1,4 @@
-"""What a backend of flow is, once it is opened: an estimator of the flow between any two pictures of one size."""
+"""The type of an opened backend of flow: an estimator of the flow between any two pictures of one size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What two frames have in common: features matched and verified by two-view geometry, at a small size.
+"""Links between two frames: features matched and verified by two-view geometry, at a small size.
 
 Notation. Features are SIFT (Lowe 2004) at ROWS rows, compared as RootSIFT (Arandjelović and Zisserman 2012). A link is
 the list of pairs of features of two frames that are each other's nearest, pass the ratio test and agree with one

@@ -16,7 +16,7 @@ from jaxtyping import Float32, UInt8
 
 MARGIN = 16
 OVERLAP = 0.25
-"""Of a tile's side."""
+"""Overlap of neighbouring tiles, as a share of a tile's side."""
 SMALLEST = 192
 
 Box = tuple[int, int, int, int]

@@ -1,4 +1,4 @@
-"""What a backend of instances is, once it is opened: a function from a picture to what it detects there."""
+"""The type of an opened backend of instances: a function from a picture to what it detects there."""
 
 from __future__ import annotations
 

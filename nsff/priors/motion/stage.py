@@ -169,7 +169,7 @@ def combine_sides(sides: Sequence[Distances], how: str) -> Distances:
 def moving_pixels(
     distance: Distances, image: UInt8[np.ndarray, "H W 3"], motion: MotionConfig
 ) -> Bool[np.ndarray, "H W"]:
-    """What moves in one frame by its flow: evidence, fitted to image edges, opened, closed."""
+    """The pixels of one frame that move by their flow: evidence, fitted to image edges, opened, closed."""
     known = np.isfinite(distance)
     squared = np.where(known, distance, 0.0) ** 2
     evidence = squared / (squared + motion.epipolar_threshold**2)

@@ -1,4 +1,4 @@
-"""What moves at other times moves now: motion masks carried along flow to where a thing rests, or seems to.
+"""Motion masks carried along flow to frames in which an object rests, or seems to.
 
 A thing that turns while the camera passes can look like a still one that is nearer or farther; one that pauses looks
 still. A pixel counts as moving where flow leads it onto the mask of several nearby frames.
@@ -19,7 +19,7 @@ from nsff.tracking.chaining import chain_flows
 
 LEAST_FRAMES = 2
 LEAST_SHARE = 0.3
-"""Of the frames that flow leads to."""
+"""Least share of the frames that flow leads to."""
 RIM = 1
 """Pixels that are taken off the masks first: beside a thing, flow drags the background along."""
 THINNEST, SMALLEST = 4.0, 300.0

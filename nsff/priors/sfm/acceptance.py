@@ -43,7 +43,7 @@ LEAST_SEEN = 40
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a clip apart from its candidates."""
+    """Figures of a clip apart from those of its candidates."""
 
     n_frames: int
     features_per_image: float

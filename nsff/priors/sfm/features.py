@@ -66,10 +66,10 @@ class FeatureDatabase:
     principal_point: tuple[float, float]
     """Working pixels."""
     distortion: float = 0.0
-    """What mapping starts from."""
+    """The radial distortion that mapping starts from."""
     matched: set[tuple[int, int]] = field(default_factory=set)
     overlay: Overlay | None = None
-    """What is burnt into the frames; there are no features on it."""
+    """Text, logos and bars burnt into the frames; there are no features on them."""
 
     @property
     def path(self) -> Path:

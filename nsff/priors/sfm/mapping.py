@@ -69,7 +69,7 @@ def quiet() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Known:
-    """What of the lens is known, and stays as it is."""
+    """Which parameters of the lens are known, and stay as they are."""
 
     focal: bool = False
     distortion: bool = False

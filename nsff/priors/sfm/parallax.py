@@ -26,9 +26,9 @@ MOST_PAIRS = 40
 """So many pairs of frames are looked at, spread over those with enough matches, the far apart ones first."""
 LEAST_MATCHES = 40
 MOST_MATCHES = 300
-"""Of a pair, evenly taken."""
+"""Most matches of a pair that are used, evenly taken."""
 QUANTILE = 0.8
-"""Of the matches of a pair: a fifth may be wrong, or lie on what moves outside the masks."""
+"""Quantile over the matches of a pair: a fifth may be wrong, or lie on moving objects outside the masks."""
 WIDEST = 0.9
 """Quantile over the pairs: some must show depth, not all."""
 FIRST_FOCAL = 1.2
@@ -37,10 +37,10 @@ FIRST_FOCAL = 1.2
 
 @dataclass(frozen=True)
 class Parallax:
-    """What the matches of a clip say, pixels of the working size."""
+    """The parallax that the matches of a clip show, pixels of the working size."""
 
     residual: float
-    """What turning and zooming leave over in the pairs that show most."""
+    """Distance that turning and zooming leave unexplained, in the pairs with the most of it."""
     shift: float
     """Median shift of the matches in the pairs that shift most."""
     pairs: int

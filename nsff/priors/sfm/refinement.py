@@ -47,7 +47,7 @@ SAME_LENS = 1e-3
 
 @dataclass(frozen=True)
 class Refined:
-    """What came of it; errors are pixels at the height that features were found at."""
+    """The result of a refinement; errors are pixels at the height that features were found at."""
 
     cameras: Cameras | None
     """In the given world, at the size of the frames; None: the given ones are as good."""

@@ -170,7 +170,7 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
 
 
 def _candidates(reconstructions: list[Any], n: int, known: Known, relaxed: bool) -> list[tuple[Quality, Any]]:
-    """What comes of the reconstructions of a batch once they are refined, and their figures."""
+    """The reconstructions of a batch after their refinement, and their figures."""
     candidates = []
     for reconstruction in reconstructions:
         if (first := assess(reconstruction)) is None:

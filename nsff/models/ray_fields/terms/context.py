@@ -1,4 +1,4 @@
-"""What a term may look at: all rays of a batch (RayContext), or those whose neighbouring frames are rendered as well
+"""The context of a term: all rays of a batch (RayContext), or those whose neighbouring frames are rendered as well
 (WarpedContext).
 
 Notation. R rays, K samples along a ray. k is the frame of a ray; "prev" and "post" are frames k-1 and k+1. M is the
@@ -35,7 +35,7 @@ class RayContext:
     evaluation: Evaluation
     step: int
     generator: torch.Generator | None
-    """Of all random draws; None: without randomness."""
+    """Makes all random draws; None: without randomness."""
 
     @cached_property
     def rgb(self) -> Float[Tensor, "R 3"]:
@@ -61,7 +61,7 @@ class Chain:
     side: str
     """Backward ("prev") on even steps, forward ("post") on odd ones."""
     positions: Float[Tensor, "R K 3"]
-    """Of the samples at frame k - 2 or k + 2."""
+    """Positions of the samples at frame k - 2 or k + 2."""
     rendered: Warped | None
     """The dynamic field there, in the stage that renders it (schedules.CHAINED)."""
 
@@ -99,7 +99,7 @@ class WarpedContext:
     dynamic: FieldSamples
     """The dynamic field at the samples, at frame k."""
     weights: Float[Tensor, "R K"]
-    """Of the dynamic field alone, at frame k."""
+    """Weights of the dynamic field alone, at frame k."""
     sides: dict[str, Warped]
     """The dynamic field at the displaced samples, at "prev" and "post"."""
     chain: Chain

@@ -22,8 +22,8 @@ from nsff.models.ray_fields.terms.term import WarpedTerm
 LEAST_OPACITY = 1e-3
 """The weights of a ray are normalised by their sum, or by this where it is less."""
 SMOOTH_PERCENT, KINETIC_PERCENT = 95, 90
-"""Of the samples of a ray, the nearest: those whose flow is smoothed, and whose acceleration is. The far ones lie near
-infinity, where normalised displacements mean nothing (NSFF)."""
+"""Per cent of the samples of a ray, the nearest ones, whose flow is smoothed, and whose acceleration is penalised. The
+far ones lie near infinity, where normalised displacements mean nothing (NSFF)."""
 
 
 # --- optical flow ----------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ class Schedule:
     """The base class of schedules is constant: the weight counts as it is at every step."""
 
     def factor(self, setup: Setup, step: int, progress: Tensor | None = None) -> float | Tensor:
-        """What the weight is multiplied by. ``progress`` is s / N as a tensor, where a recorded step has to see it."""
+        """The factor on the weight. ``progress`` is s / N as a tensor, where a recorded step has to see it."""
         return 1.0
 
     def stage(self, setup: Setup, step: int) -> int:

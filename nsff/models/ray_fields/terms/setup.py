@@ -1,4 +1,4 @@
-"""What decides, before any step is taken, which terms an objective has: the settings, the fields and the scene."""
+"""The settings, fields and scene, which decide before any step is taken which terms an objective has."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Setup:
 
     @classmethod
     def of(cls, model: Any, data: Any, losses: LossConfig, train: TrainConfig, planes_every: int = 1) -> Setup:
-        """Of a RayFields model and the TrainingData it learns from."""
+        """The setup of a RayFields model and the TrainingData that it learns from."""
         return cls(
             losses,
             train,
@@ -44,7 +44,7 @@ class Setup:
 
     @classmethod
     def of_config(cls, config: SceneConfig, planes_every: int = 1) -> Setup:
-        """Of settings alone, for a scene that has all the settings ask for, with measured depth."""
+        """The setup by settings alone, for a scene that has all that the settings ask for, with measured depth."""
         field = config.field
         return cls(
             config.losses,

@@ -1,4 +1,4 @@
-"""What a term of the objective is: a named scalar of a batch, with a weight, a schedule, and a description.
+"""The base class of terms of the objective: a named scalar of a batch, with a weight, a schedule and a description.
 
 The objective is the sum of all terms, each times weight times the schedule's factor at the step. A term's name is that
 of its weight without "w_". Renderings of the dynamic field alone are named after the composite's: term "dynamic_rgb"
@@ -51,7 +51,7 @@ class Term:
         return None
 
     def factor(self, setup: Setup, step: int, progress: Tensor | None = None) -> float | Tensor:
-        """What the value is multiplied by at a step: weight, times the schedule's factor, times ``scale``."""
+        """The factor on the value at a step: weight, times the schedule's factor, times ``scale``."""
         factor = getattr(setup.losses, self.weight) * self.schedule.factor(setup, step, progress)
         scale = self.scale(setup)
         return factor if scale is None else factor * scale
