@@ -286,7 +286,7 @@ class SceneModel(nn.Module, ABC):
     def moving_layer(
         self, camera: Camera, frame: int, side: str, fraction: float, output: str = "rgb", chunk: int = 0
     ) -> MovingLayer:
-        """The moving layer of ``frame``, and its displacement for a ``fraction`` of its way to the next (``side``: post)
+        """The moving layer of ``frame``, and its displacement for a ``fraction`` of its way to the next (``side`` post)
         or last frame (prev). Only models that are not ``continuous`` need it."""
         raise ValueError(f"models of kind {self.kind} have no moving layers")
 
