@@ -34,8 +34,8 @@ def register(kind: str, package: str) -> None:
 
 
 def kinds() -> dict[str, str]:
-    """Packages by kind; where names are the same, registered ones come before entry points, and these before ours."""
-    return {**_folders(), **_entry_points(), **_registered}
+    """Packages by kind; of the same name come registered ones first, then folders of nsff/models, then entry points."""
+    return {**_entry_points(), **_folders(), **_registered}
 
 
 @functools.cache
@@ -60,20 +60,21 @@ def model_class(kind: str) -> Any:
 
 
 def _of(kind: str, module: str) -> Any:
-    found = kinds()
-    if "." in kind and kind not in found:
+    # Entry points are looked through last: it takes the time of an import.
+    package = _registered.get(kind) or _folders().get(kind) or _entry_points().get(kind)
+    if package is None and "." in kind:
         if not _importable(kind):
             raise ConfigError(
                 "model.kind", f"is {kind!r}, and there is no package {kind}", "see PYTHONPATH, or its name"
             )
-        return importlib.import_module(f"{kind}.{module}")
-    if kind not in found:
+        package = kind
+    if package is None:
         raise ConfigError(
             "model.kind",
             f"is {kind!r}, which is no kind of model",
-            f"{nearest(kind, found)} allowed: {', '.join(found)}".strip(),
+            f"{nearest(kind, kinds())} allowed: {', '.join(kinds())}".strip(),
         )
-    return importlib.import_module(f"{found[kind]}.{module}")
+    return importlib.import_module(f"{package}.{module}")
 
 
 def _importable(package: str) -> bool:

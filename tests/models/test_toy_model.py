@@ -16,6 +16,7 @@ from nsff.decompose.point_clusters import run_points
 from nsff.decompose.postprocess import run_postprocess
 from nsff.errors import ConfigError
 from nsff.metrics.score import run_score
+from nsff.models import registry
 from nsff.models.files import load_model
 from nsff.models.registry import kinds, register
 from nsff.rendering.maps import run_maps
@@ -107,6 +108,16 @@ def test_what_the_configuration_may_say():
     ):
         with pytest.raises(ConfigError, match=message):
             resolve_scene("tiny", {"input": {"path": "x"}, "model": model}, "demo", {})
+
+
+def test_kinds_of_installed_packages_and_of_any_package(monkeypatch):
+    """An entry point by its name, and a package that Python can import by its own."""
+    monkeypatch.setattr(registry, "_entry_points", lambda: {"dots": "toy_points", "ray_fields": "toy_points"})
+    assert registry.options_class("dots").model_fields.keys() == {"count", "rate"}
+    assert registry.options_class("tests.models.toy_points").model_fields.keys() == {"count", "rate"}
+    assert not registry.options_class("ray_fields").model_fields  # ours is not replaced
+    config = resolve_scene("tiny", {"input": {"path": "x"}, "model": {"kind": "dots"}}, "demo", {})
+    assert config.model.kind == "dots"
 
 
 def test_models_of_before_there_were_kinds(tiny_scene):
