@@ -15,12 +15,18 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from jaxtyping import Float, Float64, Int32, Int64
 
 from nsff.models.gaussians.compiled import compiled
 
+Array = np.ndarray
+
 
 @compiled
-def _axes(mean, quaternion, scale, pose, lens, p, q, R, J, P, A, B):
+def _axes(
+    mean: Array, quaternion: Array, scale: Array, pose: Array, lens: Array,
+    p: Array, q: Array, R: Array, J: Array, P: Array, A: Array, B: Array,
+) -> bool:  # fmt: skip
     """Fills p (3,), in the camera; the unit quaternion q (4,); R (3,3); J, P, A and B (2,3). False where z is cut."""
     for i in range(3):
         p[i] = pose[i, 0] * mean[0] + pose[i, 1] * mean[1] + pose[i, 2] * mean[2] + pose[i, 3]
@@ -46,7 +52,12 @@ def _axes(mean, quaternion, scale, pose, lens, p, q, R, J, P, A, B):
 
 
 @compiled
-def project(share, shares, means, quaternions, scales, opacities, pose, lens, size, min_alpha, shapes, boxes):
+def project(
+    share: int, shares: int,
+    means: Float[Array, "G 3"], quaternions: Float[Array, "G 4"], scales: Float[Array, "G 3"],
+    opacities: Float[Array, "G"], pose: Float64[Array, "3 4"], lens: Float64[Array, "12"],
+    size: tuple[int, int], min_alpha: float, shapes: Float64[Array, "G 8"], boxes: Int32[Array, "G 4"],
+) -> None:  # fmt: skip
     """Fills ``shapes`` (G,8) float64 and ``boxes`` (G,4) int32 (see the module)."""
     G = len(means)
     p, q, R = np.empty(3), np.empty(4), np.empty((3, 3))
@@ -81,9 +92,13 @@ def project(share, shares, means, quaternions, scales, opacities, pose, lens, si
 
 @compiled
 def carry_back(
-    share, shares, means, quaternions, scales, pose, lens, shapes, rows, first_slot, row_of_slot,
-    to_means, to_quaternions, to_scales, to_opacities, to_values, to_pose,
-):  # fmt: skip
+    share: int, shares: int,
+    means: Float[Array, "G 3"], quaternions: Float[Array, "G 4"], scales: Float[Array, "G 3"],
+    pose: Float64[Array, "3 4"], lens: Float64[Array, "12"], shapes: Float64[Array, "G 8"],
+    rows: Float[Array, "E 7+C"], first_slot: Int64[Array, "G+1"], row_of_slot: Int64[Array, "E"],
+    to_means: Float[Array, "G 3"], to_quaternions: Float[Array, "G 4"], to_scales: Float[Array, "G 3"],
+    to_opacities: Float[Array, "G"], to_values: Float[Array, "G C"], to_pose: Float64[Array, "shares 3 4"],
+) -> None:  # fmt: skip
     """Sums the gradients of every tile in which a Gaussian lies, in a fixed order, and carries them back.
 
     rows (E,7+C): gradients with respect to u, v, a, b, c, o, C values and z, one row for each Gaussian and tile; those
@@ -153,7 +168,7 @@ def carry_back(
 
 
 @compiled
-def _to_quaternion(q, W, quaternion, result):
+def _to_quaternion(q: Array, W: Array, quaternion: Array, result: Array) -> None:
     """Gradient with respect to a quaternion of any length, of its unit quaternion q and the gradient W of R(q)."""
     w, x, y, z = q[0], q[1], q[2], q[3]
     v_w = 2 * (x * (W[2, 1] - W[1, 2]) + y * (W[0, 2] - W[2, 0]) + z * (W[1, 0] - W[0, 1]))

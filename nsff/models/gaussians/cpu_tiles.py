@@ -11,12 +11,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from jaxtyping import Float, Float64, Int32, Int64
 
 from nsff.models.gaussians.compiled import compiled
 
+Array = np.ndarray
+
 
 @compiled
-def list_entries(order, boxes, tile, rows, columns):
+def list_entries(
+    order: Int64[Array, "V"], boxes: Int32[Array, "G 4"], tile: int, rows: int, columns: int
+) -> tuple[Int64[Array, "tiles+1"], Int32[Array, "E"], Int64[Array, "G+1"], Int64[Array, "E"]]:
     """Entries of rows × columns tiles, of Gaussians in the ``order`` (V,) of their depths.
 
     Returns starts (tiles + 1,); gaussian (E,) of each entry; first_slot (G + 1,) and entry_of_slot (E,): the entries of
@@ -52,14 +57,14 @@ def list_entries(order, boxes, tile, rows, columns):
 
 
 @compiled
-def _ellipse(shape):
+def _ellipse(shape: Array) -> tuple[float, float, float]:
     """tilt, p, r of a Gaussian: in a row dy below its centre, α is MIN_ALPHA at u − tilt dy ± √(p − r dy²)."""
     a, b, c, inverse = shape[2], shape[3], shape[4], 1 / shape[2]
     return b * inverse, 2 * (shape[7] + 1e-6) * inverse, (a * c - b * b) * inverse * inverse
 
 
 @compiled
-def _span(u, dy, ellipse, first, last):
+def _span(u: float, dy: float, ellipse: tuple[float, float, float], first: int, last: int) -> tuple[int, int]:
     """Columns from ``first`` to before ``last`` whose centres are in the ellipse, in a row dy below its centre."""
     tilt, p, r = ellipse
     square = p - r * dy * dy
@@ -72,7 +77,11 @@ def _span(u, dy, ellipse, first, last):
 
 
 @compiled
-def composite(share, shares, starts, gaussian, shapes, boxes, values, tile, columns, cuts, sums, transmittance):
+def composite(
+    share: int, shares: int, starts: Int64[Array, "tiles+1"], gaussian: Int32[Array, "E"],
+    shapes: Float64[Array, "G 8"], boxes: Int32[Array, "G 4"], values: Float[Array, "G C"], tile: int, columns: int,
+    cuts: tuple[float, float, float], sums: Float[Array, "H W C+1"], transmittance: Float64[Array, "H W"],
+) -> None:  # fmt: skip
     """Fills sums (H,W,C+1), weighted values and z, and transmittance (H,W) float64, what all Gaussians let through."""
     C = values.shape[1]
     max_alpha, min_alpha, min_transmittance = cuts
@@ -120,9 +129,11 @@ def composite(share, shares, starts, gaussian, shapes, boxes, values, tile, colu
 
 @compiled
 def composite_back(
-    share, shares, starts, gaussian, shapes, boxes, values, tile, columns, cuts, sums, transmittance,
-    to_sums, to_alpha, rows,
-):  # fmt: skip
+    share: int, shares: int, starts: Int64[Array, "tiles+1"], gaussian: Int32[Array, "E"],
+    shapes: Float64[Array, "G 8"], boxes: Int32[Array, "G 4"], values: Float[Array, "G C"], tile: int, columns: int,
+    cuts: tuple[float, float, float], sums: Float[Array, "H W C+1"], transmittance: Float64[Array, "H W"],
+    to_sums: Float[Array, "H W C+1"], to_alpha: Float[Array, "H W"], rows: Float[Array, "E 7+C"],
+) -> None:  # fmt: skip
     """Fills rows (E,7+C), zeros so far: gradients of entries with respect to u, v, a, b, c, o, C values and z.
 
     to_sums (H,W,C+1) and to_alpha (H,W): gradients of the loss with respect to the sums and alpha of ``composite``,
