@@ -66,6 +66,8 @@ def sources(script: Path) -> list[Path]:
 @cache
 def imported(path: Path) -> tuple[Path, ...]:
     """The project's own modules that a file imports; of those for type checkers alone none."""
+    if path == ROOT / "nsff" / "priors" / "registries.py":
+        return ()  # every script looks weights up in all registries; a stage imports its own by itself
     names: list[str] = []
     known: dict[str, str] = {}
     for node in _run_time(ast.parse(path.read_text(encoding="utf-8"))):
@@ -76,6 +78,8 @@ def imported(path: Path) -> tuple[Path, ...]:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.JoinedStr):
             names += _listed(ast.unparse(node)[2:-1], known)
+        elif match := re.fullmatch(r"discover\('(\w+)'\)", ast.unparse(node) if isinstance(node, ast.Call) else ""):
+            names += _listed(f"nsff.priors.{match[1]}.backends.{{name}}", known)
     return tuple(file for name in names for file in _files(name))
 
 

@@ -84,8 +84,13 @@ def test_sources_are_what_a_script_reaches():
     assert "nsff/training/trainer.py" not in names
     assert "nsff/training/trainer.py" in {str(p.relative_to(prints.ROOT)) for p in prints.stage_sources("train")}
     # Of folders whose files are found by listing, all.
-    names = {str(path.relative_to(prints.ROOT)) for rule in ("cluster", "train") for path in prints.stage_sources(rule)}
-    assert {"nsff/decompose/clusterers/kmeans.py", "nsff/models/ray_fields/terms/motion.py"} <= names
+    rules = ("flow", "cluster", "train")
+    names = {str(path.relative_to(prints.ROOT)) for rule in rules for path in prints.stage_sources(rule)}
+    assert {
+        "nsff/priors/flow/backends/raft.py",
+        "nsff/decompose/clusterers/kmeans.py",
+        "nsff/models/ray_fields/terms/motion.py",
+    } <= names
 
 
 @pytest.mark.parametrize(
