@@ -250,6 +250,11 @@ def test_registries_are_where_the_documents_say(repo, documents):
         assert re.search(rf"^{name}\b", (repo / file).read_text(), re.M), (file, name)
 
 
+def test_the_readme_lists_all_documents(documents):
+    listed = set(re.findall(r"\]\((docs/\w+\.md)\)", documents["README.md"].split("## Documents")[1].split("\n## ")[0]))
+    assert listed == {name for name in documents if name.startswith("docs/")}
+
+
 def test_results_readme_names_what_rules_make(repo, documents):
     made = set()
     for path in (repo / "rules").glob("*.smk"):
