@@ -53,7 +53,7 @@ class FlowConfig(StageConfig):
     preset: Literal["ultrafast", "fast", "medium"] = "medium"
     """dis: quality preset of OpenCV."""
     enlarge: float = Field(2.0, ge=1, le=4)
-    """dis: pictures are enlarged by this factor before the search; thin moving things need it."""
+    """dis: pictures are enlarged by this factor before the search, which thin moving objects need."""
     consistency_relative: float = Field(0.5, ge=0)
     """Flow is consistent where |f + b(f)| < relative (|f| + |b(f)|) + absolute (NSFF: 0.5)."""
     consistency_absolute: float = Field(0.5, ge=0)
@@ -104,7 +104,7 @@ class MotionConfig(StageConfig):
     (NSFF)."""
     fill_radius: int = Field(24, ge=0)
     """Gaps in masks, up to twice this radius wide (pixels at 288 rows), are filled where their colours are clearly
-    those of what moves: parts of a thing that move along with the camera look still. 0: none (NSFF)."""
+    those of what moves: parts of an object that move along with the camera look still. 0: none (NSFF)."""
     instances: InstanceChoice = Field(
         "auto",
         description="Add people, animals and the like that a network finds (NSFF). auto: where its weights are found; "
@@ -189,7 +189,7 @@ class DepthConfig(StageConfig):
     revision: str | None = None
     """The commit of a cached repository that model names, 40 hexadecimal digits. A folder needs none."""
     model_output: Literal["auto", "disparity", "depth"] = "auto"
-    """transformers: what the model predicts; auto knows it for the DPT and Depth-Anything families."""
+    """transformers: the quantity that the model predicts; auto knows it for the DPT and Depth-Anything families."""
     long_side: int | None = Field(None, ge=32)
     """Pixels of the longer side at the network, rounded to what it can take; null: 384 for midas21 (NSFF: 640), what
     the model's image processor says for models in folders, of which some have one size alone."""
@@ -215,13 +215,14 @@ class DepthConfig(StageConfig):
     min_parallax: float = Field(0.5, gt=0)
     """classical, align: pixels of parallax against infinity below which a triangulated depth is not trusted."""
     moving: Literal["auto", "surroundings", "least_motion"] = "auto"
-    """classical, align: the depth of what moves. surroundings: from the floor it stands on, what lies around it, or the
-    network; least_motion: that with which it moves most evenly; auto: least_motion where the camera's motion
-    determines it to moving_deviation, else surroundings. Given depth in scene units stays as it is."""
+    """classical, align: the depth of moving objects. surroundings: from the floor that an object stands on, what lies
+    around it, or the network; least_motion: motion-prior triangulation, the depth with which an object moves most
+    evenly; auto: least_motion where the camera's motion determines it to moving_deviation, else surroundings. Given
+    depth in scene units stays as it is."""
     moving_deviation: float = Field(0.14, gt=0)
-    """moving auto: largest relative standard deviation of a thing's depth by least motion, mean over its frames, that
-    takes the place of what was filled in (classical); a network's depth, which says something itself, gives way to
-    least motion at 0.7 times that."""
+    """moving auto: largest relative standard deviation, mean over an object's frames, of a depth by motion-prior
+    triangulation that replaces a depth that was filled in (classical). A network's depth, which is evidence of its own,
+    is replaced at 0.7 times that."""
 
     @model_validator(mode="after")
     def _whole(self) -> DepthConfig:
