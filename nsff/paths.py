@@ -57,6 +57,11 @@ def make_path(
     ``target`` moved by that loop (SAFF's render_slowmo_full). ``target`` may lie between two frames; null is the middle
     frame. ``amplitude`` is in pixels of parallax at NSFF's near plane; time runs from ``start`` to ``end`` (null: the
     first and the last frame). Raises ConfigError for a target or times outside the clip, or an unknown kind.
+
+    >>> K, E = np.tile(np.diag([100.0, 100, 1]), (5, 1, 1)), np.tile(np.eye(4)[:3], (5, 1, 1))
+    >>> cameras = Cameras(K, E, np.tile([1.0, 10.0], (5, 1)), width=64, height=48)
+    >>> make_path("time", cameras, frames=3, target=None, amplitude=32).times
+    array([0., 2., 4.])
     """
     count = len(cameras)
     target = count // 2 if target is None else target

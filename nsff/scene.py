@@ -35,7 +35,14 @@ from nsff.results import DepthResult, IngestResult, TrainResult, read_result
 
 @dataclass(frozen=True)
 class Scene(Layout):
-    """Typed access to the files of one scene; their names are those of Layout."""
+    """Typed access to the files of one scene; their names are those of Layout.
+
+    Example::
+
+        scene = Scene(Path("results/balloon1"))
+        image, (disparity, confidence) = scene.image(0), scene.disparity(0)  # (H,W,3), (H,W), (H,W)
+        flow, valid = scene.flow(0, "fwd")  # (H,W,2) pixels to frame 1, and where it is consistent
+    """
 
     _raw_sizes: dict[tuple[int, int], tuple[int, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False

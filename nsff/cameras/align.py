@@ -65,6 +65,11 @@ def umeyama(source: Float[np.ndarray, "N 3"], target: Float[np.ndarray, "N 3"]) 
     """The similarity that takes ``source`` to ``target`` with the least sum of squares (Umeyama 1991, eqs. 40-42).
 
     Raises ValueError for fewer than three points or points on a line, which leave the rotation open.
+
+    >>> points = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    >>> found = umeyama(points, 3 * points + [1.0, 2.0, 3.0])
+    >>> round(found.scale, 6), found.t.round(6)
+    (3.0, array([1., 2., 3.]))
     """
     source, target = np.asarray(source, float), np.asarray(target, float)
     if source.shape != target.shape or len(source) < 3:

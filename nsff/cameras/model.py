@@ -23,6 +23,14 @@ class Cameras:
     """N pinhole cameras that share one image size.
 
     intrinsics (N,3,3), pixels; world_to_camera (N,3,4); near_far (N,2), depth bounds of the visible scene along z.
+    Raises ValueError for arrays of other shapes or with numbers that are not finite.
+
+    >>> K = np.array([[100.0, 0, 32], [0, 100, 24], [0, 0, 1]])
+    >>> cameras = Cameras(K[None], np.eye(4)[None, :3], np.array([[1.0, 10.0]]), width=64, height=48)
+    >>> cameras.project(np.array([[0.2, 0.0, 2.0]]))  # 100 * 0.2 / 2 pixels to the right of the centre, at depth 2
+    (array([[[42., 24.]]]), array([[2.]]))
+    >>> cameras.resized(24, 32).focal
+    50.0
     """
 
     intrinsics: Float64[np.ndarray, "N 3 3"]
@@ -80,7 +88,7 @@ class Cameras:
         )
 
     def rays(self, i: int, at: Float[np.ndarray, "P 2"]) -> Float64[np.ndarray, "P 3"]:
-        """World directions, of unit length along its z axis, in which camera i sees pixel positions (u, v)."""
+        """World directions in which camera i sees pixel positions (u, v); their component along its z axis is 1."""
         to_world = self.world_to_camera[i, :, :3].T @ np.linalg.inv(self.intrinsics[i])
         return np.concatenate([at, np.ones((len(at), 1))], axis=1) @ to_world.T
 

@@ -61,7 +61,14 @@ def detect_kind(path: Path) -> str:
 
 
 def open_source(path: Path, kind: str = "auto") -> Source:
-    """Opens a path as ``kind``, or as what it looks like; raises InputError."""
+    """Opens a path with the reader ``kind``, or with the first reader that its files match.
+
+    Raises InputError where there is no such path, or nothing that a reader knows.
+
+    Example::
+
+        source = open_source(Path("holiday.mp4"))
+    """
     path = Path(path).expanduser()
     found = detect_kind(path) if kind == "auto" or not path.exists() else kind
     return READERS[found].open(path)

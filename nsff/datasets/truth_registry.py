@@ -26,6 +26,11 @@ def open_truth(protocol: str, path: Path, frames: Sequence[int] | None = None) -
     ``frames`` are the source numbers of the scene's frames (manifest: frames[i].index); None takes all that the truth
     knows. Views at times or cameras that were not taken are left out. Raises InputError: unknown protocol, no such
     folder, files missing, no view left, a mask that holds no labels.
+
+    Example::
+
+        for view in open_truth("nsff24", Path("data/Balloon1")).views:
+            picture = view.image()
     """
     if protocol not in LAYOUTS:
         raise InputError(path, f"protocol {protocol!r} reads no truth", f"protocols with truth: {', '.join(LAYOUTS)}")

@@ -37,7 +37,11 @@ def warped_overlap(first: Integer[np.ndarray, "H W"], second: Integer[np.ndarray
 
 
 def area_jitter(areas: Sequence[float]) -> float:
-    """Mean relative change of an area from frame to frame (0 is steady), over frames where either has it."""
+    """Mean relative change of an area from frame to frame (0 is steady), over frames where either has it.
+
+    >>> area_jitter([100, 50, 50])
+    0.25
+    """
     now, after = np.array(areas[:-1], float), np.array(areas[1:], float)
     larger = np.maximum(now, after)
     seen = larger > 0

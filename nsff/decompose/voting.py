@@ -56,7 +56,11 @@ def mean_by_label(
 
 
 def needed_votes(n_views: int, fraction: float) -> int:
-    """ceil(fraction · views): 17 of 24 and 34 of 48 at 0.7."""
+    """ceil(fraction · views): the least number of votes that makes a label salient.
+
+    >>> needed_votes(24, 0.7), needed_votes(48, 0.7)
+    (17, 34)
+    """
     # The subtraction keeps products such as 0.07·100 = 7.000000000000001 at 7.
     return max(1, math.ceil(fraction * n_views - 1e-9))
 

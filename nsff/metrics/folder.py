@@ -39,6 +39,10 @@ def score_folder(
     ``dilation`` is in pixels of the prediction, for protocols whose dynamic region comes from object labels. Raises
     ConfigError for an unknown protocol, InputError for missing folders, a protocol without truth, or where no file of
     the folder is a view.
+
+    Example::
+
+        rows, per_view, notes = score_folder(Path("renders/balloon1"), Path("data/Balloon1"), "nsff24")
     """
     protocol = get_protocol(protocol_name)
     if not prediction.is_dir():

@@ -1,9 +1,8 @@
 """PSNR and SSIM of pictures, whole or within a mask, in two variants.
 
 Notation. Pictures a, b are (H,W,C) in [0,1]; a mask m is (H,W), or (H,W,C) for each channel apart, bool or weights in
-[0,1]. All functions are torch and
-differentiable; results are scalars (0-d tensors). An empty mask gives NaN: such a view has no score and is left out
-of means.
+[0,1]. All functions are torch and differentiable; results are scalars (0-d tensors). An empty mask gives NaN: such a
+view has no score and is left out of means.
 
 Variant ``standard``: data range 1. Variant ``reference``: what published evaluation code does (NSFF's
 ``evaluation.py``, SAFF's ``evaluate_recon_ours.py``): SSIM with data range 2, which inflates it, and 0 dB where a
@@ -38,6 +37,9 @@ def psnr(
     """Peak signal-to-noise ratio, dB: -10 log10(mean squared error), or -10 log10(Σ m (a-b)² / (C Σ m)) with a mask.
 
     No error at all: PSNR_CAP (standard, which also caps at it); reference: infinity, and 0 with a mask (NSFF).
+
+    >>> psnr(torch.full((8, 8, 3), 0.5), torch.full((8, 8, 3), 0.6)).item()  # doctest: +ELLIPSIS
+    19.999...
     """
     _check(a, b, mask)
     squared = (a - b).square()
@@ -103,7 +105,11 @@ def ssim(
     mask: Shaped[Tensor, "H W *C"] | None = None,
     variant: Variant = "standard",
 ) -> Float[Tensor, ""]:
-    """Mean structural similarity, see ``ssim_maps`` and ``mean_similarity``. The reference variant has data range 2."""
+    """Mean structural similarity, see ``ssim_maps`` and ``mean_similarity``. The reference variant has data range 2.
+
+    >>> ssim(torch.ones(16, 16, 3), torch.ones(16, 16, 3)).item()
+    1.0
+    """
     _check(a, b, mask)
     return mean_similarity(ssim_maps(a, b, (1.0 if variant == "standard" else 2.0,))[0], mask)
 

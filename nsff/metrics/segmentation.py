@@ -32,7 +32,11 @@ def adjusted_rand_index(prediction: Labels, truth: Labels) -> float:
 
 
 def foreground_ari(prediction: Labels, truth: Labels) -> float:
-    """ARI over the pixels that the truth calls foreground; NaN where it has none."""
+    """ARI over the pixels that the truth calls foreground; NaN where it has none.
+
+    >>> foreground_ari(np.array([9, 1, 1, 2, 2]), np.array([0, 3, 3, 4, 4]))
+    1.0
+    """
     _check(prediction, truth)
     inside = truth != 0
     return adjusted_rand_index(prediction[inside], truth[inside])
@@ -40,7 +44,11 @@ def foreground_ari(prediction: Labels, truth: Labels) -> float:
 
 def jaccard(prediction: Labels, truth: Labels) -> float:
     """|P ∩ G| / |P ∪ G| of the foregrounds (any object against background). All black against a truth with objects is
-    0; both empty is 1 (SAFF divides by zero there)."""
+    0; both empty is 1 (SAFF divides by zero there).
+
+    >>> round(float(jaccard(np.array([0, 1, 1, 2]), np.array([0, 0, 5, 5]))), 3)
+    0.667
+    """
     _check(prediction, truth)
     p, g = prediction != 0, truth != 0
     union = np.count_nonzero(p | g)
