@@ -15,6 +15,7 @@ os.environ |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.get
 
 import nsff
 from nsff.config import reproduced
+from nsff.config.renamed import notes_on_names
 from nsff.config.strict_yaml import check_files
 from nsff.errors import NsffError
 from nsff.workflow.folder_runs import explained, of_working_folder
@@ -59,6 +60,8 @@ def registered():
 
 if workflow.is_main_process:
     registered()
+    for line in notes_on_names(config):
+        print(f"Renamed settings. {line}", file=sys.stderr)
     for line in replanned({name: scene.settings for name, scene in SCENES.items()}, Path("results")):
         print(f"Other weights. {line}", file=sys.stderr)
 

@@ -151,12 +151,13 @@ def settings(arguments: argparse.Namespace) -> SceneConfig:
     """The scene's settings: preset, then --config, --options and --set, later wins. Raises ConfigError."""
     from nsff.config import merge, resolve_scene
     from nsff.config.changes import with_changes
-    from nsff.config.project import StagesConfig, checked_project, with_own_decay
+    from nsff.config.project import StagesConfig, checked_project, user_layer
+    from nsff.config.renamed import with_present_names
     from nsff.config.strict_yaml import read_yaml
 
     name, own, preset, sections, overlays = arguments.scene.resolve().name, {}, "fast", {}, []
     if arguments.config:
-        project = _sections(read_yaml(arguments.config), arguments.config)
+        project = with_present_names(_sections(read_yaml(arguments.config), arguments.config))
         checked_project(project)
         sections = {key: project[key] for key in StagesConfig.model_fields if key in project}
         preset, scenes = project.get("preset", preset), project.get("scenes") or {}
@@ -165,7 +166,7 @@ def settings(arguments: argparse.Namespace) -> SceneConfig:
             raise ConfigError(arguments.config, f"has no scene {name}", f"it has: {', '.join(map(str, scenes))}")
         own = scenes[name] or {}
     for text in arguments.options:
-        own = merge(own, with_own_decay(_options(text)))
+        own = merge(own, user_layer(_options(text)))
     own = with_changes(own, arguments.set)
     if arguments.preset:
         own["preset"] = arguments.preset

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nsff.config.project import merge, with_own_decay
+from nsff.config.project import merge, user_layer
+from nsff.config.renamed import with_present_names
 from nsff.config.strict_yaml import parse_yaml
 from nsff.errors import ConfigError
 
@@ -20,4 +21,4 @@ def with_changes(own: Mapping[str, Any], changes: Iterable[str]) -> dict[str, An
             raise ConfigError("--set", f"not understood: {change!r}", "write SECTION.KEY=VALUE")
         value = parse_yaml(text, f"--set {key}")
         result = merge(result, {section: {field: value} if field else value})
-    return merge(own, with_own_decay(result))
+    return merge(with_present_names(own), user_layer(result))

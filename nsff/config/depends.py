@@ -51,10 +51,10 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "maps": ("render.canonical_views",),
     "points": _of("decompose", *_POINTS),
     # point_opacity alone is the points' own: the seed draws points and starts k-means.
-    "cluster": _but("decompose", DecomposeConfig, "point_interval", "point_opacity", *_CLEANING, "part_things"),
-    "postprocess": _of("decompose", *_CLEANING, "part_things"),
+    "cluster": _but("decompose", DecomposeConfig, "point_interval", "point_opacity", *_CLEANING, "split_instances"),
+    "postprocess": _of("decompose", *_CLEANING, "split_instances"),
     "crf": ("crf",),
-    "extract": _of("extract", "hidden", "clouds", "point_opacity", "far"),
+    "extract": _of("extract", "occluded", "clouds", "point_opacity", "far"),
     "score": ("evaluation", "score", "field.features", "field.saliency", "train.hold_out"),
     # And all others: the page shows every setting as it is (nsff/workflow/scene_plan.py).
     "report": ("report",),

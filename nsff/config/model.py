@@ -142,10 +142,10 @@ class LossConfig(StageConfig):
     """Dynamic weight against the motion masks (not in NSFF)."""
     w_distortion: float = Field(0.0, ge=0)
     """Compactness of the weights along a ray (mip-NeRF 360; not in NSFF)."""
-    w_hidden: float = Field(0.0, ge=0)
+    w_occluded: float = Field(0.0, ge=0)
     """Opacity of the dynamic field behind the surface that a ray sees, where no image constrains it (not in NSFF)."""
-    hidden_margin: float = Field(0.03, ge=0)
-    """w_hidden counts what lies farther behind the surface, along the normalised ray: how thick things may be."""
+    occluded_margin: float = Field(0.03, ge=0)
+    """w_occluded counts what lies farther behind the surface, along the normalised ray: how thick things may be."""
     w_surface: float = Field(0.0, ge=0)
     """Weights along a ray gather at the prior's surface, where its depth is metric (not in NSFF)."""
     w_plane_smooth: float = Field(0.0, ge=0)

@@ -111,7 +111,7 @@ class DecomposeConfig(StageConfig):
     scale_with_height: bool = True
     """Scale iterations and area from 288 rows to the height at hand; false: as they are, whatever the height. Cleaning
     published never scales them."""
-    part_things: bool = True
+    split_instances: bool = True
     """Instance splitting: parts of one label that are apart in many views, with nothing nearer in the gap, are objects
     of their own, so that two people are two. false: a label is one object (SAFF)."""
 
@@ -161,7 +161,7 @@ class ExtractConfig(StageConfig):
 
     enabled: bool = False
     """Part of a plain run; without it `snakemake results/NAME/extracted` makes them all the same."""
-    hidden: bool = True
+    occluded: bool = True
     """true: an object is whole also where others hide it (SAFF); what no view ever saw, behind walls, comes along where
     it has the object's features. false: only what is seen of it, as an alpha matte."""
     clouds: int = Field(3, ge=0)

@@ -36,8 +36,8 @@ _PUBLISHED: dict[str, Any] = {
         "refine_radius": 0,
         "epipolar_threshold": 1.0,
         "dilation_radius": 2,
-        "memory": 0,
-        "fill_radius": 0,
+        "temporal_propagation": 0,
+        "hole_filling_radius": 0,
         "instance_moving": 0.0,
     },
     "depth": {
@@ -52,7 +52,7 @@ _PUBLISHED: dict[str, Any] = {
         "merge_chains": "resolved",
         "keep_best": False,
         "scale_with_height": False,
-        "part_things": False,
+        "split_instances": False,
     },
     "crf": {
         "scale_with_height": False,
@@ -81,7 +81,7 @@ _PLANES: dict[str, Any] = {
         "w_disocclusion": 0.01,
         "w_cycle": 0.1,
         "w_plane_smooth": 0.02,
-        "w_hidden": 1.0,
+        "w_occluded": 1.0,
         "mask_dynamic_always": True,
         "smooth_space": "normalised",
         "decay_depth": False,
@@ -138,13 +138,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
         "sampling": {"kind": "importance", "samples": 48, "coarse_samples": 64},
         # docs/notebook.md#minutes-instead-of-days. What lies hidden now was seen, or will be, at other times:
-        # w_hidden 1 took the far sides of things away.
+        # w_occluded 1 took the far sides of things away.
         "losses": {
             **_PLANES["losses"],
             "w_warp": 0.1,
             "w_flow": 0.01,
             "flow_guessed": 3.0,
-            "w_hidden": 0.3,
+            "w_occluded": 0.3,
             "w_plane_smooth": 0.01,
             "decay_steps": 2000,
         },

@@ -70,7 +70,7 @@ class MotionConfig(StageConfig):
     """Masks of what moves: the distance of flow end points to where a static world allows them.
 
     NSFF's own masks are intervals [1], combine max, depth_cue false, refine_radius 0, epipolar_threshold 1,
-    instance_moving 0, memory 0, fill_radius 0, dilation_radius 2.
+    instance_moving 0, temporal_propagation 0, hole_filling_radius 0, dilation_radius 2.
     """
 
     given: bool = True
@@ -98,11 +98,11 @@ class MotionConfig(StageConfig):
     """Radius of the disk of the morphological opening, pixels (NSFF: 1)."""
     dilation_radius: int = Field(0, ge=0)
     """Radius of the final dilation, pixels (NSFF: 2)."""
-    memory: int = Field(4, ge=0)
+    temporal_propagation: int = Field(4, ge=0)
     """Frames before and after over which masks are propagated along flow: pixels that flow leads onto the masks of
     several of them move too, such as an object that rests for a moment, or turns so that it looks still. 0: none
     (NSFF)."""
-    fill_radius: int = Field(24, ge=0)
+    hole_filling_radius: int = Field(24, ge=0)
     """Gaps in masks, up to twice this radius wide (pixels at 288 rows), are filled where their colours are clearly
     those of what moves: parts of an object that move along with the camera look still. 0: none (NSFF)."""
     instances: InstanceChoice = Field(

@@ -22,6 +22,7 @@ from nsff.config.outputs import CrfConfig, DecomposeConfig, ExtractConfig, Rende
 from nsff.config.overlays import OVERLAYS
 from nsff.config.presets import PRESETS
 from nsff.config.priors import DepthConfig, FeaturesConfig, FlowConfig, MotionConfig, SfmConfig
+from nsff.config.renamed import with_present_names
 from nsff.config.reproduce import ReproduceConfig, find_scenes
 from nsff.config.strict_yaml import read_yaml
 from nsff.errors import ConfigError, printable
@@ -156,6 +157,7 @@ def load_config(source: Path | Mapping[str, Any], root: Path | None = None) -> d
     (default: the working directory). Raises ConfigError with key, value, what is allowed and the nearest key.
     """
     raw = _read(source) if isinstance(source, (str, Path)) else deepcopy(dict(source))
+    raw = with_present_names(raw)
     if isinstance(raw.get("scenes"), Mapping):
         for name, own in raw["scenes"].items():
             if not isinstance(name, str):
@@ -240,7 +242,7 @@ def resolve_scene(
                 f"{nearest(str(overlay), OVERLAYS)} allowed: {', '.join(OVERLAYS)}",
             )
         merged = merge(merged, OVERLAYS[overlay])
-    merged = merge(merge(merged, with_own_decay(sections)), with_own_decay(own))
+    merged = merge(merge(merged, user_layer(sections)), user_layer(own, f"scenes.{name}"))
     merged |= {"preset": preset, "overlays": chosen}
     try:
         return SceneConfig.model_validate(merged)
@@ -259,8 +261,10 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def with_own_decay(layer: Mapping[str, Any]) -> dict[str, Any]:
-    """A user's settings, in which a decay period counts as it is said, unless they say that it goes by the frames."""
+def user_layer(layer: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """A user's settings under their present names, in which a decay period counts as it is said, unless they say that
+    it goes by the frames. ``where`` is their key in the file, for errors."""
+    layer = with_present_names(layer, where)
     losses = layer.get("losses")
     if isinstance(losses, Mapping) and "decay_steps" in losses:
         return merge({"losses": {"decay_by_frames": False}}, layer)

@@ -47,7 +47,7 @@ def run_extract(scene: Scene, extract: ExtractConfig) -> dict[str, Any]:
     seen: list[float] = []
     with atomic_directory(scene.extracted_dir) as folder:
         for view in tqdm(views, desc="objects", unit="view"):
-            parts = extract_view(renderer, scene, view, clusters, extract.hidden, things)
+            parts = extract_view(renderer, scene, view, clusters, extract.occluded, things)
             seen.append(parts.seen)
             for n, rgba in parts.rgba.items():
                 write_image(folder / extracted_name(view.index, n), (rgba * 255).round().astype(np.uint8))
@@ -76,7 +76,7 @@ def run_extract(scene: Scene, extract: ExtractConfig) -> dict[str, Any]:
             "doubtful",
             message + f" Only {seen_fraction:.0%} of that is seen in the pictures; the rest lies",
         )
-        message += " behind other things, perhaps where no view ever looked: extract.hidden: false leaves it out."
+        message += " behind other things, perhaps where no view ever looked: extract.occluded: false leaves it out."
     summary = {
         "views": len(views),
         "alpha": shown,
@@ -93,17 +93,17 @@ def extract_view(
     scene: Scene,
     view: View,
     clusters: Clusters,
-    hidden: bool = True,
+    occluded: bool = True,
     things: Instances | None = None,
 ) -> Parts:
     """Objects of one view, each alone and all together (number 0).
 
-    ``hidden``: as if nothing stood before them; otherwise what hides them in the picture still does.
+    ``occluded``: as if nothing stood before them; otherwise what hides them in the picture still does.
     """
     cameras, time = scene.cameras, float(view.time)
     camera = renderer.camera(cameras.intrinsics[view.camera], cameras.world_to_camera[view.camera], *scene.size)
     numbering = lambda points: number_points(points, time, renderer.model.n_frames, clusters, things)  # noqa: E731
-    return renderer.model.render_parts(camera, time, numbering, _count(clusters, things), hidden, renderer.chunk)
+    return renderer.model.render_parts(camera, time, numbering, _count(clusters, things), occluded, renderer.chunk)
 
 
 def _count(clusters: Clusters, things: Instances | None) -> int:

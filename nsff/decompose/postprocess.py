@@ -46,7 +46,7 @@ def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
     masks = [cleaned(labels).astype(np.uint8) for labels in tqdm(before, desc="masks", unit="view")]
     changed = float(np.mean([(masks[i] != before[i]).mean() for i in training]))
     instances = None
-    if decompose.part_things:
+    if decompose.split_instances:
         seen = [views[i] for i in training], [masks[i] for i in training]
         instances, numbered = find_instances(scene, *seen, len(salient))
         shown = dict(zip(training, numbered, strict=True))

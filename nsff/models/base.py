@@ -312,11 +312,11 @@ class SceneModel(nn.Module, ABC):
 
     @abstractmethod
     def render_parts(
-        self, camera: Camera, time: float, numbering: Numbering, count: int, hidden: bool = True, chunk: int = 0
+        self, camera: Camera, time: float, numbering: Numbering, count: int, occluded: bool = True, chunk: int = 0
     ) -> Parts:
         """Draws objects 1 to ``count`` alone: ``numbering`` says which points belong to which.
 
-        ``hidden``: as if nothing were in front of them; otherwise what hides them in the picture still does.
+        ``occluded``: as if nothing were in front of them; otherwise what hides them in the picture still does.
         """
 
     # --- files ---------------------------------------------------------------------------------------------------

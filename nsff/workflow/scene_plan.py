@@ -17,6 +17,7 @@ from typing import Any
 
 from nsff.config import SceneConfig, load_config, merge
 from nsff.config.depends import CHANGES, EXECUTION, chosen
+from nsff.config.renamed import with_earlier_names
 from nsff.errors import ConfigError
 from nsff.files.io import write_text
 from nsff.metrics.protocols import get_protocol
@@ -87,8 +88,9 @@ class ScenePlan:
         return self.whole | {"evaluation": hidden}
 
     def options_text(self, stage: str) -> str:
-        """``options`` as the text that Snakemake keeps and compares. Another spelling would re-run everything."""
-        return json.dumps(self.options(stage), ensure_ascii=False)
+        """``options`` as the text that Snakemake keeps and compares, with the names of settings that earlier versions
+        recorded: another spelling would re-run everything."""
+        return json.dumps(with_earlier_names(self.options(stage)), ensure_ascii=False)
 
     def settings_file(self, stage: str) -> str:
         """The path of the file in which a stage is handed its settings."""

@@ -69,8 +69,8 @@ def main() -> None:
         truth = true_motion(name, given.scenes, scene)
         for title, config in (
             ("default", MotionConfig(instances="off")),
-            ("gaps not filled", MotionConfig(instances="off", fill_radius=0)),
-            ("nor memory", MotionConfig(instances="off", fill_radius=0, memory=0)),
+            ("gaps not filled", MotionConfig(instances="off", hole_filling_radius=0)),
+            ("nor memory", MotionConfig(instances="off", hole_filling_radius=0, temporal_propagation=0)),
             ("as NSFF, without instances", MotionConfig(**PRESETS["nsff"]["motion"], instances="off")),
         ):
             run_motion(scene, config)

@@ -145,7 +145,7 @@ def test_an_object_alone_is_whole_where_another_hides_it(box_world, composition)
 def test_without_the_hidden_an_object_is_what_is_seen_of_it(box_world):
     scene, renderer = box_world(n=3)
     view = read_views(scene)[2]
-    found = extract_view(renderer, scene, view, clusters(), hidden=False)
+    found = extract_view(renderer, scene, view, clusters(), occluded=False)
     green, front = found.rgba[1], moving(2)
     assert (green[(RESTING == 1) & (front == 1)][:, 3] < 1e-3).all()
     beside = (RESTING == 1) & (front == 0)

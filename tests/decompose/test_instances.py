@@ -223,7 +223,7 @@ def test_masks_of_all_views_have_things_for_labels(fake_scene):
 def test_not_where_a_preset_says_so(fake_scene):
     scene = fake_scene(extra=3)
     two_squares(scene)
-    run_postprocess(scene, DecomposeConfig(cleaning="none", part_things=False))
+    run_postprocess(scene, DecomposeConfig(cleaning="none", split_instances=False))
     assert set(np.unique(read_mask(scene.masks_dir / "2.png"))) == {0, 1}
     assert not scene.instances_path.exists()
     assert scene.summary("postprocess")["things"] is None

@@ -55,7 +55,7 @@ def objective(tiny_scene):
 # --- the registry ----------------------------------------------------------------------------------------------------
 def test_terms_are_added_up_in_this_order():
     """Sums of floating-point numbers, and random draws, depend on it. New terms may stand between these."""
-    names = "rgb features saliency depth surface distortion plane_smooth entropy static_rgb dynamic_mask hidden"
+    names = "rgb features saliency depth surface distortion plane_smooth entropy static_rgb dynamic_mask occluded"
     names += " dynamic_rgb dynamic_features dynamic_saliency depth flow cycle scene_flow disocclusion smooth"
     assert [term.name for term in registry.all_terms() if term.name in names.split()] == names.split()
 
@@ -173,7 +173,7 @@ def test_explain_at_a_step(capsys):
     depth = next(line for line in lines if line.startswith("depth "))
     assert depth.split() == ["depth", "w_depth", "0.04", "0.1", "0.004", "falls", "tenfold", "every", "30,000", "steps"]
     assert "NSFF, equation 11 (L_z)" in lines[lines.index(depth) + 1]
-    assert any(line.split()[:3] == ["hidden", "losses.w_hidden", "is"] for line in lines)
+    assert any(line.split()[:3] == ["occluded", "losses.w_occluded", "is"] for line in lines)
 
 
 def test_explain_goes_by_the_frames_of_the_clip(capsys):

@@ -15,7 +15,7 @@ from nsff.config import FieldConfig, resolve_scene
 from nsff.models.ray_fields.planes import PlaneStaticField
 from nsff.models.ray_fields.terms.context import RayContext, WarpedContext
 from nsff.models.ray_fields.terms.depth import Surface
-from nsff.models.ray_fields.terms.division import Hidden
+from nsff.models.ray_fields.terms.division import Occluded
 from nsff.models.ray_fields.terms.motion import Flow
 from nsff.models.ray_fields.terms.setup import Setup
 from nsff.models.supervision import TrainingData
@@ -72,7 +72,7 @@ def test_hidden_empties_what_lies_behind_and_nothing_else(tiny_scene):
         weights[:, surface] = 1.0
         seen = SimpleNamespace(samples=SimpleNamespace(s=s, positions=positions), weights=weights)
         model.zero_grad()
-        Hidden().value(RayContext(setup, model, data, batch, seen, 0, None)).backward()
+        Occluded().value(RayContext(setup, model, data, batch, seen, 0, None)).backward()
         return float(model.dynamic.trunk[2].bias.grad[0])
 
     # Probes at 1/8, 3/8, 5/8, 7/8: all behind a surface at 0, two behind one at 1/2, none behind the last.

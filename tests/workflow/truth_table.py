@@ -34,8 +34,8 @@ LINES: dict[str, dict[str, str]] = {
     "motion": {
         "motion": (
             "given epipolar_threshold intervals combine depth_cue near_margin refine_radius dilation_radius "
-            "memory fill_radius instances instance_weights instance_labels instance_score instance_long_side "
-            "instance_growth instance_moving"
+            "temporal_propagation hole_filling_radius instances instance_weights instance_labels instance_score "
+            "instance_long_side instance_growth instance_moving"
         ),
         "coarse_masks": "coarse_threshold coarse_dilation_radius seed",
         "coarse_masks motion": "opening_radius coverage_warning",
@@ -78,8 +78,8 @@ LINES: dict[str, dict[str, str]] = {
     "losses": {
         "train": (
             "w_rgb w_warp warp_trains w_features w_saliency w_depth w_flow flow_guessed w_cycle w_scene_flow "
-            "w_smooth w_disocclusion w_entropy w_static_rgb w_dynamic_mask w_distortion w_hidden "
-            "hidden_margin w_surface w_plane_smooth decay_steps decay_by_frames decay_depth decay_flow "
+            "w_smooth w_disocclusion w_entropy w_static_rgb w_dynamic_mask w_distortion w_occluded "
+            "occluded_margin w_surface w_plane_smooth decay_steps decay_by_frames decay_depth decay_flow "
             "decay_extra depth_full surface_tolerance surface_fade surface_floor mask_fade mask_floor "
             "mask_dynamic_always smooth_space warp_beyond_ends chain scene_flow_axis kinetic_energy_count"
         ),
@@ -107,7 +107,7 @@ LINES: dict[str, dict[str, str]] = {
             "iterations merge_similarity merge_chains saliency_threshold vote_fraction keep_best"
         ),
         "points": "point_interval point_opacity",
-        "postprocess": ("cleaning morphology_iterations closing_area min_component scale_with_height part_things"),
+        "postprocess": ("cleaning morphology_iterations closing_area min_component scale_with_height split_instances"),
     },
     "crf": {
         "crf": (
@@ -117,7 +117,7 @@ LINES: dict[str, dict[str, str]] = {
         ),
     },
     "extract": {
-        "extract": "hidden clouds point_opacity far",
+        "extract": "occluded clouds point_opacity far",
         "nothing": "enabled",
     },
     "score": {

@@ -159,7 +159,7 @@ class Model(RayFields, RayModel):
 
     @torch.no_grad()
     def render_parts(
-        self, camera: Camera, time: float, numbering: Numbering, count: int, hidden: bool = True, chunk: int = 0
+        self, camera: Camera, time: float, numbering: Numbering, count: int, occluded: bool = True, chunk: int = 0
     ) -> Parts:
         """Every sample of every ray belongs to the object of its own feature; the others become transparent."""
         size = (camera.height, camera.width)
@@ -177,7 +177,7 @@ class Model(RayFields, RayModel):
             through = found.transmittance
             for n in range(count + 1):
                 kept = found.kept(numbers == n if n else numbers > 0)
-                T = kept.transmittance if hidden else through
+                T = kept.transmittance if occluded else through
                 rgba[n][at] = straight_rgba(kept, T).cpu().numpy()
                 if n == 0:
                     depth[at] = depth_of(self, kept, T, part).cpu().numpy()

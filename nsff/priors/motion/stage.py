@@ -63,7 +63,7 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
         scene.write_summary("motion", {"source": "given", **summary})
         return
     cameras = scene.cameras
-    link = FlowCache(scene.flow, keep=4 * max(*motion.intervals, motion.memory) + 8)
+    link = FlowCache(scene.flow, keep=4 * max(*motion.intervals, motion.temporal_propagation) + 8)
     network = ""
     if instances is None:
         instances, network = open_instances(scene, motion)
@@ -76,9 +76,9 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
         kept, still = kept + len(moving), still + len(found) - len(moving)
         masks.append(np.logical_or.reduce([moves, *moving]))
         added.append(float((masks[i] & ~moves).mean()))
-    whole = propagate_masks(masks, link, motion.memory)
+    whole = propagate_masks(masks, link, motion.temporal_propagation)
     resting = _added(whole, masks)
-    full = fill_holes(whole, scene.image, motion.fill_radius)
+    full = fill_holes(whole, scene.image, motion.hole_filling_radius)
     gaps = _added(full, whole)
     grown = [morphology(mask, cv2.MORPH_DILATE, motion.dilation_radius) for mask in full]
     _write(scene, grown)

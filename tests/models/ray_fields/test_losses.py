@@ -227,15 +227,15 @@ def test_hidden_by_hand():
     probes = torch.tensor([[0.4, 0.55, 0.9]])
     opacity = torch.tensor([[1.0, 0.5, 1.0]])
     # Before 0.4 - 0.1 lies no weight, before 0.45 none, before 0.8 (not at it) 0.6.
-    found = division.loss_hidden(probes, opacity, s, weights, 0.1)
+    found = division.loss_occluded(probes, opacity, s, weights, 0.1)
     torch.testing.assert_close(found, torch.tensor((0 + 0 + 0.6) / 3))
-    found = division.loss_hidden(probes, opacity, s, weights, 0.01)
+    found = division.loss_occluded(probes, opacity, s, weights, 0.01)
     torch.testing.assert_close(found, torch.tensor((0 + 0.6 * 0.5 + 0.9) / 3))
 
 
 def test_hidden_teaches_the_opacity_alone():
     s, weights = torch.tensor([[0.2, 0.5]]), torch.tensor([[0.5, 0.5]], requires_grad=True)
     opacity = torch.tensor([[0.3]], requires_grad=True)
-    division.loss_hidden(torch.tensor([[0.9]]), opacity, s, weights, 0.0).backward()
+    division.loss_occluded(torch.tensor([[0.9]]), opacity, s, weights, 0.0).backward()
     assert weights.grad is None
     assert opacity.grad.tolist() == [[1.0]]

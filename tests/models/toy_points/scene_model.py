@@ -159,14 +159,14 @@ class Model(SceneModel):
 
     @torch.no_grad()
     def render_parts(
-        self, camera: Camera, time: float, numbering: Numbering, count: int, hidden: bool = True, chunk: int = 0
+        self, camera: Camera, time: float, numbering: Numbering, count: int, occluded: bool = True, chunk: int = 0
     ) -> Parts:
         numbers = torch.from_numpy(numbering(self.all_points(time)))
         whole, size, rgba = self.draw(camera, time), (camera.height, camera.width), {}
         for n in range(count, -1, -1):
             kept = (numbers == n if n else numbers > 0).float()
             own = self.draw(camera, time, kept)
-            weights = (own.light if hidden else whole.light) * own.opacity
+            weights = (own.light if occluded else whole.light) * own.opacity
             alpha = weights.sum(1)
             colour = weights @ torch.sigmoid(self.colour[:-1]) / alpha.clamp(min=1e-8)[:, None]
             rgba[n] = torch.cat([colour, alpha[:, None]], 1).clamp(0, 1).reshape(*size, 4).numpy()

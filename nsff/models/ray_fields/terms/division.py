@@ -18,8 +18,8 @@ from nsff.models.ray_fields.terms.schedules import Fades
 from nsff.models.ray_fields.terms.setup import Setup
 from nsff.models.ray_fields.terms.term import RayTerm
 
-HIDDEN_PROBES = 4
-"""Points of each ray at which term hidden looks."""
+OCCLUDED_PROBES = 4
+"""Points of each ray at which term occluded looks."""
 LOGARITHM_KNEE = 0.01
 """Below it term dynamic_mask continues the logarithm as a straight line."""
 
@@ -100,7 +100,7 @@ class DynamicMask(RayTerm):
 
 
 # --- behind what is seen ---------------------------------------------------------------------------------------------
-def loss_hidden(
+def loss_occluded(
     probes: Float[Tensor, "R P"],
     opacity: Float[Tensor, "R P"],
     s: Float[Tensor, "R K"],
@@ -120,11 +120,11 @@ def loss_hidden(
     return (weight_before * opacity).mean()
 
 
-class Hidden(RayTerm):
+class Occluded(RayTerm):
     """Opacity of the dynamic field behind what each ray sees: at random points of the ray, or, without a generator, at
     regular ones. A point is as opaque as a step of the ray's mean length makes it."""
 
-    name = "hidden"
+    name = "occluded"
     does = "the dynamic field is empty behind what a ray sees"
     source = "ours"
     dynamic = True
@@ -139,14 +139,14 @@ class Hidden(RayTerm):
         density = model.dynamic.activate(model.dynamic.raw_density(positions, times))
         length = (samples.positions[:, -1] - samples.positions[:, 0]).norm(dim=-1, keepdim=True)
         opacity = 1 - torch.exp(-density * length / model.sampling.samples)
-        return loss_hidden(probes, opacity, samples.s, context.weights, context.setup.losses.hidden_margin)
+        return loss_occluded(probes, opacity, samples.s, context.weights, context.setup.losses.occluded_margin)
 
     @staticmethod
     def _probes(rays: int, device: torch.device, generator: torch.Generator | None) -> Float[Tensor, "R P"]:
         if generator is None:
-            middles = (torch.arange(HIDDEN_PROBES, device=device) + 0.5).expand(rays, HIDDEN_PROBES)
-            return middles / HIDDEN_PROBES
-        return torch.rand(rays, HIDDEN_PROBES, generator=generator, device=device)
+            middles = (torch.arange(OCCLUDED_PROBES, device=device) + 0.5).expand(rays, OCCLUDED_PROBES)
+            return middles / OCCLUDED_PROBES
+        return torch.rand(rays, OCCLUDED_PROBES, generator=generator, device=device)
 
 
-TERMS = (Entropy(), StaticRgb(), DynamicMask(), Hidden())
+TERMS = (Entropy(), StaticRgb(), DynamicMask(), Occluded())
