@@ -13,10 +13,12 @@ import importlib
 import importlib.util
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nsff.config.base import StageConfig, nearest
 from nsff.errors import ConfigError
+
+if TYPE_CHECKING:  # the configuration asks this file for a kind's options while it is itself being imported
+    from nsff.config.base import StageConfig
 
 USUAL = "ray_fields"
 """The kind of models whose files do not say theirs."""
@@ -69,6 +71,8 @@ def _of(kind: str, module: str) -> Any:
             )
         package = kind
     if package is None:
+        from nsff.config.base import nearest
+
         raise ConfigError(
             "model.kind",
             f"is {kind!r}, which is no kind of model",
