@@ -29,7 +29,7 @@ class Triangulation:
     inverse_depth: Float32[np.ndarray, "H W"]
     """1/scene units."""
     confidence: Float32[np.ndarray, "H W"]
-    """In [0, 1]: 1/2 where the error of the inverse depth is expected to be 5 %."""
+    """Confidence in [0,1]: 1/2 where the error of the inverse depth is expected to be 5 %."""
     views: Float32[np.ndarray, "H W"]
     """Number of frames that agree."""
 

@@ -48,7 +48,7 @@ def homography_distance(
 
 
 def _points(x: Float[np.ndarray, "*P 2"]) -> Tensor:
-    """As kornia has them: one batch of points."""
+    """Points in the form that kornia takes: one batch."""
     return _tensor(x.reshape(-1, 2))
 
 

@@ -8,7 +8,10 @@ from jaxtyping import Float32
 
 
 def blur(value: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian of standard deviation ``sigma`` pixels; below a third of a pixel nothing is left to do."""
+    """Gaussian blur of a map (H,W) or (H,W,C), up to four channels.
+
+    ``sigma`` is the standard deviation in pixels; below 0.3 the values are returned as they are.
+    """
     return cv2.GaussianBlur(value, (0, 0), sigma, borderType=cv2.BORDER_REFLECT) if sigma > 0.3 else value
 
 

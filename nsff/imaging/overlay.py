@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float32, UInt8
 ROWS = 270
 MOST_FRAMES = 48
 LEAST_FRAMES = 12
-"""In fewer, scenery hardly moves either (demo: half of its 24 frames are enough, 10 are not)."""
+"""Fewest frames of a clip: in fewer, scenery hardly moves either (of the demo, 12 frames are enough, 10 are not)."""
 EDGE = 6.0
 """Grey levels a pixel of a gradient that is an edge."""
 STEADY = 0.75

@@ -26,6 +26,10 @@ def resize_flow(flow: Float32[np.ndarray, "h w 2"], size: tuple[int, int]) -> Fl
 
 
 def average_blocks(value: np.ndarray, stride: int) -> np.ndarray:
-    """Area average to (ceil(H/stride), ceil(W/stride)); at most four channels."""
+    """Averages over blocks of stride x stride pixels: (H,W) or (H,W,C), C <= 4, becomes (ceil(H/stride),
+    ceil(W/stride)).
+
+    Example: ``average_blocks(np.float32([[1, 3], [5, 7]]), 2)`` is ``[[4]]``.
+    """
     height, width = (-(-n // stride) for n in value.shape[:2])
     return value if stride == 1 else cv2.resize(value, (width, height), interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""Backends of the priors: what one declares, and the registry of a prior's backends.
+"""Backends of the priors: the declaration of one, and the registry of a prior's backends.
 
 A prior is flow, depth, features, or the instances that motion masks take in. A backend makes it in one way: it is one
 module in ``nsff/priors/{prior}/backends/`` with a constant ``BACKEND``. The module's name is the backend's name in the
@@ -149,7 +149,7 @@ class Registry(Generic[C, E]):
     """The setting that does without weights, as flow.backend: dis."""
     backends: dict[str, Backend[C, E]]
     policies: Mapping[str, Policy]
-    """By value of the setting that is no backend's name."""
+    """Policies by the value of the setting; such values are no backend's name."""
     without_weights: Callable[[C], dict[str, Any]]
     """Settings, by key, that say outright what the section means as long as no weights are found for it; none where it
     says so already, or names what it wants."""

@@ -25,7 +25,7 @@ REGISTRIES: dict[str, Registry[Any, Any]] = {
     "depth": DEPTH,
     "features": FEATURES,
 }
-"""By the name of the rule."""
+"""The registries by the name of the rule whose stage uses them."""
 
 
 def _features(scene: SceneConfig) -> FeaturesConfig | None:

@@ -1,4 +1,4 @@
-"""Whether files of weights are whole: size, hash, and that they hold nothing but tensors."""
+"""Checks of files of weights: their size, their hash, and that they hold nothing but tensors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def check_size(weight: Weight, file: File, path: Path) -> None:
 
 
 def check_file(weight: Weight, file: File, path: Path) -> str:
-    """Checks size, hash and contents; returns in words what was compared. WeightsError has found and expected value."""
+    """Checks size, hash and contents; returns a description of what was compared. WeightsError has found and expected
+    value."""
     check_size(weight, file, path)
     words = [] if file.size is None else ["size"]
     if file.sha256 or file.sha256_prefix:
@@ -58,7 +59,8 @@ def check_file(weight: Weight, file: File, path: Path) -> str:
 
 
 def verify(weight: Weight, path: Path) -> str:
-    """Checks every file of a set; what was compared, in words. Raises WeightsError for the first that is wrong."""
+    """Checks every file of a set; returns a description of what was compared. Raises WeightsError for the first that is
+    wrong."""
     found = [(file.name, check_file(weight, file, place)) for file, place in paths_of(weight, path)]
     return found[0][1] if weight.folder is None else "; ".join(f"{name}: {words}" for name, words in found)
 

@@ -94,7 +94,7 @@ def _fetch(weight: Weight, file: File, target: Path, progress: bool) -> Path:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost cause of what requests and urllib3 wrap around each other, in a few words."""
+    """The innermost cause of an error that requests and urllib3 have wrapped, as a short text."""
     while inner := (getattr(error, "reason", None) or (error.args[0] if error.args else None)):
         if not isinstance(inner, BaseException):
             break

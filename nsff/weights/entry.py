@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 TORCHVISION_PAGE = "https://docs.pytorch.org/vision/stable/models.html"
-"""Where torchvision describes its weights."""
+"""The page on which torchvision describes its weights."""
 
 
 @dataclass(frozen=True)

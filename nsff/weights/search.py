@@ -1,4 +1,4 @@
-"""Where pretrained weights lie on this machine: the folder that NSFF_WEIGHTS names, then ~/.cache/nsff.
+"""The search for pretrained weights on this machine: in the folder that NSFF_WEIGHTS names, then ~/.cache/nsff.
 
 A file that the settings name comes before both; that is for who reads the settings. Under the workflow a stage sees
 the files that its rule has as inputs, and no others (``only``), so that both choose the same backend on any machine.
@@ -49,7 +49,7 @@ def only(paths: Iterable[Path]) -> Iterator[None]:
 
 
 def remedy(weight: Weight, file: str | None = None) -> str:
-    """How to come by the weights, or one file of them: by command, or by hand for a machine without a network."""
+    """Instructions to get the weights, or one file of them: by command, or by hand for a machine without a network."""
     command = f"nsff weights get {weight.name}; or by hand: " if all(entry.url for entry in weight.files) else ""
     place = f"{folders()[0] / (weight.folder or '')}"
     place += f" (named by {VARIABLE})" if os.environ.get(VARIABLE) else f", or into the folder that {VARIABLE} names"

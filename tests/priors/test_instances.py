@@ -13,7 +13,7 @@ from nsff.errors import StageError
 from nsff.files.io import write_image, write_npz
 from nsff.geometry.epipolar import pixel_centres
 from nsff.priors.motion.detector import Detections
-from nsff.priors.motion.instances import Instances, chosen, open_instances
+from nsff.priors.motion.instances import Instances, open_instances, select_detections
 from nsff.priors.motion.mask_rcnn import MaskRcnn
 from nsff.priors.motion.stage import run_motion
 from nsff.scene import Scene
@@ -43,7 +43,7 @@ def map_of(scene: Scene, size: tuple[int, int], factor: float) -> None:
 def test_category_score_and_mask_level_decide():
     masks = np.stack([box(slice(0, 4), slice(0, 4), value=value) for value in (0.9, 0.9, 0.9, 0.4)])
     found = Detections(np.array([1, 3, 1, 18]), np.array([0.9, 0.9, 0.5, 0.8]), masks)
-    kept = chosen(found, [1, 18], 0.5)  # a car is not asked for; a score of exactly 0.5 does not count
+    kept = select_detections(found, [1, 18], 0.5)  # a car is not asked for; a score of exactly 0.5 does not count
     assert [int(mask.sum()) for mask in kept] == [16, 0]  # 0.4 is below the level of a mask
 
 

@@ -73,7 +73,7 @@ class FrameMap:
         return (moved.reshape(points.shape) + points - near) / self._scale()
 
     def positions(self) -> Float32[np.ndarray, "H W 2"]:
-        """Where each canonical pixel centre lies in the ingested frame."""
+        """The position in the ingested frame of each canonical pixel centre."""
         return self.to_frame(_centres(*self.canonical_size)).astype(np.float32)
 
     def image(self, frame: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "H W 3"]:

@@ -1,4 +1,4 @@
-"""Maps of relative disparity, aligned in place, with the verdict on how well that went.
+"""Alignment of maps of relative disparity, which are rewritten, and the verdict on it.
 
 A scale and, where it pays, a shift for each frame come first, then, with ``depth.align_local``, a smooth factor over
 the picture (depth_correction), whose error is that of anchors held out of its fit.
@@ -39,7 +39,7 @@ SHOWN = 3000
 def align_maps(scene: Scene, depth: DepthConfig, folder: Path, subject: str, given: bool = False) -> dict[str, Any]:
     """Aligns the maps in ``folder`` and returns the numbers of the summary.
 
-    ``subject`` begins the words. ``given`` maps that fit the anchors as they are (10 %) are left as they are, and are
+    ``subject`` begins the message. ``given`` maps that fit the anchors as they are (10 %) are left as they are, and are
     metric; their confidence is kept, and multiplied. Without ``depth.align``, or without anchors, maps stay relative.
     """
     if not depth.align:

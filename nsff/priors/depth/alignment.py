@@ -39,10 +39,10 @@ TRIM = 2.5
 
 @dataclass(frozen=True)
 class Anchors:
-    """Where the inverse depth of a frame is known."""
+    """Pixels of one frame whose inverse depth is known."""
 
     disparity: Float[np.ndarray, " K"]
-    """As the maps have it."""
+    """Disparity as the maps have it, before alignment."""
     inverse_depth: Float[np.ndarray, " K"]
     """> 0, 1/scene units."""
     weight: Float[np.ndarray, " K"]
@@ -50,7 +50,7 @@ class Anchors:
     source: str = "points"
     """points: of structure from motion; triangulation: along flow."""
     at: Float[np.ndarray, "K 2"] | None = None
-    """Where they are in the picture, (u, v) in pixels; None: not known, and not corrected locally."""
+    """Their positions in the picture, (u, v) in pixels; None: not known, and not corrected locally."""
 
     def __len__(self) -> int:
         return len(self.disparity)
@@ -73,9 +73,9 @@ class Alignment:
     error: Float[np.ndarray, " N"]
     """Median relative error of depth at the frame's anchors after alignment; NaN where there are none."""
     error_before: float
-    """The same over all anchors with one scale for the whole clip and no shift."""
+    """Median relative error of depth over all anchors, with one scale for the whole clip and no shift."""
     error_after: float
-    """The same after alignment."""
+    """Median relative error of depth over all anchors after alignment."""
     misfit: float
     """Mean capped error of scales and shifts alone: unlike the median it sees what only a part of the anchors tells."""
 

@@ -1,4 +1,4 @@
-"""Where the inverse depth of a frame is known: sparse points that it sees, else what is triangulated along flow.
+"""Anchors, pixels of known inverse depth: the sparse points that a frame sees, else pixels triangulated along flow.
 
 Pixels on the motion mask, and within a few pixels of it, are never anchors.
 """
@@ -22,7 +22,7 @@ from nsff.scene import Scene
 SURE = 0.1
 """Triangulated pixels below this confidence (an expected error of 15 %) are no anchors; the rest count by it."""
 SMOOTH = 0.5
-"""Nor are pixels with a smoothness below this: beside a step of depth flow mixes near and far."""
+"""Triangulated pixels with a smoothness below this are no anchors: next to a step of depth flow mixes near and far."""
 MOST = 4000
 """Triangulated anchors of a frame."""
 

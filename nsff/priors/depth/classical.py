@@ -1,8 +1,8 @@
 """Depth without a network: triangulation along flow, moving things on the floor, interpolation along the image.
 
 Notation. Disparity (H,W) is 1/z in 1/scene units. Confidence (H,W) in [0,1] is low where a value was filled in.
-Static pixels are triangulated (triangulation), moving components stand on the floor (grounding), and the rest is
-interpolated along the image (densify).
+Static pixels are triangulated (nsff.geometry.triangulation), moving components stand on the floor
+(nsff.priors.depth.ground_contact), and the rest is interpolated along the image (nsff.imaging.densify).
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from nsff.scene import Scene
 from nsff.tracking.components import moving_components
 from nsff.tracking.tracklets import link_tracklets
 
-GROUNDED_CONFIDENCE = 0.3
-"""Confidence of moving pixels that take the depth of the floor they stand on."""
-GROUNDED_WEIGHT = 0.01
-"""Weight of the same pixels in the interpolation: enough to fill their own rim, too little to flood the static one."""
+GROUND_CONTACT_CONFIDENCE = 0.3
+"""Confidence of moving pixels that take the depth of the floor on which they stand."""
+GROUND_CONTACT_WEIGHT = 0.01
+"""Weight of these pixels in the interpolation: enough to fill the rim of their own component, too little to spread into
+the static pixels around it."""
 
 
 def classical_depth(scene: Scene, depth: DepthConfig, folder: Path) -> dict[str, Any]:
@@ -75,15 +76,15 @@ def fill_frame(
     weight[near_motion(moving)] *= 0.1
     weight[moving] = 0
     confidence = weight.copy()
-    grounded = [(labels == part, contact) for part, contact in contacts.items() if contact.weight > 0]
-    for region, contact in grounded:
+    standing = [(labels == part, contact) for part, contact in contacts.items() if contact.weight > 0]
+    for region, contact in standing:
         values[region] = contact.disparity
-        weight[region] = GROUNDED_WEIGHT
-        confidence[region] = GROUNDED_CONFIDENCE * contact.weight
+        weight[region] = GROUND_CONTACT_WEIGHT
+        confidence[region] = GROUND_CONTACT_CONFIDENCE * contact.weight
     if not weight.any():
         return np.full(moving.shape, fallback, np.float32), np.zeros(moving.shape, np.float32)
     dense = densify(values, weight, image)
-    for region, contact in grounded:
+    for region, contact in standing:
         dense[region] = contact.disparity
     return dense, np.clip(confidence, 0.02, 1.0).astype(np.float32)
 

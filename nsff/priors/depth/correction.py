@@ -26,11 +26,11 @@ GRID = (9, 6, 5)
 ANCHOR, FAR = 0.02, 0.5
 """Standard deviations of log ratios: of an anchor, and of the field itself."""
 STEP = 0.05
-"""The same between neighbouring grid points along columns and rows."""
+"""Standard deviation of the difference of neighbouring grid points along columns and rows."""
 STEP_SHIFTED, STEP_SCALED = 0.01, 0.04
-"""The same along depth, for disparity that has a shift and for disparity that has a scale alone. Stiff with a shift,
-which says already how far things of all depths are: things nearer than all anchors, as moving things often are, get the
-factor of what is at the same place, not one that a few anchors would extrapolate."""
+"""The same deviation along depth, for disparity that has a shift and for disparity that has a scale alone. Stiff with a
+shift, which says already how far things of all depths are: things nearer than all anchors, as moving things often are,
+get the factor of what is at the same place, not one that a few anchors would extrapolate."""
 OUTLIER = 0.5
 """Log ratios that the field misses by more do not count."""
 ROUNDS = 12

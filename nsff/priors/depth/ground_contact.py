@@ -1,8 +1,8 @@
 """Depth of moving things, which triangulation cannot see: what moves stands on the static floor below it.
 
-Notation. Disparity is 1/z in 1/scene units. A component is a connected part of a motion mask; an object is a chain of
-components that flow carries into each other. Each component gets one disparity (fronto-parallel): that of the floor
-where its lower boundary touches it, smoothed over the frames of its object.
+Notation. Disparity is 1/z in 1/scene units. A component is a connected part of a motion mask, a tracklet a chain of
+components that flow carries into each other (nsff.tracking.tracklets). Each component gets one disparity
+(fronto-parallel): that of the floor where its lower boundary touches it, smoothed over the frames of its tracklet.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from nsff.imaging.scale import REFERENCE_ROWS
 
 @dataclass(frozen=True)
 class Contact:
-    """Where and how well the disparity of one component was found."""
+    """The disparity of one component, and how well it is known."""
 
     disparity: float
     """0 where nothing was found."""
@@ -92,16 +92,16 @@ def _plane(
 
 
 def smooth_contacts(
-    contacts: Sequence[dict[int, Contact]], objects: Sequence[dict[int, int]], sigma: float = 2.0
+    contacts: Sequence[dict[int, Contact]], tracklets: Sequence[dict[int, int]], sigma: float = 2.0
 ) -> list[dict[int, Contact]]:
-    """Contacts whose disparity is smoothed over the frames of each object: a weighted median, then a Gaussian mean.
+    """Contacts whose disparity is smoothed over the frames of each tracklet: a weighted median, then a Gaussian mean.
 
-    ``sigma`` in frames. What has no contact of its own takes that of its object nearby in time.
+    ``sigma`` in frames. A component without a contact of its own takes that of its tracklet nearby in time.
     """
     result: list[dict[int, Contact]] = [{} for _ in contacts]
-    every = sorted({identity for frame in objects for identity in frame.values()})
+    every = sorted({identity for frame in tracklets for identity in frame.values()})
     for identity in every:
-        where = [(i, part) for i, frame in enumerate(objects) for part, o in frame.items() if o == identity]
+        where = [(i, part) for i, frame in enumerate(tracklets) for part, number in frame.items() if number == identity]
         times = np.array([i for i, _ in where], float)
         values = np.array([contacts[i][part].disparity for i, part in where])
         weights = np.array([contacts[i][part].weight for i, part in where])

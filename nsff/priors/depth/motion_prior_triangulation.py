@@ -1,8 +1,9 @@
-"""Depth of moving things by least motion: of all depths, those with which things move most evenly.
+"""Depth of moving things by triangulation with a motion prior: of all depths, those with which things move most evenly.
 
-Notation. A node is a moving thing in one frame; x (n,) is the logarithm of the factor on its inverse depth. A
-track follows a pixel of frame t to t - k and t + k: X_j = C_j + exp(-x_j) Y_j are its world points, C (3,) the camera's
-centres, Y (3,) the rays to the points that the maps have. Two residuals in pixels, f / |X_t - C_t| times
+Notation. A node is a tracklet in one frame (nsff.tracking.tracklets); x (n,) is the logarithm of the factor on its
+inverse depth. A track follows a pixel of frame t to t - k and t + k: X_j = C_j + exp(-x_j) Y_j are its world points, C
+(3,) the camera's centres, Y (3,) the rays to the points that the maps have. Two residuals in pixels, f / |X_t - C_t|
+times
 
     acceleration   X_(t+k) - 2 X_t + X_(t-k)          velocity   (X_(t+k) - X_(t-k)) / 2k
 
@@ -77,7 +78,7 @@ class Prior:
 @dataclass(frozen=True)
 class Solution:
     log_factor: Float64[np.ndarray, " n"]
-    """x; the inverse depth of the maps times exp(x) has least motion."""
+    """x: with the inverse depth of the maps times exp(x) things move most evenly."""
     deviation: Float64[np.ndarray, " n"]
     """Standard deviation of x by the curvature of what is minimised, all priors included."""
 
@@ -85,7 +86,8 @@ class Solution:
 def triangulate_with_motion_prior(
     tracks: Tracks, prior: Prior, focal: float, velocity_weight: float = 1.0, rounds: int = 40
 ) -> Solution:
-    """The factors of all nodes; ``focal`` in pixels. ``velocity_weight`` 1: all velocities of a thing count as one."""
+    """The factors of all nodes; ``focal`` in pixels. ``velocity_weight`` 1: all velocities of a tracklet count as
+    one."""
     n = len(prior.deviation)
     x = np.zeros(n)
     kinds = _kinds(tracks, velocity_weight)
@@ -108,11 +110,11 @@ class _Kind:
     coefficients: Float[np.ndarray, "M 3"]
     weight: Float[np.ndarray, " M"]
     family: Int[np.ndarray, " M"]
-    """Tracks whose residuals have one scale: a thing and a span."""
+    """Number of the family of tracks whose residuals share one scale: those of one tracklet and span."""
 
 
 def _kinds(tracks: Tracks, velocity_weight: float) -> list[_Kind]:
-    """Tracks of a thing, frame and span count as one, and all spans and the two residuals' parts alike."""
+    """Tracks of a tracklet, frame and span count as one, and all spans and the two residuals' parts alike."""
     group = _numbered(tracks.tracklet, tracks.frame, tracks.span)
     weight = 1 / np.bincount(group)[group]
     # Accelerations of different frames are independent; a velocity lasts, so that all frames together count once.

@@ -1,7 +1,6 @@
 """The unknowns of motion-prior triangulation, which are components of moving objects, and tracks of their pixels.
 
-Notation. A thing is an object of nsff.priors.depth.ground_contact, a chain of components of motion masks; a node is its
-component in one frame. Node maps (H,W) hold the number of the node, -1 where there is none.
+Notation. Tracklets and nodes are those of nsff.tracking.tracklets. Disparity (H,W) is 1/z in 1/scene units.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ def track_pixels(
     spans: Sequence[int] = (1, 2, 3),
     step: int = 4,
 ) -> Tracks:
-    """Tracks of every ``step``-th pixel both ways that consistent flow carries to the same thing in both frames."""
+    """Tracks of every ``step``-th pixel both ways that consistent flow carries to the same tracklet in both frames."""
     n, (height, width) = len(nodes.maps), nodes.maps[0].shape
     tracklet_of = np.append(nodes.tracklet, -1)
     parts: list[tuple[np.ndarray, ...]] = []

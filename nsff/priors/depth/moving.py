@@ -1,9 +1,10 @@
-"""The last step of depth: moving things get the depth with which they move least, where the camera's motion tells it.
+"""The last step of depth: moving things get the depth with which they move most evenly, where the camera's motion
+determines it.
 
-Notation. x is the logarithm of the factor on the inverse depth of a thing in one frame (least_motion), its deviation
-the relative standard deviation of the depth. The maps are rewritten in place: the inside of a thing keeps its relief
-where a network or a sensor gave it one; where it was filled in from the surroundings (classical depth) it gets the
-relief that its flow shows (moving_relief).
+Notation. x is the logarithm of the factor on the inverse depth of a node
+(nsff.priors.depth.motion_prior_triangulation), its deviation the relative standard deviation of the depth. The maps are
+rewritten in place: the inside of a thing keeps its relief where a network or a sensor gave it one; where it was filled
+in from the surroundings (classical depth) it gets the relief that its flow shows (nsff.priors.depth.relief).
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ CAUTION = 2.0
 TRUST, TYPICAL_ERROR = 0.5, 0.05
 """Confidence of what is determined: TRUST / (1 + (deviation / TYPICAL_ERROR)^2)."""
 NETWORK = 0.7
-"""Share of depth.moving_deviation up to which least motion is believed against a network's or a sensor's depth."""
+"""Share of depth.moving_deviation up to which the motion prior takes precedence over a network's or a sensor's
+depth."""
 AIR = (
     " Only {:.0%} of what moves stands on a floor: the depth of the rest is filled in from what lies around it, too "
     "far for things in the air."
@@ -54,7 +56,7 @@ class Placed:
     nodes: Nodes
     solution: Solution
     deviation: Float[np.ndarray, " n"]
-    """Relative, cautious; of the depth of every node."""
+    """Relative standard deviation of the depth of every node, CAUTION times that of the solution."""
     used: Bool[np.ndarray, " n"]
     pixels: Float[np.ndarray, " n"]
     base: list[Float32[np.ndarray, "H W"]]
@@ -63,7 +65,8 @@ class Placed:
 
 
 def place_moving(scene: Scene, depth: DepthConfig, folder: Path, numbers: dict[str, Any]) -> dict[str, Any]:
-    """Rewrites moving pixels of the maps in ``folder`` and returns ``numbers`` of the summary with words about them.
+    """Rewrites moving pixels of the maps in ``folder`` and returns ``numbers`` of the summary with a message about
+    them.
 
     Maps that came in scene units, or have none, stay as they are. Raises StageError where flow, masks or maps are
     missing or corrupt.
@@ -80,7 +83,8 @@ def place_moving(scene: Scene, depth: DepthConfig, folder: Path, numbers: dict[s
 
 
 def find_depths(scene: Scene, depth: DepthConfig, folder: Path, flat: bool) -> Placed | None:
-    """Least motion of everything on the motion masks; None where nothing moves or no frame has a neighbour each side.
+    """Triangulation with a motion prior of everything on the motion masks; None where nothing moves or no frame has a
+    neighbour each side.
 
     ``flat``: things have one inverse depth in each frame, the median of what the maps have there.
     """
@@ -112,9 +116,9 @@ def find_depths(scene: Scene, depth: DepthConfig, folder: Path, flat: bool) -> P
 def tracklet_deviation(
     deviation: Float[np.ndarray, " n"], tracklet: Int[np.ndarray, " n"], pixels: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
-    """For every node the mean deviation of its thing over all frames, weighted by pixels; 1 and more count as 1.
+    """For every node the mean deviation of its tracklet over all frames, weighted by pixels; 1 and more count as 1.
 
-    A thing takes its depth from motion in all frames or in none: otherwise it would jump between two kinds of depth.
+    A tracklet takes its depth from motion in all frames or in none: otherwise it would jump between two kinds of depth.
     """
     number_nodes = np.unique(tracklet, return_inverse=True)[1]
     mean = np.bincount(number_nodes, np.minimum(deviation, 1) * pixels) / np.bincount(number_nodes, pixels)
@@ -178,7 +182,7 @@ def _rewrite(scene: Scene, folder: Path, placed: Placed, flat: bool) -> None:
 
 
 def _told(numbers: dict[str, Any], placed: Placed | None) -> dict[str, Any]:
-    """The summary with what was found of moving things, in numbers and words."""
+    """The summary, with numbers and message on moving things."""
     message, standing = numbers["message"], numbers.get("grounded_fraction")
     share, result = 0.0, dict(numbers)
     if placed is not None:

@@ -1,11 +1,11 @@
 """Relief of things that move without turning: they stand still for cameras that move against them.
 
-Notation. A node is a moving thing in frame t, flat at inverse depth w0. Seen from frame j the thing has moved by T,
-scene units, the median over its pixels of the displacement that flow and the flat depths give. For a camera j shifted
-by -T the thing stands still, so that each pixel's flow to j triangulates its inverse depth w (nsff.priors.
-triangulation). Of what several frames say the weighted median counts; an error of T along the rays shifts all w alike
-and is taken out, so that the thing keeps w0 as its median. Relief deeper than half the thing's width is not expected:
-each pixel is drawn to w0 by how little it is known, and what remains is smoothed.
+Notation. A node is a tracklet in frame t (nsff.tracking.tracklets), flat at inverse depth w0. Seen from frame j the
+thing has moved by T, scene units, the median over its pixels of the displacement that flow and the flat depths give.
+For a camera j shifted by -T the thing stands still, so that each pixel's flow to j triangulates its inverse depth w
+(nsff.geometry.triangulation). Of what several frames say the weighted median counts; an error of T along the rays
+shifts all w alike and is taken out, so that the thing keeps w0 as its median. Relief deeper than half the thing's width
+is not expected: each pixel is drawn to w0 by how little it is known, and what remains is smoothed.
 
 A thing that turns gets a relief that is wrong by what turning adds to its flow: measured on toss, the bear that flies
 gains (2.3 to 1.5 % off), the box that turns in place loses as little as 0.6 % (docs/notebook.md#depth-of-what-moves).
@@ -38,7 +38,7 @@ FLOW_ERROR = 0.5
 SMOOTHING = 2.7
 """Standard deviation, pixels at 288 rows."""
 FLAT = 0.3
-"""How much the flat depth counts beside pixels that are known."""
+"""Weight of the flat depth relative to that of pixels that are known."""
 
 
 def add_relief(

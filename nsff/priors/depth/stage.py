@@ -44,7 +44,7 @@ def choose_backend(scene: Scene, depth: DepthConfig) -> str:
 
 
 def _choose(scene: Scene, depth: DepthConfig) -> tuple[str, Path | None]:
-    """The same with the weights that the backend loads."""
+    """The name as ``choose_backend`` returns it, and the file of the weights that the backend loads."""
     chosen = DEPTH.choose(depth, given=scene.given.depth_dir.is_dir())
     if chosen is None:
         raise ConfigError(

@@ -31,4 +31,4 @@ class FeatureBackend(Backend[FeaturesConfig, SceneDescriber]):
     explained: float = 0.5
     """Share of the variance that the basis should keep. Networks have many channels that say little each."""
     attention: bool = False
-    """Whether its saliency is the attention of a network, unless features.saliency is motion."""
+    """True if its saliency is the attention of a network, unless features.saliency is motion."""

@@ -95,4 +95,4 @@ VARIANTS: dict[str, Variant] = {
         _licensed("dinov3-vitb16", "dinov3_vitb16_pretrain_lvd1689m-73cec8be.pth", 327.0),
     ),
 }
-"""By the value of features.dino_model."""
+"""The networks by the value of features.dino_model."""

@@ -42,7 +42,7 @@ def choose_backend(features: FeaturesConfig) -> str:
 
 
 def _choose(features: FeaturesConfig) -> tuple[str, Path | None]:
-    """The same with the weights that the backend loads."""
+    """The name as ``choose_backend`` returns it, and the file of the weights that the backend loads."""
     chosen = FEATURES.choose(features)
     assert chosen is not None  # classical needs nothing
     if features.saliency == "attention" and not _has_attention(chosen[0]):

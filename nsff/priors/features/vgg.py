@@ -92,7 +92,7 @@ class VggFeatures:
         return np.concatenate([(v - mean) * (share**0.5 / length) for v, share, mean, length in parts], axis=2)
 
     def _sampled(self, i: int) -> list[np.ndarray]:
-        """Some 1000 pixels of each stage of frame i, (P,C)."""
+        """About 1000 pixels of each stage of frame i, (P,C)."""
         stages = self._stages(self.scene.image(i))
         step = max(1, stages[0].shape[0] * stages[0].shape[1] // 1000)
         return [stage.reshape(-1, stage.shape[2])[::step] for stage in stages]

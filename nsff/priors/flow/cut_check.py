@@ -20,7 +20,7 @@ from nsff.scene import Scene
 LEAST_SHOT = 3
 """Shorter shots are not offered: structure from motion takes so many frames."""
 LISTED = 4
-"""No more shots than this are offered in words."""
+"""Most shots that a message offers."""
 
 
 class CutCheck:
@@ -59,11 +59,11 @@ class CutCheck:
 
     def _stop(self) -> None:
         if self.cuts and self.mode == "stop":
-            raise StageError("flow", told(self.scene, self.cuts), remedy(self.scene, self.cuts))
+            raise StageError("flow", describe_cuts(self.scene, self.cuts), remedy(self.scene, self.cuts))
 
 
-def told(scene: Scene, cuts: Sequence[Cut]) -> str:
-    """The cuts in words, frames by their number and their name in the source."""
+def describe_cuts(scene: Scene, cuts: Sequence[Cut]) -> str:
+    """A sentence that names all cuts, frames by their number and their name in the source."""
     how = {
         "cut": "{first} begins another shot",
         "fade": "{first} begins another shot, after frames that show next to nothing",
@@ -85,7 +85,7 @@ def remedy(scene: Scene, cuts: Sequence[Cut]) -> str:
     return f"{choice}; if all frames do show one place, set flow.cuts: report"
 
 
-def listed(cuts: Sequence[Cut]) -> list[dict[str, int | str]]:
+def list_cuts(cuts: Sequence[Cut]) -> list[dict[str, int | str]]:
     """The cuts for summaries, with frames of the scene."""
     return [{"kind": cut.kind, "last": cut.last, "first": cut.first} for cut in cuts]
 

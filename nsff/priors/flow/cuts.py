@@ -1,4 +1,4 @@
-"""Where a clip passes from one shot to another: hard cuts, cuts through black, and dissolves.
+"""Cuts, at which a clip passes from one shot to another: hard cuts, cuts through black, and dissolves.
 
 Notation. Frame b begins a shot when no frame shortly before it shares features with any shortly after, while
 neighbours on both sides do (see frame_links). One bad frame, a flash, blur or dropped frames do not begin a shot: the
@@ -60,7 +60,8 @@ BLEND_GAIN = 0.1
 """Least share of the variance that both sides together explain beyond the better one alone."""
 
 AGREEMENT = 0.75
-"""Where features are too few to tell: flow agrees with its return on less than this times the usual share, ..."""
+"""A cut by flow, where features are too few to tell: flow agrees with its return on less than this times the usual
+share of the pixels, ..."""
 COLOURS = 0.25
 """... the colour histograms differ by more than this (0 to 1), ..."""
 COLOURS_JUMP = 4.0
@@ -220,7 +221,7 @@ def _dissolves(first: int, end: int, links: LinkCounter) -> list[Cut]:
 
 
 def shows_two_scenes(links: LinkCounter, i: int, j: int) -> bool:
-    """Whether a frame halfway between i and j is a blend of both: a sum of the two pictures, brought to its place."""
+    """Whether a frame halfway between i and j is a blend of both: a sum of the two pictures, each warped to it."""
     half, aside = (i + j) // 2, (j - i) // 8
     earlier, later = links.features(i), links.features(j)
     return any(_is_blend(links.features(m), earlier, later) for m in {half - aside, half, half + aside})
@@ -250,7 +251,7 @@ def _is_blend(middle: Features, earlier: Features, later: Features) -> bool:
 
 
 def _brought(side: Features, middle: Features) -> tuple[np.ndarray, np.ndarray] | None:
-    """The detail of ``side`` brought to the place of ``middle`` by an affine map, and where it has pixels."""
+    """The detail of ``side``, warped to ``middle`` by an affine map, and the mask of the pixels that it covers."""
     pairs = link(middle, side)
     if len(pairs) < BLEND_LINKS:
         return None
@@ -264,7 +265,7 @@ def _brought(side: Features, middle: Features) -> tuple[np.ndarray, np.ndarray] 
 
 
 def _detail(grey: UInt8[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
-    """A picture without light and shade, and without the detail that a map of a few pixels' error cannot place."""
+    """A picture without light and shade, and without detail finer than the error of the map, a few pixels."""
     values = grey.astype(np.float32)
     return cv2.GaussianBlur(values, (0, 0), 2.0) - cv2.GaussianBlur(values, (0, 0), 12.0)
 

@@ -28,4 +28,4 @@ class FlowBackend(Backend[FlowConfig, FlowEstimator]):
     """A backend of flow; opened, it is a FlowEstimator."""
 
     resized: bool = False
-    """Whether it sees the frames with a longer side of flow.long_side pixels, rather than at the working size."""
+    """True if it sees the frames with a longer side of flow.long_side pixels, rather than at the working size."""

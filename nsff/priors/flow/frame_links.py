@@ -24,8 +24,8 @@ RATIO = 0.8
 EPIPOLAR = 1.5
 """Pixels at ROWS rows between a verified feature and its epipolar line."""
 SOFT = 7.0
-"""Standard deviation, pixels at ROWS rows, of the blur of softened frames: motion blur over a tenth of the width is
-then no difference any more."""
+"""Standard deviation, pixels at ROWS rows, of the blur of softened frames, beside which motion blur over a tenth of the
+width makes no difference."""
 FEWEST = 8
 """A fundamental matrix takes so many matches."""
 
@@ -39,7 +39,7 @@ class Features:
     grey: UInt8[np.ndarray, "h w"]
     """The reduced picture."""
     seen: Bool[np.ndarray, "h w"]
-    """Where features were looked for."""
+    """True where features were searched for."""
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -96,7 +96,7 @@ class LinkCounter:
         self._counts: dict[tuple[int, int], int] = {}
 
     def count(self, i: int, j: int) -> int:
-        """How many features frames i and j share."""
+        """The number of features that frames i and j share."""
         key = (min(i, j), max(i, j))
         if key not in self._counts:
             self._counts[key] = len(link(self.features(key[0]), self.features(key[1])))

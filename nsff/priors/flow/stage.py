@@ -24,7 +24,7 @@ from nsff.files.io import atomic_directory
 from nsff.imaging.flow_sampling import FlowAndMask
 from nsff.imaging.resizing import resize_flow, resize_frame
 from nsff.layout import flow_name
-from nsff.priors.flow.cut_check import CutCheck, agreements, listed, told
+from nsff.priors.flow.cut_check import CutCheck, agreements, describe_cuts, list_cuts
 from nsff.priors.flow.estimator import FlowBackend, FlowEstimator
 from nsff.priors.flow.registry import FLOW
 from nsff.scene import Scene, read_flow, write_flow
@@ -39,7 +39,7 @@ def choose_backend(flow: FlowConfig, given: bool) -> str:
 
 
 def _choose(flow: FlowConfig, given: bool) -> tuple[str, Path | None]:
-    """The same with the weights that the backend loads."""
+    """The name as ``choose_backend`` returns it, and the file of the weights that the backend loads."""
     chosen = FLOW.choose(flow, given)
     assert chosen is not None  # dis needs nothing
     return chosen
@@ -67,12 +67,12 @@ def run_flow(scene: Scene, flow: FlowConfig, height: int) -> None:
         "backend": backend,
         "weights": weights.name if weights else None,
         **_verdict(numbers),
-        "cuts": listed(cuts),
+        "cuts": list_cuts(cuts),
     }
     if cuts:
         summary |= {
             "verdict": "poor",
-            "message": f"{summary['message']} But {told(scene, cuts)}: these are several places.",
+            "message": f"{summary['message']} But {describe_cuts(scene, cuts)}: these are several places.",
         }
     scene.write_summary("flow", summary)
 

@@ -132,7 +132,7 @@ def dominant_homography(
 def _grid(
     flow: Float32[np.ndarray, "H W 2"], mask: Bool[np.ndarray, "H W"]
 ) -> tuple[Float64[np.ndarray, "P 2"], Float64[np.ndarray, "P 2"]]:
-    """Some GRID_POINTS pixels with consistent flow, and where it takes them."""
+    """About GRID_POINTS pixels with consistent flow, and the positions to which it takes them."""
     height, width = mask.shape
     step = max(1, int(np.sqrt(height * width / GRID_POINTS)))
     chosen = np.zeros_like(mask)

@@ -10,7 +10,7 @@ from nsff.config import MotionConfig
 
 
 def summarise_coverage(coverage: Sequence[float], motion: MotionConfig, start: str) -> dict[str, object]:
-    """Summary of the covered fractions of all frames, with verdict and words."""
+    """Summary of the covered fractions of all frames, with verdict and message."""
     mean, low, high = float(np.mean(coverage)), min(coverage), max(coverage)
     least, most = motion.coverage_warning
     message = f"{start} {mean:.1%} of the pixels on average ({low:.1%} to {high:.1%})."

@@ -21,7 +21,7 @@ class Detections:
     labels: Int[np.ndarray, " K"]
     """COCO categories."""
     scores: Float32[np.ndarray, " K"]
-    """In [0,1]."""
+    """Scores in [0,1]."""
     masks: Float32[np.ndarray, "K h w"]
     """Soft masks in [0,1]."""
 

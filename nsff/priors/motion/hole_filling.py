@@ -1,4 +1,4 @@
-"""Gaps in motion masks: parts of a thing that move as a still one would, told by their colour.
+"""Holes in motion masks, filled by colour: parts of a thing whose flow a still thing would have, too.
 
 Where a thing moves along with the camera, or along its epipolar lines, it looks still, and its mask has a hole or a bay
 there. Such a gap belongs to the thing if its colours are clearly those of what moves and not those around it.
@@ -68,7 +68,8 @@ def colours(image: UInt8[np.ndarray, "H W 3"]) -> Int16[np.ndarray, "H W"]:
 def _counts(
     colour: Int16[np.ndarray, "H W"], mask: Bool[np.ndarray, "H W"], closed: Bool[np.ndarray, "H W"], reach: int
 ) -> tuple[Int[np.ndarray, " c"], Int[np.ndarray, " c"]]:
-    """How often each colour is on the mask, and around it: within twice the reach, not in the gaps nor next to it."""
+    """Counts of each colour on the mask, and around it: within twice the reach, outside the gaps and not next to
+    them."""
     around = dilate_by_distance(mask, 2 * reach) & ~closed & ~dilate_by_distance(mask, 2) if mask.any() else mask
     inside, outside = (np.bincount(colour[part], minlength=CELLS**3) for part in (mask, around))
     return inside, outside

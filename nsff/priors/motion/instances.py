@@ -25,7 +25,7 @@ MASK_LEVEL = 0.5
 
 
 class Instances:
-    """Instances of each frame of a scene in canonical pixels. ``detect`` takes the place of the network (for tests).
+    """Instances of each frame of a scene in canonical pixels. ``detect`` is an opened backend.
 
     Raises StageError where pixel_map.npz is missing.
     """
@@ -42,21 +42,22 @@ class Instances:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         shrinks = scale < 1
         picture = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        found = chosen(self.detect(picture), self.motion.instance_labels, self.motion.instance_score)
+        found = select_detections(self.detect(picture), self.motion.instance_labels, self.motion.instance_score)
         # Pixel centres at +0.5: position x of the frame is x * scale of the picture, and index x * scale - 0.5.
         where = self._map * np.array([size[0] / width, size[1] / height], np.float32) - np.float32(0.5)
         masks = (cv2.remap(mask.astype(np.uint8), where, None, cv2.INTER_NEAREST) > 0 for mask in found)  # type: ignore[call-overload]
         return [morphology(mask, cv2.MORPH_DILATE, self.motion.instance_growth) for mask in masks if mask.any()]
 
 
-def chosen(found: Detections, labels: Sequence[int], score: float) -> list[Bool[np.ndarray, "h w"]]:
+def select_detections(found: Detections, labels: Sequence[int], score: float) -> list[Bool[np.ndarray, "h w"]]:
     """Masks of the detections of these categories whose score is above ``score``."""
     taken = np.isin(found.labels, list(labels)) & (found.scores > score)
     return [mask > MASK_LEVEL for mask in found.masks[taken]]
 
 
 def open_instances(scene: Scene, motion: MotionConfig) -> tuple[Instances | None, str]:
-    """The instances of a scene by the backend that motion.instances stands for, and in words what became of them.
+    """The instances of a scene by the backend that motion.instances stands for, and a description of them for the
+    summary.
 
     None with ``off``, and with ``auto`` where weights or packages are missing. Raises StageError or ConfigError where a
     backend is asked for and they are, and wherever a file is there that holds something else.

@@ -1,14 +1,15 @@
 """Motion masks: pixels whose flow no static world explains. True (255) moves.
 
 `run_motion` knows the cameras (NSFF's run_flows_video.py, with switches for what goes beyond it);
-`run_coarse_masks` comes before them and fits two-view geometry to each pair (see coarse_motion).
+`run_coarse_masks` comes before them and fits two-view geometry to each pair (nsff.priors.motion.coarse).
 
-Things that usually move are added by their looks where Mask R-CNN's weights are at hand (see instances).
+Things that usually move, such as people, are added where the weights of a detector of instances are found
+(nsff.priors.motion.instances).
 
 The distance e of a frame's pixels, in pixels, is taken over several frames before and after: the median over the
 intervals of one side, then the geometric mean (or maximum) of both sides. It becomes evidence e^2 / (e^2 + threshold^2)
-in [0, 1), is fitted to image edges by a colour-guided filter, and cut at 1/2. What moves at other times is added (see
-motion_memory), and so are gaps of the same colours (see mask_gaps).
+in [0, 1), is fitted to image edges by a colour-guided filter, and cut at 1/2. Pixels that move in nearby frames are
+added (nsff.priors.motion.temporal_propagation), and so are holes of the same colours (nsff.priors.motion.hole_filling).
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
         )
     if instances is not None:
         summary |= {"instances_kept": kept, "instances_still": still, "instances_added_fraction": float(np.mean(added))}
-        message = f" {kept} instances found by their looks were added ({np.mean(added):.1%} of the pixels)"
+        message = f" {kept} instances that the detector found were added ({np.mean(added):.1%} of the pixels)"
         message += f", {still} that stand still were not." if still else "."
         summary["message"] = f"{summary['message']}{message}"
     scene.write_summary("motion", {"instances": network or "given", "turning_pairs_fraction": turning, **summary})

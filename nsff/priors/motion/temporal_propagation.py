@@ -18,10 +18,11 @@ from nsff.imaging.scale import REFERENCE_ROWS
 from nsff.tracking.chaining import chain_flows
 
 LEAST_FRAMES = 2
+"""Fewest frames on whose masks a pixel must land."""
 LEAST_SHARE = 0.3
 """Least share of the frames that flow leads to."""
 RIM = 1
-"""Pixels that are taken off the masks first: beside a thing, flow drags the background along."""
+"""Radius in pixels by which masks are eroded first: next to a thing, flow drags the background along."""
 THINNEST, SMALLEST = 4.0, 300.0
 """Radius in pixels and area in square pixels, at 288 rows, of what is added: rims that grow and specks are not."""
 ROUNDS = 2
@@ -30,7 +31,11 @@ ROUNDS = 2
 def propagate_masks(
     masks: Sequence[Bool[np.ndarray, "H W"]], link: Callable[[int, int], FlowAndMask], reach: int
 ) -> list[Bool[np.ndarray, "H W"]]:
-    """The masks with what is on those of up to ``reach`` frames before and after; ``link`` as for chain_flows."""
+    """The masks, each with the pixels that flow leads onto the masks of up to ``reach`` frames before and after.
+
+    ``link(i, j)`` is flow between neighbouring frames and its mask, as for ``chain_flows``; ``reach`` 0 changes
+    nothing.
+    """
     result = list(masks)
     for _ in range(ROUNDS if reach else 0):
         inner = [morphology(mask, cv2.MORPH_ERODE, RIM) for mask in result]

@@ -26,19 +26,19 @@ POINTS_MARGIN = 0.9
 SHORT = 6
 """Clips of fewer frames may not miss any."""
 MOST = 12
-"""So many frames are named at most."""
+"""Most frames that a message names."""
 FEW_FEATURES = 200
 """Median features per frame below which a clip has too little texture."""
 STILL = 1.5
 """Median shift of matches (pixels of the ingested frames) below which the camera hardly moves."""
 STILL_PAIRS = 2.0
-"""The same for the pairs of frames that shift most, pixels at the height of the features."""
+"""The same shift for the pairs of frames that shift most, pixels at the height of the features."""
 LOOSE = 50
 """Points that are seen on both sides of each moment of the clip, below which its parts hang together loosely."""
 LEAST_POINTS = 100
-"""Points of a model."""
+"""Fewest points of a model that is accepted."""
 LEAST_SEEN = 40
-"""Points that a frame sees, median over the frames."""
+"""Fewest points that a frame sees, median over the frames, of a model that is accepted."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,14 @@ class Evidence:
         return "source frames " + ", ".join(map(str, named[:MOST])) + (", ..." if len(named) > MOST else "")
 
     def skipping(self, frames: Sequence[int]) -> str:
-        """How to leave these frames out."""
+        """The settings that leave these frames out, for a message."""
         numbers = [self.source[frame] if self.source else frame for frame in frames]
         exact = f": [{', '.join(map(str, numbers))}]" if 0 < len(numbers) <= MOST else ""
         return f" by input.skip{exact} (input.start and input.end for a part of the clip)"
 
 
 def least_registered(n_frames: int, sfm: SfmConfig) -> int:
-    """How many frames have to be registered: sfm.min_registered of all.
+    """The number of frames that have to be registered: sfm.min_registered of all.
 
     A clip of SHORT frames or more may always miss one, which gets a pose from its neighbours, unless the share is 1.
     """
@@ -127,7 +127,7 @@ def best(qualities: Sequence[Quality]) -> int:
 
 
 def verdict(quality: Quality, n_frames: int, sfm: SfmConfig) -> tuple[str, str]:
-    """Verdict and words of an accepted model."""
+    """Verdict and message of an accepted model."""
     message = (
         f"{quality.registered} of {n_frames} frames registered, {quality.points} points with an error of "
         f"{quality.reprojection_error:.2f} px, median triangulation angle {quality.triangulation_angle:.1f} degrees, "

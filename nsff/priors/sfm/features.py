@@ -95,7 +95,7 @@ class FeatureDatabase:
             return [database.num_keypoints_for_image(i + 1) for i in range(len(self.names))]
 
     def positions(self, i: int) -> Float[np.ndarray, "K 2"]:
-        """Where the features of frame i are, working pixels."""
+        """Positions of the features of frame i, working pixels."""
         with self.opened() as database:
             return _positions(database.read_keypoints(i + 1))
 

@@ -51,7 +51,7 @@ def fundamental_matrix(first: Float[np.ndarray, "M 2"], second: Float[np.ndarray
 
 
 def essential_costs(F: Float[np.ndarray, "3 3"], focals: Float[np.ndarray, " G"]) -> Float[np.ndarray, " G"]:
-    """How far F is from an essential matrix for each focal length: 0 where it is one, at most 1."""
+    """Distance of F from an essential matrix for each focal length: 0 where it is one, at most 1."""
     K = np.stack([focals, focals, np.ones_like(focals)], axis=1)
     s = np.linalg.svd(K[:, :, None] * F * K[:, None, :], compute_uv=False)
     return (s[:, 0] - s[:, 1]) / np.maximum(s[:, 0] + s[:, 1], 1e-12)

@@ -60,7 +60,8 @@ def denser_keyframes(database: FeatureDatabase, keys: Sequence[int]) -> list[int
 
 
 def keyframe_pairs(database: FeatureDatabase, keys: Sequence[int]) -> list[tuple[int, int]]:
-    """Pairs of frames to match: keyframes near each other or of one place, and frames between with those around."""
+    """Pairs of frames to match: keyframes near each other in time or showing the same part of the scene, and frames
+    between with those around."""
     pairs = {(keys[a], keys[b]) for a, b in [*sequential_pairs(len(keys)), *loop_pairs(database, keys)]}
     ranks = np.searchsorted(keys, np.arange(len(database.names)))
     for i, rank in enumerate(ranks):
@@ -139,7 +140,7 @@ def place_others(database: FeatureDatabase, model: Any, keys: Sequence[int]) -> 
 
 
 def _add(model: Any, i: int, name: str, camera_id: int, at: Float[np.ndarray, "K 2"], pose: Any) -> None:
-    """Frame i with its features and its pose, in place of one without a pose if there is one."""
+    """Adds frame i with its features and its pose; it replaces one without a pose if there is one."""
     import pycolmap
 
     image = pycolmap.Image(name=name, camera_id=camera_id, image_id=i + 1)
@@ -183,7 +184,7 @@ def _largest(database: FeatureDatabase, i: int) -> Float[np.ndarray, "L 128"]:
 
 
 def _alike(first: Float[np.ndarray, "A 128"], second: Float[np.ndarray, "B 128"]) -> int:
-    """How many descriptors are each other's nearest, and much nearer than the second nearest."""
+    """The number of descriptors that are each other's nearest, and much nearer than the second nearest."""
     if min(len(first), len(second)) < 2:
         return 0
     similarity = first @ second.T

@@ -1,4 +1,4 @@
-"""Whether a clip shows depth at all: what a camera that only turns and zooms cannot explain of its matches.
+"""The parallax of a clip: the part of its matches that no camera explains that only turns and zooms.
 
 Notation. Matches a, b (M,2) of two frames are pixels of the working size from the principal point. A camera that stays
 at its place maps a ray of one frame to the other by a rotation R and two focal lengths f, g, through a lens with radial
@@ -44,7 +44,7 @@ class Parallax:
     shift: float
     """Median shift of the matches in the pairs that shift most."""
     pairs: int
-    """So many were looked at."""
+    """Number of pairs that were looked at."""
 
 
 def parallax(database: FeatureDatabase) -> Parallax | None:
@@ -69,7 +69,8 @@ def parallax(database: FeatureDatabase) -> Parallax | None:
 def unexplained(
     first: Float[np.ndarray, "M 2"], second: Float[np.ndarray, "M 2"], longer: float
 ) -> Float[np.ndarray, " M"]:
-    """How far matches end, in pixels, from where the best rotation and zoom takes them. ``longer``: the image side."""
+    """Distances in pixels of the end points of matches from where the best rotation and zoom takes them. ``longer``:
+    the image side."""
     focal = FIRST_FOCAL * longer
     start = Rotation.align_vectors(_rays(second / focal), _rays(first / focal))[0].as_rotvec()
     unknowns = np.r_[start, 0.0, 0.0, 0.0]

@@ -50,7 +50,7 @@ class Refined:
     """The result of a refinement; errors are pixels at the height that features were found at."""
 
     cameras: Cameras | None
-    """In the given world, at the size of the frames; None: the given ones are as good."""
+    """Cameras in the given world, at the size of the frames; None: the given ones are as good."""
     points: int = 0
     before: float = 0.0
     after: float = 0.0
@@ -71,7 +71,7 @@ class Observations:
     at: Float[np.ndarray, "M 2"]
     """Pixels."""
     points: Float[np.ndarray, "P 3"]
-    """Where they are before refinement."""
+    """Their positions before refinement."""
 
 
 def refine_given(scene: Scene, given: Cameras, sfm: SfmConfig, work: Path) -> Refined:

@@ -225,7 +225,8 @@ class Ladder:
         return new
 
     def _long_focal(self) -> float:
-        """Where the mapping of a long clip starts from, working pixels: what is known, else what pairs agree on."""
+        """Focal length from which the mapping of a long clip starts, working pixels: the known one, else that on which
+        pairs of frames agree."""
         if self.sfm.focal is None and not self.guess and (found := focal_by_pairs(self.database)):
             return found
         return self.focals()[0]
@@ -261,7 +262,7 @@ def to_frame_size(reconstruction: Any, height: int, width: int) -> None:
 def to_first_camera(reconstruction: Any) -> None:
     """Moves a reconstruction in place: its first frame is the world, and 5 % of what all frames see is nearer than 1.
 
-    Structure from motion leaves place and scale open; mapping may return depths of 1e4.
+    Structure from motion leaves position and scale open; mapping may return depths of 1e4.
     """
     import pycolmap
 
