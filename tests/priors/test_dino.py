@@ -311,7 +311,7 @@ def test_stage_with_weights_on_this_machine(tmp_path, weights, pyramid):
     assert 0.8 < saliency.max() <= 1
     # The stored basis gives the stored features again.
     basis = Basis.load(scene.features_dir / "pca.npz")
-    descriptors, _ = DinoFeatures(scene, config)(1)
+    descriptors, _ = FEATURES.open(config)(scene)(1)
     np.testing.assert_allclose(basis.project(descriptors), features[1], atol=2e-3)
     summary = scene.summary("features")
     assert (summary["backend"], summary["saliency"], summary["dimensions"]) == ("dino", "attention", 384)
