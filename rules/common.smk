@@ -76,7 +76,7 @@ def told_at_the_end():
 def readable(record):
     """A filter of log records: jobs' reasons become short. Of what Snakemake says of every job whatever it is told, and
     of one that failed, a quiet run says nothing: its jobs write their logs alone, and say in one line how they ended
-    (scripts/_arguments.py)."""
+    (nsff/workflow/stage_process.py)."""
     if isinstance(getattr(record, "reason", None), str):
         record.reason = shorter_reason(record.reason)
     return not (QUIET and OF_EVERY_JOB.match(record.getMessage()))

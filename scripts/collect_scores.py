@@ -5,7 +5,7 @@ value.
 import argparse
 from pathlib import Path
 
-from _arguments import guarded
+from _arguments import run_and_exit
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
@@ -22,4 +22,4 @@ if __name__ == "__main__":
         with atomic_path(arguments.out) as temporary:
             table.to_csv(temporary, index=False)
 
-    guarded(run, arguments.log)
+    run_and_exit(run, arguments.log)

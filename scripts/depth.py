@@ -1,6 +1,8 @@
 """Relative inverse depth of every frame."""
 
-from _arguments import gpu_for, main
+from _arguments import main
+
+from nsff.workflow.stage_resources import gpu_for
 
 
 def run(scene, config, arguments):

@@ -1,6 +1,8 @@
 """Take every object out of the scene in 3-D: pictures with alpha of each alone, and point clouds."""
 
-from _arguments import main, one_gpu
+from _arguments import main
+
+from nsff.workflow.stage_resources import one_gpu
 
 
 def run(scene, config, arguments):

@@ -1,6 +1,8 @@
 """Render colour, depth, blend, saliency and features for the canonical views."""
 
-from _arguments import main, one_gpu
+from _arguments import main
+
+from nsff.workflow.stage_resources import one_gpu
 
 
 def run(scene, config, arguments):

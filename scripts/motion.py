@@ -1,6 +1,8 @@
 """Masks of what moves, from the distance of flow to epipolar lines, and from what Mask R-CNN finds."""
 
-from _arguments import gpu_for, main
+from _arguments import main
+
+from nsff.workflow.stage_resources import gpu_for
 
 
 def run(scene, config, arguments):

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from _arguments import guarded
+from _arguments import run_and_exit
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
@@ -17,4 +17,4 @@ if __name__ == "__main__":
 
         run_overview(arguments.scenes, arguments.out)
 
-    guarded(run, arguments.log)
+    run_and_exit(run, arguments.log)

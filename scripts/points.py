@@ -1,6 +1,8 @@
 """Draw points near surfaces from the trained scene, for clustering in space (decompose.source: points)."""
 
-from _arguments import main, one_gpu
+from _arguments import main
+
+from nsff.workflow.stage_resources import one_gpu
 
 
 def run(scene, config, arguments):

@@ -1,6 +1,8 @@
 """Render a video along a path: view (moving camera), time (moving time), or spacetime (both)."""
 
-from _arguments import main, one_gpu
+from _arguments import main
+
+from nsff.workflow.stage_resources import one_gpu
 
 
 def path_option(parser):

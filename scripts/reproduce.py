@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from _arguments import guarded
+from _arguments import run_and_exit
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
@@ -20,4 +20,4 @@ if __name__ == "__main__":
         write_comparison(arguments.tables, arguments.protocol, arguments.out, arguments.table)
         print(arguments.table.read_text(encoding="utf-8"))
 
-    guarded(run, arguments.log)
+    run_and_exit(run, arguments.log)

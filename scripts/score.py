@@ -1,6 +1,8 @@
 """Score the scene by every protocol of its evaluation; the only stage that reads truth."""
 
-from _arguments import main, one_gpu
+from _arguments import main
+
+from nsff.workflow.stage_resources import one_gpu
 
 
 def run(scene, config, arguments):

@@ -3,7 +3,9 @@
 from contextlib import nullcontext
 from pathlib import Path
 
-from _arguments import alone_with, main, one_gpu
+from _arguments import main
+
+from nsff.workflow.stage_resources import exclusive_access, one_gpu
 
 
 def state_option(parser):
@@ -17,7 +19,7 @@ def run(scene, config, arguments):
     from nsff.training.run import run_train
 
     # Of processes that train together the first stands for all.
-    alone = alone_with(arguments.state or scene.state_dir) if launched().leader else nullcontext()
+    alone = exclusive_access(arguments.state or scene.state_dir) if launched().leader else nullcontext()
     with alone, one_gpu(config):
         run_train(scene, config, arguments.state)
 

@@ -10,6 +10,7 @@ import pytest
 from nsff.config import resolve_scene
 from nsff.errors import ConfigError
 from nsff.workflow.scene_plan import ScenePlan, checked_plans, files_of_all
+from nsff.workflow.stage_settings import stage_settings
 
 SOURCE = {"input": {"path": "clip.mp4"}}
 
@@ -69,19 +70,10 @@ def test_settings_are_written_once(here: Path):
     assert json.loads(path.read_text(encoding="utf-8"))["train"]["log_every"] == 7
 
 
-def test_a_script_reads_the_same_settings_from_the_file(here: Path, repo: Path, monkeypatch: pytest.MonkeyPatch):
-    import argparse
-
-    monkeypatch.syspath_prepend(str(repo / "scripts"))
-    from _arguments import settings
-
+def test_a_script_reads_the_same_settings_from_the_file():
     scene = plan(losses={"decay_steps": 9}, train={"device": "cpu"})
     scene.write_settings("train")
-    arguments = argparse.Namespace(
-        scene=Path("results/clip"), config=None, preset=None, set=["input.path=clip.mp4"],
-        options=[scene.settings_file("train")],
-    )  # fmt: skip
-    read = settings(arguments)
+    read = stage_settings(Path("results/clip"), None, [scene.settings_file("train")], ["input.path=clip.mp4"])
     assert (read.preset, read.losses, read.train) == (
         scene.settings.preset,
         scene.settings.losses,

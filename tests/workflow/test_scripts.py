@@ -107,9 +107,10 @@ def test_two_trainings_of_one_scene_wait_for_each_other(repo, tmp_path, environm
     """A killed run may leave its training behind, alive; both would write the same state."""
     state = tmp_path / "results" / "state"
     code = (
-        "import sys, time; sys.path.insert(0, 'scripts'); from _arguments import alone_with; from pathlib import Path\n"
+        "import sys, time; sys.path.insert(0, 'scripts'); import _arguments; from pathlib import Path\n"
+        "from nsff.workflow.stage_resources import exclusive_access\n"
     )
-    code += "with alone_with(Path(sys.argv[1])): print('mine', flush=True); time.sleep(float(sys.argv[2]))"
+    code += "with exclusive_access(Path(sys.argv[1])): print('mine', flush=True); time.sleep(float(sys.argv[2]))"
 
     def start(seconds):
         return subprocess.Popen(
