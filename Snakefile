@@ -41,11 +41,11 @@ onstart:
 
 
 onsuccess:
-    told_at_the_end()
+    print_summary()
 
 
 onerror:
-    told_at_the_end()
+    print_summary()
 
 
 rule all:

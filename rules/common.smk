@@ -18,10 +18,10 @@ from nsff.config import reproduced
 from nsff.config.renamed import notes_on_names
 from nsff.config.strict_yaml import check_files
 from nsff.errors import NsffError
-from nsff.workflow.folder_runs import explained, of_working_folder
+from nsff.workflow.folder_runs import explain_locks, runs_of_folder
 from nsff.workflow.progress import read_progress, stages_of, summary_text
 from nsff.workflow.reasons import shorter_reason
-from nsff.workflow.replanned import replanned
+from nsff.workflow.weight_changes import weight_change_notes
 from nsff.workflow.scene_plan import PATHS, ScenePlan, checked_plans, files_of_all
 from nsff.workflow.versions import VERSIONS
 
@@ -45,38 +45,38 @@ def checked_scenes():
 SCENES = checked_scenes()
 
 
-# --- what the main process tells -------------------------------------------------------------------------------------
-def registered():
+# --- messages --------------------------------------------------------------------------------------------------------
+def register_run():
     """Records this run in the folder until it ends, and says whose locks there are (nsff/workflow/folder_runs.py).
 
     Locks are never removed here: `nsff unlock` does that, where it can prove that nobody who holds them is alive.
     """
-    runs = of_working_folder(Path.cwd())
+    runs = runs_of_folder(Path.cwd())
     run = runs.register()
     atexit.register(runs.leave, run)
     if runs.locked() and not workflow.dryrun:
-        print(explained(runs, run), file=sys.stderr)
+        print(explain_locks(runs, run), file=sys.stderr)
 
 
 if workflow.is_main_process:
-    registered()
+    register_run()
     for line in notes_on_names(config):
         print(f"Renamed settings. {line}", file=sys.stderr)
-    for line in replanned({name: scene.settings for name, scene in SCENES.items()}, Path("results")):
+    for line in weight_change_notes({name: scene.settings for name, scene in SCENES.items()}, Path("results")):
         print(f"Other weights. {line}", file=sys.stderr)
 
 
-def told_at_the_end():
-    """Which scenes are complete, and which failed, where, and how to go on; for the main process alone."""
+def print_summary():
+    """Prints which scenes are complete, which failed in which stage, and how to go on; in the main process alone."""
     if workflow.is_main_process:
         stages = {name: stages_of(scene.settings) for name, scene in SCENES.items()}
         print(summary_text(read_progress(stages)), file=sys.stderr)
 
 
-def readable(record):
-    """A filter of log records: jobs' reasons become short. Of what Snakemake says of every job whatever it is told, and
-    of one that failed, a quiet run says nothing: its jobs write their logs alone, and say in one line how they ended
-    (nsff/workflow/stage_process.py)."""
+def shortened(record):
+    """A filter of Snakemake's messages: reasons of jobs become short. In a quiet run those about each single job are left
+    out, which Snakemake prints even then: jobs themselves print one line as they end (nsff/workflow/stage_process.py).
+    """
     if isinstance(getattr(record, "reason", None), str):
         record.reason = shorter_reason(record.reason)
     return not (QUIET and OF_EVERY_JOB.match(record.getMessage()))
@@ -85,10 +85,10 @@ def readable(record):
 QUIET = bool({"RULES", "ALL"} & {about.name for about in workflow.output_settings.quiet or ()})
 OF_EVERY_JOB = re.compile(r"Select jobs to execute|Execute \d+ jobs|RuleException:\s+CalledProcessError")
 os.environ |= {"NSFF_QUIET": "1"} if QUIET else {}
-logger.addFilter(readable)
+logger.addFilter(shortened)
 
 
-# --- what rules are made of ------------------------------------------------------------------------------------------
+# --- parts of rules --------------------------------------------------------------------------------------------------
 def any_of(names):
     """A pattern that matches exactly these names."""
     return "|".join(re.escape(name) for name in names)
@@ -106,13 +106,13 @@ def stage_command(*more, start="python"):
 
 
 def of_scene(question, *about):
-    """An input, parameter or resource function: what the plan of the job's scene (nsff/workflow/scene_plan.py) says."""
+    """An input, parameter or resource function: the answer of a method of the job's ScenePlan (nsff/workflow)."""
     return lambda wildcards: getattr(SCENES[wildcards.scene], question)(*about)
 
 
-def timeless(question):
-    """The same of paths from outside. Folders count by what is read of them (params.contents): their own times change
-    with any file beside that."""
+def outside_files(question):
+    """The same for paths outside of results/. Times of folders do not count, as they change with any file in them: a
+    digest of what is read there does (params.contents)."""
     return lambda wildcards: [ancient(p) if os.path.isdir(p) else p for p in of_scene(question)(wildcards)]
 
 

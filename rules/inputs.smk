@@ -3,7 +3,7 @@
 
 rule ingest:
     input:
-        source=timeless("sources"),
+        source=outside_files("sources"),
     output:
         manifest="results/{scene}/manifest.json",
         frames=directory("results/{scene}/frames"),

@@ -11,7 +11,7 @@ rule score:
         model="results/{scene}/model",
         maps="results/{scene}/maps",
         objects=of_scene("object_masks"),
-        truth=timeless("truths"),
+        truth=outside_files("truths"),
         weights=of_scene("lpips_weights"),
     output:
         scores=report(

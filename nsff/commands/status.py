@@ -58,7 +58,7 @@ def _scenes(folder: Path, configfile: str) -> dict[str, list[str]]:
 
 
 def _row(scene: SceneProgress) -> tuple[str, str, str, str, str]:
-    stage, worst = scene.at, scene.worst
+    stage, worst = scene.current, scene.worst
     where = "" if scene.state == "done" else f"{stage.name} {scene.state}"
     if scene.state == "running":
         where = ", ".join(
@@ -72,7 +72,7 @@ def _row(scene: SceneProgress) -> tuple[str, str, str, str, str]:
 
 
 def _time(scene: SceneProgress) -> str:
-    seconds, complete = scene.left
+    seconds, complete = scene.remaining
     if scene.state == "done":
         return ""
     if not seconds:
@@ -83,15 +83,15 @@ def _time(scene: SceneProgress) -> str:
 
 
 def _plain(scene: SceneProgress) -> dict[str, Any]:
-    seconds, complete = scene.left
+    seconds, complete = scene.remaining
     return {
         "scene": scene.name,
         "state": scene.state,
-        "stage": scene.at.name,
+        "stage": scene.current.name,
         "verdict": scene.worst.verdict if scene.worst else None,
         "seconds_left": round(seconds, 1),
         "seconds_left_of_all": complete,
-        "error": scene.at.error,
-        "log": str(scene.log(scene.at)),
+        "error": scene.current.error,
+        "log": str(scene.log(scene.current)),
         "stages": [vars(stage) for stage in scene.stages],
     }

@@ -18,12 +18,12 @@ EXAMPLES = ("unlock", "unlock ~/scenes")
 def run(folder: Annotated[Path, Parameter(help="where snakemake was started (default: here)")] = Path(), /) -> None:
     """Frees a folder."""
     from nsff.errors import InputError, StageError
-    from nsff.workflow.folder_runs import of_working_folder, processes_in
+    from nsff.workflow.folder_runs import processes_in, runs_of_folder
 
     folder = folder.expanduser()
     if not (folder / ".snakemake").is_dir():
         raise InputError(folder, "is no folder in which snakemake ran", "name the folder in which you started it")
-    runs = of_working_folder(folder)
+    runs = runs_of_folder(folder)
     if not runs.locked():
         print(f"{folder}: not locked")
         return

@@ -1,8 +1,8 @@
-"""Which runs work in a folder: one small file for each, so that locks of the dead can be told from locks of the living.
+"""Records of the runs of the workflow in a folder, by which locks of a run that was killed are told from others.
 
-A file holds its run's owner (nsff.files.owners) and is removed when the run ends; a run that was killed leaves it
-behind, which is what proves later that the locks in that folder are of a dead run. A file lock on ``guard`` lets no run
-begin while another one looks or removes.
+Each run writes a file with its owner (host and process, nsff.files.owners), and removes it when it ends. A run that was
+killed leaves its file behind; the file proves later that the locks in the folder belong to a dead process. A file lock
+on ``guard`` keeps a run from starting while another one reads or removes records.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LONGEST_NAME = 255
 
 @dataclass(frozen=True)
 class Run:
-    """A run as its file tells it; ``owner`` is None where the file is not readable."""
+    """A recorded run; ``owner`` is None where its file is not readable."""
 
     path: Path
     owner: Owner | None
@@ -41,16 +41,17 @@ class Run:
         return f"{self.owner}, since {self.since}" if self.owner else f"a run whose record {self.path} is not readable"
 
 
-def of_working_folder(folder: Path) -> FolderRuns:
-    """The runs of the workflow in its working folder: locks lie where Snakemake puts them."""
+def runs_of_folder(folder: Path) -> FolderRuns:
+    """The runs of the workflow that is started in ``folder``, with the locks of Snakemake there."""
     return FolderRuns(folder / ".snakemake" / "nsff-runs", folder / ".snakemake" / "locks")
 
 
-def begun(folder: Path, output: Path) -> float | None:
-    """When a job began that makes ``output`` (relative to the workflow's folder) and has not ended; None: none has.
+def start_time(folder: Path, output: Path) -> float | None:
+    """When the job began that makes ``output``, in seconds since 1970; None where no unfinished job does.
 
-    The mark is Snakemake's own: a file named by the output in base 64, cut into folders where that is too long for a
-    name. A run that was killed leaves it behind.
+    ``output`` is relative to ``folder``, where the workflow is started. Snakemake marks outputs of unfinished jobs by
+    a file named by the output in base 64, which is split over folders where it is too long for a name. A run that was
+    killed leaves the mark behind.
     """
     name = base64.urlsafe_b64encode(str(output).encode()).decode()
     parts = [name[i : i + LONGEST_NAME - 1] for i in range(0, len(name), LONGEST_NAME - 1)]
@@ -61,8 +62,8 @@ def begun(folder: Path, output: Path) -> float | None:
         return None
 
 
-def explained(runs: FolderRuns, own: Run | None = None) -> str:
-    """Why a folder is locked, and what to do about it, in one or two sentences."""
+def explain_locks(runs: FolderRuns, own: Run | None = None) -> str:
+    """A sentence or two about who locks a folder, and what to do about it. ``own`` is the run that asks."""
     others = runs.others(own)
     if alive := [run for run in others if run.state == "alive"]:
         return f"This folder is locked by {alive[0]}, which is alive. Wait for it, or end it."
@@ -80,13 +81,13 @@ def explained(runs: FolderRuns, own: Run | None = None) -> str:
 
 
 class FolderRuns:
-    """The runs in a folder: records lie in ``records``, what they lock in ``locks``."""
+    """The recorded runs of a folder. Their files lie in ``records``, Snakemake's locks in ``locks``."""
 
     def __init__(self, records: Path, locks: Path) -> None:
         self.records, self.locks = records, locks
 
     def register(self) -> Run:
-        """Adds this process. Records of the dead go, unless there are locks that they explain."""
+        """Records this process as a run. Records of dead runs are removed, unless there are locks that they explain."""
         self.records.mkdir(parents=True, exist_ok=True)
         with self._guard():
             if not self.locked():
@@ -101,16 +102,16 @@ class FolderRuns:
         return run
 
     def leave(self, run: Run) -> None:
-        """Takes away the record of a run that ends."""
+        """Removes the record of a run that ends."""
         with contextlib.suppress(OSError):
             run.path.unlink()
 
     def others(self, run: Run | None = None) -> list[Run]:
-        """All recorded runs but ``run``."""
+        """All recorded runs except ``run``."""
         return [other for other in self._read() if run is None or other.path != run.path]
 
     def locked(self) -> bool:
-        """Whether there are locks at all."""
+        """Whether the folder is locked."""
         return self.locks.is_dir() and any(self.locks.iterdir())
 
     def remove_locks(self) -> list[Run]:
@@ -167,7 +168,7 @@ class FolderRuns:
 
 
 def processes_in(folder: Path, part: str) -> list[tuple[int, str]]:
-    """Number and script of the processes that work in ``folder`` and run a Python file with ``part`` in its path.
+    """Processes that work in ``folder`` and run a Python file with ``part`` in its path: number and name of the file.
 
     Empty where the system does not tell (no /proc). Processes of other users are not seen.
     """

@@ -1,4 +1,4 @@
-"""How far scenes are: their stages in order, what is done, running or failed, verdicts, and how long the rest takes.
+"""How far scenes are: the state of each stage, its verdict, and an estimate of the time that is left.
 
 All of it is read from files: a stage is done when its summary lies there, it runs when it is marked as begun by a run
 that is alive, and it failed when it left a log and neither. Estimates are of work, stage after stage: what a progress
@@ -18,21 +18,22 @@ from statistics import median
 from typing import Literal
 
 from nsff.config import SceneConfig
-from nsff.workflow.folder_runs import begun, of_working_folder
+from nsff.workflow.folder_runs import runs_of_folder, start_time
 
 State = Literal["done", "running", "failed", "stopped", "waiting"]
 LEVELS = ("good", "doubtful", "poor")
 BAR = re.compile(r"(\d+)%\|[^|]*\|.*?<(?:(\d+):)?(\d+):(\d\d)")
-"""tqdm's: percent, and hours, minutes and seconds that are left."""
+"""A progress bar of tqdm: percent, and hours, minutes and seconds that are left."""
 TAIL = 8192
 NOT_BY_FRAMES = ("train",)
-"""Its steps are said by the settings, not by the frames."""
+"""Stages whose time does not grow with the number of frames: the settings say how many steps training has."""
 
 
 @dataclass(frozen=True)
 class StageProgress:
-    """One stage of a scene. ``percent`` and ``seconds_left`` (of its work) are None where nobody knows; ``error`` is
-    the last error in its log."""
+    """One stage of a scene. ``percent`` and ``seconds_left`` (of its work) are None where they are not known; ``error``
+    is the last error in its log.
+    """
 
     name: str
     state: State
@@ -44,7 +45,7 @@ class StageProgress:
 
 @dataclass(frozen=True)
 class SceneProgress:
-    """One scene: its stages in order."""
+    """One scene: its stages, in the order of the pipeline."""
 
     folder: Path
     stages: tuple[StageProgress, ...]
@@ -55,27 +56,27 @@ class SceneProgress:
 
     @property
     def state(self) -> State:
-        """failed before running before stopped: the first that any stage is; done when all are."""
+        """Done when all stages are; else the first of failed, running and stopped that a stage is in; else waiting."""
         states = {stage.state for stage in self.stages}
         order: tuple[State, ...] = ("failed", "running", "stopped")
         return next((state for state in order if state in states), "done" if states <= {"done"} else "waiting")
 
     @property
-    def at(self) -> StageProgress:
-        """The stage that decides the state; of a scene that waits the first that is not done."""
+    def current(self) -> StageProgress:
+        """The stage that decides the scene's state; of a waiting scene the first stage that is not done."""
         wanted = "waiting" if self.state == "waiting" else self.state
         found = [stage for stage in self.stages if stage.state == wanted]
         return found[-1] if wanted == "done" else found[0]
 
     @property
     def worst(self) -> StageProgress | None:
-        """The first stage with the worst verdict; None before there is any."""
+        """The first stage with the worst verdict; None as long as no stage has one."""
         judged = [stage for stage in self.stages if stage.verdict in LEVELS]
         return max(judged, key=lambda stage: LEVELS.index(str(stage.verdict)), default=None)
 
     @property
-    def left(self) -> tuple[float, bool]:
-        """Seconds of work that are left, and whether that is all: of some stages nobody may know."""
+    def remaining(self) -> tuple[float, bool]:
+        """Seconds of work that are left, and whether they cover all stages: the time of some may not be known."""
         known = [stage.seconds_left for stage in self.stages if stage.state != "done"]
         return sum(value for value in known if value is not None), None not in known
 
@@ -84,7 +85,11 @@ class SceneProgress:
 
 
 def stages_of(settings: SceneConfig) -> list[str]:
-    """The stages that a scene's settings ask for, in the order of the pipeline, by the names of their summaries."""
+    """The stages that a scene's settings ask for, in the order of the pipeline, by the names of their summaries.
+
+    >>> stages_of(settings)[:3]
+    ['ingest', 'flow', 'coarse_masks']
+    """
     stages = ["ingest", "flow", "coarse_masks", "sfm", "cameras", "motion", "depth"]
     stages += ["features"] if settings.field.features else []
     stages += ["train", *(f"render_{path}" for path in dict.fromkeys(settings.render.paths)), "maps"]
@@ -97,12 +102,12 @@ def stages_of(settings: SceneConfig) -> list[str]:
 
 @dataclass
 class Durations:
-    """Times of finished stages: (seconds, frames) by stage."""
+    """How long stages took in scenes that are done: pairs (seconds, frames) by stage."""
 
     taken: dict[str, list[tuple[float, int]]] = field(default_factory=dict)
 
     def add(self, folder: Path, stages: Iterable[str], frames: int) -> None:
-        """Reads a scene's benchmarks, where it has them."""
+        """Adds the times of a scene, from the benchmark files that it has."""
         for stage in stages:
             try:
                 seconds = float((folder / "benchmarks" / f"{stage}.tsv").read_text().splitlines()[1].split("\t")[0])
@@ -111,7 +116,10 @@ class Durations:
             self.taken.setdefault(stage, []).append((seconds, frames))
 
     def expected(self, stage: str, frames: int) -> float | None:
-        """Seconds for a clip of so many frames (0: not known yet); None where no scene has been through it."""
+        """Seconds that a stage will take on a clip of ``frames`` frames (0: not known yet).
+
+        None where no scene has been through the stage.
+        """
         taken = self.taken.get(stage)
         if not taken:
             return None
@@ -121,8 +129,13 @@ class Durations:
 
 
 def read_progress(scenes: Mapping[str, list[str]], folder: Path = Path()) -> list[SceneProgress]:
-    """Every named scene's progress; ``scenes`` are stages by name, ``folder`` is where the workflow is started."""
-    runs = of_working_folder(folder)
+    """The progress of every scene.
+
+    Args:
+        scenes: names of the stages (``stages_of``) by the scene's name.
+        folder: the folder in which the workflow is started.
+    """
+    runs = runs_of_folder(folder)
     alive = any(run.state != "dead" for run in runs.others())
     durations = Durations()
     frames = {name: _frames(folder / "results" / name) for name in scenes}
@@ -141,7 +154,7 @@ def _read_stage(folder: Path, scene: str, stage: str, alive: bool, durations: Du
     target = Path("results", scene, "report.html" if stage == "report" else f"summaries/{stage}.json")
     log = folder / "results" / scene / "logs" / f"{stage}.log"
     expected = durations.expected(stage, frames)
-    since = begun(folder, target)
+    since = start_time(folder, target)
     if since is not None:
         if not alive:
             return StageProgress(stage, "stopped", None, None, expected)
@@ -181,14 +194,14 @@ def _tail(log: Path) -> str:
 
 
 def last_error(log: Path) -> str:
-    """The last error that a log tells, else its last line: one line of text, empty without any."""
+    """The last error in a log, or its last line where it has none; empty for an empty log."""
     lines = [line.strip() for line in re.split(r"[\r\n]+", _tail(log)) if line.strip()]
     errors = [line for line in lines if re.match(r"error: |[\w.]*(Error|Exception|Interrupt)\b", line)]
     return next(iter([*errors[::-1], *lines[::-1]]), "")
 
 
 def _bar(log: Path) -> tuple[int | None, float | None]:
-    """Percent, and seconds left from now, that the last progress bar of a log tells."""
+    """Percent done and seconds left from now, by the last progress bar in a log."""
     bars = BAR.findall(_tail(log).replace("\r", "\n"))
     if not bars:
         return None, None
@@ -200,9 +213,9 @@ def _bar(log: Path) -> tuple[int | None, float | None]:
     return percent, max(0.0, 3600 * hours + 60 * minutes + seconds - max(age, 0.0))
 
 
-# --- in words --------------------------------------------------------------------------------------------------------
+# --- as text ---------------------------------------------------------------------------------------------------------
 def failures(scenes: Iterable[SceneProgress]) -> list[str]:
-    """Every failed stage in a line: scene, stage, error and log."""
+    """A line for every failed stage: scene, stage, error and log."""
     return [
         f"{scene.name}: {stage.name} failed: {stage.error or 'its log says nothing'} ({scene.log(stage)})"
         for scene in scenes
@@ -212,7 +225,7 @@ def failures(scenes: Iterable[SceneProgress]) -> list[str]:
 
 
 def summary_text(scenes: list[SceneProgress]) -> str:
-    """How many scenes are complete; which failed, where, and how to go on."""
+    """A text that says how many scenes are complete, which failed in which stage, and how to go on."""
     done = [scene for scene in scenes if scene.state == "done"]
     failed = [scene for scene in scenes if scene.state == "failed"]
     text = f"{len(done)} of {len(scenes)} {'scene is' if len(scenes) == 1 else 'scenes are'} complete"

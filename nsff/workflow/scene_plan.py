@@ -1,4 +1,4 @@
-"""The plan of a scene before any job: settings of its stages, input files, processes and GPUs.
+"""The plan of a scene before any job runs: settings of its stages, input files, processes, GPUs and time limits.
 
 The rules ask a ScenePlan (``of_scene`` in rules/common.smk). All paths are relative to the folder in which Snakemake is
 started; files of the scene lie in ``results/{name}``.
@@ -17,7 +17,6 @@ from typing import Any
 
 from nsff.config import SceneConfig, load_config, merge
 from nsff.config.depends import CHANGES, EXECUTION, chosen
-from nsff.config.renamed import with_earlier_names
 from nsff.errors import ConfigError
 from nsff.files.io import write_text
 from nsff.metrics.protocols import get_protocol
@@ -25,7 +24,8 @@ from nsff.priors.registries import REGISTRIES, weight_files
 from nsff.training.schedule import for_frames
 from nsff.weights import locate
 from nsff.workflow.progress import stages_of
-from nsff.workflow.replanned import without_weights
+from nsff.workflow.recorded import recorded_text
+from nsff.workflow.weight_changes import without_weights
 
 PATHS = ("view", "time", "spacetime")
 """Camera and time paths that videos are rendered along."""
@@ -88,9 +88,8 @@ class ScenePlan:
         return self.whole | {"evaluation": hidden}
 
     def options_text(self, stage: str) -> str:
-        """``options`` as the text that Snakemake keeps and compares, with the names of settings that earlier versions
-        recorded: another spelling would re-run everything."""
-        return json.dumps(with_earlier_names(self.options(stage)), ensure_ascii=False)
+        """``options`` as the text that Snakemake records and compares (nsff/workflow/recorded.py)."""
+        return recorded_text(self.options(stage))
 
     def settings_file(self, stage: str) -> str:
         """The path of the file in which a stage is handed its settings."""

@@ -11,12 +11,12 @@ import pytest
 from nsff.cli import main
 from nsff.errors import StageError
 from nsff.files.owners import current
-from nsff.workflow.folder_runs import explained, of_working_folder, processes_in
+from nsff.workflow.folder_runs import explain_locks, processes_in, runs_of_folder
 
 
 @pytest.fixture
 def runs(tmp_path):
-    found = of_working_folder(tmp_path)
+    found = runs_of_folder(tmp_path)
     found.locks.mkdir(parents=True)
     return found
 
@@ -43,8 +43,8 @@ def test_locks_of_a_dead_run_go(runs, capsys):
     run = recorded(runs, owner)
     lock(runs)
     own = runs.register()
-    assert "which is dead" in explained(runs, own)
-    assert "nsff unlock" in explained(runs, own)
+    assert "which is dead" in explain_locks(runs, own)
+    assert "nsff unlock" in explain_locks(runs, own)
     runs.leave(own)
     assert main(["unlock", str(runs.locks.parents[1])]) == 0
     assert not runs.locked()
@@ -72,7 +72,7 @@ def test_a_refused_run_changes_nothing(runs):
     lock(runs)
     for _ in range(3):
         own = runs.register()
-        assert "nothing can be proven" in explained(runs, own)
+        assert "nothing can be proven" in explain_locks(runs, own)
         runs.leave(own)
         with pytest.raises(StageError):
             runs.remove_locks()
@@ -81,7 +81,7 @@ def test_a_refused_run_changes_nothing(runs):
 
 def test_locks_without_a_record_stay(runs):
     lock(runs)
-    assert "no record" in explained(runs)
+    assert "no record" in explain_locks(runs)
     with pytest.raises(StageError, match="no record"):
         runs.remove_locks()
     assert runs.locked()

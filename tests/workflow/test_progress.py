@@ -13,7 +13,7 @@ import yaml
 
 from nsff.cli import main
 from nsff.config import resolve_scene
-from nsff.workflow.folder_runs import begun, of_working_folder
+from nsff.workflow.folder_runs import runs_of_folder, start_time
 from nsff.workflow.progress import last_error, read_progress, stages_of, summary_text
 
 STAGES = stages_of(resolve_scene("a", {"input": {"path": "a.mp4"}, "render": {"paths": ["view"]}}, "demo", {}))
@@ -69,34 +69,34 @@ def progress(folder: Path, *names: str):
 
 
 def test_states(results):
-    run = of_working_folder(results).register()
+    run = runs_of_folder(results).register()
     done, failed, training, new = progress(results, "done", "failed", "training", "new")
     assert [scene.state for scene in (done, failed, training, new)] == ["done", "failed", "running", "waiting"]
-    assert (failed.at.name, failed.at.error) == ("sfm", "error: results/failed/sfm: hardly moves")
-    assert (training.at.name, training.at.percent) == ("train", 25)
-    assert new.at.name == "ingest"
-    of_working_folder(results).leave(run)
+    assert (failed.current.name, failed.current.error) == ("sfm", "error: results/failed/sfm: hardly moves")
+    assert (training.current.name, training.current.percent) == ("train", 25)
+    assert new.current.name == "ingest"
+    runs_of_folder(results).leave(run)
 
 
 def test_a_killed_run_runs_no_more(results):
     assert progress(results, "killed")[0].state == "stopped"
-    run = of_working_folder(results).register()
+    run = runs_of_folder(results).register()
     assert progress(results, "killed")[0].state == "running"
-    of_working_folder(results).leave(run)
+    runs_of_folder(results).leave(run)
 
 
 def test_time_left_is_what_bars_and_other_scenes_say(results):
-    run = of_working_folder(results).register()
+    run = runs_of_folder(results).register()
     scenes = {scene.name: scene for scene in progress(results, "done", "slow", "failed", "training", "new")}
-    of_working_folder(results).leave(run)
-    assert scenes["done"].left == (0, True)
+    runs_of_folder(results).leave(run)
+    assert scenes["done"].remaining == (0, True)
     stages = {stage.name: stage.seconds_left for stage in scenes["training"].stages if stage.state != "done"}
     assert 80 <= stages["train"] <= 90
     # 10 and 30 s for 10 frames: 40 s for 20, without the log of a bar
     assert {value for name, value in stages.items() if name != "train"} == {40.0}
-    assert scenes["training"].left[1]
+    assert scenes["training"].remaining[1]
     alone = progress(results, "failed")[0]
-    assert alone.left == (0, False)  # nothing is known of what no scene has been through
+    assert alone.remaining == (0, False)  # nothing is known of what no scene has been through
 
 
 def test_the_worst_verdict_is_named(results):
@@ -143,17 +143,17 @@ def test_marks_lie_where_snakemake_puts_them(tmp_path):
         folder = str(tmp_path / ".snakemake" / "incomplete")
         here = SimpleNamespace(_fetch_max_len=lambda _: 255)
         path = Path(FilePersistence._record_path(here, folder, name))
-        assert begun(tmp_path, Path(name)) is None
+        assert start_time(tmp_path, Path(name)) is None
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-        assert begun(tmp_path, Path(name)) == pytest.approx(time.time(), abs=60)
+        assert start_time(tmp_path, Path(name)) == pytest.approx(time.time(), abs=60)
 
 
 def test_status(results, capsys):
-    run = of_working_folder(results).register()
+    run = runs_of_folder(results).register()
     assert main(["status", str(results)]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
-    of_working_folder(results).leave(run)
+    runs_of_folder(results).leave(run)
     assert set(lines) == {"scene", "done", "slow", "failed", "training", "new", "2"}
     assert "doubtful (ingest)" in lines["slow"]
     assert "sfm failed" in lines["failed"]

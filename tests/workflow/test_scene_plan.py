@@ -9,6 +9,7 @@ import pytest
 
 from nsff.config import resolve_scene
 from nsff.errors import ConfigError
+from nsff.workflow import recorded
 from nsff.workflow.scene_plan import ScenePlan, checked_plans, files_of_all
 from nsff.workflow.stage_settings import stage_settings
 
@@ -39,6 +40,22 @@ def test_auto_without_weights_counts_as_what_it_means():
     assert auto.options_text("motion") == named.options_text("motion")
     assert auto.execution("motion")["motion"] == {"instances": "auto"}
     assert named.execution("motion").get("motion") is None
+
+
+def test_keys_that_are_added_or_renamed_re_run_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(recorded, "ADDED", {"a.added": 1})
+    monkeypatch.setattr(recorded, "RENAMED", {"a.renamed": "former"})
+    settings = {"a": {"first": 0, "renamed": 2, "added": 1}, "preset": "fast", "overlays": []}
+    assert recorded.recorded_text(settings) == '{"a": {"first": 0, "former": 2}, "preset": "fast", "overlays": []}'
+    settings["a"]["added"] = 3
+    assert '"added": 3' in recorded.recorded_text(settings)
+
+
+def test_keys_with_a_line_for_earlier_versions_exist():
+    whole = plan().whole
+    for key in (*recorded.ADDED, *recorded.RENAMED):
+        section, _, name = key.partition(".")
+        assert name in whole[section], key
 
 
 def test_videos_depend_on_their_path():

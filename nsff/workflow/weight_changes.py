@@ -1,6 +1,7 @@
-"""Results that other weights on this machine would make again: said before any job, with the keys that keep them.
+"""Notes on results that a run will make again because other pretrained weights are found on the machine.
 
-Under ``auto`` a backend follows from what weights lie on the machine. What a stage was made with stands in its summary.
+With ``auto`` the weights that are found decide the backend of a stage. The summary of a stage names the weights of its
+results. A note says which key of the configuration keeps the results there are.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from nsff.priors.registries import REGISTRIES, SECTIONS, weight_files
 
 
 def without_weights(stage: str, scene: SceneConfig) -> dict[str, Any]:
-    """Settings, by key, that say outright what the scene's mean for a stage as long as no weights are found for it;
-    none where they say so already, or name what they want."""
+    """The settings, by key, that name the backend which ``auto`` stands for while no weights are found for a stage.
+
+    Empty where the scene's settings name a backend themselves.
+    """
     return REGISTRIES[stage].without_weights(getattr(scene, stage)) if stage in REGISTRIES else {}
 
 
-def replanned(scenes: Mapping[str, SceneConfig], results: Path) -> list[str]:
-    """A line for each stage that other weights than it was made with make anew, and with it all that follows."""
+def weight_change_notes(scenes: Mapping[str, SceneConfig], results: Path) -> list[str]:
+    """A line for each stage that will run again because its weights are others than those of its results."""
     found: dict[str, list[str]] = {}
     for name, scene in scenes.items():
         for stage in REGISTRIES:
@@ -54,8 +57,9 @@ def _changed(stage: str, scene: SceneConfig, summary: Path) -> str:
 
 
 def _made_with(stage: str, summary: Path) -> tuple[str, str | bool] | None:
-    """In words what a stage was made with, and the name of its weights; True where it had some and names none, False
-    where it had none. None where nobody knows."""
+    """What a stage was made with as text, and the name of its weights: True where it had weights without a name, False
+    where it had none. None where the summary does not say.
+    """
     try:
         values = json.loads(summary.read_bytes())
         if stage == "flow":
