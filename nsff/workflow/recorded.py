@@ -12,8 +12,9 @@ from typing import Any
 
 ADDED: dict[str, Any] = {
     "decompose.clusterer": "kmeans",
+    "model": {"kind": "ray_fields", "options": {}},
 }
-"""Keys (``section.key``) that later versions brought, with the value that earlier versions behaved as."""
+"""Keys (``section.key``, or a section) that later versions brought, with the value that earlier ones behaved as."""
 
 RENAMED: dict[str, str] = {}
 """Keys (``section.key``) that have another name now, with the name within the section that is recorded."""
@@ -25,15 +26,16 @@ def recorded_text(settings: Mapping[str, Any]) -> str:
     >>> recorded_text({"decompose": {"clusterer": "kmeans", "elbow": 0.975}})
     '{"decompose": {"elbow": 0.975}}'
     """
-    return json.dumps({section: _recorded(section, values) for section, values in settings.items()}, ensure_ascii=False)
+    sections = {name: values for name, values in settings.items() if _shows(name, values)}
+    return json.dumps({name: _recorded(name, values) for name, values in sections.items()}, ensure_ascii=False)
+
+
+def _shows(key: str, value: Any) -> bool:
+    return key not in ADDED or ADDED[key] != value
 
 
 def _recorded(section: str, values: Any) -> Any:
     if not isinstance(values, Mapping):
         return values
     keys = {name: f"{section}.{name}" for name in values}
-    return {
-        RENAMED.get(keys[name], name): value
-        for name, value in values.items()
-        if keys[name] not in ADDED or ADDED[keys[name]] != value
-    }
+    return {RENAMED.get(keys[name], name): value for name, value in values.items() if _shows(keys[name], value)}
