@@ -44,16 +44,15 @@ def test_auto_without_weights_counts_as_what_it_means():
 
 def test_keys_that_are_added_or_renamed_re_run_nothing(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(recorded, "ADDED", {"a.added": 1, "new": {"b": 1}})
-    monkeypatch.setattr(recorded, "RENAMED", {"a.renamed": "former"})
-    settings = {"a": {"first": 0, "renamed": 2, "added": 1}, "preset": "fast", "overlays": [], "new": {"b": 1}}
-    assert recorded.recorded_text(settings) == '{"a": {"first": 0, "former": 2}, "preset": "fast", "overlays": []}'
+    settings = {"a": {"first": 0, "added": 1}, "motion": {"temporal_propagation": 4}, "overlays": [], "new": {"b": 1}}
+    assert recorded.recorded_text(settings) == '{"a": {"first": 0}, "motion": {"memory": 4}, "overlays": []}'
     settings["a"]["added"] = 3
     assert '"added": 3' in recorded.recorded_text(settings)
 
 
 def test_keys_with_a_line_for_earlier_versions_exist():
     whole = plan().whole
-    for key in (*recorded.ADDED, *recorded.RENAMED):
+    for key in recorded.ADDED:
         section, _, name = key.partition(".")
         assert name in whole[section] if name else section in whole, key
 
