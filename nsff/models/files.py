@@ -17,6 +17,9 @@ def load_model(folder: Path, device: str = "auto") -> SceneModel:
     """The model of a folder, on a device; raises StageError naming the file that is damaged.
 
     On a GPU it computes at the precision that it was trained in; models from elsewhere in full.
+
+    >>> load_model(Path("results/demo/model"), "cpu").n_frames  # doctest: +SKIP
+    24
     """
     content: dict[str, Any] = read_json(folder / "model.json")
     place = torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)

@@ -58,6 +58,10 @@ def splat(
     Values are divided by coverage + 1e-7, so pixels that nothing reaches are 0. torch: index_add, on any device,
     differentiable. cupy: one kernel, on CUDA, without gradients. auto takes cupy where it is installed and applies.
     Raises ConfigError when cupy is asked for and cannot be used, ValueError for shapes that do not fit.
+
+    >>> picture, coverage = splat(torch.ones(1, 1, 2), torch.tensor([[[1.0, 9.0]], [[0.0, 0.0]]]))
+    >>> picture.round().tolist(), coverage.tolist()
+    ([[[0.0, 1.0]]], [[[0.0, 1.0]]])
     """
     if values.ndim < 3 or displacement.shape != (*values.shape[:-3], 2, *values.shape[-2:]):
         raise ValueError(f"values {tuple(values.shape)} and displacement {tuple(displacement.shape)} do not fit")

@@ -28,6 +28,9 @@ def run_train(scene: Scene, config: SceneConfig, state_dir: Path | None = None) 
     State lives in ``state_dir`` (default: Scene.state_dir) and is continued if it belongs to the same inputs and
     settings. With train.gpus above 1, each of the processes that torchrun started calls this, and the first one writes.
     Raises StageError for damaged inputs or a loss that is not finite, SystemExit(75) after a signal.
+
+    >>> run_train(Scene(Path("results/demo")), load_config(Path("config.yaml"))["demo"])  # doctest: +SKIP
+    {'psnr': 27.6, 'steps': 3000, ...}
     """
     if config.checkpoint:
         return import_checkpoint(scene, config, Path(config.checkpoint).expanduser())

@@ -278,8 +278,8 @@ class Step:
     def ours(self) -> tuple[Both, Draw]:
         """Terms by ``Objective``, and what it drew."""
         model, asked, noises = self.model, [], []
-        ask, noise = model._ask, model._noise
-        model._ask = lambda *a: asked.append(ask(*a)) or asked[-1]  # type: ignore[method-assign, func-returns-value]
+        evaluate, noise = model._evaluate, model._noise
+        model._evaluate = lambda *a: asked.append(evaluate(*a)) or asked[-1]  # type: ignore[method-assign, func-returns-value]
         model._noise = lambda *a: noises.append(noise(*a)) or noises[-1]  # type: ignore[method-assign, func-returns-value]
         batch, seeded = self.batch(), lambda: torch.Generator().manual_seed(11)
         z = model.sample(batch.rays, seeded()).s.to(D)

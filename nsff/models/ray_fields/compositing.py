@@ -20,6 +20,11 @@ def distances(positions: Float[Tensor, "R K 3"]) -> Float[Tensor, "R K"]:
 
 
 def opacities(densities: Float[Tensor, "R K"], deltas: Float[Tensor, "R K"]) -> Float[Tensor, "R K"]:
+    """a_k = 1 - exp(-sigma_k delta_k), in [0, 1].
+
+    >>> opacities(torch.tensor([[0.0, 1.0]]), torch.tensor([[1.0, 1e10]]))
+    tensor([[0., 1.]])
+    """
     return 1 - torch.exp(-densities * deltas)
 
 
@@ -52,7 +57,7 @@ def transmittance(opaque: Float[Tensor, "R K"]) -> Float[Tensor, "R K"]:
 
 
 def _before(products: Float[Tensor, "R K"]) -> Float[Tensor, "R K"]:
-    """Moved by one sample: what is left before each."""
+    """The products of all factors before each sample: 1 at the first."""
     return torch.cat([torch.ones_like(products[:, :1]), products[:, :-1]], dim=1)
 
 

@@ -54,7 +54,7 @@ def depth_planes(
     for start in range(0, count, group):
         planes = range(start, min(start + group, count))
         parts = [
-            _ask(model, rays[slice(i, i + chunk)], K, pose, frame, rho, planes, output)
+            _evaluate(model, rays[slice(i, i + chunk)], K, pose, frame, rho, planes, output)
             for i in range(0, len(rays), chunk)
         ]
         image = lambda tensors: torch.cat(tensors).permute(1, 2, 0).unflatten(2, size)  # noqa: E731
@@ -72,7 +72,7 @@ def values_of(field: Field, samples: FieldSamples, output: str) -> Float[Tensor,
     return value[..., None] if output == "saliency" else value
 
 
-def _ask(
+def _evaluate(
     model: RayFields,
     rays: Rays,
     K: Tensor,

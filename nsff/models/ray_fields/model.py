@@ -55,12 +55,15 @@ class Evaluation:
 
     @property
     def weights(self) -> Float[Tensor, "R K"]:
+        """Weights of both fields in the composite."""
         return self.static_weights if self.dynamic_weights is None else self.static_weights + self.dynamic_weights
 
     def static_alone(self) -> Float[Tensor, "R K"]:
+        """Weights of the static field as if there were no other."""
         return compositing.single_weights(self.static_density, self.samples.deltas)
 
     def dynamic_alone(self) -> Float[Tensor, "R K"]:
+        """Weights of the dynamic field as if there were no other."""
         assert self.dynamic_density is not None
         return compositing.single_weights(self.dynamic_density, self.samples.deltas)
 
@@ -125,12 +128,12 @@ class RayFields(nn.Module):
         (docs/methods.md#two-fields-together).
         """
         noise = self._noise(samples.s, generator)
-        static = self._ask(self.static, samples.positions, samples.views, samples.time)
+        static = self._evaluate(self.static, samples.positions, samples.views, samples.time)
         static_density = self.static.activate(static.raw_density + noise)
         if self.dynamic is None:
             weights = compositing.single_weights(static_density, samples.deltas)
             return Evaluation(samples, static, None, static_density, None, weights, None)
-        dynamic = self._ask(self.dynamic, samples.positions, samples.views, samples.time)
+        dynamic = self._evaluate(self.dynamic, samples.positions, samples.views, samples.time)
         dynamic_density = self.dynamic.activate(dynamic.raw_density + noise)
         if self.field_config.composition == "additive":
             pair = compositing.additive_weights(static_density, dynamic_density, samples.deltas)
@@ -168,20 +171,22 @@ class RayFields(nn.Module):
         (warping). ``frozen``: gradients reach the positions, not the field's parameters.
         """
         assert self.dynamic is not None
-        found = self._ask(self.dynamic, positions, samples.views, time, frozen)
+        found = self._evaluate(self.dynamic, positions, samples.views, time, frozen)
         density = self.dynamic.activate(found.raw_density + self._noise(samples.s, generator))
         return found, compositing.single_weights(density, samples.deltas)
 
-    def _ask(self, field: Field, positions: Tensor, views: Tensor, time: Tensor, frozen: bool = False) -> FieldSamples:
+    def _evaluate(
+        self, field: Field, positions: Tensor, views: Tensor, time: Tensor, frozen: bool = False
+    ) -> FieldSamples:
         if frozen:
             constants = {name: value.detach() for name, value in field.named_parameters()}
-            ask = lambda *inputs: torch.func.functional_call(field, constants, inputs)  # noqa: E731
+            evaluate = lambda *inputs: torch.func.functional_call(field, constants, inputs)  # noqa: E731
         else:
-            ask = field
+            evaluate = field
         if not self.reduced_precision:
-            return ask(positions, views, time)
+            return evaluate(positions, views, time)
         with torch.autocast(positions.device.type, torch.bfloat16):
-            return ask(positions, views, time).map(Tensor.float)
+            return evaluate(positions, views, time).map(Tensor.float)
 
     def _noise(self, like: Tensor, generator: torch.Generator | None) -> Tensor | float:
         if generator is None or self.sampling.noise == 0:
@@ -201,9 +206,11 @@ class RayFields(nn.Module):
         return result
 
     def static_features(self, composited: Float[Tensor, "R F"]) -> Float[Tensor, "R C"]:
+        """Features of composites of the static field's ``features``."""
         return self.static.decode_features(composited)
 
     def dynamic_features(self, composited: Float[Tensor, "R F"]) -> Float[Tensor, "R C"]:
+        """Features of composites of the dynamic field's ``features``."""
         assert self.dynamic is not None
         return self.dynamic.decode_features(composited)
 

@@ -33,7 +33,7 @@ VIEW_OCTAVES = 2
 class PlaneField(Field):
     """Decoding networks and heads of static and dynamic plane fields. T is the number of time slices.
 
-    ``of_motion``: resolution of planes that motion is read off; 0: it is read off the code, like all else.
+    ``motion_resolution``: resolution of the planes that motion is read off; 0: it is read off the code, like all else.
     """
 
     def __init__(
@@ -43,17 +43,17 @@ class PlaneField(Field):
         channels: int,
         resolutions: list[int],
         slices: int,
-        of_motion: int = 0,
+        motion_resolution: int = 0,
     ) -> None:
         super().__init__()
         self.code_resolutions = len(resolutions)
-        self.own_planes = of_motion > 0
+        self.has_motion_planes = motion_resolution > 0
         self.register_buffer("bounds", bounds.clone().float())
         self.bounds: Tensor
         self.slices = slices
         self.planes = nn.ParameterList(
             nn.Parameter(torch.rand(3, slices, r, r, config.plane_channels) * 0.4 + 0.1)
-            for r in [*resolutions, of_motion]
+            for r in [*resolutions, motion_resolution]
             if r
         )
         self.trunk = nn.Sequential(
@@ -64,7 +64,7 @@ class PlaneField(Field):
         self.colour = nn.Sequential(
             nn.Linear(CODE + encoded_size(3, VIEW_OCTAVES), config.hidden), nn.ReLU(), nn.Linear(config.hidden, 3)
         )
-        self.sees_views = True
+        self.view_dependent = True
         self.semantic = nn.Linear(CODE, CODE) if config.features else None
         self.semantic_decoder = nn.Linear(CODE, channels, bias=False) if config.features else None
         self.saliency = nn.Linear(CODE, 1) if config.saliency else None
@@ -120,7 +120,7 @@ class PlaneField(Field):
         found = {name: value.reshape(*shape, -1) for name, value in one_product(h, layers, h.dtype).items()}
         found |= {name: value.reshape(*shape, -1) for name, value in self.direct_outputs(encoded).items()}
         hidden = found["colour"]
-        if self.sees_views:
+        if self.view_dependent:
             view = positional_encoding(directions, VIEW_OCTAVES)
             hidden = hidden + functional.linear(view, colour.weight[:, CODE:])
         seen = torch.relu(hidden)
@@ -175,8 +175,8 @@ class PlaneDynamicField(PlaneField):
         slices = config.plane_time or n_frames
         super().__init__(config, bounds, channels, config.dynamic_resolutions, slices, config.motion_resolution)
         self.n_frames = n_frames
-        self.sees_views = config.dynamic_views
-        self.motion = nn.Linear(config.plane_channels if self.own_planes else CODE, 8)
+        self.view_dependent = config.dynamic_views
+        self.motion = nn.Linear(config.plane_channels if self.has_motion_planes else CODE, 8)
         nn.init.normal_(self.motion.weight, std=1e-3)
         # Nothing is disoccluded at first (sigmoid(-2) = 0.12), nothing moves, and the dynamic field starts thin.
         with torch.no_grad():
@@ -184,10 +184,10 @@ class PlaneDynamicField(PlaneField):
             cast(nn.Linear, self.trunk[2]).bias[0] -= 2.0
 
     def branches(self) -> list[tuple[str, nn.Linear]]:
-        return super().branches() + ([] if self.own_planes else [("motion", self.motion)])
+        return super().branches() + ([] if self.has_motion_planes else [("motion", self.motion)])
 
     def direct_outputs(self, encoded: Tensor) -> dict[str, Tensor]:
-        return {"motion": self.motion(encoded[:, -self.motion.in_features :])} if self.own_planes else {}
+        return {"motion": self.motion(encoded[:, -self.motion.in_features :])} if self.has_motion_planes else {}
 
     def encode(self, positions: Tensor, time: Tensor, count: int | None = None) -> Tensor:
         if self.slices != self.n_frames:
