@@ -12,7 +12,7 @@ from typing import Any
 
 from nsff.config.base import StageConfig
 from nsff.config.inputs import InputConfig
-from nsff.config.model import ModelConfig, TrainConfig
+from nsff.config.model import TrainConfig
 from nsff.config.outputs import DecomposeConfig
 from nsff.config.priors import FeaturesConfig, MotionConfig
 
@@ -95,7 +95,6 @@ def chosen(whole: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
         section, _, name = key.partition(".")
         if name:
             result.setdefault(section, {})[name] = whole[section][name]
-        # The usual kind goes unsaid, as in results of before there were kinds, which Snakemake would make again.
-        elif key != "model" or whole[key] != ModelConfig().model_dump():
+        else:
             result[section] = whole[section]
     return result
