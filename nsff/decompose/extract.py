@@ -137,8 +137,8 @@ def write_clouds(
     folder: Path,
     things: Instances | None = None,
 ) -> None:
-    """points/{time}_colour.ply, _saliency.ply and _clusters.ply below ``folder``: the samples near surfaces of one
-    training view."""
+    """points/{time}_colour.ply, _saliency.ply and _clusters.ply below ``folder``: the points near surfaces that
+    one training view sees."""
     points = near_surfaces(renderer, scene, view, extract.point_opacity)
     # What is infinitely far has no place in a point cloud.
     distance = np.linalg.norm(points.points - scene.cameras.centres[view.camera], axis=1)

@@ -1,8 +1,8 @@
-"""Clustering of samples in space, in two stages (SAFF's cluster_pcd).
+"""Clustering of points in space, in two stages (SAFF's cluster_pcd).
 
-Stage one clusters samples near surfaces, drawn by saliency (run_points), and votes by the saliency of the samples that
-each view sees. Stage two clusters what was found salient once more, which tells objects apart that stand out together;
-in the published code it is never reached.
+Stage one clusters the model's points near surfaces, drawn by saliency (run_points), and votes by the saliency of the
+points that each view sees. Stage two clusters the salient ones once more, which tells objects apart that stand out
+together; in the published code it is never reached.
 """
 
 from __future__ import annotations
