@@ -16,6 +16,8 @@ ARRAY_MAPS = ("features", "motion")
 """Maps of a view that are stored as .npy; the others are pictures."""
 ALIGNMENT_NAME = "alignment.npz"
 """Points that disparity was fitted to."""
+VERDICTS = ("good", "doubtful", "poor")
+"""Values of ``verdict`` in a summary, the best first."""
 ClusterLabels = Literal["raw", "merged"]
 CloudKind = Literal["colour", "saliency", "clusters"]
 

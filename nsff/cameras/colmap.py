@@ -18,7 +18,7 @@ import cv2  # noqa: F401  (before pycolmap, see above)
 import numpy as np
 
 from nsff.cameras.colmap_files import REMEDY, check_model_files
-from nsff.cameras.colmap_models import PARTS, find_models, model_suffix
+from nsff.cameras.colmap_models import MODEL_PARTS, find_models, model_suffix
 from nsff.cameras.model import Cameras
 from nsff.cameras.points import SparsePoints, depth_bounds
 from nsff.errors import InputError, NsffError
@@ -87,7 +87,7 @@ def _with_points(model_folder: Path) -> Iterator[Path]:
         yield model_folder
         return
     with tempfile.TemporaryDirectory() as temporary:
-        for part in PARTS:
+        for part in MODEL_PARTS:
             if (model_folder / f"{part}{suffix}").is_file():
                 Path(temporary, f"{part}{suffix}").symlink_to((model_folder / f"{part}{suffix}").resolve())
         # The count of points, 64 bits, or no line of text.

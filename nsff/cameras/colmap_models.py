@@ -15,9 +15,9 @@ NAMED = re.compile(
     re.IGNORECASE,
 )
 """Names of folders that are looked into."""
-DEPTH = 4
-PARTS = ("cameras", "images", "points3D", "rigs", "frames")
-USUAL = ("", "sparse", "sparse/0", "0")
+SEARCH_DEPTH = 4
+MODEL_PARTS = ("cameras", "images", "points3D", "rigs", "frames")
+USUAL_FOLDERS = ("", "sparse", "sparse/0", "0")
 """These come first, in this order."""
 
 
@@ -25,7 +25,7 @@ def model_suffix(folder: Path) -> str | None:
     """.bin or .txt where ``folder`` itself is a model; None where it is none. A model with
     points comes first, then .bin, as in COLMAP.
     """
-    for parts in (PARTS[:3], PARTS[:2]):
+    for parts in (MODEL_PARTS[:3], MODEL_PARTS[:2]):
         for suffix in (".bin", ".txt"):
             if all((folder / f"{stem}{suffix}").is_file() for stem in parts):
                 return suffix
@@ -34,20 +34,22 @@ def model_suffix(folder: Path) -> str | None:
 
 def find_models(folder: Path) -> list[Path]:
     """All folders with a model in and below ``folder``, the usual places first, then by name."""
-    found = [inside for inside in _below(Path(folder), DEPTH) if model_suffix(inside) is not None]
-    usual = [Path(folder, inside) for inside in USUAL]
+    found = [inside for inside in _below(Path(folder), SEARCH_DEPTH) if model_suffix(inside) is not None]
+    usual = [Path(folder, inside) for inside in USUAL_FOLDERS]
     return sorted(found, key=lambda inside: (usual.index(inside) if inside in usual else len(usual), str(inside)))
 
 
 def incomplete_models(folder: Path) -> list[tuple[Path, str]]:
     """Places with one of the files that make a model and not the other, and which is missing."""
     found = []
-    for inside in _below(Path(folder), DEPTH):
+    for inside in _below(Path(folder), SEARCH_DEPTH):
         there = [
-            stem for stem in PARTS[:3] if any((inside / f"{stem}{suffix}").is_file() for suffix in (".bin", ".txt"))
+            stem
+            for stem in MODEL_PARTS[:3]
+            if any((inside / f"{stem}{suffix}").is_file() for suffix in (".bin", ".txt"))
         ]
         if there and model_suffix(inside) is None:
-            lacking = [stem for stem in PARTS[:2] if stem not in there] or ["one suffix for both, .bin or .txt"]
+            lacking = [stem for stem in MODEL_PARTS[:2] if stem not in there] or ["one suffix for both, .bin or .txt"]
             found.append((inside, lacking[0]))
     return found
 
@@ -57,7 +59,7 @@ def model_files(folder: Path) -> list[Path]:
     return [
         file
         for inside in find_models(folder)
-        for part in PARTS
+        for part in MODEL_PARTS
         if (file := inside / f"{part}{model_suffix(inside)}").is_file()
     ]
 

@@ -17,6 +17,9 @@ from nsff.config.base import StageConfig, UserPath
 from nsff.config.overlays import NSFF_SCENES, OVERLAYS
 from nsff.errors import ConfigError
 
+RIG_CAMERAS = 12
+"""Cameras of NVIDIA's rig: source frame t is filmed by camera t mod 12."""
+
 
 class ReproduceConfig(StageConfig):
     """The scenes of a protocol that lie in a folder (`snakemake reproduce`)."""

@@ -36,8 +36,8 @@ from nsff.datasets.listing import (
     visible,
 )
 from nsff.errors import InputError
-from nsff.files.decoding import FILE, decode
-from nsff.files.foreign import FIRST, foreign_bytes
+from nsff.files.decoding import LARGEST_FILE, decode
+from nsff.files.foreign import RECOGNISED_BYTES, foreign_bytes
 from nsff.files.reading import check_file, read_bytes, reading
 
 __all__ = ["FrameFolder", "apply_orientation", "exif_orientation", "list_images", "natural_key", "read_picture"]
@@ -167,8 +167,8 @@ def read_picture(file: Path) -> np.ndarray:
     """(H,W,3) RGB or (H,W,4) RGBA, uint8 or uint16, as stored (before EXIF orientation); InputError if unreadable."""
     message = "is no readable image"
     with reading(file, "replace or remove the file", InputError, "check input.path", message):
-        data = read_bytes(file, FILE)
-        other = foreign_bytes(data[:FIRST])
+        data = read_bytes(file, LARGEST_FILE)
+        other = foreign_bytes(data[:RECOGNISED_BYTES])
         try:
             image = decode(data, cv2.IMREAD_UNCHANGED)
         except ValueError as error:

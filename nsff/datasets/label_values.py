@@ -21,9 +21,9 @@ MOST_BLENDED = 32
 """More different values than this, and edges that run from one value to the next: no labels."""
 BLENDED = 0.1
 """Share of the pixels at edges whose value lies between those of their neighbours, from which edges count as soft."""
-NEAR = 32 / 255
+NEAR_LEVELS = 32 / 255
 """Levels as near as this, as a part of the range, are one."""
-TAIL = 8 / 255
+LAST_LEVEL = 8 / 255
 """Levels below this, as a part of the range, may be the last of a soft edge."""
 FEW = 0.05
 """Share of a picture that pixels of no level may cover to be the antialiasing of straight edges."""
@@ -38,7 +38,7 @@ MOST_IDS = 8
 REMEDY = "write one whole number for each object and 0 for the background, as PNG, without smoothing"
 
 Picture = Shaped[np.ndarray, "H W C"]
-SOFT = "have soft or lossy edges and are cut at half of their range"
+SOFT_REMARK = "have soft or lossy edges and are cut at half of their range"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def settled(picture: Picture, lossy: bool, path: Path) -> LabelPicture:
     levels = np.unique(codes[_inside(codes)])
     soft, crisp = _edges(picture, ~np.isin(codes, levels))
     if (lossy or soft) and (cut := _cut_at_half(picture, codes, levels, lossy or crisp)) is not None:
-        return LabelPicture(cut, SOFT)
+        return LabelPicture(cut, SOFT_REMARK)
     between = crisp and len(values) - len(levels) >= MOST_BETWEEN
     if lossy or between or len(values) > (MOST_BLENDED if soft else MOST_LABELS):
         how = " in a lossy format" if lossy else " that run into one another" if soft else ""
@@ -83,9 +83,9 @@ def _cut_at_half(
     top = float(np.iinfo(picture.dtype).max)
     values = picture.astype(np.float64) / top
     centres = sorted((_colour(code, picture) / top for code in _centres(codes, levels, picture, top)), key=np.max)
-    if len(centres) == 2 and centres[0].max() <= NEAR:
+    if len(centres) == 2 and centres[0].max() <= NEAR_LEVELS:
         dark, light = np.zeros_like(centres[0]), centres[1]
-    elif len(centres) == 1 and (centres[0].max() <= NEAR or centres[0].min() >= 1 - NEAR):
+    elif len(centres) == 1 and (centres[0].max() <= NEAR_LEVELS or centres[0].min() >= 1 - NEAR_LEVELS):
         dark, light = np.zeros_like(centres[0]), np.ones_like(centres[0])
         if values.max() < 0.5 and not _is_fading(values, levels, picture, sharp):
             return None
@@ -93,8 +93,8 @@ def _cut_at_half(
         return None
     from_dark, from_light = (np.abs(values - level).max(-1) for level in (dark, light))
     is_light = ((values - light) ** 2).sum(-1) < ((values - dark) ** 2).sum(-1)
-    is_edge = (from_dark > NEAR) & (from_light > NEAR)
-    if (values > light + NEAR).any() or not (sharp or _is_blend(is_light, is_edge)):
+    is_edge = (from_dark > NEAR_LEVELS) & (from_light > NEAR_LEVELS)
+    if (values > light + NEAR_LEVELS).any() or not (sharp or _is_blend(is_light, is_edge)):
         return None
     if not (_is_level(~is_light, from_dark, LEVEL["dark"]) and _is_level(is_light, from_light, LEVEL["light"])):
         return None
@@ -106,7 +106,7 @@ def _is_fading(values: np.ndarray, levels: np.ndarray, picture: Picture, lossy: 
     """Whether a picture without a light pixel is a soft mask whose object is nearly gone, and not one of small ids."""
     flat = max(float(_colour(code, picture).max()) for code in levels) / np.iinfo(picture.dtype).max
     many = lossy or len(np.unique(values)) > MOST_IDS
-    return many and flat <= TAIL and float(values.max()) >= 2 * TAIL
+    return many and flat <= LAST_LEVEL and float(values.max()) >= 2 * LAST_LEVEL
 
 
 def _is_blend(is_light: Bool[np.ndarray, "H W"], is_edge: Bool[np.ndarray, "H W"]) -> bool:
@@ -122,7 +122,7 @@ def _is_blend(is_light: Bool[np.ndarray, "H W"], is_edge: Bool[np.ndarray, "H W"
 
 def _is_level(side: Bool[np.ndarray, "H W"], distance: np.ndarray, share: float) -> bool:
     """Whether a side of a cut is its level but for edges, or so small that it is all edge; a photograph is neither."""
-    if np.count_nonzero(side & (distance <= NEAR)) >= share * np.count_nonzero(side):
+    if np.count_nonzero(side & (distance <= NEAR_LEVELS)) >= share * np.count_nonzero(side):
         return True
     wide = cv2.erode(np.pad(side, 1).astype(np.uint8), np.ones((THIN, THIN), np.uint8)).any()
     return not wide and float(side.mean()) <= SMALL
@@ -134,7 +134,7 @@ def _centres(codes: np.ndarray, levels: np.ndarray, picture: Picture, top: float
     centres: list[int] = []
     for code in found[np.argsort(-counts, kind="stable")]:
         colour = _colour(code, picture)
-        if all(np.abs(colour - _colour(other, picture)).max() > NEAR * top for other in centres):
+        if all(np.abs(colour - _colour(other, picture)).max() > NEAR_LEVELS * top for other in centres):
             centres.append(int(code))
         if len(centres) > 2:
             break

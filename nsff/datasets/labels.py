@@ -16,7 +16,7 @@ from jaxtyping import Int64, UInt8
 from nsff.datasets.frames import read_picture
 from nsff.datasets.label_values import LabelPicture, Picture, checked, settled
 from nsff.errors import InputError
-from nsff.files.decoding import FILE, check_png, check_size, decode
+from nsff.files.decoding import LARGEST_FILE, check_png, check_size, decode
 from nsff.files.reading import read_bytes, reading
 
 ALPHA = "have an alpha channel: what is transparent is background"
@@ -50,7 +50,7 @@ def palette_indices(path: Path) -> Int64[np.ndarray, "H W"] | None:
     from PIL import Image
 
     try:
-        data = read_bytes(path, FILE)
+        data = read_bytes(path, LARGEST_FILE)
         check_size(data)
         check_png(data)
         with Image.open(io.BytesIO(data)) as picture:
@@ -78,7 +78,7 @@ def colour_levels(path: Path) -> UInt8[np.ndarray, "H W 3"]:
 
 def _published(path: Path, flag: int) -> np.ndarray:
     with reading(path, "replace the file", InputError, "replace the file", "is no readable image"):
-        data = read_bytes(path, FILE)
+        data = read_bytes(path, LARGEST_FILE)
         stored = decode(data, cv2.IMREAD_UNCHANGED)
         if stored.dtype == np.uint8:
             return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), flag))

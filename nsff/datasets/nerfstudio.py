@@ -24,7 +24,7 @@ from nsff.datasets.pairing import by_image_name
 from nsff.errors import InputError
 from nsff.files.io import read_json
 
-FILE = "transforms.json"
+TRANSFORMS = "transforms.json"
 INSIDE = 0.8
 """Share of the observations that lie in the pictures if points and cameras belong to one world."""
 
@@ -55,7 +55,7 @@ class NerfstudioScene(FrameFolder):
         unlisted = sorted({file.name for folder in {f.parent for f in files} for file in list_images(folder)} -
                           {file.name for file in files})  # fmt: skip
         if unlisted:
-            said = f"{len(unlisted)} pictures are not in {FILE} and were left out (first {unlisted[0]})"
+            said = f"{len(unlisted)} pictures are not in {TRANSFORMS} and were left out (first {unlisted[0]})"
             self.complain(f"{said}; frames there are further apart in time")
         self._straight: list[np.ndarray] | None = None
 
@@ -100,7 +100,7 @@ class NerfstudioScene(FrameFolder):
             return image
         size = (self.transforms.cameras.height, self.transforms.cameras.width)
         if image.shape[:2] != size:
-            problem = f"is {image.shape[1]}x{image.shape[0]}, {FILE} says {size[1]}x{size[0]}"
+            problem = f"is {image.shape[1]}x{image.shape[0]}, {TRANSFORMS} says {size[1]}x{size[0]}"
             raise InputError(file, problem, "give the pictures that the lens was measured on")
         return lens.undistorted(image, K, self._straight[frame])
 
@@ -137,7 +137,7 @@ class NerfstudioScene(FrameFolder):
 
 
 def _file(path: Path) -> Path:
-    return path / FILE if path.is_dir() else path
+    return path / TRANSFORMS if path.is_dir() else path
 
 
 def picture(root: Path, name: str) -> Path:
@@ -150,7 +150,7 @@ def picture(root: Path, name: str) -> Path:
 
 def matches(path: Path) -> bool:
     """transforms.json, or a folder with it."""
-    return path.name == FILE if path.is_file() else (path / FILE).is_file()
+    return path.name == TRANSFORMS if path.is_file() else (path / TRANSFORMS).is_file()
 
 
 def files(path: Path) -> list[Path]:

@@ -15,10 +15,10 @@ from jaxtyping import UInt8
 from nsff.errors import InputError
 
 GREY = 4
-BLACK, WHITE = 16, 239
+BLACK_LEVEL, WHITE_LEVEL = 16, 239
 TWO_VALUED = 0.98
 """Share of pixels below BLACK or above WHITE in a two-valued picture."""
-LEAST = 0.001
+MIN_SHARE = 0.001
 """Least share of the pixels below BLACK, and above WHITE, in a two-valued picture."""
 
 
@@ -35,10 +35,10 @@ class FrameKinds:
     def add(self, name: str, image: UInt8[np.ndarray, "H W 3"]) -> None:
         small = image[:: max(1, image.shape[0] // 270), :: max(1, image.shape[1] // 270)].astype(np.int16)
         grey = int((small.max(2) - small.min(2)).max(initial=0)) <= GREY
-        dark, light = float((small.max(2) < BLACK).mean()), float((small.min(2) > WHITE).mean())
+        dark, light = float((small.max(2) < BLACK_LEVEL).mean()), float((small.min(2) > WHITE_LEVEL).mean())
         self.names.append(name)
         self.grey.append(grey)
-        self.mask.append(grey and dark + light > TWO_VALUED and min(dark, light) > LEAST)
+        self.mask.append(grey and dark + light > TWO_VALUED and min(dark, light) > MIN_SHARE)
         self.brightest = max(self.brightest, int(image.max(initial=0)))
         self.blank &= float(small.std()) < 1.0
 
@@ -49,7 +49,7 @@ class FrameKinds:
         """
         count = len(self.names)
         if self.blank and count:
-            what = "black" if self.brightest < 2 * BLACK else "of one colour"
+            what = "black" if self.brightest < 2 * BLACK_LEVEL else "of one colour"
             problem = f"shows nothing: all {count} frames are {what}"
             raise InputError(path, problem, "check that the file plays, and that it is the right one")
         if not series:

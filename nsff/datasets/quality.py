@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-ROWS = 270
+QUALITY_ROWS = 270
 FROZEN_RELATIVE = 0.1
 """A frame is frozen if it differs from the last by less than this times the median difference of those that move ..."""
 FROZEN_ABSOLUTE = 0.5
@@ -29,7 +29,7 @@ BLUR_RELATIVE = 0.35
 """A frame is blurred if its sharpness is below this times the median of the nine frames around it."""
 BLANK = 2.0
 """A frame whose grey values spread less than this (standard deviation) shows nothing."""
-DARK = (10.0, 25.0)
+DARK_LEVELS = (10.0, 25.0)
 """Mean grey of the median frame below which a clip is poor, and doubtful; the same from 255 down."""
 COMB = 1.15
 """A frame with a larger comb is combed."""
@@ -52,9 +52,11 @@ class QualityMeter:
     def add(self, image: UInt8[np.ndarray, "H W 3"]) -> None:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         self.comb.append(comb(grey))
-        if grey.shape[0] > ROWS:
+        if grey.shape[0] > QUALITY_ROWS:
             grey = cv2.resize(
-                grey, (max(1, round(grey.shape[1] * ROWS / grey.shape[0])), ROWS), interpolation=cv2.INTER_AREA
+                grey,
+                (max(1, round(grey.shape[1] * QUALITY_ROWS / grey.shape[0])), QUALITY_ROWS),
+                interpolation=cv2.INTER_AREA,
             )
         values = grey.astype(np.float32)
         self.luminance.append(float(np.mean((values / 255) ** 2.2)))
@@ -176,9 +178,9 @@ def _shows_little(n_frames: int, found: dict[str, Any], source: Callable[[int], 
         remedy = "deinterlace the video first: ffmpeg -i IN -vf bwdif OUT"
         complaints.append(("poor", f"{len(combed)} frames have combs of interlacing ({_some(combed)}); {remedy}"))
     for value, what in ((grey, "dark"), (255 - grey, "bright")):
-        if value < DARK[1]:
+        if value < DARK_LEVELS[1]:
             remedy = "features will be hard to find: use a better exposed clip"
-            grade = "poor" if value < DARK[0] else "doubtful"
+            grade = "poor" if value < DARK_LEVELS[0] else "doubtful"
             complaints.append((grade, f"the frames are very {what} (mean grey {grey:.0f} of 255); {remedy}"))
     return complaints
 

@@ -22,7 +22,7 @@ from nsff.datasets.pairing import GivenFiles
 from nsff.datasets.priors import load_array
 from nsff.errors import InputError
 from nsff.files.arrays import names
-from nsff.files.decoding import FILE, decode
+from nsff.files.decoding import LARGEST_FILE, decode
 from nsff.files.reading import read_bytes, reading
 
 SUFFIXES = (".png", ".npy", ".npz")
@@ -91,7 +91,7 @@ def read_values(path: Path, kind: str) -> Float32[np.ndarray, "h w"]:
     """The stored numbers of a map. InputError for what is no map: colours, 8 bits, several channels, text."""
     if path.suffix.lower() == ".png":
         with reading(path, "write it again", InputError, "give one map per frame", "not readable as an image"):
-            values = decode(read_bytes(path, FILE), cv2.IMREAD_UNCHANGED)
+            values = decode(read_bytes(path, LARGEST_FILE), cv2.IMREAD_UNCHANGED)
         if values.ndim != 2 or values.dtype != np.uint16:
             channels = 1 if values.ndim == 2 else values.shape[2]
             problem = f"has {channels} channels of {8 * values.itemsize} bits"

@@ -16,20 +16,20 @@ from jaxtyping import Float64, UInt8
 from nsff.cameras import Cameras
 from nsff.cameras.points import SparsePoints
 
-ROWS = 540
+MATCHING_ROWS = 540
 """Features are extracted on pictures of at most so many rows."""
 FRAMES = 40
 """At most so many frames are used, evenly spread over longer clips."""
-FEATURES = 1500
-STEPS = (1, 2, 4, 8)
+MAX_FEATURES = 1500
+FRAME_STEPS = (1, 2, 4, 8)
 """Distances of the frames that are matched, counted in the frames that are used."""
-RATIO = 0.8
-PIXELS = 1.0
+MATCH_RATIO = 0.8
+MAX_REPROJECTION_ERROR = 1.0
 """Greatest error of a point's projections, in pixels of the pictures that features are extracted on."""
 ANGLES = (3.0, 1.0)
 """Least angle between the two rays, degrees: the first where ENOUGH points have it, else the last."""
 ENOUGH = 100
-LEAST = 20
+MIN_POINTS = 20
 """With fewer points nothing is known."""
 
 
@@ -39,9 +39,9 @@ def triangulated(cameras: Cameras, image: Callable[[int], UInt8[np.ndarray, "H W
     ``image`` gives the picture of a frame, of the size that the cameras are for.
     """
     chosen = np.unique(np.linspace(0, len(cameras) - 1, min(FRAMES, len(cameras))).round().astype(int)).tolist()
-    rows = min(ROWS, cameras.height)
+    rows = min(MATCHING_ROWS, cameras.height)
     small = cameras.resized(rows, max(1, round(cameras.width * rows / cameras.height)))
-    detector = cv2.SIFT.create(FEATURES)
+    detector = cv2.SIFT.create(MAX_FEATURES)
     pictures, features = [], []
     for i in chosen:
         picture = cv2.resize(image(i), (small.width, small.height), interpolation=cv2.INTER_AREA)
@@ -50,19 +50,19 @@ def triangulated(cameras: Cameras, image: Callable[[int], UInt8[np.ndarray, "H W
         # OpenCV's pixel centres are whole numbers.
         features.append((np.array([point.pt for point in found]).reshape(-1, 2) + 0.5, described))
     xyz, rgb, error, angle, tracks = [], [], [], [], []
-    for step in STEPS:
+    for step in FRAME_STEPS:
         for a in range(len(chosen) - step):
             b = a + step
             first, second = _matches(features[a], features[b])
             points, errors, angles = _points(small, chosen[a], chosen[b], first, second)
-            keep = (errors < PIXELS) & (angles > ANGLES[-1])
+            keep = (errors < MAX_REPROJECTION_ERROR) & (angles > ANGLES[-1])
             column, row = np.floor(first[keep]).astype(int).T
             xyz.append(points[keep])
             error.append(errors[keep])
             angle.append(angles[keep])
             rgb.append(pictures[a][row.clip(0, rows - 1), column.clip(0, small.width - 1)])
             tracks += [(chosen[a], chosen[b])] * int(keep.sum())
-    if len(tracks) < LEAST:
+    if len(tracks) < MIN_POINTS:
         return None
     wide = np.concatenate(angle) > ANGLES[0]
     kept = wide if wide.sum() >= ENOUGH else np.ones(len(tracks), bool)
@@ -80,7 +80,7 @@ def _matches(
         return np.zeros((0, 2)), np.zeros((0, 2))
     matcher = cv2.BFMatcher()
     nearest = matcher.knnMatch(first[1], second[1], 2)
-    there = {best.queryIdx: best.trainIdx for best, other in nearest if best.distance < RATIO * other.distance}
+    there = {best.queryIdx: best.trainIdx for best, other in nearest if best.distance < MATCH_RATIO * other.distance}
     back = {m.queryIdx: m.trainIdx for m in matcher.match(second[1], first[1])}
     pairs = [(i, j) for i, j in there.items() if back.get(j) == i]
     at = np.array(pairs, int).reshape(-1, 2)

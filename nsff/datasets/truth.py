@@ -18,7 +18,7 @@ from nsff.cameras import Cameras
 from nsff.datasets.labels import colour_levels, grey_levels, read_label_picture, read_labels
 from nsff.files.io import read_image
 
-BLACK = 10
+BLACK_LEVEL = 10
 """Grey levels below this count as black."""
 
 
@@ -73,7 +73,7 @@ class TruthView:
         if self.mask_path is None:
             return None
         grey = grey_levels(self.mask_path).astype(np.int64)
-        return ((grey < BLACK).astype(np.int64), grey == 0) if self.black_is_foreground else (grey, grey != 0)
+        return ((grey < BLACK_LEVEL).astype(np.int64), grey == 0) if self.black_is_foreground else (grey, grey != 0)
 
     def published_dynamic(self) -> Bool[np.ndarray, "H W 3"] | None:
         """The region of motion as NSFF's evaluation reads it: any level above 0, channel by channel. It leaves OpenCV's
@@ -98,7 +98,7 @@ class Truth:
 
 def _black(labels: Int64[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
     """Where a mask whose object is black has its object; masks of 0 and 1 have it at 0."""
-    return labels < BLACK if labels.max(initial=0) >= BLACK else labels == 0
+    return labels < BLACK_LEVEL if labels.max(initial=0) >= BLACK_LEVEL else labels == 0
 
 
 def remarks_on_masks(views: Sequence[TruthView]) -> list[str]:

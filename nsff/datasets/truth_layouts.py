@@ -14,16 +14,13 @@ import numpy as np
 
 from nsff.cameras import Cameras
 from nsff.cameras.llff import read_poses_bounds
-from nsff.config.reproduce import gt_masks, same_scene
+from nsff.config.reproduce import RIG_CAMERAS, gt_masks, same_scene
 from nsff.datasets.listing import list_images
 from nsff.datasets.nvidia import NvidiaScene
 from nsff.datasets.truth import Truth, TruthCamera, TruthView
 from nsff.errors import InputError, StageError
 from nsff.files.io import read_json
 from nsff.files.reading import reading
-
-RIG = 12
-"""Cameras of NVIDIA's rig; source frame t is filmed by camera t mod RIG."""
 
 
 # --- views: held-out cameras given by numbers ------------------------------------------------------------------------
@@ -118,7 +115,7 @@ def nsff24(path: Path, frames: Sequence[int] | None) -> Truth:
             pictures, f"has no folder for source frame {min(set(frames) - set(times))}", "give the whole scene"
         )
     numbers = [re.fullmatch(r"cam(\d+)", file.stem) for file in (pictures / f"{min(frames):05d}").iterdir()]
-    rig = max((int(number[1]) for number in numbers if number), default=RIG)
+    rig = max((int(number[1]) for number in numbers if number), default=RIG_CAMERAS)
     film = [_frame_of_camera(frames, camera, rig) for camera in range(rig)]
     unused = [camera for camera in range(rig) if film[camera] is None]
     notes = [f"cameras {unused} film none of the frames that were taken; their views are left out"] if unused else []
@@ -155,7 +152,7 @@ def saff(path: Path, frames: Sequence[int] | None) -> Truth:
         total = sum(inside.name.isdecimal() for inside in (root / "mv_images").iterdir())
         files |= {("training", i): None for i in range(total)}
         files |= {("nv_spatial", total + i): None for i in range(1, total)}
-        files |= {("nv_static", 2 * total + i): None for i in range(1, min(total, RIG))}
+        files |= {("nv_static", 2 * total + i): None for i in range(1, min(total, RIG_CAMERAS))}
     if not total:
         raise InputError(folder or path, "has no training_*.png", "give gt_masks/<scene> of SAFF's data")
     frames = list(range(total)) if frames is None else list(frames)
@@ -174,15 +171,17 @@ def saff(path: Path, frames: Sequence[int] | None) -> Truth:
             index = {"training": i, "nv_spatial": len(frames) + i, "nv_static": 2 * len(frames) + camera}[split]
             # The maps hold camera 0 at all times, and the first twelve cameras at time 0.
             if (split == "nv_spatial" and camera != 0) or (
-                split == "nv_static" and (i != 0 or camera >= min(len(frames), RIG))
+                split == "nv_static" and (i != 0 or camera >= min(len(frames), RIG_CAMERAS))
             ):
                 continue
-            image = _multi_view(root / "mv_images", time, source_camera % RIG) if root else None
-            moving = _multi_view(root / "mv_masks", time, source_camera % RIG) if root else None
+            image = _multi_view(root / "mv_images", time, source_camera % RIG_CAMERAS) if root else None
+            moving = _multi_view(root / "mv_masks", time, source_camera % RIG_CAMERAS) if root else None
             found.append(TruthView(index, split, float(i), None, camera, image, file, moving))
     if root is None:
         return Truth("saff", path, found)
-    return Truth("saff", path, found, _own_cameras(root, frames), frame_paths=_filmed(root / "mv_images", frames, RIG))
+    return Truth(
+        "saff", path, found, _own_cameras(root, frames), frame_paths=_filmed(root / "mv_images", frames, RIG_CAMERAS)
+    )
 
 
 def _colours_near(path: Path) -> Path | None:

@@ -9,10 +9,10 @@ from nsff.datasets.frames import FrameFolder
 from nsff.datasets.listing import is_broken, visible
 from nsff.datasets.pairing import GivenFiles
 
-DEPTH = ("depth", "depths", "depth_maps", "disp")
-MASKS = ("motion_masks", "masks", "mask")
-FLOW = ("flow_i1", "flow")
-CAMERAS = ("images", "sparse", "colmap", "distorted", "poses_bounds.npy", "transforms.json")
+DEPTH_FOLDERS = ("depth", "depths", "depth_maps", "disp")
+MASK_FOLDERS = ("motion_masks", "masks", "mask")
+FLOW_FOLDERS = ("flow_i1", "flow")
+CAMERA_NAMES = ("images", "sparse", "colmap", "distorted", "poses_bounds.npy", "transforms.json")
 
 
 def unused_cameras(path: Path, images: Path) -> list[str]:
@@ -37,7 +37,7 @@ def unused_priors(source: FrameFolder, depth_given: bool) -> tuple[list[str], li
     root = source.folder.parent if source.folder.name == "images" else source.folder
     entries = sorted(visible(root))
     notes: list[str] = []
-    known = (*DEPTH, *MASKS, *FLOW, *CAMERAS)
+    known = (*DEPTH_FOLDERS, *MASK_FOLDERS, *FLOW_FOLDERS, *CAMERA_NAMES)
     broken = [file.name for file in entries if file.name in known and is_broken(file)]
     complaints = [f"{name} is a link to something that is not there, and was left out" for name in broken]
     given = [files for files in vars(source).values() if isinstance(files, GivenFiles)]
@@ -48,9 +48,12 @@ def unused_priors(source: FrameFolder, depth_given: bool) -> tuple[list[str], li
             complaints.append(f"{files.folder.name}/ was left out: it holds no {files.what} ({kinds})")
             read.add(files.folder.resolve())
     for names, what in (
-        (DEPTH, "" if depth_given else "depth maps are read where input.depth names their folder"),
-        (MASKS, "masks of what moves are read from motion_masks/ in the layout of NSFF, true masks by evaluation"),
-        (FLOW, "flow is read from flow_i1/ in the layout of NSFF"),
+        (DEPTH_FOLDERS, "" if depth_given else "depth maps are read where input.depth names their folder"),
+        (
+            MASK_FOLDERS,
+            "masks of what moves are read from motion_masks/ in the layout of NSFF, true masks by evaluation",
+        ),
+        (FLOW_FOLDERS, "flow is read from flow_i1/ in the layout of NSFF"),
     ):
         left = [f for f in entries if f.name in names and f.is_dir() and f.resolve() not in read and any(visible(f))]
         notes += [f"{folder.name}/ beside the frames is not read: {what}" for folder in left if what]

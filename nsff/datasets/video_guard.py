@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from nsff.errors import InputError
-from nsff.files.decoding import LARGEST
+from nsff.files.decoding import LARGEST_PICTURE
 from nsff.files.reading import check_file
 
-PIXELS = LARGEST // 3
+PIXELS = LARGEST_PICTURE // 3
 """The most pixels of a frame: decoded, they are three bytes each."""
 RATES = (0.01, 10_000.0)
 """Frames per second between which a rate is one."""

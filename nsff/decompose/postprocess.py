@@ -21,7 +21,7 @@ from tqdm import tqdm
 from nsff.config import DecomposeConfig
 from nsff.decompose.clusters import objects_of, salient_labels
 from nsff.decompose.instances import find_instances, label_instances
-from nsff.decompose.published_cleaning import clean_as_published
+from nsff.decompose.published_cleaning import SQUARE_3X3, clean_as_published
 from nsff.decompose.stability import describe_masks, judge
 from nsff.decompose.views import TRAINING, View, read_labelled, write_mask_folder, write_preview
 from nsff.files.io import atomic_directory, read_mask
@@ -30,8 +30,7 @@ from nsff.scene import Scene
 
 GENTLE_SHARE = 0.03
 """Gentle cleaning removes nothing larger than this share of an object's usual area."""
-SQUARE = np.ones((3, 3), np.uint8)
-CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+CROSS_3X3 = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
 def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
@@ -149,9 +148,9 @@ def open_mask(mask: Bool[np.ndarray, "H W"], iterations: int) -> Bool[np.ndarray
     """
     if iterations == 0:
         return mask
-    eroded = erode(mask.astype(np.uint8), SQUARE, iterations)
-    opened = dilate(erode(eroded, CROSS, 1), CROSS, 1)
-    grown = dilate(opened, SQUARE, iterations)
+    eroded = erode(mask.astype(np.uint8), SQUARE_3X3, iterations)
+    opened = dilate(erode(eroded, CROSS_3X3, 1), CROSS_3X3, 1)
+    grown = dilate(opened, SQUARE_3X3, iterations)
     return (grown > 0) & mask
 
 
@@ -170,7 +169,7 @@ def close_holes(mask: Bool[np.ndarray, "H W"], area: float) -> Bool[np.ndarray, 
 
 def reconstruct(seed: Bool[np.ndarray, "H W"], mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
     """The 8-connected components of the mask that the seed touches (opening by reconstruction)."""
-    return binary_propagation(seed & mask, SQUARE, mask)
+    return binary_propagation(seed & mask, SQUARE_3X3, mask)
 
 
 def small_components(mask: Bool[np.ndarray, "H W"], area: float) -> Bool[np.ndarray, "H W"]:

@@ -23,7 +23,7 @@ from skimage.morphology import area_closing, dilation, erosion, opening
 
 from nsff.decompose.colours import cluster_colours
 
-SQUARE = np.ones((3, 3), np.uint8)
+SQUARE_3X3 = np.ones((3, 3), np.uint8)
 BLACK = -1
 
 
@@ -60,10 +60,10 @@ def collided(colours: Integer[np.ndarray, "n 3"]) -> Int64[np.ndarray, "n"]:
 def opened(numbers: Int64[np.ndarray, "H W"], iterations: int, closing_area: float) -> Int64[np.ndarray, "H W"]:
     """Colour numbers after the morphology, which mirrors the picture at its border: the border does not erode."""
     for _ in range(iterations):
-        numbers = erosion(numbers, SQUARE)
+        numbers = erosion(numbers, SQUARE_3X3)
     numbers = opening(numbers)
     for _ in range(iterations):
-        numbers = dilation(numbers, SQUARE)
+        numbers = dilation(numbers, SQUARE_3X3)
     return area_closing(numbers, closing_area, connectivity=1)
 
 

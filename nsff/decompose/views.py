@@ -18,11 +18,10 @@ from nsff.errors import StageError
 from nsff.files.io import map_npy, read_image, read_json, read_mask, read_npy, write_image
 from nsff.files.reading import reading
 from nsff.layout import labels_name
+from nsff.paths import NEAR_PLANE
 from nsff.scene import Scene
 
 TRAINING = "training"
-NEAR_PLANE = 0.9
-"""The near plane of NDC, as a fraction of the nearest depth (NSFF)."""
 
 
 @dataclass(frozen=True)

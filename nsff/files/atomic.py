@@ -13,7 +13,7 @@ from pathlib import Path
 from nsff.errors import NsffError, StageError
 from nsff.files.temporary import prefix
 
-FULL = 2**16
+FULL_DISK_BYTES = 2**16
 """A disk with fewer free bytes is full."""
 
 
@@ -36,7 +36,7 @@ def explained(path: Path) -> Iterator[None]:
             ) from None
         said = number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
         # torch.save speaks of positions in its archive.
-        if said or (path.parent.is_dir() and shutil.disk_usage(path.parent).free < FULL):
+        if said or (path.parent.is_dir() and shutil.disk_usage(path.parent).free < FULL_DISK_BYTES):
             raise StageError(
                 path, "no space left on the device while writing it", "free some space, run again"
             ) from None

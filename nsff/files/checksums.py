@@ -19,10 +19,10 @@ from nsff.errors import StageError
 from nsff.files.atomic import replaced
 from nsff.files.reading import check_file, read_text, reading
 
-FOLDER = "checksums"
-FORMAT = "nsff checksums 1"
-BLOCK = 2**22
-LEVELS = 4
+CHECKSUM_FOLDER = "checksums"
+RECORD_FORMAT = "nsff checksums 1"
+BLOCK_BYTES = 2**22
+OUTPUT_LEVELS = 4
 """An output may hold folders in folders, so many levels down to its files."""
 
 
@@ -47,7 +47,7 @@ class Record:
 
     def text(self) -> str:
         files = {name: asdict(entry) for name, entry in sorted(self.files.items())}
-        return json.dumps({"format": FORMAT, "files": files}, indent=1) + "\n"
+        return json.dumps({"format": RECORD_FORMAT, "files": files}, indent=1) + "\n"
 
 
 _records: dict[Path, tuple[int, Record | None]] = {}
@@ -60,7 +60,7 @@ _verified: dict[Path, tuple[int, int]] = {}
 
 def path_of(output: Path) -> Path:
     """Where the record of an output lies."""
-    return output.parent / FOLDER / f"{output.name}.json"
+    return output.parent / CHECKSUM_FOLDER / f"{output.name}.json"
 
 
 def seal(output: Path) -> None:
@@ -81,7 +81,7 @@ def entry_of(file: Path) -> Entry:
     """Size and checksum of a file, read in blocks."""
     crc, size = 0, 0
     with file.open("rb") as stream:
-        while block := stream.read(BLOCK):
+        while block := stream.read(BLOCK_BYTES):
             crc, size = zlib.crc32(block, crc), size + len(block)
     return Entry(size, f"{crc:08x}")
 
@@ -163,7 +163,7 @@ def _files(output: Path) -> Iterator[Path]:
 def _covering(path: Path) -> tuple[Record, str] | None:
     """The record of the output that ``path`` is or lies in, and the path's name there."""
     output = path
-    for _ in range(LEVELS):
+    for _ in range(OUTPUT_LEVELS):
         if not output.name:
             return None
         record = _record(output)
@@ -182,7 +182,7 @@ def _record(output: Path) -> Record | None:
     if _records.get(path, (None,))[0] != written:
         with reading(path, f"delete it and {output}, and run again"):
             content: Any = json.loads(read_text(path))
-            ours = isinstance(content, dict) and content.get("format") == FORMAT
+            ours = isinstance(content, dict) and content.get("format") == RECORD_FORMAT
             files = content["files"].items() if ours else ()
             entries = {str(name): Entry(int(entry["bytes"]), str(entry["crc32"])) for name, entry in files}
             _records[path] = (written, Record(output, entries) if ours else None)

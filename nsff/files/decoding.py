@@ -16,9 +16,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-LARGEST = 2**28
+LARGEST_PICTURE = 2**28
 """Bytes of a decoded picture: 89 million pixels of three 8-bit colours, 8K in four of 16 bits."""
-FILE = 2**29
+LARGEST_FILE = 2**29
 """Bytes of the file of a picture."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -48,7 +48,7 @@ def check_size(data: bytes) -> None:
         bytes_per_pixel = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(colour, 4) * max(1, bits // 8)
     else:
         width, height, bytes_per_pixel = _size_by_pillow(data) or _size_of_tiff(data)
-    if width * height * bytes_per_pixel > LARGEST:
+    if width * height * bytes_per_pixel > LARGEST_PICTURE:
         raise ValueError(f"it claims {width}x{height} pixels, more than any frame has")
 
 

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-FIRST = 512
+RECOGNISED_BYTES = 512
 """Bytes at the beginning of a file by which it is recognised."""
 
 
@@ -29,7 +29,7 @@ def foreign(path: Path | str) -> Foreign | None:
         return None
     try:
         with path.open("rb") as stream:
-            data = stream.read(FIRST)
+            data = stream.read(RECOGNISED_BYTES)
     except OSError:
         return None
     return foreign_bytes(data)

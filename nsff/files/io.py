@@ -24,7 +24,7 @@ from nsff.files import checksums
 from nsff.files.arrays import map_npy, read_npy, read_npz
 from nsff.files.atomic import explained, replaced
 from nsff.files.checksums import verify
-from nsff.files.decoding import FILE, decode
+from nsff.files.decoding import LARGEST_FILE, decode
 from nsff.files.reading import AGAIN, read_bytes, read_text, reading
 from nsff.files.temporary import prefix
 
@@ -147,7 +147,7 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
 def _decode(path: Path, flag: int) -> np.ndarray:
     with reading(path):
-        data = read_bytes(path, FILE)
+        data = read_bytes(path, LARGEST_FILE)
         try:
             image = decode(data, flag)
         except ValueError as error:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 AGAIN = "delete it and run again"
 MISSING = "run the stage that makes it"
-TEXT = 2**24
+LARGEST_TEXT = 2**24
 """Bytes: a longer text (JSON, YAML, CSV, a list of cameras) is none of ours."""
-LARGE, RATIO = 2**28, 20
+BOMB_BYTES, BOMB_RATIO = 2**28, 20
 """An archive that unpacks to more bytes than LARGE, and to more than RATIO times its size, is a decompression bomb."""
 
 
@@ -84,7 +84,7 @@ def check_file(path: Path | str, at_most: int | None = None) -> int:
 
 def check_unpacked(unpacked: int, stored: int) -> None:
     """ValueError where ``stored`` bytes claim to be so many that nothing real was packed."""
-    if unpacked > LARGE and unpacked > RATIO * stored:
+    if unpacked > BOMB_BYTES and unpacked > BOMB_RATIO * stored:
         raise ValueError(f"{stored} bytes that claim to unpack to {unpacked}")
 
 
@@ -102,7 +102,7 @@ def read_table(path: Path | str, **options: Any) -> pd.DataFrame:
     return pandas.read_csv(io.StringIO(read_text(path)), **options)
 
 
-def read_text(path: Path | str, at_most: int = TEXT) -> str:
+def read_text(path: Path | str, at_most: int = LARGEST_TEXT) -> str:
     """The text of a file in UTF-8, with or without a mark of byte order; ValueError names another encoding."""
     data = read_bytes(path, at_most)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:4]:

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from nsff.files.owners import current, state_of_token
 
-NAME = re.compile(r"\.tmp-(?:([0-9a-f]{12}-\d+--?\d+)-)?")
-OLD = 7 * 24 * 3600
+TEMPORARY_NAME = re.compile(r"\.tmp-(?:([0-9a-f]{12}-\d+--?\d+)-)?")
+LEFTOVER_AGE = 7 * 24 * 3600
 """Seconds after which a temporary file counts as left behind where nothing can be proven: made on another host."""
-DEPTH = 3
+LEFTOVER_DEPTH = 3
 """Levels of folders that are searched for leftovers: results/NAME/renders/time is the deepest that stages write to."""
 
 
@@ -44,10 +44,10 @@ def remove_leftovers(root: Path) -> list[Path]:
     are not followed, and what cannot be removed is left.
     """
     removed = []
-    for path in _temporaries(root, DEPTH):
-        match = NAME.match(path.name)
+    for path in _temporaries(root, LEFTOVER_DEPTH):
+        match = TEMPORARY_NAME.match(path.name)
         state = state_of_token(match[1]) if match and match[1] else "unknown"
-        if state == "dead" or (state == "unknown" and time.time() - _changed(path) > OLD):
+        if state == "dead" or (state == "unknown" and time.time() - _changed(path) > LEFTOVER_AGE):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)
             else:
@@ -63,7 +63,7 @@ def _temporaries(folder: Path, depth: int) -> Iterator[Path]:
     except OSError:
         return
     for entry in entries:
-        if NAME.match(entry.name):
+        if TEMPORARY_NAME.match(entry.name):
             yield Path(entry.path)
         elif depth > 1 and entry.is_dir(follow_symlinks=False):
             yield from _temporaries(Path(entry.path), depth - 1)

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from nsff.errors import StageError
-from nsff.files.atomic import FULL
+from nsff.files.atomic import FULL_DISK_BYTES
 
 PASSED_ON = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 """Signals to this process that the child is to get. Ctrl-C reaches both by itself."""
@@ -47,7 +47,7 @@ def in_child(work: Callable[[], int], folder: Path) -> int:
     if code >= 0:
         return code
     name = signal.Signals(-code).name
-    if shutil.disk_usage(folder).free < FULL:
+    if shutil.disk_usage(folder).free < FULL_DISK_BYTES:
         raise StageError(folder, f"no space left on the device ({name})", "free some space, run again")
     if -code == signal.SIGKILL:
         raise StageError(folder, "the work was killed (SIGKILL): mostly for lack of memory", "give the job more memory")

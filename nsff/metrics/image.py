@@ -23,7 +23,7 @@ Variant = Literal["standard", "reference"]
 
 PSNR_CAP = 100.0
 """Identical pictures score this many dB in the standard variant (not infinity), so that means stay finite."""
-WINDOW = 7
+SSIM_WINDOW = 7
 """Side of scikit-image's default (uniform) SSIM window, pixels."""
 K1, K2 = 0.01, 0.03
 
@@ -72,12 +72,14 @@ def ssim_maps(
     al. 2004, with scikit-image's defaults).
     """
     _check(a, b, None)
-    if min(a.shape[:2]) < WINDOW:
-        raise ValueError(f"SSIM needs pictures of at least {WINDOW}x{WINDOW} pixels, got {tuple(a.shape[:2])}")
+    if min(a.shape[:2]) < SSIM_WINDOW:
+        raise ValueError(
+            f"SSIM needs pictures of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels, got {tuple(a.shape[:2])}"
+        )
     # Double precision: variances are differences of nearly equal numbers.
     x, y = a.double(), b.double()
     mean_x, mean_y, xx, yy, xy = (_window_mean(v) for v in (x, y, x * x, y * y, x * y))
-    n = WINDOW**2
+    n = SSIM_WINDOW**2
     unbiased = n / (n - 1)
     var_x, var_y = unbiased * (xx - mean_x**2), unbiased * (yy - mean_y**2)
     cov = unbiased * (xy - mean_x * mean_y)
@@ -93,7 +95,7 @@ def mean_similarity(values: Float[Tensor, "H W C"], mask: Shaped[Tensor, "H W *C
     """The mean of an SSIM map. Without a mask the border of 3 pixels is left out (scikit-image); with one it is
     Σ m ssim_map / (C Σ m) over the whole picture (NSFF)."""
     if mask is None:
-        border = (WINDOW - 1) // 2
+        border = (SSIM_WINDOW - 1) // 2
         return values[border:-border, border:-border].mean()
     weight = _by_channel(mask, values)
     return (weight * values).sum() / weight.sum()
@@ -122,14 +124,14 @@ def _by_channel(mask: Shaped[Tensor, "H W *C"], values: Float[Tensor, "H W C"]) 
 def _window_mean(values: Float[Tensor, "H W C"]) -> Float[Tensor, "H W C"]:
     """Mean over the window around each pixel; outside, the picture is mirrored with its edge pixel repeated (SciPy's
     'reflect')."""
-    border = WINDOW // 2
+    border = SSIM_WINDOW // 2
     for axis in (0, 1):
         size = values.shape[axis]
         head, tail = values.narrow(axis, 0, border).flip(axis), values.narrow(axis, size - border, border).flip(axis)
         values = torch.cat([head, values, tail], axis)
     # One axis after the other: 14 instead of 49 terms.
     planes = values.permute(2, 0, 1)[None]
-    return avg_pool2d(avg_pool2d(planes, (WINDOW, 1), stride=1), (1, WINDOW), stride=1)[0].permute(1, 2, 0)
+    return avg_pool2d(avg_pool2d(planes, (SSIM_WINDOW, 1), stride=1), (1, SSIM_WINDOW), stride=1)[0].permute(1, 2, 0)
 
 
 def _check(a: Tensor, b: Tensor, mask: Tensor | None) -> None:

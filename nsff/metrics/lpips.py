@@ -24,7 +24,7 @@ from nsff.weights.tensors import load_torch
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
 CHANNELS = (64, 192, 384, 256, 256)
-SMALLEST = 31
+MIN_SIDE = 31
 """Smallest picture side in pixels that AlexNet's strides leave anything of."""
 
 
@@ -97,7 +97,7 @@ class Lpips(nn.Module):
 
         ``symmetric`` False feeds [0,1] instead of [-1,1] (SAFF).
         """
-        if min(a.shape[:2]) < SMALLEST or (mask is not None and not bool((mask > 0).any())):
+        if min(a.shape[:2]) < MIN_SIDE or (mask is not None and not bool((mask > 0).any())):
             return float("nan")
         device = self.shift.device
         x, y = (v.permute(2, 0, 1)[None].to(device, torch.float32) for v in (a, b))

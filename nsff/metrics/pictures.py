@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from nsff.files.io import atomic_path
 from nsff.metrics.measure import error_picture
 
-VIEWS = 6
-WIDTH = 3.2
+SHOWN_VIEWS = 6
+COLUMN_INCHES = 3.2
 """Inches of one picture."""
 
 
@@ -28,7 +28,7 @@ class SheetRow:
     ours: UInt8[np.ndarray, "H W 3"]
 
 
-def spread_over(count: int, most: int = VIEWS) -> list[int]:
+def spread_over(count: int, most: int = SHOWN_VIEWS) -> list[int]:
     """Up to ``most`` of ``count`` places, evenly spread, first and last included."""
     return sorted({int(i) for i in np.linspace(0, count - 1, min(count, most)).round()}) if count else []
 
@@ -64,7 +64,9 @@ def mask_sheet(path: Path, title: str, rows: Sequence[SheetRow], wrong: Sequence
 
 def _grid(title: str, rows: Sequence[SheetRow], heads: Sequence[str]) -> tuple[Figure, list[list]]:
     height, width = rows[0].truth.shape[:2]
-    figure = Figure(figsize=(WIDTH * 3 + 1, WIDTH * len(rows) * height / width + 0.9), dpi=100, layout="constrained")
+    figure = Figure(
+        figsize=(COLUMN_INCHES * 3 + 1, COLUMN_INCHES * len(rows) * height / width + 0.9), dpi=100, layout="constrained"
+    )
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=10)
     axes = [[figure.add_subplot(len(rows), 3, 3 * r + c + 1) for c in range(3)] for r in range(len(rows))]

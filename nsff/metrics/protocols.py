@@ -16,10 +16,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from nsff.config.base import nearest
+from nsff.config.reproduce import RIG_CAMERAS
 from nsff.errors import ConfigError
-
-RIG = 12
-"""Cameras of NVIDIA's rig: source frame t is filmed by camera t mod 12."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ def _training(n_frames: int) -> list[ProtocolView]:
 def _nsff24(n_frames: int) -> list[ProtocolView]:
     """Every time t and every rig camera c ≠ t mod 12: 264 for 24 frames. Camera c stands where training frame c
     does."""
-    pairs = [(t, c) for t in range(n_frames) for c in range(RIG) if c != t % RIG]
+    pairs = [(t, c) for t in range(n_frames) for c in range(RIG_CAMERAS) if c != t % RIG_CAMERAS]
     return [ProtocolView(i, "heldout", c, t) for i, (t, c) in enumerate(pairs)]
 
 
@@ -121,7 +119,7 @@ def _dynnerf12(n_frames: int) -> list[ProtocolView]:
 def _saff(n_frames: int) -> list[ProtocolView]:
     """SAFF's canonical views (render_2D): 60 for 24 frames."""
     spatial = [ProtocolView(n_frames + t, "nv_spatial", 0, t) for t in range(n_frames)]
-    static = [ProtocolView(2 * n_frames + c, "nv_static", c, 0) for c in range(min(n_frames, RIG))]
+    static = [ProtocolView(2 * n_frames + c, "nv_static", c, 0) for c in range(min(n_frames, RIG_CAMERAS))]
     return _training(n_frames) + spatial + static
 
 

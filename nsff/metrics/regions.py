@@ -18,7 +18,7 @@ from nsff.files.io import read_image
 
 CHANGE = 0.08
 """Colour difference (largest of the channels, of 1) that counts as motion."""
-FEWEST = 3
+MIN_VIEWS = 3
 """Pictures of a camera below which their median says nothing."""
 
 
@@ -43,7 +43,7 @@ def changing_region(view: TruthView, views: Sequence[TruthView]) -> Bool[np.ndar
     """The region of motion of a view among all ``views`` of its training camera, at the truth's size; None where there
     are too few."""
     same = tuple(v.image_path for v in views if v.training_camera == view.training_camera and v.image_path is not None)
-    if view.training_camera is None or view.image_path is None or len(same) < FEWEST:
+    if view.training_camera is None or view.image_path is None or len(same) < MIN_VIEWS:
         return None
     return _regions_of(same)[same.index(view.image_path)]
 

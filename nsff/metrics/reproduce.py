@@ -15,7 +15,7 @@ import pandas as pd
 from nsff.config.reproduce import nvidia_scene
 from nsff.files.io import atomic_path, write_text
 from nsff.metrics.protocols import get_protocol
-from nsff.metrics.table import collect_scores
+from nsff.metrics.table import MEAN, collect_scores
 from nsff.scene import Scene
 
 COLUMNS = ("protocol", "method", "region", "scene", "metric", "value", "source")
@@ -24,7 +24,6 @@ HIGHER = {"psnr": "PSNR, dB (higher is better)", "ssim": "SSIM (higher is better
           "ari": "ARI", "fg_ari": "foreground ARI", "jaccard": "Jaccard"}  # fmt: skip
 BEST = ("raw", "aligned", "crf", "clusters", "oracle_crf", "nsff_blend", "copy")
 """Variants of ours that the table shows, where they are there."""
-MEAN = "mean"
 
 
 def published_numbers(protocol: str) -> pd.DataFrame:

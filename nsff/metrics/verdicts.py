@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nsff.config import SceneConfig
+from nsff.layout import VERDICTS
 from nsff.metrics.baselines import TRAINING
 from nsff.metrics.protocols import get_protocol
 from nsff.metrics.table import Row
 
-LEVELS = ("good", "doubtful", "poor")
 CLEAR_GAIN = 1.0
 """dB above the best copied frame that count as more than chance."""
 CAMERA_GAIN = 2.0
@@ -28,8 +28,8 @@ def describe(rows: Sequence[Row], numbers: Mapping[str, Mapping[str, Any]], conf
         mine = [row for row in rows if row.protocol == name]
         level, message = _describe_one(name, _held_out(mine), numbers[name])
         judged.append(_with_motion(level, message, mine))
-    worst = max((LEVELS.index(level) for level, _ in judged), default=0)
-    return LEVELS[worst], " ".join(message for _, message in judged)
+    worst = max((VERDICTS.index(level) for level, _ in judged), default=0)
+    return VERDICTS[worst], " ".join(message for _, message in judged)
 
 
 def _with_motion(level: str, message: str, rows: Sequence[Row]) -> tuple[str, str]:
@@ -44,7 +44,7 @@ def _with_motion(level: str, message: str, rows: Sequence[Row]) -> tuple[str, st
     )
     if gain <= 0:
         message += " The dynamic field adds nothing: look at motion masks and flow."
-        level = LEVELS[max(1, LEVELS.index(level))]
+        level = VERDICTS[max(1, VERDICTS.index(level))]
     return level, message
 
 
@@ -104,4 +104,4 @@ def _describe_one(name: str, value: Mapping[tuple[str, str], float], numbers: Ma
             message.append("Look at the clusters' saliency and the motion masks.")
     if not levels:
         return "doubtful", f"{name}: nothing could be scored."
-    return LEVELS[max(levels)], " ".join(message)
+    return VERDICTS[max(levels)], " ".join(message)

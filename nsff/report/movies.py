@@ -19,10 +19,10 @@ from jaxtyping import UInt8
 from nsff.errors import StageError
 from nsff.report.content import Video
 
-LARGEST = 2_200_000
+LARGEST_VIDEO = 2_200_000
 """Bytes of an embedded video; four of them, in base64, leave room for the pictures in a page of 15 MB."""
 
-WIDTH = 960
+VIDEO_WIDTH = 960
 """Pixels across of a video made for the page."""
 
 
@@ -41,8 +41,8 @@ def embed_video(path: Path, title: str, note: str, embedded: bool, root: Path) -
             title, quote(os.path.relpath(path, root)), width, height, f"{note} Not embedded (report.embed_videos)."
         )
     data = path.read_bytes()
-    if len(data) > LARGEST:
-        data = smaller_copy(path, math.sqrt(0.8 * LARGEST / len(data)))
+    if len(data) > LARGEST_VIDEO:
+        data = smaller_copy(path, math.sqrt(0.8 * LARGEST_VIDEO / len(data)))
         note += f" A smaller copy of {len(data) / 1e6:.1f} MB; in full size: {os.path.relpath(path, root)}."
     return Video(title, _uri(data), width, height, note)
 
@@ -53,7 +53,7 @@ def smaller_copy(path: Path, factor: float) -> bytes:
         reader: Any = imageio.get_reader(path, format="FFMPEG")
         with reader:
             data = encode((np.asarray(frame) for frame in reader), reader.get_meta_data()["fps"], factor)
-        if len(data) <= LARGEST or factor < 0.1:
+        if len(data) <= LARGEST_VIDEO or factor < 0.1:
             return data
         factor *= 0.8
 
@@ -62,9 +62,9 @@ def make_video(frames: Iterable[UInt8[np.ndarray, "H W 3"]], frame_rate: float, 
     """An embedded video of pictures of one size, at most ``WIDTH`` wide."""
     pictures = list(frames)
     height, width = pictures[0].shape[:2]
-    factor = min(1.0, WIDTH / width)
+    factor = min(1.0, VIDEO_WIDTH / width)
     data = encode(pictures, frame_rate, factor)
-    while len(data) > LARGEST and factor > 0.1:
+    while len(data) > LARGEST_VIDEO and factor > 0.1:
         factor *= 0.8
         data = encode(pictures, frame_rate, factor)
     height, width = even(height * factor), even(width * factor)

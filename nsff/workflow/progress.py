@@ -18,10 +18,10 @@ from statistics import median
 from typing import Literal
 
 from nsff.config import SceneConfig
+from nsff.layout import VERDICTS
 from nsff.workflow.folder_runs import runs_of_folder, start_time
 
 State = Literal["done", "running", "failed", "stopped", "waiting"]
-LEVELS = ("good", "doubtful", "poor")
 BAR = re.compile(r"(\d+)%\|[^|]*\|.*?<(?:(\d+):)?(\d+):(\d\d)")
 """A progress bar of tqdm: percent, and hours, minutes and seconds that are left."""
 TAIL = 8192
@@ -71,8 +71,8 @@ class SceneProgress:
     @property
     def worst(self) -> StageProgress | None:
         """The first stage with the worst verdict; None as long as no stage has one."""
-        judged = [stage for stage in self.stages if stage.verdict in LEVELS]
-        return max(judged, key=lambda stage: LEVELS.index(str(stage.verdict)), default=None)
+        judged = [stage for stage in self.stages if stage.verdict in VERDICTS]
+        return max(judged, key=lambda stage: VERDICTS.index(str(stage.verdict)), default=None)
 
     @property
     def remaining(self) -> tuple[float, bool]:
@@ -174,7 +174,7 @@ def _verdict(summary: Path) -> str | None:
         verdict = json.loads(summary.read_bytes()).get("verdict")
     except (OSError, ValueError, AttributeError, RecursionError):
         return None
-    return verdict if verdict in LEVELS else None
+    return verdict if verdict in VERDICTS else None
 
 
 def _frames(scene: Path) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nsff.datasets.label_values import SOFT
+from nsff.datasets.label_values import SOFT_REMARK
 from nsff.datasets.labels import ALPHA, ALPHA_ALONE, grey_levels, read_label_picture, read_labels
 from nsff.datasets.priors import read_motion_mask
 from nsff.datasets.truth_registry import open_truth
@@ -79,7 +79,7 @@ TWO_LEVELS = {
 def test_nearly_two_values_are_cut_at_half(tmp_path: Path, kind: str) -> None:
     suffix, image, options = TWO_LEVELS[kind]
     found = read_label_picture(write(tmp_path / f"mask{suffix}", image, *options))
-    assert found.remark == SOFT
+    assert found.remark == SOFT_REMARK
     assert len(np.unique(found.labels)) == 2
     if kind == "antialiased box":
         assert np.count_nonzero(found.labels) == pytest.approx(70 * 41, abs=41)

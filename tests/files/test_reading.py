@@ -23,7 +23,7 @@ from nsff.datasets.truth import read_labels
 from nsff.datasets.video import VideoSource
 from nsff.errors import InputError, NsffError, StageError, printable
 from nsff.files.arrays import load, map_npy, read_npy
-from nsff.files.decoding import LARGEST, decode
+from nsff.files.decoding import LARGEST_PICTURE, decode
 from nsff.files.io import read_image, read_json, read_mask, read_npz
 from nsff.files.reading import read_text, reading
 from nsff.metrics.folder import read_prediction_labels
@@ -168,7 +168,7 @@ def test_pictures_that_claim_more_pixels_than_any_frame(tmp_path):
 
 def test_the_largest_frames_are_read():
     """8K, and what Pillow does not know: 16-bit colours in TIFF."""
-    assert LARGEST >= 7680 * 4320 * 8
+    assert LARGEST_PICTURE >= 7680 * 4320 * 8
     image = np.random.default_rng(0).integers(0, 2**16, (12, 14, 3)).astype(np.uint16)
     assert (decode(cv2.imencode(".tif", image)[1].tobytes(), cv2.IMREAD_UNCHANGED) == image).all()
 

@@ -9,7 +9,7 @@ import pytest
 
 from nsff.errors import StageError
 from nsff.files.io import atomic_directory, write_text
-from nsff.files.temporary import OLD, prefix, remove_leftovers, temporary_directory
+from nsff.files.temporary import LEFTOVER_AGE, prefix, remove_leftovers, temporary_directory
 
 KILLED = """
 import os, signal, sys
@@ -53,7 +53,7 @@ def test_of_other_hosts_only_what_is_old(tmp_path, name):
     folder.mkdir()
     (folder / "file").write_text("")
     assert remove_leftovers(tmp_path) == []
-    before = time.time() - OLD - 60
+    before = time.time() - LEFTOVER_AGE - 60
     os.utime(folder, (before, before))
     assert remove_leftovers(tmp_path) == []  # something in it is new
     os.utime(folder / "file", (before, before))

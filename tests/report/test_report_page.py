@@ -277,7 +277,7 @@ def test_without_features(scene, read_page):
 
 def test_large_videos_are_embedded_smaller(scene, config, read_page, monkeypatch):
     original = scene.renders_dir.joinpath("view.mp4").stat().st_size
-    monkeypatch.setattr(movies, "LARGEST", original * 4 // 5)
+    monkeypatch.setattr(movies, "LARGEST_VIDEO", original * 4 // 5)
     run_report(scene, config)
     page = read_page(scene.report_path)
     assert "in full size: renders/view.mp4" in page.text

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 from nsff.config import load_config
 from nsff.errors import NsffError
-from nsff.files.checksums import FOLDER
+from nsff.files.checksums import CHECKSUM_FOLDER
 from nsff.scene import Scene
 
 # Stage: where it is, what it is given of the settings, what it writes, and a file of each kind that it reads.
@@ -156,7 +156,7 @@ def refused(copy, monkeypatch):
         held = Path("held")
         shutil.copytree(beside, held) if beside else shutil.copy(root / file, held)
         if not records:
-            os.rename(root / FOLDER, "records")
+            os.rename(root / CHECKSUM_FOLDER, "records")
         state = root / "state"
         if state.exists() and stage == "train":
             os.rename(state, "state")
@@ -179,8 +179,8 @@ def refused(copy, monkeypatch):
                 shutil.rmtree(root / file) if (root / file).is_dir() else (root / file).unlink(missing_ok=True)
                 os.rename(held, root / file)
             if not records:
-                shutil.rmtree(root / FOLDER, ignore_errors=True)
-                os.rename("records", root / FOLDER)
+                shutil.rmtree(root / CHECKSUM_FOLDER, ignore_errors=True)
+                os.rename("records", root / CHECKSUM_FOLDER)
             if Path("state").exists():
                 shutil.rmtree(state, ignore_errors=True)
                 os.rename("state", state)
