@@ -87,7 +87,8 @@ class SceneProgress:
 def stages_of(settings: SceneConfig) -> list[str]:
     """The stages that a scene's settings ask for, in the order of the pipeline, by the names of their summaries.
 
-    >>> stages_of(settings)[:3]
+    >>> from nsff.config import resolve_scene
+    >>> stages_of(resolve_scene("clip", {"input": {"path": "clip.mp4"}}, "fast", {}))[:3]
     ['ingest', 'flow', 'coarse_masks']
     """
     stages = ["ingest", "flow", "coarse_masks", "sfm", "cameras", "motion", "depth"]

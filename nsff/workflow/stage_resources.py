@@ -1,4 +1,4 @@
-"""What a stage's process takes for itself while it works: pretrained weights, a GPU, a folder.
+"""Resources that the process of a stage holds while it works: pretrained weights, a GPU, a folder.
 
 Nothing here imports numerical libraries before it is called: they read the number of threads when they are loaded.
 """

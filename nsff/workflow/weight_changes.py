@@ -57,8 +57,10 @@ def _changed(stage: str, scene: SceneConfig, summary: Path) -> str:
 
 
 def _made_with(stage: str, summary: Path) -> tuple[str, str | bool] | None:
-    """What a stage was made with as text, and the name of its weights: True where it had weights without a name, False
-    where it had none. None where the summary does not say.
+    """The backend or weights of a stage's results as text, and the name of the weights.
+
+    The name is True for weights without one, and False where there were no weights. None where the summary does not
+    say.
     """
     try:
         values = json.loads(summary.read_bytes())

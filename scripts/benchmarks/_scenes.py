@@ -1,4 +1,4 @@
-"""What the benchmarks of cameras and motion share: scenes prepared from pixels alone, and their truth.
+"""Scenes that the benchmarks of cameras and motion share, prepared from pixels alone, and their truth.
 
 A scene is worked on as the workflow does it (ingest, flow, coarse masks, structure from motion, canonical frames), with
 default settings and cameras estimated, below ``work``; what a finished earlier run left there is taken as it is.
@@ -78,7 +78,7 @@ def true_cameras(name: str, scenes: Path, scene: Scene) -> Cameras | None:
 
 
 def true_motion(name: str, scenes: Path, scene: Scene) -> np.ndarray:
-    """What moves in each canonical frame, (N,H,W) bool, brought there from the source's frames by the pixel map."""
+    """Masks of what moves in each canonical frame, (N,H,W) bool, brought there from the source's frames."""
     folder = {"demo": "demo/truth/labels", "toss": "toss/gt_masks", "davis-train": "davis-train/masks"}[name]
     pixel_map = read_npz(scene.pixel_map_path, ["map"])["map"].astype(np.float32)
     masks = []
