@@ -65,7 +65,7 @@ class Backend(Generic[C, E]):
     packages: tuple[str, ...] = ()
     """Names under which the packages that it needs, and that may be missing, are imported."""
     auto: int | None = None
-    """Its place, smallest first, among the backends with weights that ``auto`` tries; None: only by its name."""
+    """Its rank, smallest first, among the backends with weights that ``auto`` tries; None: only by its name."""
     applies: Callable[[C], bool] = lambda config: True
     """Whether ``auto`` may choose it under some settings."""
 

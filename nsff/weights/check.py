@@ -23,8 +23,8 @@ def paths_of(weight: Weight, path: Path) -> list[tuple[File, Path]]:
 
 def check_sizes(weight: Weight, path: Path) -> None:
     """Raises WeightsError where a file is missing or shorter or longer than published. Reads no contents."""
-    for file, place in paths_of(weight, path):
-        check_size(weight, file, place)
+    for file, file_path in paths_of(weight, path):
+        check_size(weight, file, file_path)
 
 
 def check_size(weight: Weight, file: File, path: Path) -> None:
@@ -61,7 +61,7 @@ def check_file(weight: Weight, file: File, path: Path) -> str:
 def verify(weight: Weight, path: Path) -> str:
     """Checks every file of a set; returns a description of what was compared. Raises WeightsError for the first that is
     wrong."""
-    found = [(file.name, check_file(weight, file, place)) for file, place in paths_of(weight, path)]
+    found = [(file.name, check_file(weight, file, file_path)) for file, file_path in paths_of(weight, path)]
     return found[0][1] if weight.folder is None else "; ".join(f"{name}: {words}" for name, words in found)
 
 

@@ -51,12 +51,12 @@ def only(paths: Iterable[Path]) -> Iterator[None]:
 def remedy(weight: Weight, file: str | None = None) -> str:
     """Instructions to get the weights, or one file of them: by command, or by hand for a machine without a network."""
     command = f"nsff weights get {weight.name}; or by hand: " if all(entry.url for entry in weight.files) else ""
-    place = f"{folders()[0] / (weight.folder or '')}"
-    place += f" (named by {VARIABLE})" if os.environ.get(VARIABLE) else f", or into the folder that {VARIABLE} names"
-    return command + by_hand(weight, place, file)
+    folder = f"{folders()[0] / (weight.folder or '')}"
+    folder += f" (named by {VARIABLE})" if os.environ.get(VARIABLE) else f", or into the folder that {VARIABLE} names"
+    return command + by_hand(weight, folder, file)
 
 
-def by_hand(weight: Weight, place: str | Path, file: str | None = None) -> str:
+def by_hand(weight: Weight, folder: str | Path, file: str | None = None) -> str:
     """In words: which files to bring from another machine, and where to put them."""
     wanted = [entry for entry in weight.files if file in (None, entry.name)]
     addresses = sorted({entry.url for entry in wanted if entry.url})
@@ -64,4 +64,4 @@ def by_hand(weight: Weight, place: str | Path, file: str | None = None) -> str:
     members = [entry.member for entry in wanted if entry.member]
     unpack = f", take {', '.join(members)} out of it" if members else ""
     address = " and ".join(addresses) or weight.source
-    return f"get {address} on a machine that has a network{unpack}, and put {names} into {place}"
+    return f"get {address} on a machine that has a network{unpack}, and put {names} into {folder}"

@@ -62,7 +62,7 @@ def load_torch(path: Path, device: torch.device | str = "cpu") -> Any:
     try:
         return torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError:
-        # The words of torch end in advice to switch its safety off.
+        # The message of torch ends in advice to switch its safety off.
         raise ValueError("damaged, or holds more than tensors and plain values") from None
 
 

@@ -70,11 +70,11 @@ def of_triangulation(
 ) -> Anchors:
     """Sure pixels of a triangulated frame, by their confidence; some of them where they are many."""
     sure = usable & (measured.confidence > SURE) & (smoothness(measured.inverse_depth) > SMOOTH)
-    places = np.flatnonzero(sure)
-    if len(places) > MOST:
-        places = np.sort(np.random.default_rng(seed).choice(places, MOST, replace=False))
-    inverse, weight = measured.inverse_depth.ravel()[places], measured.confidence.ravel()[places]
-    at = np.stack(np.unravel_index(places, disparity.shape)[::-1], axis=1) + 0.5
+    indices = np.flatnonzero(sure)
+    if len(indices) > MOST:
+        indices = np.sort(np.random.default_rng(seed).choice(indices, MOST, replace=False))
+    inverse, weight = measured.inverse_depth.ravel()[indices], measured.confidence.ravel()[indices]
+    at = np.stack(np.unravel_index(indices, disparity.shape)[::-1], axis=1) + 0.5
     return Anchors(
-        disparity.ravel()[places].astype(float), inverse.astype(float), weight.astype(float), "triangulation", at
+        disparity.ravel()[indices].astype(float), inverse.astype(float), weight.astype(float), "triangulation", at
     )

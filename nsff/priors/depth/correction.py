@@ -121,10 +121,10 @@ def _weights(
     """Trilinear weights (K, grid points); beyond the ends of an axis the last value holds."""
     low, high = bounds
     along = (np.log(disparity) - low) / (high - low)
-    places = (at[:, 0] / size[1], at[:, 1] / size[0], along)
+    coordinates = (at[:, 0] / size[1], at[:, 1] / size[0], along)
     below, share = [], []
-    for place, count in zip(places, grid, strict=True):
-        scaled = np.clip(place, 0, 1) * (count - 1)
+    for coordinate, count in zip(coordinates, grid, strict=True):
+        scaled = np.clip(coordinate, 0, 1) * (count - 1)
         below.append(np.minimum(scaled.astype(int), count - 2))
         share.append(scaled - below[-1])
     columns, values = [], []

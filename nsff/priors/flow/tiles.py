@@ -34,10 +34,10 @@ def estimate_tiled(
     weights = np.zeros((height, width, 1), np.float64)
     for box in tiles(height, width, max_pixels):
         top, left, h, w = box
-        place = np.s_[top : top + h, left : left + w]
+        window = np.s_[top : top + h, left : left + w]
         weight = tile_weight(box, height, width)[..., None]
-        total[place] += weight * estimate(np.ascontiguousarray(first[place]), np.ascontiguousarray(second[place]))
-        weights[place] += weight
+        total[window] += weight * estimate(np.ascontiguousarray(first[window]), np.ascontiguousarray(second[window]))
+        weights[window] += weight
     return (total / weights).astype(np.float32)
 
 
