@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from nsff.errors import ConfigError, StageError
 from nsff.files.io import read_json
 from nsff.files.reading import reading
 from nsff.models.base import SceneModel
@@ -23,11 +24,19 @@ def load_model(folder: Path, device: str = "auto") -> SceneModel:
     """
     content: dict[str, Any] = read_json(folder / "model.json")
     place = torch.device("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else torch.device(device)
-    kind = model_class(content.get("kind", USUAL))
     with reading(folder, "delete the folder and train again", message="the model is not readable"):
-        model: SceneModel = kind.load(folder, content)
+        model: SceneModel = _kind(folder, content.get("kind", USUAL)).load(folder, content)
     precision = content.get("precision", "fp32")
     if place.type == "cuda":
         torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
     model.reduced_precision = precision == "bf16" and place.type == "cuda"
     return model.to(place)
+
+
+def _kind(folder: Path, name: Any) -> Any:
+    """The class of the model; raises StageError where the kind that model.json names is not there."""
+    try:
+        return model_class(str(name))
+    except ConfigError as error:
+        problem = f"holds a model of kind {name!r}, which is not there"
+        raise StageError(folder / "model.json", problem, error.remedy) from None

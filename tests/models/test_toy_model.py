@@ -14,7 +14,7 @@ from nsff.decompose.crf import run_crf
 from nsff.decompose.extract import run_extract
 from nsff.decompose.point_clusters import run_points
 from nsff.decompose.postprocess import run_postprocess
-from nsff.errors import ConfigError
+from nsff.errors import ConfigError, StageError
 from nsff.metrics.score import run_score
 from nsff.models import registry
 from nsff.models.files import load_model
@@ -130,3 +130,6 @@ def test_models_of_before_there_were_kinds(tiny_scene):
     file.write_text(json.dumps(content))
     (scene.root / "checksums" / "model.json").unlink()
     assert load_model(scene.model_dir, "cpu").kind == "ray_fields"
+    file.write_text(json.dumps(content | {"kind": 7}))
+    with pytest.raises(StageError, match=r"model\.json: holds a model of kind 7"):
+        load_model(scene.model_dir, "cpu")
