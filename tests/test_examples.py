@@ -1,5 +1,6 @@
-"""Examples in docstrings give what they say."""
+"""Examples in docstrings give what they say, and docstrings begin with the thing itself."""
 
+import ast
 import doctest
 import importlib
 from pathlib import Path
@@ -17,3 +18,17 @@ WITH_EXAMPLES = sorted(
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples(name: str):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_no_docstring_begins_with_what():
+    """A docstring names its subject: "The pose of ...", not "What the pose ..."."""
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for room in ("nsff", "scripts")
+        for path in sorted((ROOT / room).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and str(node.value.value).startswith("What")
+    ]
+    assert found == []

@@ -78,8 +78,8 @@ def choose_backend(crf: CrfConfig) -> str:
 def clusters_of_objects(scene: Scene) -> list[int] | None:
     """The clusters' labels by object, which decide on SAFF's colours; None where masks were not made from clusters, or
     where objects are parts of clusters."""
-    parted = scene.instances_path.exists()
-    return None if parted or not scene.clusters_path.exists() else salient_labels(scene)
+    split = scene.instances_path.exists()
+    return None if split or not scene.clusters_path.exists() else salient_labels(scene)
 
 
 def refine(
