@@ -17,10 +17,15 @@ def rasterise(splats: Splats, camera: Camera) -> Rendering:
     Raises StageError where that device has no rasteriser, which names the remedy (see ``check_rasteriser``).
 
     Example:
-        >>> splats = Splats(means, quaternions, scales, opacities, colours)
-        >>> picture = rasterise(splats, Camera(K, world_to_camera, height=270, width=480))
+        One grey Gaussian, two units in front of the camera:
+
+        >>> import torch
+        >>> quaternion, grey = torch.tensor([[1.0, 0, 0, 0]]), torch.full((1, 3), 0.5)
+        >>> splats = Splats(torch.tensor([[0.0, 0, 2]]), quaternion, torch.full((1, 3), 0.1), torch.tensor([0.9]), grey)
+        >>> K = torch.tensor([[40.0, 0, 16], [0, 40, 9], [0, 0, 1]])
+        >>> picture = rasterise(splats, Camera(K, torch.eye(4)[:3], height=18, width=32))
         >>> picture.values.shape
-        torch.Size([270, 480, 3])
+        torch.Size([18, 32, 3])
     """
     device = splats.means.device
     if device.type == "cpu":
