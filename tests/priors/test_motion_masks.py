@@ -21,7 +21,7 @@ PUBLISHED = MotionConfig(
     refine_radius=0,
     epipolar_threshold=1.0,
     dilation_radius=2,
-    memory=0,
+    temporal_propagation=0,
 )
 
 
