@@ -178,10 +178,11 @@ class DepthConfig(StageConfig):
         + ".",
     )
     auto_order: list[Literal["given", "learned", "classical"]] = Field(["given", "learned", "classical"], min_length=1)
-    """backend auto: tried in this order. learned: the model where one is named, else MiDaS v2.1 where its weights are
-    found on this machine."""
+    """backend auto: tried in this order. learned: the model where one is named, else the first network whose
+    weights are found on this machine."""
     weights: UserPath | None = None
-    """midas21: file of the weights; null: midas_v21-f6b98070.pt is looked for on this machine."""
+    """File of the network's weights; null: the published one (midas21: midas_v21-f6b98070.pt) is looked for on this
+    machine."""
     model: UserPath | None = None
     """Backends of models in the format of transformers: folder with config.json and model.safetensors (absolute,
     relative, or in the folder of the weights), or the name of a repository that lies in the local cache. Nothing is

@@ -40,6 +40,8 @@ def _values(points: Points, scene: Scene) -> dict[str, torch.Tensor]:
     missing = [name for name in values if name not in present]
     if missing:
         raise StageError(
-            scene.model_dir, f"has points without {missing[0]}", "train with field.features and field.saliency: true"
+            scene.model_dir,
+            f"has points without {missing[0]}",
+            "train a kind of model that has both, with field.features: true",
         )
     return present

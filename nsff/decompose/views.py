@@ -61,7 +61,9 @@ def read_features(scene: Scene, view: View) -> Float16[np.ndarray, "h w C"]:
     """Memory-mapped features of a view; raises StageError when missing, of a wrong shape or not finite."""
     path = scene.map_path(view.index, "features")
     again = "delete maps/ and run again"
-    features = map_npy(path, again, "train with field.features: true, then run the maps stage")
+    features = map_npy(
+        path, again, "train with field.features: true and a model.kind that has them, then run the maps stage"
+    )
     if features.dtype.kind != "f":
         raise StageError(path, f"has numbers of type {features.dtype}, not floats", again)
     if features.ndim != 3 or not np.isfinite(features).all():

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from nsff import models
 from nsff.errors import ConfigError
 from nsff.models.base import SceneModel
 from nsff.models.registry import kinds, model_class, options_class
+
+IN_THE_LIBRARY = sorted(path.parent.name for path in Path(models.__file__).parent.glob("*/scene_model.py"))
 
 
 def imported(path: Path) -> set[str]:
@@ -38,7 +41,7 @@ def test_models_import_nothing_that_uses_them(repo):
         assert not rooms & {"training", "rendering", "decompose", "metrics", "report", "commands"}, path
 
 
-@pytest.mark.parametrize("kind", ["ray_fields"])
+@pytest.mark.parametrize("kind", IN_THE_LIBRARY)
 def test_every_kind_has_its_two_files(kind):
     assert kind in kinds()
     model = model_class(kind)

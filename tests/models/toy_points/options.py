@@ -8,7 +8,7 @@ from nsff.config.base import StageConfig
 
 
 class Options(StageConfig):
-    """What model.options may say."""
+    """How many points there are, and how fast they learn."""
 
     count: int = Field(100, ge=1)
     """Points."""

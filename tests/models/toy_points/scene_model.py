@@ -19,7 +19,7 @@ from nsff.models.base import BatchIndex, Camera, Numbering, ParameterGroup, Part
 from nsff.models.supervision import TrainingData
 from nsff.scene import Scene
 
-from .options import Options
+from .options import Options  # found under two names in these tests; within nsff/models write the whole name
 
 FAR = 1e3
 """Depth where there is nothing."""
