@@ -83,6 +83,11 @@ def other_value(key: str, field: FieldInfo, value: Any) -> Any:
     return OTHER[key] if key in OTHER else _other(field.annotation, field.metadata, value)
 
 
+def has_one_value(field: FieldInfo) -> bool:
+    """Whether a key has a single allowed value so far: the names of files in a folder that has one."""
+    return get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
+
+
 def _other(annotation: Any, metadata: list[Any], value: Any) -> Any:
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:

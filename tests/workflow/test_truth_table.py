@@ -16,7 +16,7 @@ from nsff.config.reproduce import ReproduceConfig
 from nsff.training.checkpoints import HARMLESS
 
 sys.path.insert(0, str(Path(__file__).parent))
-from other_values import FILES, FOLDERS, at, other_value, settings_for, walk, with_value
+from other_values import FILES, FOLDERS, at, has_one_value, other_value, settings_for, walk, with_value
 from truth_table import REPRODUCE, TABLE
 
 KEYS = dict(walk(SceneConfig))
@@ -44,6 +44,9 @@ def pairs() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
         own = {"input": {"path": "clip.mp4"}, **EVERYTHING, **settings_for(key)}
         own["input"] = {"path": "clip.mp4", **own["input"]}
         before = resolve_scene("scene", own, "fast", {}).model_dump(mode="json")
+        if has_one_value(field):
+            made[key] = before, with_value(before, key, "a file that somebody adds")
+            continue
         after = with_value(before, key, other_value(key, field, at(before, key)))
         assert at(after, key) != at(before, key), key
         resolved = resolve_scene("scene", after, "fast", {}).model_dump(mode="json")
@@ -81,6 +84,7 @@ def planned(new_project, pairs, tmp_path_factory):
         (project.folder / name).touch()
     for name in FOLDERS:
         (project.folder / name).mkdir()
+    pairs = {key: both for key, both in pairs.items() if not has_one_value(KEYS[key])}  # a file cannot ask for another
     numbers = {key: i for i, key in enumerate(pairs)}
     distinct: dict[str, str] = {}  # most keys share the scene they start from
     scenes, starts = {}, {}
