@@ -281,9 +281,9 @@ def test_extracted_objects_are_things(box_world, read_ply):
     instances = Instances([2], np.arange(4.0), points, [np.array([1, 1])] * 4, [np.array([1, 2])] * 4)
     found = extract_view(renderer, scene, view, one_label, True, instances)
     apart = extract_view(renderer, scene, view, Clusters(one_label.centroids, np.arange(3), [1, 2]))
-    assert sorted(found["rgba"]) == [0, 1, 2]
+    assert sorted(found.rgba) == [0, 1, 2]
     for number in (0, 1, 2):
-        np.testing.assert_allclose(found["rgba"][number], apart["rgba"][number], atol=1e-5)
+        np.testing.assert_allclose(found.rgba[number], apart.rgba[number], atol=1e-5)
     one_label.save(scene.clusters_dir, {"K": 3})
     for i in range(4):
         write_image(scene.clusters_dir / "merged" / f"{i}.png", np.ones((48, 64), np.uint8))

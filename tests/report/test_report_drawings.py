@@ -199,5 +199,5 @@ def test_frames_shown(n, most, expected):
 def test_templates_are_package_data(repo):
     names = {path.name for path in resources.files("nsff.report").joinpath("templates").iterdir()}
     assert {"base.html.j2", "page.html.j2", "overview.html.j2", "parts.html.j2", "style.css", "enlarge.js"} <= names
-    data = tomllib.loads((repo / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    assert data["nsff.report"] == ["templates/*"]
+    wheel = tomllib.loads((repo / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert wheel["packages"] == ["nsff"]  # with all files in its folders

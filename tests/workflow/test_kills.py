@@ -41,8 +41,9 @@ def timeless(value: Any) -> Any:
 
 
 def contents(scene: Path) -> dict[str, Any]:
-    """Every output by its relative path: bytes, or JSON less its times. Logs and the page that tells them aside."""
-    aside = {"logs", "benchmarks", "state", "summaries", "report.html"}
+    """Every output by its relative path: bytes, or JSON less its times. What tells of times is left out: logs, the page,
+    and checksums of files that hold one."""
+    aside = {"logs", "benchmarks", "state", "summaries", "report.html", "checksums"}
     found: dict[str, Any] = {}
     for path in sorted(scene.rglob("*")):
         name = path.relative_to(scene)
