@@ -11,6 +11,7 @@ from nsff.config import MotionConfig, SfmConfig
 from nsff.decompose.stability import judge
 from nsff.priors.canonical import stage as canonical
 from nsff.priors.features import stage as features
+from nsff.priors.features.registry import FEATURES
 from nsff.priors.flow import stage as flow
 from nsff.priors.motion import coverage as masks
 from nsff.priors.sfm.acceptance import faults, verdict
@@ -71,7 +72,8 @@ def test_sfm(tables: tuple[str, str]):
 def test_cameras_features_and_objects(tables: tuple[str, str]):
     assert canonical.RESIDUAL == (0.5, 1.0) and canonical.LONGEST_GAP == 3
     assert row_of(tables, "cameras", "epipolar")[2] == "up to 0.5 px"
-    assert features.EXPLAINED == {"classical": 0.8, "vgg": 0.5, "dino": 0.5} and features.SALIENT == 0.5
+    explained = {name: backend.explained for name, backend in FEATURES.backends.items()}
+    assert explained == {"classical": 0.8, "vgg": 0.5, "dino": 0.5} and features.SALIENT == 0.5
     assert row_of(tables, "features", "variance")[2] == "80 % (classical), 50 % (dino, vgg)"
     numbers = {"foreground_fraction": 0.1, "area_fractions": {"1": 0.1}, "area_jitter": {"1": 0.1}}
     levels = [judge({**numbers, "warped_overlap": overlap})[0] for overlap in (0.7, 0.69, 0.4, 0.39)]
