@@ -41,8 +41,8 @@ def timeless(value: Any) -> Any:
 
 
 def contents(scene: Path) -> dict[str, Any]:
-    """Every output by its relative path: bytes, or JSON less its times. Left out are logs, the page that tells them, and
-    checksums of files that hold times."""
+    """Every output by its relative path: bytes, or JSON less its times. Left out are logs, the page that shows them,
+    and checksums of files that hold times."""
     aside = {"logs", "benchmarks", "state", "summaries", "report.html", "checksums"}
     found: dict[str, Any] = {}
     for path in sorted(scene.rglob("*")):
