@@ -27,16 +27,11 @@ def with_present_names(layer: Mapping[str, Any], where: str = "") -> dict[str, A
     >>> with_present_names({"motion": {"memory": 4}})
     {'motion': {'temporal_propagation': 4}}
     """
-    result = dict(layer)
     for old, new in RENAMED.items():
-        section, key = old.split(".")
-        values = result.get(section)
-        if isinstance(values, Mapping) and key in values:
-            present = new.split(".")[1]
-            if present in values:
-                full = ".".join(filter(None, [where, old]))
-                raise ConfigError(full, f"is the earlier name of {new}, which is given as well", "keep one of them")
-            result[section] = {(present if name == key else name): value for name, value in values.items()}
+        if _has(layer, old) and _has(layer, new):
+            full = ".".join(filter(None, [where, old]))
+            raise ConfigError(full, f"is the earlier name of {new}, which is given as well", "keep one of them")
+    result = _with_names(layer, RENAMED)
     if isinstance(result.get("scenes"), Mapping):
         result["scenes"] = {
             name: with_present_names(own, f"scenes.{name}") if isinstance(own, Mapping) else own
@@ -47,27 +42,31 @@ def with_present_names(layer: Mapping[str, Any], where: str = "") -> dict[str, A
 
 def with_earlier_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse: settings as earlier versions named them, to compare with what those have recorded."""
-    result = dict(settings)
-    for old, new in RENAMED.items():
-        (section, key), present = old.split("."), new.split(".")[1]
-        values = result.get(section)
-        if isinstance(values, Mapping) and present in values:
-            result[section] = {(key if name == present else name): value for name, value in values.items()}
-    return result
+    return _with_names(settings, {new: old for old, new in RENAMED.items()})
 
 
 def notes_on_names(configuration: Mapping[str, Any]) -> list[str]:
     """One sentence for each setting that a configuration gives under its earlier name."""
     scenes = configuration.get("scenes")
     layers = [configuration, *(scenes.values() if isinstance(scenes, Mapping) else ())]
-    used = [
-        old
-        for old in RENAMED
-        if any(
-            isinstance(layer, Mapping)
-            and isinstance(layer.get(old.split(".")[0]), Mapping)
-            and old.split(".")[1] in layer[old.split(".")[0]]
-            for layer in layers
-        )
-    ]
+    used = [old for old in RENAMED if any(_has(layer, old) for layer in layers)]
     return [f"{old} is now called {RENAMED[old]}; both names work." for old in used]
+
+
+def _has(layer: Any, name: str) -> bool:
+    """Whether settings give ``section.key``; what is no mapping gives nothing."""
+    section, key = name.split(".")
+    values = layer.get(section) if isinstance(layer, Mapping) else None
+    return isinstance(values, Mapping) and key in values
+
+
+def _with_names(settings: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Settings in which every ``section.key`` among ``names`` has its other name, in the same place."""
+    result = dict(settings)
+    for old, new in names.items():
+        if _has(result, old):
+            section, key = old.split(".")
+            result[section] = {
+                (new.split(".")[1] if name == key else name): value for name, value in result[section].items()
+            }
+    return result
