@@ -26,7 +26,7 @@ demo: $(STAMP)  ## Run the whole workflow on the demo clip (CPU, about a quarter
 	@echo "Open results/demo/report.html"
 
 test: $(STAMP)  ## Run the tests, in two processes
-	python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 40
 
 test-slow: $(STAMP)  ## Run the tests that take minutes
 	python -m pytest -m slow
