@@ -66,6 +66,11 @@ def cloud_name(i: int, kind: CloudKind) -> str:
     return f"points/{i:05d}_{kind}.ply"
 
 
+def splats_name(i: int) -> str:
+    """The Gaussians of frame i, or of an object at frame i: ``00007.ply``."""
+    return f"{i:05d}.ply"
+
+
 def render_map_name(i: int) -> str:
     """A map along a path, frame i of the video: ``00007.npy``."""
     return f"{i:05d}.npy"
@@ -186,6 +191,8 @@ class Layout:
     masks_crf_dir = Below("masks_crf")
     extracted_dir = Below("extracted")
     extracted_scale_path = Below("extracted", "scale.json")
+    # What other programs open, made on demand (nsff export)
+    exports_dir = Below("exports")
     # Scores and the report
     scores_path = Below("scores.csv")
     score_pictures_dir = Below("score_pictures")

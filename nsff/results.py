@@ -72,6 +72,8 @@ class IngestResult(Result):
     """Size of the ingested frames in pixels; 0 where a manifest does not say it."""
     source: IngestedSource = IngestedSource()
     frames: list[IngestedFrame] = []
+    frame_rate: float | None = None
+    """Frames a second; where the source did not say it, 24, or None in older manifests."""
     focal_guess: float | None = None
     """Focal length in pixels of the ingested frames, by the source's metadata."""
     given: GivenKinds = GivenKinds()

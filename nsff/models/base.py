@@ -26,6 +26,7 @@ from nsff.errors import ConfigError, StageError
 from nsff.models.clock import Clock
 from nsff.models.supervision import TrainingData
 from nsff.scene import Scene
+from nsff.splats.scene import SplatScene
 from nsff.weights.tensors import load_safetensors
 
 Terms = dict[str, Float[Tensor, ""]]
@@ -109,6 +110,8 @@ class Points:
     """Displacement to the next frame, in the world; zero where nothing moves."""
     pixel: Int[Tensor, "P"] | None = None
     """Row · W + column in the picture of the camera that sees them."""
+    time: Float[Tensor, "P"] | None = None
+    """When each is at its position, frames; left out where all are of one time, known to whoever asked for them."""
 
 
 @dataclass(frozen=True)
@@ -318,6 +321,18 @@ class SceneModel(nn.Module, ABC):
 
         ``occluded``: as if nothing were in front of them; otherwise what hides them in the picture still does.
         """
+
+    def splats(self, numbering: Numbering | None = None) -> SplatScene:
+        """The scene as Gaussians, for files; ``numbering`` says which belong to which object, and gets what moves with
+        the ``time`` of each. Cameras, frame rate and names of objects are left to whoever asks.
+
+        Raises ConfigError where a model of this kind has none.
+        """
+        raise ConfigError(
+            "model.kind",
+            f"is {self.kind}, and only scenes of Gaussians have splats",
+            "train the scene with model: {kind: gaussians}",
+        )
 
     # --- files ---------------------------------------------------------------------------------------------------
     @classmethod

@@ -1,0 +1,95 @@
+"""A scene of Gaussians as PLY files and as one compact file with motion.
+
+In the folder ``splats``: scene.splats4d (docs/formats.md#compact-splats); static.ply, what rests; frames/00007.ply, all
+that is drawn at frame 7; and where the scene has objects, object_1/00007.ply, object 1 alone at that frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from tqdm import tqdm
+
+from nsff.decompose.clusters import Clusters
+from nsff.decompose.extract import number_points
+from nsff.decompose.instances import Instances
+from nsff.files.io import atomic_directory
+from nsff.layout import splats_name
+from nsff.models.base import Numbering, Points, SceneModel
+from nsff.models.files import load_model
+from nsff.scene import Scene
+from nsff.splats.compact import SUFFIX, write_compact
+from nsff.splats.ply import write_splats_ply
+from nsff.splats.scene import SplatCameras, SplatScene, SplatSet
+
+FOLDER = "splats"
+
+
+def export_splats(scene: Scene, out: Path) -> str:
+    """Writes the folder ``splats`` in ``out``; returns a line about it for people.
+
+    Raises ConfigError for a model that has no Gaussians, StageError where there is no model, or a damaged one.
+    """
+    splats = splats_of(scene)
+    folder, numbers = out / FOLDER, splats.object_numbers
+    files = 1 + splats.n_frames * (1 + len(numbers))
+    with atomic_directory(folder) as temporary:
+        size = write_compact(temporary / f"scene{SUFFIX}", splats)
+        for name, part in tqdm(ply_files(splats), total=files, desc="splats", unit="file", disable=None):
+            write_splats_ply(temporary / name, part)
+    return (
+        f"{folder}: {len(splats.static):,} Gaussians that rest, {len(splats.moving):,} that move, {len(numbers)} "
+        f"objects; {files} PLY files, and scene{SUFFIX} of {size / 1e6:.1f} MB"
+    )
+
+
+def splats_of(scene: Scene) -> SplatScene:
+    """The Gaussians of a finished scene, with its cameras and frame rate, and object numbers where it has clusters.
+
+    Raises ConfigError for a model that has no Gaussians, StageError where there is no model, or a damaged one.
+    """
+    model, cameras = load_model(scene.model_dir), scene.cameras
+    with torch.no_grad():
+        splats = model.eval().splats(numbering_of(scene, model))
+    views = SplatCameras(cameras.intrinsics, cameras.world_to_camera, *scene.size)
+    return replace(splats, cameras=views, frame_rate=scene.ingest_result.frame_rate or splats.frame_rate)
+
+
+def numbering_of(scene: Scene, model: SceneModel) -> Numbering | None:
+    """The object numbers of points by their features, as extraction has them; None without clusters or features.
+
+    Points without a time are taken as of the middle of the clip.
+    """
+    if not scene.clusters_path.exists() or "features" not in model.outputs:
+        return None
+    clusters, things = Clusters.load(scene), Instances.load(scene)
+
+    def numbers(points: Points) -> Int64[np.ndarray, "P"]:
+        if points.time is None:
+            return number_points(points, (model.n_frames - 1) / 2, model.n_frames, clusters, things)
+        frames = points.time.round().cpu().numpy()
+        result = np.zeros(len(frames), np.int64)
+        for frame in np.unique(frames):
+            at = np.flatnonzero(frames == frame)
+            chosen = torch.from_numpy(at).to(points.time.device)
+            assert points.features is not None
+            own = Points(points.positions[chosen], points.normalised[chosen], points.features[chosen])
+            result[at] = number_points(own, float(frame), model.n_frames, clusters, things)
+        return result
+
+    return numbers
+
+
+def ply_files(splats: SplatScene) -> Iterator[tuple[str, SplatSet]]:
+    """Names of PLY files within the folder, and what is in each."""
+    yield "static.ply", splats.static
+    for frame in range(splats.n_frames):
+        drawn = splats.at(frame)
+        yield f"frames/{splats_name(frame)}", drawn
+        for number in splats.object_numbers:
+            yield f"object_{number}/{splats_name(frame)}", drawn.chosen(drawn.objects == number)

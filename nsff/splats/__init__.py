@@ -1,0 +1,1 @@
+"""Scenes as Gaussians in files: for viewers and other programs. Knows nothing of models."""
