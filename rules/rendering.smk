@@ -6,6 +6,7 @@ rule render:
         manifest="results/{scene}/manifest.json",
         cameras="results/{scene}/cameras.json",
         model="results/{scene}/model",
+        objects=of_scene("left_out_by"),
     output:
         video=report(
             "results/{scene}/renders/{path}.mp4",

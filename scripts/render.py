@@ -15,11 +15,13 @@ def path_option(parser):
 
 
 def run(scene, config, arguments):
+    from nsff.decompose.removal import left_out_of
     from nsff.rendering.videos import run_render
 
     with one_gpu(config):
+        left_out = left_out_of(scene, config.render.without)
         for path in arguments.path or config.render.paths:
-            run_render(scene, config.render, path)
+            run_render(scene, config.render, path, left_out)
 
 
 if __name__ == "__main__":
@@ -27,7 +29,7 @@ if __name__ == "__main__":
         __doc__,
         run,
         stage="render",
-        reads="model/, cameras.json",
+        reads="model/, cameras.json; with render.without clusters/, masks/",
         writes="renders/PATH.mp4, renders/PATH_maps/ (what render.maps names), renders/PATH/ (render.pictures)",
         extra=path_option,
     )

@@ -43,8 +43,15 @@ class Transforms:
     applied: np.ndarray
 
 
-def write_transforms(path: Path, cameras: Cameras, names: Sequence[str], times: Sequence[float] | None = None) -> None:
-    """Writes transforms.json. ``names`` are image paths relative to it; near and far become extra keys."""
+def write_transforms(
+    path: Path,
+    cameras: Cameras,
+    names: Sequence[str],
+    times: Sequence[float] | None = None,
+    points: str | None = None,
+) -> None:
+    """Writes transforms.json. ``names`` are image paths relative to it, ``points`` that of a PLY file of points in the
+    same world; near and far become extra keys."""
     matrices = np.tile(np.eye(4), (len(cameras), 1, 1))
     matrices[:, :3] = cameras.camera_to_world
     matrices[:, :3, :3] *= _FLIP
@@ -66,7 +73,8 @@ def write_transforms(path: Path, cameras: Cameras, names: Sequence[str], times: 
         frames.append(frame | ({} if times is None else {"time": float(times[i])}))
     if len(frames) != len(cameras):
         raise ValueError(f"{len(frames)} names for {len(cameras)} cameras")
-    write_json(path, {"camera_model": "PINHOLE", "w": cameras.width, "h": cameras.height, "frames": frames})
+    head = {"camera_model": "PINHOLE", "w": cameras.width, "h": cameras.height}
+    write_json(path, head | ({} if points is None else {"ply_file_path": points}) | {"frames": frames})
 
 
 def read_transforms(path: Path, near_far: tuple[float, float] | None = None) -> Transforms:

@@ -33,7 +33,7 @@ _TRAINING = (
 _COARSE = ("coarse_threshold", "coarse_dilation_radius", "seed")
 _POINTS = ("seed", "point_interval", "point_opacity")
 _CLEANING = ("cleaning", "morphology_iterations", "closing_area", "min_component", "scale_with_height")
-_VIDEO = ("frames", "frame_rate", "target", "maps", "pictures", "render_factor", "interpolation")
+_VIDEO = ("frames", "frame_rate", "target", "maps", "pictures", "render_factor", "interpolation", "without")
 
 CHANGES: dict[str, tuple[str, ...]] = {
     "ingest": _but("input", InputConfig, "max_frames"),

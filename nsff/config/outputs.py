@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -49,6 +49,9 @@ class RenderConfig(StageConfig):
     """Rays per chunk; 0 follows the free memory."""
     interpolation: Literal["layers", "depth_planes"] = "layers"
     """Between frames: layers splats the rendered dynamic layer; depth_planes splats every sample plane (NSFF)."""
+    without: list[Annotated[int, Field(ge=1)]] | Literal["objects", "moving"] = []
+    """What the videos leave out, so that what is behind it shows: objects by the numbers that they have in masks/, or
+    objects: all of them; moving: all that moves, be it an object or not."""
 
 
 class DecomposeConfig(StageConfig):

@@ -127,6 +127,10 @@ class SceneConfig(StagesConfig):
                 raise ValueError(f"evaluation protocol {evaluation.protocol} needs truth")
             if evaluation.protocol == "masks" and not self.has_objects:
                 raise ValueError("evaluation protocol masks needs field.features and field.saliency")
+        if self.render.without not in ([], "moving") and not self.has_objects:
+            raise ValueError(
+                "render.without names objects, which need field.features and field.saliency; or set moving"
+            )
         if self.checkpoint and (self.field.kind != "mlp" or self.field.composition != "blending"):
             raise ValueError("checkpoint needs the published networks: preset nsff or saff")
         return self

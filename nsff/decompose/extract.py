@@ -21,7 +21,7 @@ from nsff.decompose.clusters import Clusters, objects_of
 from nsff.decompose.colours import colour_labels
 from nsff.decompose.instances import Instances
 from nsff.decompose.surfaces import near_surfaces
-from nsff.decompose.view_points import describe_points
+from nsff.decompose.view_points import ViewPoints, describe_points
 from nsff.decompose.views import View, read_labelled, training_views
 from nsff.files.io import atomic_directory, write_image, write_json
 from nsff.files.ply import write_ply
@@ -41,7 +41,7 @@ def run_extract(scene: Scene, extract: ExtractConfig) -> dict[str, Any]:
     renderer = Renderer.load(scene.model_dir)
     views = read_labelled(scene, scene.merged_labels_dir)
     things = Instances.load(scene)
-    cameras, objects = scene.cameras, range(1, _count(clusters, things) + 1)
+    cameras, objects = scene.cameras, range(1, object_count(clusters, things) + 1)
     nearest = 1 / max(float(cameras.near_far[:, 0].min()) * 0.5, 1e-6)
     alphas: dict[int, list[float]] = {n: [] for n in objects}
     seen: list[float] = []
@@ -103,10 +103,13 @@ def extract_view(
     cameras, time = scene.cameras, float(view.time)
     camera = renderer.camera(cameras.intrinsics[view.camera], cameras.world_to_camera[view.camera], *scene.size)
     numbering = lambda points: number_points(points, time, renderer.model.n_frames, clusters, things)  # noqa: E731
-    return renderer.model.render_parts(camera, time, numbering, _count(clusters, things), occluded, renderer.chunk)
+    return renderer.model.render_parts(
+        camera, time, numbering, object_count(clusters, things), occluded, renderer.chunk
+    )
 
 
-def _count(clusters: Clusters, things: Instances | None) -> int:
+def object_count(clusters: Clusters, things: Instances | None) -> int:
+    """The number of objects: salient labels, or their instances."""
     return len(clusters.salient) if things is None else things.total
 
 
@@ -128,6 +131,27 @@ def number_points(
     return objects
 
 
+def numbered_cloud(
+    renderer: Renderer,
+    scene: Scene,
+    view: View,
+    clusters: Clusters,
+    extract: ExtractConfig,
+    things: Instances | None = None,
+) -> tuple[ViewPoints, Int64[np.ndarray, "P"], Int64[np.ndarray, "P"]]:
+    """The points near surfaces that a training view sees, their merged labels and the numbers of their objects."""
+    points = near_surfaces(renderer, scene, view, extract.point_opacity)
+    # What is infinitely far has no place in a point cloud.
+    distance = np.linalg.norm(points.points - scene.cameras.centres[view.camera], axis=1)
+    points = points[np.flatnonzero(distance < extract.far * scene.cameras.near_far[view.camera, 1])]
+    values = describe_points(points, view, scene.n_frames, clusters.has_position, clusters.has_time)
+    _, merged = clusters.labels(values)
+    objects = objects_of(merged, clusters.salient)
+    if things is not None:
+        objects = things.numbers_of(objects, points.points, view.time)
+    return points, merged, objects
+
+
 def write_clouds(
     renderer: Renderer,
     scene: Scene,
@@ -139,15 +163,7 @@ def write_clouds(
 ) -> None:
     """points/{time}_colour.ply, _saliency.ply and _clusters.ply below ``folder``: the points near surfaces that
     one training view sees."""
-    points = near_surfaces(renderer, scene, view, extract.point_opacity)
-    # What is infinitely far has no place in a point cloud.
-    distance = np.linalg.norm(points.points - scene.cameras.centres[view.camera], axis=1)
-    points = points[np.flatnonzero(distance < extract.far * scene.cameras.near_far[view.camera, 1])]
-    values = describe_points(points, view, scene.n_frames, clusters.has_position, clusters.has_time)
-    _, merged = clusters.labels(values)
-    objects = objects_of(merged, clusters.salient)
-    if things is not None:
-        objects = things.numbers_of(objects, points.points, view.time)
+    points, merged, objects = numbered_cloud(renderer, scene, view, clusters, extract, things)
     grey = np.repeat((points.saliency.clip(0, 1) * 255).round().astype(np.uint8)[:, None], 3, axis=1)
     colours: Sequence[tuple[CloudKind, np.ndarray]] = (
         ("colour", (points.rgb.clip(0, 1) * 255).round().astype(np.uint8)),

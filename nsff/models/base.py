@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int, Int64
+from jaxtyping import Bool, Float, Float32, Int, Int64
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -112,6 +112,8 @@ class Points:
     """Row · W + column in the picture of the camera that sees them."""
     time: Float[Tensor, "P"] | None = None
     """When each is at its position, frames; left out where all are of one time, known to whoever asked for them."""
+    moving: Bool[Tensor, "P"] | None = None
+    """Whether they are of what moves; given where points are left out of pictures."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,9 @@ class Parts:
 
 Numbering = Callable[[Points], Int64[np.ndarray, "P"]]
 """Gives points the number of the object that they belong to, 0 for none. Reads positions, normalised and features."""
+
+LeftOut = Callable[[Points, float], Bool[np.ndarray, "P"]]
+"""Says which points at a time are left out of pictures. Reads positions, normalised, features and moving."""
 
 
 @dataclass(frozen=True)
@@ -332,6 +337,13 @@ class SceneModel(nn.Module, ABC):
             "model.kind",
             f"is {self.kind}, and only scenes of Gaussians have splats",
             "train the scene with model: {kind: gaussians}",
+        )
+
+    def without(self, left_out: LeftOut) -> Self:
+        """A model of the same parameters that is drawn without the points that ``left_out`` names: what the scene has
+        behind them is seen. Raises ConfigError for kinds that cannot."""
+        raise ConfigError(
+            "render.without", f"is set, and models of kind {self.kind} cannot leave objects out", "remove it"
         )
 
     # --- files ---------------------------------------------------------------------------------------------------

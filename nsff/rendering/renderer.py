@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nsff.models.base import OUTPUTS, Camera, SceneModel
+from nsff.models.base import OUTPUTS, Camera, LeftOut, SceneModel
 from nsff.models.files import load_model
 from nsff.rendering.between import between_layers, between_planes
 
@@ -37,6 +37,10 @@ class Renderer:
     def load(folder: Path, device: str = "auto", chunk: int = 0) -> Renderer:
         """Reads the folder of a model; raises StageError naming the file that is damaged."""
         return Renderer(load_model(folder, device), chunk)
+
+    def without(self, left_out: LeftOut | None) -> Renderer:
+        """A renderer of the scene without the points that ``left_out`` names (SceneModel.without); None: this one."""
+        return self if left_out is None else Renderer(self.model.without(left_out), self.chunk)
 
     @property
     def device(self) -> torch.device:

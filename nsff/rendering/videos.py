@@ -15,30 +15,27 @@ from nsff.config import RenderConfig
 from nsff.errors import StageError
 from nsff.files.io import atomic_directory, atomic_path, write_image
 from nsff.layout import render_map_name
+from nsff.models.base import LeftOut
 from nsff.paths import Path4D, make_path
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 
+PathKind = Literal["view", "time", "spacetime"]
 
-def run_render(scene: Scene, render: RenderConfig, path: Literal["view", "time", "spacetime"]) -> dict[str, Any]:
+
+def run_render(
+    scene: Scene,
+    render: RenderConfig,
+    path: PathKind,
+    left_out: LeftOut | None = None,
+) -> dict[str, Any]:
     """Renders one path to renders/{path}.mp4, and to renders/{path}/ where ``render.pictures`` asks for it (else that
-    folder is empty); returns the summary."""
-    renderer = Renderer.load(scene.model_dir, chunk=render.chunk)
-    height, width = even(scene.size[0] / render.render_factor), even(scene.size[1] / render.render_factor)
-    cameras = scene.cameras.resized(height, width)
-    route = make_path(
-        path, cameras, render.frames, render.target, render.amplitude, render.start, render.end, render.follow
-    )
+    folder is empty); returns the summary. ``left_out`` is what ``render.without`` means for the scene
+    (nsff.decompose.removal)."""
+    renderer = Renderer.load(scene.model_dir, chunk=render.chunk).without(left_out)
+    route, height, width = route_of(scene, render, path)
     write_maps(scene.render_maps_dir(path), renderer, route, (height, width), render)
-    frames = []
-    for K, E, time in tqdm(
-        zip(route.cameras.intrinsics, route.cameras.world_to_camera, route.times, strict=True),
-        total=len(route.times),
-        desc=f"render {path}",
-        unit="frame",
-    ):
-        rgb = renderer.render_between(K, E, height, width, float(time), render.interpolation)
-        frames.append((rgb.numpy() * 255).round().astype(np.uint8))
+    frames = draw_frames(renderer, route, (height, width), render, f"render {path}")
     target = scene.video_path(path)
     write_video(target, frames, render.frame_rate)
     with atomic_directory(scene.render_pictures_dir(path)) as folder:
@@ -51,6 +48,8 @@ def run_render(scene: Scene, render: RenderConfig, path: Literal["view", "time",
     message = (
         f"{len(frames)} frames of {width}x{height}; the largest change between frames is {jump:.1f} times the median."
     )
+    if left_out is not None:
+        message += f" Left out: {render.without}."
     if verdict != "good":
         message += " The video jumps: look for it at the ends of the clip or where frames are duplicated."
     summary = {
@@ -63,6 +62,28 @@ def run_render(scene: Scene, render: RenderConfig, path: Literal["view", "time",
     }
     scene.write_summary(f"render_{path}", summary)
     return summary
+
+
+def route_of(scene: Scene, render: RenderConfig, path: PathKind) -> tuple[Path4D, int, int]:
+    """The path, with cameras of the size of its video, and that size: height and width."""
+    height, width = even(scene.size[0] / render.render_factor), even(scene.size[1] / render.render_factor)
+    cameras = scene.cameras.resized(height, width)
+    route = make_path(
+        path, cameras, render.frames, render.target, render.amplitude, render.start, render.end, render.follow
+    )
+    return route, height, width
+
+
+def draw_frames(
+    renderer: Renderer, route: Path4D, size: tuple[int, int], render: RenderConfig, title: str
+) -> list[UInt8[np.ndarray, "H W 3"]]:
+    """The pictures along a path."""
+    frames = []
+    views = zip(route.cameras.intrinsics, route.cameras.world_to_camera, route.times, strict=True)
+    for K, E, time in tqdm(views, total=len(route), desc=title, unit="frame"):
+        rgb = renderer.render_between(K, E, *size, float(time), render.interpolation)
+        frames.append((rgb.numpy() * 255).round().astype(np.uint8))
+    return frames
 
 
 def write_maps(folder: Path, renderer: Renderer, route: Path4D, size: tuple[int, int], render: RenderConfig) -> None:
@@ -109,7 +130,7 @@ def write_pictures(folder: Path, frames: Sequence[UInt8[np.ndarray, "H W 3"]]) -
         write_image(folder / f"{i:0{digits}d}.png", frame)
 
 
-def write_video(path: Path, frames: list[np.ndarray], frame_rate: int) -> None:
+def write_video(path: Path, frames: list[np.ndarray], frame_rate: float) -> None:
     """Writes uint8 RGB frames of even size as H.264, yuv420p, playable in browsers."""
     with atomic_path(path) as temporary:
         writer: Any = imageio.get_writer(

@@ -15,6 +15,7 @@ from nsff.config.renamed import with_earlier_names
 
 ADDED: dict[str, Any] = {
     "decompose.clusterer": "kmeans",
+    "render.without": [],
     "model": {"kind": "ray_fields", "options": {}},
 }
 """Keys (``section.key``, or a section) that later versions brought, with the value that earlier ones behaved as."""

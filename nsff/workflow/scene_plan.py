@@ -174,6 +174,11 @@ class ScenePlan:
         """A folder that is clustered where ``decompose.source`` is ``source``."""
         return [self.path(name)] if self.settings.decompose.source == source else []
 
+    def left_out_by(self) -> list[str]:
+        """What tells the objects apart that the videos leave out, where they do."""
+        named = self.settings.render.without not in ([], "moving")
+        return [self.path(name) for name in ("clusters", "masks")] if named else []
+
     def extracted(self) -> list[str]:
         """Objects alone, where the settings ask for them."""
         return [self.path("extracted")] if self.settings.extract.enabled and self.settings.has_objects else []

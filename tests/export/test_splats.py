@@ -1,4 +1,4 @@
-"""`nsff export --splats`: which files there are and what is in them, by a model that hands out a few Gaussians."""
+"""`nsff export splats`: which files there are and what is in them, by a model that hands out a few Gaussians."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def places(path):
 
 
 def test_files_of_a_scene_without_objects(scene, capsys):
-    assert main(["export", str(scene.root), "--splats"]) == 0
+    assert main(["export", "splats", str(scene.root)]) == 0
     folder = scene.exports_dir / "splats"
     said = capsys.readouterr().out
     assert str(folder) in said and "4 PLY files" in said and "0 objects" in said
@@ -79,7 +79,7 @@ def test_objects_by_clusters(scene, tmp_path, monkeypatch):
     scene.clusters_path.write_text("{}")
     monkeypatch.setattr(export.Clusters, "load", lambda scene: None)
     monkeypatch.setattr(export, "number_points", number_points)
-    assert main(["export", str(scene.root), "--splats", "--out", str(tmp_path / "out")]) == 0
+    assert main(["export", "splats", str(scene.root), "--out", str(tmp_path / "out")]) == 0
     assert asked == [(0.0, N, [[1, 0]]), (2.0, N, [[0, 1]])]
     folder = tmp_path / "out" / "splats"
     assert places(folder / "object_1/00001.ply") == [[3, 4, 5]]
@@ -93,17 +93,17 @@ def test_a_model_without_gaussians(scene, monkeypatch, capsys):
 
     monkeypatch.setattr(Stub, "splats", SceneModel.splats)
     monkeypatch.setattr(Stub, "kind", "ray_fields", raising=False)
-    assert main(["export", str(scene.root), "--splats"]) == 1
+    assert main(["export", "splats", str(scene.root)]) == 1
     said = capsys.readouterr().err
     assert "ray_fields" in said and "kind: gaussians" in said
     assert not scene.exports_dir.exists()
 
 
-def test_nothing_is_asked_for(scene, capsys):
-    assert main(["export", str(scene.root)]) == 1
-    assert "--splats" in capsys.readouterr().err
+def test_nothing_is_asked_for(capsys):
+    assert main(["export"]) == 2
+    assert "say which action" in capsys.readouterr().err
 
 
 def test_no_model(tmp_path, capsys):
-    assert main(["export", str(tmp_path), "--splats"]) == 1
+    assert main(["export", "splats", str(tmp_path)]) == 1
     assert "model.json: missing" in capsys.readouterr().err

@@ -93,7 +93,7 @@ LINES: dict[str, dict[str, str]] = {
         "nothing": ("device memory_gb cuda_graphs checkpoint_every log_every preview_every keep_state tensorboard"),
     },
     "render": {
-        VIDEOS: "frames frame_rate target maps pictures render_factor interpolation",
+        VIDEOS: "frames frame_rate target maps pictures render_factor interpolation without",
         "render_spacetime": "follow",
         "render_time render_spacetime": "start end",
         "render_view render_spacetime": "amplitude",

@@ -8,7 +8,7 @@ How they are splatted and composited: nsff.rendering.between, docs/methods.md#sp
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +19,7 @@ from nsff.cameras.rays import project
 from nsff.models.base import Camera, DepthPlanes
 from nsff.models.ray_fields.compositing import distances, opacities
 from nsff.models.ray_fields.field import Field, FieldSamples
+from nsff.models.ray_fields.leaving_out import stays
 from nsff.models.ray_fields.model import RayFields
 from nsff.models.rays import Rays
 
@@ -94,12 +95,21 @@ def _evaluate(
     time = torch.full_like(deltas, float(first))
     static = model.static(positions, views, time)
     static_density = model.static.activate(static.raw_density)
-    v = _blending(model, static.blending)
+    blending, stay = static.blending, _left_out(model, positions, deltas)
+    if stay is not None:
+        static_density = static_density * stay(model.static, first, static, static_density)
     here = model.space.to_world(positions)
-    layers, moves = [], []
-    for step, fraction in ((0, rho), (1, 1 - rho)):
+    found = []
+    for step in (0, 1):
         dynamic = model.dynamic(positions, views, time + step)
         density = model.dynamic.activate(dynamic.raw_density)
+        if stay is not None:
+            kept = stay(model.dynamic, first + step, dynamic, density)
+            density, blending = density * kept, None if blending is None else blending * kept
+        found.append((dynamic, density))
+    v = _blending(model, blending)
+    layers, moves = [], []
+    for (step, fraction), (dynamic, density) in zip(((0, rho), (1, 1 - rho)), found, strict=True):
         share = density / (static_density + density + 1e-10)
         seen = values_of(model.dynamic, dynamic, output)
         layers.append(torch.cat([seen, torch.stack([v[1] * opacities(density, deltas), share], -1)], -1))
@@ -108,6 +118,17 @@ def _evaluate(
     opacity = v[0] * opacities(static_density, deltas)
     still = torch.cat([values_of(model.static, static, output), opacity[..., None]], -1)
     return _Planes(still, (layers[0], layers[1]), (moves[0], moves[1]))
+
+
+def _left_out(
+    model: RayFields, positions: Tensor, deltas: Tensor
+) -> Callable[[Field, float, FieldSamples, Tensor], Tensor] | None:
+    """A function that says which samples of a field at a time stay; None where all do."""
+    if model.left_out is None:
+        return None
+    return lambda field, time, found, density: stays(
+        model.left_out, model.space, field, positions, deltas, time, found, density
+    )
 
 
 def _blending(model: RayFields, blending: Tensor | None) -> tuple[Tensor | float, Tensor | float]:

@@ -7,7 +7,7 @@ a direction has unit length along the camera's z axis, so that distances along i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from nsff.cameras.spaces import Space
 from nsff.config import FieldConfig, SamplingConfig
+from nsff.models.base import LeftOut
 from nsff.models.ray_fields import compositing, sampling
 from nsff.models.ray_fields.build import build_fields
 from nsff.models.ray_fields.field import Field, FieldSamples
+from nsff.models.ray_fields.leaving_out import stays
 from nsff.models.rays import Rays
 
 
@@ -71,6 +73,9 @@ class Evaluation:
 class RayFields(nn.Module):
     """Static and dynamic field, the space they live in, and how rays are sampled."""
 
+    left_out: LeftOut | None = None
+    """Samples that are transparent (nsff.models.ray_fields.leaving_out); None, as in training: none are."""
+
     def __init__(
         self, space: Space, field: FieldConfig, sampling_config: SamplingConfig, channels: int, n_frames: int
     ) -> None:
@@ -115,6 +120,10 @@ class RayFields(nn.Module):
         )
 
     def _coarse_weights(self, samples: Samples) -> Float[Tensor, "R K"]:
+        if self.left_out is not None:
+            found = self.evaluate(samples)
+            dynamic = 0.0 if found.dynamic_density is None else found.dynamic_density
+            return compositing.single_weights(found.static_density + dynamic, samples.deltas)
         total = self.static.activate(self.static.raw_density(samples.positions, samples.time))
         if self.dynamic is not None:
             total = total + self.dynamic.activate(self.dynamic.raw_density(samples.positions, samples.time))
@@ -130,16 +139,28 @@ class RayFields(nn.Module):
         noise = self._noise(samples.s, generator)
         static = self._evaluate(self.static, samples.positions, samples.views, samples.time)
         static_density = self.static.activate(static.raw_density + noise)
+        if self.left_out is not None:
+            static_density = static_density * self._stays(self.static, samples, static, static_density)
         if self.dynamic is None:
             weights = compositing.single_weights(static_density, samples.deltas)
             return Evaluation(samples, static, None, static_density, None, weights, None)
         dynamic = self._evaluate(self.dynamic, samples.positions, samples.views, samples.time)
         dynamic_density = self.dynamic.activate(dynamic.raw_density + noise)
+        if self.left_out is not None:
+            stay = self._stays(self.dynamic, samples, dynamic, dynamic_density)
+            dynamic_density = dynamic_density * stay
+            # What is left out takes no share of the place from the static field.
+            static = static if static.blending is None else replace(static, blending=static.blending * stay)
         if self.field_config.composition == "additive":
             pair = compositing.additive_weights(static_density, dynamic_density, samples.deltas)
         else:
             pair = compositing.blended_weights(static_density, dynamic_density, self._blending(static), samples.deltas)
         return Evaluation(samples, static, dynamic, static_density, dynamic_density, *pair)
+
+    def _stays(self, field: Field, samples: Samples, found: FieldSamples, density: Tensor) -> Tensor:
+        assert self.left_out is not None
+        time = float(samples.time[0, 0])
+        return stays(self.left_out, self.space, field, samples.positions, samples.deltas, time, found, density)
 
     def _blending(self, static: FieldSamples) -> Float[Tensor, "R K"]:
         """The share of the dynamic field at every sample, where the fields are blended."""

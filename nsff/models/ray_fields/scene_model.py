@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +17,7 @@ from nsff.models.base import (
     BatchIndex,
     Camera,
     DepthPlanes,
+    LeftOut,
     MovingLayer,
     Numbering,
     ParameterGroup,
@@ -184,6 +186,12 @@ class Model(RayFields, RayModel):
                     light += [float((t * kept.opacity).sum()) for t in (through, kept.transmittance)]
         pictures = {n: value.reshape(*size, 4) for n, value in rgba.items()}
         return Parts(pictures, depth.reshape(size), float(light[0] / max(light[1], 1e-8)))
+
+    def without(self, left_out: LeftOut) -> Self:
+        """Each field's samples are judged by that field's own features, so that the ground below a foot stays."""
+        other = copy.copy(self)
+        other.left_out = left_out
+        return other
 
     # --- files ---------------------------------------------------------------------------------------------------
     def description(self) -> dict[str, Any]:

@@ -1,0 +1,49 @@
+"""Which points of a scene are left out of its pictures, by the numbers of objects.
+
+Objects have the numbers that they have in masks/: a point belongs to one by its own feature, and by its place where a
+label has several instances. See docs/exports.md#a-scene-without-an-object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool
+
+from nsff.decompose.clusters import Clusters
+from nsff.decompose.extract import number_points, object_count
+from nsff.decompose.instances import Instances
+from nsff.errors import ConfigError
+from nsff.models.base import LeftOut, Points
+from nsff.scene import Scene
+
+MOVING = "moving"
+OBJECTS = "objects"
+
+
+def left_out_of(scene: Scene, without: Sequence[int] | str) -> LeftOut | None:
+    """What ``render.without`` leaves out: objects by number, ``objects`` (all) or ``moving`` (all that moves, be it an
+    object or not). None for an empty list. Raises ConfigError for an object that the scene does not have."""
+    if without == MOVING:
+        return _moving
+    if not without:
+        return None
+    clusters, things = Clusters.load(scene), Instances.load(scene)
+    count, n_frames = object_count(clusters, things), scene.n_frames
+    wanted = list(range(1, count + 1)) if without == OBJECTS else [int(n) for n in without]
+    unknown = [n for n in wanted if not 1 <= n <= count]
+    if unknown or not wanted:
+        has = f"the scene has objects 1 to {count}" if count else "the scene has no objects"
+        problem = f"names object {unknown[0]}, but {has}" if unknown else f"is {without}, but {has}"
+        raise ConfigError("render.without", problem, f"look at {scene.masks_dir}/preview.png, or set {MOVING}")
+
+    def left_out(points: Points, time: float) -> Bool[np.ndarray, "P"]:
+        return np.isin(number_points(points, time, n_frames, clusters, things), wanted)
+
+    return left_out
+
+
+def _moving(points: Points, time: float) -> Bool[np.ndarray, "P"]:
+    assert points.moving is not None
+    return points.moving.cpu().numpy()

@@ -1,0 +1,126 @@
+"""Videos without objects: what the scene has behind them is seen, and without the setting nothing changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from nsff.config import DecomposeConfig, FieldConfig, RenderConfig, SamplingConfig, resolve_scene
+from nsff.decompose.clustering import run_cluster
+from nsff.decompose.removal import left_out_of
+from nsff.errors import ConfigError
+from nsff.models.ray_fields.scene_model import Model
+from nsff.rendering.maps import run_maps
+from nsff.rendering.videos import run_render
+from tests.decompose.test_extract import RESTING, moving
+
+WALL, GREEN, RED = np.array([0.2, 0.2, 0.2]), np.array([0.0, 1.0, 0.0]), np.array([1.0, 0.0, 0.0])
+
+
+@pytest.fixture(params=["blending", "additive"])
+def boxes(request, box_world):
+    """The scene with its clusters, its renderer, and the numbers of the resting and of the moving box."""
+    scene, renderer = box_world(request.param, n=4)
+    run_maps(scene, RenderConfig())
+    run_cluster(scene, DecomposeConfig(restarts=2))
+    removed = {n: drawn(scene, renderer.without(left_out_of(scene, [n])), 2.0) for n in (1, 2)}
+    middle = np.argwhere(moving(2) == 1).mean(0).round().astype(int)
+    red = next(n for n in (1, 2) if not np.allclose(removed[n][tuple(middle)], RED, atol=0.01))
+    return scene, renderer, 3 - red, red
+
+
+def drawn(scene, renderer, time, interpolation="layers"):
+    K, E = scene.cameras.intrinsics[0], scene.cameras.world_to_camera[0]
+    return renderer.render_between(K, E, *scene.size, time, interpolation).numpy()
+
+
+def assert_colour(picture, where, colour):
+    assert where.sum() > 20
+    assert picture[where] == pytest.approx(np.broadcast_to(colour, picture[where].shape), abs=2e-2)
+
+
+@pytest.mark.parametrize(("time", "interpolation"), [(2.0, "layers"), (1.5, "layers"), (1.5, "depth_planes")])
+def test_what_is_behind_shows(boxes, time, interpolation):
+    scene, renderer, green, red = boxes
+    front, rest = moving(time), RESTING == 1
+    whole = drawn(scene, renderer, time, interpolation)
+    assert_colour(whole, front == 1, RED)
+    without = drawn(scene, renderer.without(left_out_of(scene, [red])), time, interpolation)
+    assert_colour(without, (front == 1) & rest, GREEN)
+    assert_colour(without, (front == 1) & (RESTING == 0), WALL)
+    assert without[front == 0] == pytest.approx(whole[front == 0], abs=1e-5)
+    without = drawn(scene, renderer.without(left_out_of(scene, [green])), time, interpolation)
+    assert_colour(without, rest & (front == 0), WALL)
+    assert_colour(without, front == 1, RED)
+    for what in ([1, 2], "objects"):
+        empty = drawn(scene, renderer.without(left_out_of(scene, what)), time, interpolation)
+        assert_colour(empty, np.ones_like(rest), WALL)
+    still = drawn(scene, renderer.without(left_out_of(scene, "moving")), time, interpolation)
+    assert_colour(still, rest, GREEN)
+    assert_colour(still, (front == 1) & (RESTING == 0), WALL)
+
+
+def test_the_model_itself_stays_as_it_is(boxes):
+    scene, renderer, _, red = boxes
+    before = drawn(scene, renderer, 1.5)
+    drawn(scene, renderer.without(left_out_of(scene, [red])), 1.5)
+    np.testing.assert_array_equal(drawn(scene, renderer, 1.5), before)
+    assert renderer.without(left_out_of(scene, [])) is renderer
+
+
+def test_samples_are_drawn_behind_what_is_left_out(box_world):
+    """The coarse pass of sampling by importance sees the scene without it, or all samples would lie within it."""
+    scene, renderer = box_world("additive", n=3)
+    own = renderer.model
+    model = Model(
+        own.space, own.field_config, SamplingConfig(kind="importance", samples=16, coarse_samples=64), 4, scene.n_frames
+    )
+    model.static, model.dynamic = own.static, own.dynamic
+    rays = model.frame_rays(renderer.camera(scene.cameras.intrinsics[0], scene.cameras.world_to_camera[0], 48, 64), 1.0)
+    ray = rays[slice(24 * 64 + 32, 24 * 64 + 33)]
+    both = (model, model.without(lambda points, time: points.moving.numpy()))
+    depths = [m.space.to_world(m.sample(ray, None).positions)[..., 2] for m in both]
+    assert (depths[0] < 2.6).all()
+    assert (depths[1] > 2.6).all()
+
+
+def test_the_render_stage_and_its_words(boxes):
+    scene, _, _, red = boxes
+    render = RenderConfig(frames=2, without=[red], paths=["time"])
+    summary = run_render(scene, render, "time", left_out_of(scene, render.without))
+    assert f"Left out: [{red}]." in summary["message"]
+    for without, problem in (([3], "names object 3, but the scene has objects 1 to 2"), ([0], "greater than or equal")):
+        with pytest.raises((ConfigError, ValueError), match=problem):
+            left_out_of(scene, RenderConfig(without=without).without)
+
+
+def test_objects_need_features():
+    own = {"input": {"path": "x"}, "field": {"features": False, "saliency": False}, "evaluation": []}
+    resolve_scene("a", own | {"render": {"without": "moving"}}, "fast", {})
+    with pytest.raises(ConfigError, match=r"render\.without names objects"):
+        resolve_scene("a", own | {"render": {"without": [1]}}, "fast", {})
+
+
+@pytest.mark.parametrize("kind", ["mlp", "planes"])
+def test_fields_of_either_kind(box_world, kind):
+    """A function that leaves nothing out changes nothing, one that leaves all out leaves nothing."""
+    renderer = box_world(n=3)[1]
+    torch.manual_seed(0)
+    sizes = {"width": 16, "plane_resolutions": [8], "dynamic_resolutions": [8], "hidden": 8}
+    for composition in ("blending", "additive"):
+        field = FieldConfig(kind=kind, composition=composition, **sizes)
+        model = Model(renderer.model.space, field, SamplingConfig(samples=8, coarse_samples=8), 4, 3).eval()
+        camera = renderer.camera(np.diag([6.0, 6, 1]), np.eye(4)[:3], 3, 4)
+        with torch.no_grad():
+            plain = model.render(camera, 1.0, ("rgb", "depth"))
+            same = nothing_of(model).render(camera, 1.0, ("rgb", "depth"))
+            gone = model.without(lambda points, time: np.ones(len(points.positions), bool))
+            opacity = gone.render(camera, 1.0, ("opacity",))["opacity"]
+        for name in plain:
+            torch.testing.assert_close(plain[name], same[name], rtol=1e-5, atol=1e-6)
+        assert float(opacity.max()) < 0.05
+
+
+def nothing_of(model):
+    return model.without(lambda points, time: np.zeros(len(points.positions), bool))
