@@ -50,7 +50,7 @@ class RenderConfig(StageConfig):
     interpolation: Literal["layers", "depth_planes"] = "layers"
     """Between frames: layers splats the rendered dynamic layer; depth_planes splats every sample plane (NSFF)."""
     without: list[Annotated[int, Field(ge=1)]] | Literal["objects", "moving"] = []
-    """What the videos leave out, so that what is behind it shows: objects by the numbers that they have in masks/, or
+    """Left out of the videos, so that the scene behind shows: objects by the numbers that they have in masks/, or
     objects: all of them; moving: all that moves, be it an object or not."""
 
 

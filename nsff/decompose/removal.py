@@ -23,8 +23,8 @@ OBJECTS = "objects"
 
 
 def left_out_of(scene: Scene, without: Sequence[int] | str) -> LeftOut | None:
-    """What ``render.without`` leaves out: objects by number, ``objects`` (all) or ``moving`` (all that moves, be it an
-    object or not). None for an empty list. Raises ConfigError for an object that the scene does not have."""
+    """The points that ``render.without`` leaves out: objects by number, ``objects`` (all), or ``moving`` (all that
+    moves, be it an object or not). None for an empty list. Raises ConfigError for objects that the scene lacks."""
     if without == MOVING:
         return _moving
     if not without:

@@ -72,15 +72,15 @@ def blender_script(cameras: Cameras, rate: float, name: str) -> str:
     aspect = float(np.mean(K[:, 0, 0] / K[:, 1, 1]))
     frames = [
         (
-            np.round(centre, 9).tolist(),
-            np.round(turn, 9).tolist(),
-            round(SENSOR * k[0, 0] / cameras.width, 6),
-            round((cameras.width / 2 - k[0, 2]) / cameras.width, 9),
-            round((k[1, 2] - cameras.height / 2) / cameras.width * aspect, 9),
+            [round(float(x), 9) for x in centre],
+            [round(float(x), 9) for x in turn],
+            round(float(SENSOR * k[0, 0] / cameras.width), 6),
+            round(float((cameras.width / 2 - k[0, 2]) / cameras.width), 9),
+            round(float((k[1, 2] - cameras.height / 2) / cameras.width * aspect), 9),
         )
         for centre, turn, k in zip(centres, quaternions(cameras), K, strict=True)
     ]
-    near, far = cameras.near_far[:, 0].min(), cameras.near_far[:, 1].max()
+    near, far = float(cameras.near_far[:, 0].min()), float(cameras.near_far[:, 1].max())
     return SCRIPT.format(
         name=json.dumps(name)[1:-1],
         rate=round(rate, 6),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -92,7 +92,7 @@ def _encode(
     import av
 
     with atomic_path(path) as temporary, av.open(str(temporary), "w") as container:
-        stream = container.add_stream(codec, rate=Fraction(rate).limit_denominator(1001))
+        stream: Any = container.add_stream(codec, rate=Fraction(rate).limit_denominator(1001))
         stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], pixels
         stream.options = options
         for frame in frames:

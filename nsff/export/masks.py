@@ -6,6 +6,7 @@ Object k has the same number in every frame and every file, 0 is the background.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -28,7 +29,8 @@ def export_masks(scene: Scene, folder: Path) -> None:
     source = scene.masks_crf_dir if scene.masks_crf_dir.is_dir() else scene.masks_dir
     path_of = scene.mask_crf_path if source == scene.masks_crf_dir else scene.mask_path
     times, (height, width) = frame_times(scene), scene.size
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     with atomic_directory(folder) as temporary:
         for view in training_views(read_views(scene)):
             labels, name = read_mask(path_of(view.index), scene.size), frame_name(view.camera)

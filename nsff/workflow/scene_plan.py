@@ -175,7 +175,7 @@ class ScenePlan:
         return [self.path(name)] if self.settings.decompose.source == source else []
 
     def left_out_by(self) -> list[str]:
-        """What tells the objects apart that the videos leave out, where they do."""
+        """Folders that tell apart the objects which the videos leave out, where they do."""
         named = self.settings.render.without not in ([], "moving")
         return [self.path(name) for name in ("clusters", "masks")] if named else []
 

@@ -6,28 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from nsff.config import DecomposeConfig, FieldConfig, RenderConfig, SamplingConfig, resolve_scene
-from nsff.decompose.clustering import run_cluster
+from nsff.config import FieldConfig, RenderConfig, SamplingConfig, resolve_scene
 from nsff.decompose.removal import left_out_of
 from nsff.errors import ConfigError
 from nsff.models.ray_fields.scene_model import Model
-from nsff.rendering.maps import run_maps
 from nsff.rendering.videos import run_render
 from tests.decompose.test_extract import RESTING, moving
 
 WALL, GREEN, RED = np.array([0.2, 0.2, 0.2]), np.array([0.0, 1.0, 0.0]), np.array([1.0, 0.0, 0.0])
-
-
-@pytest.fixture(params=["blending", "additive"])
-def boxes(request, box_world):
-    """The scene with its clusters, its renderer, and the numbers of the resting and of the moving box."""
-    scene, renderer = box_world(request.param, n=4)
-    run_maps(scene, RenderConfig())
-    run_cluster(scene, DecomposeConfig(restarts=2))
-    removed = {n: drawn(scene, renderer.without(left_out_of(scene, [n])), 2.0) for n in (1, 2)}
-    middle = np.argwhere(moving(2) == 1).mean(0).round().astype(int)
-    red = next(n for n in (1, 2) if not np.allclose(removed[n][tuple(middle)], RED, atol=0.01))
-    return scene, renderer, 3 - red, red
 
 
 def drawn(scene, renderer, time, interpolation="layers"):
@@ -40,33 +26,38 @@ def assert_colour(picture, where, colour):
     assert picture[where] == pytest.approx(np.broadcast_to(colour, picture[where].shape), abs=2e-2)
 
 
-@pytest.mark.parametrize(("time", "interpolation"), [(2.0, "layers"), (1.5, "layers"), (1.5, "depth_planes")])
-def test_what_is_behind_shows(boxes, time, interpolation):
-    scene, renderer, green, red = boxes
+@pytest.mark.parametrize(
+    ("composition", "time", "interpolation"),
+    [
+        ("blending", 2.0, "layers"), ("additive", 2.0, "layers"), ("blending", 1.5, "layers"),
+        ("additive", 1.5, "layers"), ("blending", 1.5, "depth_planes"), ("additive", 1.5, "depth_planes"),
+    ],
+)  # fmt: skip
+def test_what_is_behind_shows(boxes, composition, time, interpolation):
+    scene, renderer = boxes(composition)
     front, rest = moving(time), RESTING == 1
     whole = drawn(scene, renderer, time, interpolation)
     assert_colour(whole, front == 1, RED)
-    without = drawn(scene, renderer.without(left_out_of(scene, [red])), time, interpolation)
+    without = drawn(scene, renderer.without(left_out_of(scene, [2])), time, interpolation)
     assert_colour(without, (front == 1) & rest, GREEN)
     assert_colour(without, (front == 1) & (RESTING == 0), WALL)
     assert without[front == 0] == pytest.approx(whole[front == 0], abs=1e-5)
-    without = drawn(scene, renderer.without(left_out_of(scene, [green])), time, interpolation)
+
+
+def test_any_and_all_objects(boxes):
+    scene, renderer = boxes()
+    front, rest = moving(2), RESTING == 1
+    whole = drawn(scene, renderer, 2.0)
+    without = drawn(scene, renderer.without(left_out_of(scene, [1])), 2.0)
     assert_colour(without, rest & (front == 0), WALL)
     assert_colour(without, front == 1, RED)
-    for what in ([1, 2], "objects"):
-        empty = drawn(scene, renderer.without(left_out_of(scene, what)), time, interpolation)
-        assert_colour(empty, np.ones_like(rest), WALL)
-    still = drawn(scene, renderer.without(left_out_of(scene, "moving")), time, interpolation)
+    empty = drawn(scene, renderer.without(left_out_of(scene, "objects")), 2.0)
+    assert_colour(empty, np.ones_like(rest), WALL)
+    np.testing.assert_array_equal(drawn(scene, renderer, 2.0), whole)  # the model itself stays as it is
+    assert renderer.without(left_out_of(scene, [])) is renderer
+    still = drawn(scene, renderer.without(left_out_of(scene, "moving")), 2.0)
     assert_colour(still, rest, GREEN)
     assert_colour(still, (front == 1) & (RESTING == 0), WALL)
-
-
-def test_the_model_itself_stays_as_it_is(boxes):
-    scene, renderer, _, red = boxes
-    before = drawn(scene, renderer, 1.5)
-    drawn(scene, renderer.without(left_out_of(scene, [red])), 1.5)
-    np.testing.assert_array_equal(drawn(scene, renderer, 1.5), before)
-    assert renderer.without(left_out_of(scene, [])) is renderer
 
 
 def test_samples_are_drawn_behind_what_is_left_out(box_world):
@@ -86,13 +77,13 @@ def test_samples_are_drawn_behind_what_is_left_out(box_world):
 
 
 def test_the_render_stage_and_its_words(boxes):
-    scene, _, _, red = boxes
-    render = RenderConfig(frames=2, without=[red], paths=["time"])
-    summary = run_render(scene, render, "time", left_out_of(scene, render.without))
-    assert f"Left out: [{red}]." in summary["message"]
-    for without, problem in (([3], "names object 3, but the scene has objects 1 to 2"), ([0], "greater than or equal")):
-        with pytest.raises((ConfigError, ValueError), match=problem):
-            left_out_of(scene, RenderConfig(without=without).without)
+    scene = boxes()[0]
+    render = RenderConfig(frames=2, without=[2], render_factor=4)
+    assert "Left out: [2]." in run_render(scene, render, "time", left_out_of(scene, [2]))["message"]
+    with pytest.raises(ConfigError, match="names object 3, but the scene has objects 1 to 2"):
+        left_out_of(scene, [3])
+    with pytest.raises(ValueError, match="greater than or equal"):
+        RenderConfig(without=[0])
 
 
 def test_objects_need_features():

@@ -124,10 +124,11 @@ def _left_out(
     model: RayFields, positions: Tensor, deltas: Tensor
 ) -> Callable[[Field, float, FieldSamples, Tensor], Tensor] | None:
     """A function that says which samples of a field at a time stay; None where all do."""
-    if model.left_out is None:
+    left_out = model.left_out
+    if left_out is None:
         return None
     return lambda field, time, found, density: stays(
-        model.left_out, model.space, field, positions, deltas, time, found, density
+        left_out, model.space, field, positions, deltas, time, found, density
     )
 
 
