@@ -35,7 +35,10 @@ WORKFLOW = (
     "snakemake --cores all results/NAME/report.html # one scene",
     "python scripts/train.py --help                 # one stage by hand",
 )
-STATUSES = "exit status: 0 done, 1 an error (told as: what, what is wrong with it, what to do), 2 wrong usage"
+STATUSES = (
+    "exit status: 0 done, 1 an error (told as: what, what is wrong with it, what to do), 2 wrong usage,"
+    " 130 stopped by Ctrl-C"
+)
 
 
 def command_modules() -> dict[str, ModuleType]:
@@ -55,6 +58,7 @@ def build_app() -> App:
         help_format="plaintext",
         default_parameter=Parameter(negative=(), show_default=False),
     )
+    app.register_install_completion_command(help="set up completion for this shell (bash, zsh, fish)")
     for name, module in command_modules().items():
         about = f"{module.HELP}\n\n{_unwrapped(module.__doc__ or '')}"
         if hasattr(module, "ACTIONS"):

@@ -18,9 +18,13 @@ from nsff.config import reproduced
 from nsff.config.renamed import notes_on_names
 from nsff.config.strict_yaml import check_files
 from nsff.errors import NsffError
+from nsff.machine.gpus import visible_devices
+from nsff.machine.overview import usable_cores
+from nsff.workflow.costs import made_for_gpu, slow_notes
 from nsff.workflow.folder_runs import explain_locks, runs_of_folder
 from nsff.workflow.progress import read_progress, stages_of, summary_text
 from nsff.workflow.reasons import shorter_reason
+from nsff.workflow.target_names import unknown_target
 from nsff.workflow.weight_changes import weight_change_notes
 from nsff.workflow.scene_plan import PATHS, ScenePlan, checked_plans, files_of_all
 from nsff.workflow.versions import VERSIONS
@@ -58,12 +62,21 @@ def register_run():
         print(explain_locks(runs, run), file=sys.stderr)
 
 
+def notes_on_slow_training():
+    """A line for each scene that is still to be trained, on a CPU, with a preset that is made for a GPU."""
+    settings = {name: scene.settings for name, scene in SCENES.items() if not os.path.exists(scene.path("model"))}
+    settings = {name: scene for name, scene in settings.items() if made_for_gpu(scene)}
+    return slow_notes(settings, bool(visible_devices()), usable_cores()) if settings else []
+
+
 if workflow.is_main_process:
     register_run()
     for line in notes_on_names(config):
         print(f"Renamed settings. {line}", file=sys.stderr)
     for line in weight_change_notes({name: scene.settings for name, scene in SCENES.items()}, Path("results")):
         print(f"Other weights. {line}", file=sys.stderr)
+    for line in notes_on_slow_training():
+        print(f"Slow. {line}", file=sys.stderr)
 
 
 def print_summary():
@@ -74,15 +87,19 @@ def print_summary():
 
 
 def shortened(record):
-    """A filter of Snakemake's messages: reasons of jobs become short. In a quiet run those about each single job are left
+    """A filter of Snakemake's messages: reasons of jobs become short, and a target that no rule makes is answered with
+    those there are. In a quiet run messages about each single job are left
     out, which Snakemake prints even then: jobs themselves print one line as they end (nsff/workflow/stage_process.py).
     """
+    if missing := NO_RULE.search(record.getMessage()):
+        record.msg, record.args = unknown_target(missing[1], {n: scene.settings for n, scene in SCENES.items()}), ()
     if isinstance(getattr(record, "reason", None), str):
         record.reason = shorter_reason(record.reason)
     return not (QUIET and OF_EVERY_JOB.match(record.getMessage()))
 
 
 QUIET = bool({"RULES", "ALL"} & {about.name for about in workflow.output_settings.quiet or ()})
+NO_RULE = re.compile(r"No rule to produce (.+) \(if you use input functions")
 OF_EVERY_JOB = re.compile(r"Select jobs to execute|Execute \d+ jobs|RuleException:\s+CalledProcessError")
 os.environ |= {"NSFF_QUIET": "1"} if QUIET else {}
 logger.addFilter(shortened)

@@ -2,7 +2,8 @@
 
 They are looked for in the folder that NSFF_WEIGHTS names, then in ~/.cache/nsff; a file may also be named in the
 settings. Without weights the classical backends do the work. `get` takes up a broken download where it stopped, and
-puts nothing under its name that is not what was published.
+puts nothing under its name that is not what was published. `recommended` stands for the sets that NSFF and SAFF were
+published with, one for each prior.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ HELP = "list, fetch and check pretrained weights"
 EXAMPLES = (
     "weights list",
     "weights list raft-things",
+    "weights get recommended",
     "weights get raft-things dino-vits8",
     "weights get raft-small --folder /data/weights",
     "weights verify",
@@ -85,7 +87,7 @@ def _where(weight: Weight) -> str:
 
 
 def _get(
-    names: Annotated[list[str], Parameter(help="sets to fetch")],
+    names: Annotated[list[str], Parameter(help="sets to fetch, or recommended")],
     /,
     *,
     folder: Annotated[
@@ -99,9 +101,16 @@ def _get(
     from nsff.weights.download import get
 
     known = known_weights()
-    for weight in [weight_named(name, known) for name in names]:
+    for weight in [weight_named(name, known) for name in _all_named(names)]:
         for path, message in get(weight, folder, progress=not no_progress).items():
             print(f"{weight.name}: {path} ({message})")
+
+
+def _all_named(names: list[str]) -> list[str]:
+    """The names, with those of the recommended sets in the place of ``recommended``; each once."""
+    from nsff.priors.registries import RECOMMENDED
+
+    return list(dict.fromkeys(n for name in names for n in (RECOMMENDED if name == "recommended" else (name,))))
 
 
 def _verify(names: Annotated[list[str] | None, Parameter(help="sets to check")] = None, /) -> int:

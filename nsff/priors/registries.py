@@ -54,6 +54,10 @@ def weight_files(stage: str, scene: SceneConfig) -> list[Path]:
     return [chosen[1]] if chosen is not None and chosen[1] is not None else []
 
 
+RECOMMENDED = ("raft-things", "maskrcnn", "midas-v21", "dino-vits8")
+"""The sets of weights that NSFF and SAFF were published with, one for each prior: 675 MiB, all of open licences."""
+
+
 def known_weights() -> dict[str, Weight]:
     """All sets of weights by name: those of the priors' backends, and those that scores need."""
     backends = [backend for registry in REGISTRIES.values() for backend in registry.backends.values()]

@@ -20,6 +20,7 @@ from typing import Literal
 from nsff.config import SceneConfig
 from nsff.layout import VERDICTS
 from nsff.workflow.folder_runs import runs_of_folder, start_time
+from nsff.workflow.summaries import seconds_of, summary_of
 
 State = Literal["done", "running", "failed", "stopped", "waiting"]
 BAR = re.compile(r"(\d+)%\|[^|]*\|.*?<(?:(\d+):)?(\d+):(\d\d)")
@@ -110,11 +111,8 @@ class Durations:
     def add(self, folder: Path, stages: Iterable[str], frames: int) -> None:
         """Adds the times of a scene, from the benchmark files that it has."""
         for stage in stages:
-            try:
-                seconds = float((folder / "benchmarks" / f"{stage}.tsv").read_text().splitlines()[1].split("\t")[0])
-            except (OSError, ValueError, IndexError):
-                continue
-            self.taken.setdefault(stage, []).append((seconds, frames))
+            if (seconds := seconds_of(folder, stage)) is not None:
+                self.taken.setdefault(stage, []).append((seconds, frames))
 
     def expected(self, stage: str, frames: int) -> float | None:
         """Seconds that a stage will take on a clip of ``frames`` frames (0: not known yet).
@@ -164,17 +162,17 @@ def _read_stage(folder: Path, scene: str, stage: str, alive: bool, durations: Du
             left = max(0.0, expected - (time.time() - since))
         return StageProgress(stage, "running", None, percent, left)
     if (folder / target).exists():
-        return StageProgress(stage, "done", None if stage == "report" else _verdict(folder / target))
+        return StageProgress(stage, "done", None if stage == "report" else _verdict(folder / "results" / scene, stage))
     if log.exists():
         return StageProgress(stage, "failed", None, None, expected, last_error(log))
     return StageProgress(stage, "waiting", None, None, expected)
 
 
-def _verdict(summary: Path) -> str | None:
-    try:
-        verdict = json.loads(summary.read_bytes()).get("verdict")
-    except (OSError, ValueError, AttributeError, RecursionError):
-        return None
+def _verdict(scene: Path, stage: str) -> str | None:
+    summary = summary_of(scene, stage)
+    if stage == "score" and not summary.get("protocols", True):
+        return None  # there was nothing to score
+    verdict = summary.get("verdict")
     return verdict if verdict in VERDICTS else None
 
 

@@ -179,6 +179,12 @@ def finished(new_project, dense_writer, truth_writer) -> Finished:
     return Finished(project, project.snakemake(), "été_1")
 
 
+@pytest.fixture(scope="session")
+def room_film() -> Film:
+    """Seven frames of the room."""
+    return film()
+
+
 @pytest.fixture
 def project(new_project: Callable[..., Project]) -> Project:
     return new_project()

@@ -1,0 +1,204 @@
+"""``nsff run`` without Snakemake: the first look at a clip, what is chosen for a machine, and what it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from nsff.cli import main
+from nsff.config import load_config, resolve_scene
+from nsff.errors import ConfigError, InputError
+from nsff.machine.overview import Gpu, Machine
+from nsff.workflow.choices import Asked, choose, scene_name, write_config
+from nsff.workflow.clip import ClipLook, look_at
+from nsff.workflow.costs import costs_of, slow_notes
+from nsff.workflow.single_scene import SingleScene
+from nsff.workflow.target_names import checked_targets, stages_for, unknown_target
+
+SMALL = Machine(2, 16.0, 50.0)
+LARGE = Machine(16, 128.0, 500.0, (Gpu("NVIDIA H200", 139.0, "580.0"),))
+
+
+def write_shot(folder: Path, first: int, count: int, seed: int, height: int = 90, width: int = 160) -> None:
+    """A pan over a texture of its own."""
+    noise = np.random.default_rng(seed).uniform(0, 255, (height + 20, width + 8 * count, 3))
+    texture = cv2.GaussianBlur(noise, (0, 0), 1.5)
+    texture = np.clip((texture - texture.mean()) * 6 + 128, 0, 255).astype(np.uint8)
+    for i in range(count):
+        cv2.imwrite(str(folder / f"{first + i:03d}.png"), texture[:height, 4 * i : 4 * i + width])
+
+
+@pytest.fixture(scope="module")
+def two_shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips") / "two shots"
+    folder.mkdir()
+    write_shot(folder, 0, 8, seed=1)
+    write_shot(folder, 8, 12, seed=2)
+    return folder
+
+
+def seen(**changes) -> ClipLook:
+    values = dict(
+        path=Path("clip.mp4"), kind="video", count=24, rate=30.0, rate_known=True, size=(1080, 1920), start=0, end=None,
+        stride=1, frames=24,
+    )  # fmt: skip
+    return ClipLook(**values | changes)
+
+
+def test_the_longest_shot_is_taken(two_shots: Path):
+    look = look_at(two_shots, 48)
+    assert look.shots == ((0, 8), (8, 20))
+    assert (look.start, look.end, look.stride, look.frames) == (8, None, 1, 12)
+    assert not look.whole
+    assert look.size == (90, 160)
+    assert "160x90, 20 frames" in look.described()
+    # A pan over a plane: everything moves, and one homography says how.
+    assert look.shift == pytest.approx(4 * 24 / 160, rel=0.1)
+    assert look.parallax < 0.002
+
+
+def test_what_is_asked_for_bounds_the_choice(two_shots: Path):
+    look = look_at(two_shots, 3, start=1, end="0.25s")
+    assert (look.start, look.end, look.stride, look.frames) == (1, 6, 2, 3)
+    with pytest.raises(InputError, match="no frame and no time"):
+        look_at(two_shots, 3, start="soon")
+    with pytest.raises(InputError, match="leave"):
+        look_at(two_shots, 3, start=40)
+
+
+def test_the_whole_of_a_short_clip(repo: Path):
+    look = look_at(repo / "demo" / "video.mp4", 48)
+    assert look.whole
+    assert (look.frames, look.size) == (24, (180, 320))
+    assert look.parallax > 0.002
+
+
+def test_a_preset_for_the_machine(tmp_path: Path):
+    assert choose(seen(), "clip", SMALL, Asked(), tmp_path).content["preset"] == "demo"
+    assert choose(seen(), "clip", LARGE, Asked(), tmp_path).content["preset"] == "fast"
+    assert choose(seen(), "clip", LARGE, Asked(preset="nsff"), tmp_path).content["preset"] == "nsff"
+    with pytest.raises(ConfigError, match="unknown preset"):
+        choose(seen(), "clip", SMALL, Asked(preset="quick"), tmp_path)
+
+
+def test_upright_pictures_have_as_many_pixels(tmp_path: Path):
+    upright = choose(seen(size=(1920, 1080)), "clip", LARGE, Asked(), tmp_path).content["scenes"]["clip"]
+    rows = upright["canonical"]["resize_height"]
+    assert rows == 512
+    assert rows * rows * 9 / 16 == pytest.approx(288 * 288 * 16 / 9, rel=0.01)
+    assert "canonical" not in choose(seen(), "clip", LARGE, Asked(), tmp_path).content["scenes"]["clip"]
+    asked = choose(seen(), "clip", LARGE, Asked(height=360), tmp_path).content["scenes"]["clip"]
+    assert asked["canonical"] == {"resize_height": 360}
+
+
+def test_names_of_files_become_names_of_scenes(tmp_path: Path):
+    assert scene_name(Path("a/Strange name (1).mov")) == "Strange_name_1"
+    assert scene_name(Path("logs.mp4")) == "logs_scene"
+    assert scene_name(tmp_path) == tmp_path.name
+
+
+def test_a_configuration_is_never_overwritten(tmp_path: Path):
+    (tmp_path / "clip.mp4").write_bytes(b"")
+    path = tmp_path / "clip.yaml"
+    choice = choose(seen(path=tmp_path / "clip.mp4", stride=2, start=3, end=30), "clip", SMALL, Asked(), tmp_path)
+    assert write_config(path, choice, "nsff run clip.mp4")
+    text = path.read_text()
+    assert yaml.safe_load(text) == {
+        "preset": "demo",
+        "scenes": {"clip": {"input": {"path": "clip.mp4", "start": 3, "end": 30, "stride": 2}}},
+    }
+    assert load_config(path, tmp_path)["clip"].input.stride == 2
+    assert not write_config(path, choice, "nsff run clip.mp4 --yes")
+    other = choose(seen(path=tmp_path / "clip.mp4"), "clip", SMALL, Asked(), tmp_path)
+    with pytest.raises(ConfigError, match=r"scenes\.clip\.input\.stride is 2, not None"):
+        write_config(path, other, "nsff run clip.mp4")
+    assert path.read_text() == text
+
+
+def test_costs_are_those_that_were_measured():
+    """The demo on two cores, stage by stage (Snakemake's benchmarks of 2026-11-30)."""
+    measured = {
+        "ingest": 2.8, "flow": 11.7, "coarse_masks": 11.2, "sfm": 40.1, "cameras": 4.7, "motion": 6.6, "depth": 10.1,
+        "features": 10.5, "train": 411, "render_view": 100.1, "render_time": 102.4, "render_spacetime": 96.4,
+        "maps": 105.1, "cluster": 43.3, "postprocess": 3.3, "crf": 5.9, "score": 131.3, "report": 8.2,
+    }  # fmt: skip
+    truth = [{"protocol": "views", "truth": "t"}]
+    settings = resolve_scene("demo", {"input": {"path": "x"}, "evaluation": truth}, "demo", {})
+    costs = costs_of(settings, 24, (180, 320), gpu=False, cores=2)
+    assert list(costs.seconds) == list(measured)
+    for stage, seconds in measured.items():
+        assert costs.seconds[stage] == pytest.approx(seconds, rel=0.1, abs=1.0), stage
+    assert costs.disk == pytest.approx(0.36, abs=0.05)
+    assert costs.memory == pytest.approx(1.6, abs=0.1)
+
+
+def test_costs_of_a_gpu():
+    """toss with preset fast on one H200: 62 s of training, 2.7 GB (docs/benchmarks.md)."""
+    costs = costs_of(resolve_scene("toss", {"input": {"path": "x"}}, "fast", {}), 24, (270, 480), gpu=True, cores=16)
+    assert costs.seconds["train"] == pytest.approx(62 + 30, rel=0.1)
+    assert costs.gpu_memory == pytest.approx(2.7, abs=0.1)
+    more = costs_of(resolve_scene("toss", {"input": {"path": "x"}}, "fast", {}), 96, (270, 480), gpu=True, cores=16)
+    assert more.seconds["train"] > 3 * costs.seconds["train"] - 90
+
+
+def test_presets_for_a_gpu_warn_on_a_cpu():
+    scenes = {name: resolve_scene(name, {"input": {"path": "x"}}, name, {}) for name in ("demo", "fast", "saff")}
+    notes = slow_notes(scenes, gpu=False, cores=2)
+    assert [note.split(":")[0] for note in notes] == ["fast", "saff"]
+    assert " h on 2 processor cores" in notes[0] or " days on 2 processor cores" in notes[0]
+    assert not slow_notes(scenes, gpu=True, cores=2)
+
+
+def test_targets_and_their_stages():
+    settings = resolve_scene("clip", {"input": {"path": "x"}}, "demo", {})
+    assert checked_targets(settings, "clip", ["results/clip/model/", "renders/time.mp4"]) == [
+        "model",
+        "renders/time.mp4",
+    ]
+    assert stages_for(settings, ["model"])[-1] == "train"
+    assert stages_for(settings, ["renders/time.mp4"])[-2:] == ["train", "render_time"]
+    assert stages_for(settings, ["extracted"])[-3:] == ["maps", "cluster", "extract"]
+    assert "extract" not in stages_for(settings, ["report.html"])
+    with pytest.raises(InputError, match="did you mean 'model'"):
+        checked_targets(settings, "clip", ["modl"])
+    assert "Did you mean 'report.html'" in unknown_target("results/clip/reprot.html", {"clip": settings})
+    assert "There is no scene clpi" in unknown_target("results/clpi/report.html", {"clip": settings})
+
+
+def test_a_dry_run_writes_nothing(two_shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    scene = SingleScene(two_shots, Asked(name="pan"), tmp_path, "nsff run", SMALL)
+    assert scene.run([], [], None, config_only=False, dry_run=True, question=False) == 0
+    text = capsys.readouterr().out
+    assert "the longest of 2 shots" in text
+    assert "preset demo" in text
+    assert "results/pan/report.html" in text
+    assert len(text.splitlines()) < 15
+    assert not list(tmp_path.iterdir())
+
+
+def test_init_and_targets(two_shots: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", str(two_shots), "--name", "pan", "--preset", "demo", "--frames", "6"]) == 0
+    assert load_config(tmp_path / "pan.yaml", tmp_path)["pan"].preset == "demo"
+    assert not (tmp_path / "results").exists()
+    assert "nsff run" in capsys.readouterr().out
+    assert main(["targets", "pan"]) == 0
+    assert "renders/time.mp4" in capsys.readouterr().out
+    assert main(["targets", "pam"]) == 1
+    assert "no config.yaml" in capsys.readouterr().err
+    assert main(["init", str(two_shots), "--name", "pan", "--frames", "5"]) == 1
+    assert "says otherwise" in capsys.readouterr().err
+    assert main(["run", "nothing.mp4"]) == 1
+    assert "no such file or folder" in capsys.readouterr().err
+
+
+def test_results_of_another_clip_are_left_alone(two_shots: Path, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results" / "pan").mkdir(parents=True)
+    (tmp_path / "results" / "pan" / "manifest.json").write_text('{"source": {"path": "other.mp4"}}')
+    assert main(["run", str(two_shots), "--name", "pan", "--yes"]) == 1
+    assert "scene of another clip, other.mp4" in capsys.readouterr().err
