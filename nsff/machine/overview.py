@@ -1,4 +1,4 @@
-"""What this machine has: processors, memory, free disk, GPUs. Nothing heavy is imported."""
+"""The machine that this process runs on: processors, memory, free disk, GPUs. Nothing heavy is imported."""
 
 from __future__ import annotations
 

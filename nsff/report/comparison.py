@@ -148,13 +148,13 @@ def score_rows(one: Scene, other: Scene, notes: list[str]) -> list[Row]:
     rows = []
     for key in dict.fromkeys([*a, *b]):
         metric, first, second = key[3], a.get(key), b.get(key)
-        text = ["–" if value is None else number(metric, value) for value in (first, second)]
+        one_text, other_text = ("–" if value is None else number(metric, value) for value in (first, second))
         difference, better = "", ""
-        if first is not None and second is not None and text[0] != text[1]:
+        if first is not None and second is not None and one_text != other_text:
             gain = second - first
             difference = f"{gain:+.2f}" if metric == "psnr" else f"{gain:+.4f}"
             better = "b" if gain * BETTER[metric] > 0 else "a"
-        rows.append(Row(f"{key[0]} {key[1]}, {key[2]}: {metric}", *text, difference, better))
+        rows.append(Row(f"{key[0]} {key[1]}, {key[2]}: {metric}", one_text, other_text, difference, better))
     return rows
 
 

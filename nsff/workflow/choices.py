@@ -31,7 +31,7 @@ ROUNDED = 4
 
 @dataclass(frozen=True)
 class Asked:
-    """What the user asked for; None leaves the choice."""
+    """The options of the command line; None leaves the choice."""
 
     preset: str | None = None
     name: str | None = None

@@ -38,7 +38,7 @@ NO_PARALLAX = 0.0015
 
 @dataclass(frozen=True)
 class ClipLook:
-    """What was seen. ``count`` (source frames) is None where the file does not say; ``size`` is (height, width).
+    """The clip as it was seen. ``count`` (source frames) is None where the file does not say; ``size`` is (height, width).
 
     ``start``, ``end`` and ``stride`` select the frames to take. ``shift`` is the median motion of the picture in a
     second, ``parallax`` what of it no homography explains, in half a second; both are shares of the width, or None
@@ -158,7 +158,7 @@ def _tied(source: Source) -> bool:
 
 
 class _Seen:
-    """What is kept of the frames: their numbers, quality, and features."""
+    """The frames as far as they are kept: their numbers, quality, and features."""
 
     def __init__(self) -> None:
         self.indices: list[int] = []

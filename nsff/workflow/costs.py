@@ -1,4 +1,4 @@
-"""What a scene will cost: seconds of each stage, memory and disk, from a small model of every stage.
+"""The costs of a scene: seconds of each stage, memory and disk, from a small model of every stage.
 
 A stage takes a fixed time (starting Python and its libraries) and a time for each frame and megapixel. Coefficients
 were measured on two cores of a virtual machine with the scenes below, and on one NVIDIA H200; another machine may well
@@ -124,7 +124,7 @@ def canonical_megapixels(settings: SceneConfig, size: tuple[int, int]) -> float:
 def costs_of(
     settings: SceneConfig, frames: int, size: tuple[int, int], gpu: bool, cores: int, raft: bool = False
 ) -> Costs:
-    """What a scene will cost.
+    """The costs of a scene.
 
     Args:
         settings: the scene's.

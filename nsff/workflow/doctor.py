@@ -1,4 +1,4 @@
-"""What this installation has and lacks: each check with a state, what was found, and a remedy."""
+"""A look at this installation, at what it has and lacks: each check with a state, what was found, and a remedy."""
 
 from __future__ import annotations
 

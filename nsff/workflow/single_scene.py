@@ -29,7 +29,7 @@ from nsff.workflow.quiet_run import QuietRun, Teller, ask, command, free_folder
 from nsff.workflow.target_names import checked_targets, stages_for
 
 ALL = "report.html"
-"""What is made unless something else is asked for."""
+"""The target that is made unless another is asked for."""
 
 
 class SingleScene:

@@ -1,4 +1,4 @@
-"""What stages left about themselves: their summary, and the seconds that they took."""
+"""The words of stages about themselves: their summary, and the seconds that they took."""
 
 from __future__ import annotations
 

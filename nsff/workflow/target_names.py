@@ -1,4 +1,4 @@
-"""What can be asked for of a scene: the names of its targets, what each holds, and which stages make it.
+"""The targets of a scene, which can be asked for by name: what each holds, and which stages make it.
 
 A target is a path below ``results/{scene}/``. The names serve ``nsff targets``, ``nsff run --target`` and the messages
 for targets that do not exist; what is made and how is the rules' affair (rules/*.smk).

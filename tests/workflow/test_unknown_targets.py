@@ -1,4 +1,4 @@
-"""What ``snakemake`` says about a target or scene that does not exist, and about presets that are too much for a CPU."""
+"""What ``snakemake`` says of targets and scenes that do not exist, and of presets that are too much for a CPU."""
 
 
 def test_a_target_that_does_not_exist(project, dense_writer, room_film):
