@@ -38,7 +38,7 @@ NO_PARALLAX = 0.0015
 
 @dataclass(frozen=True)
 class ClipLook:
-    """The clip as it was seen. ``count`` (source frames) is None where the file does not say; ``size`` is (height, width).
+    """The clip as seen. ``count`` (source frames) is None where the file does not say; ``size`` is (height, width).
 
     ``start``, ``end`` and ``stride`` select the frames to take. ``shift`` is the median motion of the picture in a
     second, ``parallax`` what of it no homography explains, in half a second; both are shares of the width, or None
