@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 ENVIRONMENTS = ["video", "sfm", "torch", "objects", "report"]
-EXTRAS = {"gpu": "torch", "crf": "objects"}
+EXTRAS = {"gpu": "torch", "gaussians": "torch", "crf": "objects"}
 """Extras that are not in the lock, and the environment that has them."""
 
 
@@ -25,9 +25,14 @@ def lock(repo):
 
 @pytest.fixture(scope="module")
 def extras(repo):
-    """The pins of the extras that are not in the lock: one package each."""
+    """The pins of the extras that are not in the lock: versions and markers by package."""
     optional = tomllib.loads((repo / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    return {extra: dict(pin.split("==") for pin in optional[extra]) for extra in EXTRAS}
+    return {extra: pinned(optional[extra]) for extra in EXTRAS}
+
+
+def pinned(pins):
+    """What stands behind == of each pin, with its marker where it has one, by package."""
+    return dict(pin.split("==", 1) for pin in pins)
 
 
 def test_every_requirement_has_a_hash_and_no_address(repo):
@@ -51,15 +56,16 @@ def test_lock_satisfies_pyproject(repo, lock):
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_conda_files_have_the_locks_pins(repo, lock, extras, name):
-    """And those of the extras, which the lock leaves out: cupy where splatting is, pydensecrf2 where the CRF is."""
+    """And those of the extras, which the lock leaves out: cupy where splatting is, gsplat and its compiler where models
+    are, pydensecrf2 where the CRF is."""
     content = yaml.safe_load((repo / "envs" / f"{name}.yaml").read_text())
     assert content["channels"] == ["conda-forge"]
     pip = next(entry["pip"] for entry in content["dependencies"] if isinstance(entry, dict))
     own = {key: version for extra, place in EXTRAS.items() if place == name for key, version in extras[extra].items()}
-    assert own.items() <= dict(pin.split("==") for pin in pip).items()
+    assert own.items() <= pinned(pip).items()
     assert not own.keys() & lock.keys()
     for pin in pip:
-        package, version = pin.split("==")
+        package, version = pin.split("==", 1)
         assert version == own[package] if package in own else version in lock[package], pin
     # What is built from its source needs a compiler of the environment's own.
     outside = {entry.split("=")[0] for entry in content["dependencies"] if isinstance(entry, str)}
@@ -67,7 +73,9 @@ def test_conda_files_have_the_locks_pins(repo, lock, extras, name):
     assert any(pin.startswith("torch==") for pin in pip) == (name == "torch")
 
 
-@pytest.mark.parametrize(("rule", "extra"), [("render", "gpu"), ("score", "gpu"), ("crf", "crf")])
+@pytest.mark.parametrize(
+    ("rule", "extra"), [("render", "gpu"), ("score", "gpu"), ("train", "gaussians"), ("crf", "crf")]
+)
 def test_extras_are_where_they_are_used(repo, rule, extra):
     text = "".join(path.read_text() for path in sorted((repo / "rules").glob("*.smk")))
     body = text.split(f"rule {rule}:")[1].split("rule ")[0]

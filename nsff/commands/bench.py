@@ -42,6 +42,7 @@ def run(
     import torch
 
     from nsff.files.io import write_json
+    from nsff.models.gaussians.rasterisers import rasteriser_line
     from nsff.training.bench import bench
 
     gpu = torch.cuda.is_available()
@@ -54,6 +55,7 @@ def run(
         if gpu:
             torch.cuda.empty_cache()
     print(_table(rows, prepared))
+    print(f"\n{rasteriser_line(torch.device('cuda' if gpu else 'cpu'))}")
     if json:
         write_json(json, rows)
 

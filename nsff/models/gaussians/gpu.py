@@ -6,9 +6,11 @@ Notation: nsff.models.gaussians.splats, whose cut-offs are gsplat's own.
 from __future__ import annotations
 
 import functools
+import importlib.util
 
 import torch
 
+from nsff.building.builds import build_that_runs_on, load_library
 from nsff.models.gaussians import twin
 from nsff.models.gaussians.splats import BLUR, FAR, NEAR, Camera, Rendering, Splats
 
@@ -19,17 +21,25 @@ CHANNELS_AT_ONCE = 32
 
 @functools.cache
 def problem() -> str | None:
-    """Why gsplat does not work in this installation; None where it does.
+    """Why gsplat does not work in this installation, on the GPU in use; None where it does, from now on.
 
-    Where it is installed and was never built, this builds it, with whatever compiler gsplat finds: a minute or two.
+    Nothing is built here: ``nsff build-rasteriser`` does that, and this loads what it built.
     """
+    if importlib.util.find_spec("gsplat") is None:
+        return "it is not installed"
+    if not torch.cuda.is_available():
+        return "PyTorch sees no GPU"
     try:
+        if importlib.util.find_spec("gsplat.csrc") is None:
+            capability = torch.cuda.get_device_capability()
+            build = build_that_runs_on(capability)
+            if build is None:
+                return f"it is not built for this GPU (compute capability {capability[0]}.{capability[1]})"
+            load_library(build.library)
         from gsplat.cuda import _backend
-    except ImportError as error:
-        return f"it is not installed ({error})"
-    except Exception as error:  # compilers fail with errors of many types
-        return f"it could not be built ({type(error).__name__}: {error})"
-    return "it is not built, and no CUDA compiler was found to build it" if _backend._C is None else None
+    except Exception as error:  # libraries that do not fit fail with errors of many types
+        return f"it cannot be loaded ({type(error).__name__}: {error}); build it again, with --force"
+    return "its library is not there" if _backend._C is None else None
 
 
 def rasterise(splats: Splats, camera: Camera, packed: bool = False) -> Rendering:

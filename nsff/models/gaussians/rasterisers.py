@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 
+from nsff.building.builds import EXTRA, command_here, gsplat_version
 from nsff.errors import StageError
 from nsff.models.gaussians.splats import Camera, Rendering, Splats
 
@@ -39,10 +40,7 @@ def rasterise(splats: Splats, camera: Camera) -> Rendering:
 
 
 def check_rasteriser(device: torch.device) -> None:
-    """Raises StageError, with the remedy, where Gaussians cannot be drawn on ``device``.
-
-    On a CUDA device the first call in an installation compiles gsplat, which takes a minute or two.
-    """
+    """Raises StageError, with the remedy, where Gaussians cannot be drawn on ``device``."""
     if device.type == "cpu":
         return
     if device.type != "cuda":
@@ -55,6 +53,17 @@ def check_rasteriser(device: torch.device) -> None:
         raise StageError(
             "rasteriser",
             f"Gaussians are drawn by gsplat on {device}: {problem}",
-            "pip install 'nsff[gaussians]', which brings gsplat and the compiler that builds it; "
-            "or draw on the CPU (device cpu)",
+            f"{EXTRA} (gsplat and its compiler), then {command_here()}; or draw on the CPU (device cpu)",
         )
+
+
+def rasteriser_line(device: torch.device) -> str:
+    """The rasteriser of ``device`` in a line for people, with the remedy where it does not work."""
+    if device.type != "cuda":
+        return "Gaussians are drawn by kernels that Numba compiles"
+    from nsff.models.gaussians import gpu
+
+    if problem := gpu.problem():
+        remedy = f"{EXTRA}, {command_here()}"
+        return f"Gaussians cannot be drawn on the GPU: gsplat is their rasteriser, and {problem} ({remedy})"
+    return f"Gaussians are drawn by gsplat {gsplat_version()}, which is built"
