@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import importlib.util
 import json
 import subprocess
 import sys
@@ -30,6 +31,15 @@ def check(root: Path) -> int:
     if not torch.cuda.is_available():
         print("make gpu-check needs a machine with a CUDA GPU; this one has none", file=sys.stderr)
         return 1
+    if importlib.util.find_spec("gsplat"):
+        from nsff.building.compile import build_or_find
+        from nsff.errors import NsffError
+
+        try:
+            print(build_or_find())
+        except NsffError as error:
+            print(error, file=sys.stderr)
+            return 1
     report = root / ".gpu_check.xml"
     # Only the rooms whose code is recorded: others import what a GPU machine may lack (pycolmap, av, snakemake).
     folders = [str(root / "tests" / room) for room in ROOMS]

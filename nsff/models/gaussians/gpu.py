@@ -46,14 +46,16 @@ def rasterise(splats: Splats, camera: Camera, packed: bool = False) -> Rendering
     """Draws ``splats`` (float32, on a CUDA device) as ``camera`` sees them.
 
     packed: the Gaussians in view are gathered first, which takes less memory and more time where most are out of view.
-    Gradients reach all of ``splats`` and the camera's pose. Raises ValueError for other types and devices, and what
-    importing gsplat raises where it does not work (see ``problem``).
+    Gradients reach all of ``splats`` and the camera's pose. Raises ValueError for other types and devices,
+    RuntimeError where gsplat does not work (see ``problem``).
     """
     means = splats.means
     if means.dtype != torch.float32 or not means.is_cuda:
         raise ValueError(f"splats: {means.dtype} on {means.device}, not float32 on a CUDA device")
     if not len(splats):
         return twin.rasterise(splats, camera)  # gsplat 1.5.3 divides by zero
+    if found := problem():
+        raise RuntimeError(f"gsplat: {found}")
     import gsplat
 
     pose = torch.cat([camera.world_to_camera.to(means), means.new_tensor([[0.0, 0, 0, 1]])])
