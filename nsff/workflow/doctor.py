@@ -6,7 +6,6 @@ import importlib.metadata
 import importlib.util
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -176,23 +175,14 @@ def _torch() -> Check:
 
 def _rasteriser() -> Check:
     """Whether Gaussians can be drawn on the GPU. Nothing is built here."""
-    if importlib.util.find_spec("gsplat") is None:
-        text = "gsplat is not installed: Gaussians are drawn on the CPU alone; planes need none"
-        return Check("rasteriser", "warning", text, "pip install 'nsff[gaussians]'")
-    compiler = shutil.which("nvcc") or _wheel_compiler()
-    if compiler is None:
-        text = f"gsplat {_version('gsplat')}, and no CUDA compiler to build it with, if it is not built yet"
-        return Check("rasteriser", "warning", text, "pip install 'nsff[gaussians]', which brings the compiler along")
-    return Check("rasteriser", "ok", f"gsplat {_version('gsplat')}, compiler {compiler}")
+    from nsff.building.builds import EXTRA, command_here, gsplat_version
+    from nsff.models.gaussians import gpu
 
-
-def _wheel_compiler() -> str | None:
-    """nvcc as NVIDIA's wheels bring it along."""
-    try:
-        files = importlib.metadata.files("nvidia-cuda-nvcc") or []
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    return next((str(file.locate()) for file in files if file.name == "nvcc"), None)
+    if problem := gpu.problem():
+        text = f"gsplat draws Gaussians on a GPU, and {problem}; planes need none"
+        installed = importlib.util.find_spec("gsplat") is not None
+        return Check("rasteriser", "warning", text, command_here() if installed else f"{EXTRA}, then {command_here()}")
+    return Check("rasteriser", "ok", f"gsplat {gsplat_version()}, built for this GPU")
 
 
 def _room(machine: Machine) -> list[Check]:

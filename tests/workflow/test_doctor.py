@@ -59,3 +59,20 @@ def test_recommended_weights_are_known():
     known = known_weights()
     assert all(file.url for name in RECOMMENDED for file in known[name].files)
     assert _all_named(["recommended", "raft-things", "vgg16"]) == [*RECOMMENDED, "vgg16"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "state", "says"),
+    [(None, "ok", "built for this GPU"), ("it is not built", "warning", "it is not built")],
+)
+def test_the_rasteriser(tmp_path: Path, monkeypatch, problem: str | None, state: str, says: str):
+    """Whether gsplat is built for the GPU; where it is not, the command that builds it."""
+    from nsff.building import builds
+    from nsff.models.gaussians import gpu
+
+    monkeypatch.setattr(gpu, "problem", lambda: problem)
+    monkeypatch.setattr(builds, "gsplat_version", lambda: "1.5.3")
+    machine = Machine(2, 64.0, 500.0, (Gpu("H200", 140.0, "580.1"),))
+    check = {check.name: check for check in examine(tmp_path, machine)}["rasteriser"]
+    assert check.state == state and says in check.found
+    assert ("nsff build-rasteriser" in check.remedy) == (problem is not None)
