@@ -40,6 +40,8 @@ BLEND_QUANTILE = 0.8
 class MaskResult:
     records: list[Record] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    objects: int = 0
+    """True objects in the view that has most of them."""
 
 
 def score_masks(
@@ -69,6 +71,7 @@ def score_masks(
         truth = target.labels()
         if truth is None:
             continue
+        result.objects = max(result.objects, int(np.count_nonzero(np.unique(truth))))
         view, published = views[target.index], target.reference_masks()
         best: np.ndarray | None = None
         for variant, read in sources.items():

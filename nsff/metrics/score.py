@@ -103,6 +103,7 @@ def _evaluate(
         masks = score_masks(scene, protocol, targets.views, folder, config)
         records += masks.records
         notes += masks.notes
+        numbers["true_objects"] = masks.objects
     elif protocol.masks:
         off = "saliency" if config.field.features else "features"
         notes.append(f"{protocol.name}: no masks are scored, since field.{off} is false.")

@@ -13,6 +13,9 @@ from markupsafe import Markup
 
 from nsff.report.verdicts import Verdict
 
+RESULTS = ("videos", "objects", "scores")
+"""Sections of results, by their keys; the others say how these came about."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -67,9 +70,12 @@ class Video:
 
 @dataclass(frozen=True)
 class Videos:
+    """``large`` ones take the whole width, one below the other."""
+
     title: str
     videos: Sequence[Video]
     note: str = ""
+    large: bool = False
     kind: Literal["videos"] = "videos"
 
 
@@ -95,6 +101,17 @@ class Table:
     folded: bool = False
     kind: Literal["table"] = "table"
 
+    @property
+    def labels(self) -> list[str]:
+        """What each column is, its group included: for narrow screens, where a row becomes a card."""
+        over = [title for title, columns in self.groups for _ in range(columns)] or [""] * len(self.head)
+        return [", ".join(filter(None, pair)) for pair in zip(over, self.head, strict=True)]
+
+    @property
+    def wide(self) -> bool:
+        """Whether it has too many columns for a narrow screen."""
+        return len(self.head) > 3
+
 
 @dataclass(frozen=True)
 class Text:
@@ -114,7 +131,16 @@ class Absent:
     kind: Literal["absent"] = "absent"
 
 
-Part = Strip | Drawing | Drawings | Videos | Table | Text | Absent
+@dataclass(frozen=True)
+class Fold:
+    """Parts that are shown on demand, together."""
+
+    title: str
+    parts: Sequence[Part]
+    kind: Literal["fold"] = "fold"
+
+
+Part = Strip | Drawing | Drawings | Videos | Table | Text | Absent | Fold
 
 
 @dataclass(frozen=True)
@@ -126,6 +152,16 @@ class Section:
     verdicts: Sequence[Verdict] = ()
     intro: str = ""
     parts: Sequence[Part] = field(default_factory=list)
+
+    @property
+    def all_good(self) -> bool:
+        """Whether this is a section of results whose stages all call them good: their words are shown on demand."""
+        return self.key in RESULTS and bool(self.verdicts) and all(v.level == "good" for v in self.verdicts)
+
+    @property
+    def folded(self) -> bool:
+        """Whether the section is shown on demand: it says how the results came about, and nothing there is amiss."""
+        return self.key not in RESULTS and not any(verdict.troubled for verdict in self.verdicts)
 
 
 def facts(title: str, pairs: Sequence[tuple[str, str]], folded: bool = False) -> Table:

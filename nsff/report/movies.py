@@ -20,10 +20,13 @@ from nsff.errors import StageError
 from nsff.report.content import Video
 
 LARGEST_VIDEO = 2_200_000
-"""Bytes of an embedded video; four of them, in base64, leave room for the pictures in a page of 15 MB."""
+"""Bytes of an embedded video; five of them, in base64, leave room for the pictures in a page of 20 MB."""
 
-VIDEO_WIDTH = 960
+VIDEO_WIDTH = 1280
 """Pixels across of a video made for the page."""
+
+MOST_FRAME_RATE = 12.0
+"""Frames a second of videos that are made for looking, not of the clip's own speed."""
 
 
 def embed_video(path: Path, title: str, note: str, embedded: bool, root: Path) -> Video:
@@ -45,6 +48,20 @@ def embed_video(path: Path, title: str, note: str, embedded: bool, root: Path) -
         data = smaller_copy(path, math.sqrt(0.8 * LARGEST_VIDEO / len(data)))
         note += f" A smaller copy of {len(data) / 1e6:.1f} MB; in full size: {os.path.relpath(path, root)}."
     return Video(title, _uri(data), width, height, note)
+
+
+def thumbnail(path: Path, title: str, width: int) -> Video:
+    """A small copy of a video, embedded. Raises StageError where the file is no video."""
+    try:
+        reader: Any = imageio.get_reader(path, format="FFMPEG")
+        with reader:
+            meta = reader.get_meta_data()
+            own, rows = (int(v) for v in meta["size"])
+            factor = min(1.0, width / own)
+            data = encode((np.asarray(frame) for frame in reader), meta["fps"], factor)
+    except (OSError, ValueError, IndexError, RuntimeError) as error:
+        raise StageError(path, f"not readable as a video ({_first_line(error)})", "delete it and run again") from None
+    return Video(title, _uri(data), even(own * factor), even(rows * factor))
 
 
 def smaller_copy(path: Path, factor: float) -> bytes:

@@ -1,4 +1,4 @@
-"""The page over all scenes: a line for each with thumbnail, verdicts, main scores and a link to its own page."""
+"""The page over all scenes: a gallery of playing thumbnails, and a table that can be sorted by any column."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ from urllib.parse import quote
 
 from nsff.errors import StageError
 from nsff.files.io import write_text
-from nsff.report.content import Picture
+from nsff.report.content import Picture, Video
+from nsff.report.movies import thumbnail
 from nsff.report.page import environment, headline
 from nsff.report.pictures import embed
-from nsff.report.scoring import MainScore, main_scores, number, read_scores
+from nsff.report.scoring import DECIMALS, TITLES, MainScore, main_scores, number, read_scores, single_object
 from nsff.report.verdicts import LEVEL_WORDS, SYMBOLS, Verdict, read_verdicts, troubles
 from nsff.scene import Scene
 
-THUMBNAIL = 240
-METRICS = ("psnr", "ssim", "lpips", "jaccard", "fg_ari")
+THUMBNAIL = 320
+"""Pixels across of a thumbnail."""
+MOST_PLAYING = 60
+"""Scenes whose thumbnails play; those of more would make the page too large."""
+METRICS = ("psnr", "ssim", "lpips", "jaccard", "ari", "fg_ari")
+SHOWN_PATHS = ("spacetime", "time", "view")
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,9 @@ class Line:
     link: str
     headline: str
     picture: Picture | None
+    video: Video | None
     verdicts: Sequence[Verdict]
-    scores: Sequence[tuple[MainScore, Sequence[tuple[str, str]]]]
+    scores: Sequence[MainScore]
     why_no_scores: str
 
     @property
@@ -40,14 +46,26 @@ class Line:
         return next((level for level in ("poor", "doubtful", "missing", "unknown") if level in levels), "good")
 
 
+@dataclass(frozen=True)
+class Value:
+    """A cell of the table: its text, and the number that it is sorted by (None: last)."""
+
+    text: str
+    value: float | None
+
+
 def run_overview(scenes: Sequence[Path], out: Path) -> None:
-    """Writes the overview of scene folders to ``out``. A scene with missing or damaged files still has its line."""
-    lines = [read_line(Scene(Path(folder)), Path(out).parent) for folder in scenes]
+    """Writes the overview of scene folders to ``out``. A scene with missing or damaged files still has its place."""
+    folder = Path(out).parent
+    lines = [read_line(Scene(Path(scene)), folder, i < MOST_PLAYING) for i, scene in enumerate(scenes)]
+    columns = columns_of(lines)
     page = (
         environment()
         .get_template("overview.html.j2")
         .render(
             lines=lines,
+            columns=[TITLES[metric] for metric in columns],
+            rows=[(line, score, values_of(score, columns)) for line in lines for score in line.scores or [None]],
             troubles={line.name: len(troubles(line.verdicts)) for line in lines},
             symbols=SYMBOLS,
             message=LEVEL_WORDS,
@@ -56,34 +74,60 @@ def run_overview(scenes: Sequence[Path], out: Path) -> None:
     write_text(Path(out), page)
 
 
-def read_line(scene: Scene, folder: Path) -> Line:
+def read_line(scene: Scene, folder: Path, playing: bool = True) -> Line:
     """The entry of one scene in the overview that is written to ``folder``."""
     verdicts = read_verdicts(scene, None)
     link = quote(os.path.relpath(scene.report_path, folder)) if scene.report_path.exists() else ""
-    scores: list[tuple[MainScore, Sequence[tuple[str, str]]]] = []
+    scores: list[MainScore] = []
     why = ""
     try:
-        scores = [(score, _texts(score)) for score in main_scores(read_scores(scene))]
+        scores = [_meaningful(scene, score) for score in main_scores(read_scores(scene))]
         if not scores:
             why = "no evaluation is configured"
     except StageError as error:
         why = f"scores.csv: {error.problem}"
-    return Line(scene.name, link, headline(scene, verdicts), _thumbnail(scene), verdicts, scores, why)
+    video = _playing(scene) if playing else None
+    return Line(scene.name, link, headline(scene, verdicts), _still(scene), video, verdicts, scores, why)
 
 
-def _texts(score: MainScore) -> list[tuple[str, str]]:
-    """Metric and values, whole picture and moving parts side by side."""
-    texts = []
-    for metric in METRICS:
-        if metric in score.full:
-            text = number(metric, score.full[metric])
-            if metric in score.dynamic:
-                text += f" / {number(metric, score.dynamic[metric])}"
-            texts.append((metric, text))
-    return texts
+def _meaningful(scene: Scene, score: MainScore) -> MainScore:
+    """Without fg-ARI where there is one true object to be told from others."""
+    if score.protocol not in single_object(scene):
+        return score
+    full, dynamic = ({m: v for m, v in values.items() if m != "fg_ari"} for values in (score.full, score.dynamic))
+    return MainScore(score.protocol, score.variant, full, dynamic)
 
 
-def _thumbnail(scene: Scene) -> Picture | None:
+def columns_of(lines: Sequence[Line]) -> list[str]:
+    """The metrics of which any scene has a value."""
+    scores = [score for line in lines for score in line.scores]
+    return [metric for metric in METRICS if any(metric in score.full for score in scores)]
+
+
+def values_of(score: MainScore | None, metrics: Sequence[str]) -> list[Value]:
+    """The cells of a row: whole picture, and moving parts where they are scored; sorted by the former."""
+    return [Value("", None) if score is None or m not in score.full else _value(score, m) for m in metrics]
+
+
+def _value(score: MainScore, metric: str) -> Value:
+    text = number(metric, score.full[metric])
+    if metric in score.dynamic:
+        text += f" / {number(metric, score.dynamic[metric])}"
+    return Value(text, round(score.full[metric], DECIMALS[metric]))
+
+
+def _playing(scene: Scene) -> Video | None:
+    """A small copy of the first video that there is, or None."""
+    for path in SHOWN_PATHS:
+        if scene.video_path(path).exists():
+            try:
+                return thumbnail(scene.video_path(path), f"{scene.name}, rendered", THUMBNAIL)
+            except StageError:
+                return None
+    return None
+
+
+def _still(scene: Scene) -> Picture | None:
     """The middle frame, or None where there is none."""
     try:
         middle = scene.n_frames // 2

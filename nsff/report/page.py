@@ -7,6 +7,7 @@ import jinja2
 from nsff.config import SceneConfig
 from nsff.errors import StageError
 from nsff.files.io import write_text
+from nsff.report.content import RESULTS
 from nsff.report.gather import Material
 from nsff.report.scoring import MainScore, main_scores, number, read_scores
 from nsff.report.section_geometry import cameras_section, depth_section
@@ -42,6 +43,7 @@ def run_report(scene: Scene, config: SceneConfig) -> None:
     """
     verdicts = read_verdicts(scene, config)
     material = Material(scene, config, verdicts)
+    sections = [make(material) for make in SECTIONS]
     page = (
         environment()
         .get_template("page.html.j2")
@@ -50,7 +52,8 @@ def run_report(scene: Scene, config: SceneConfig) -> None:
             headline=headline(scene, verdicts),
             verdicts=verdicts,
             troubles=troubles(verdicts),
-            sections=[make(material) for make in SECTIONS],
+            results=[section for section in sections if section.key in RESULTS],
+            stages=[section for section in sections if section.key not in RESULTS],
         )
     )
     write_text(scene.report_path, page)

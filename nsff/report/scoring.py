@@ -5,7 +5,7 @@ All numbers are those of scores.csv; nothing is averaged here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -58,6 +58,12 @@ def read_scores(scene: Scene) -> pd.DataFrame:
     return collect_scores([scene.scores_path])
 
 
+def single_object(scene: Scene) -> list[str]:
+    """The protocols whose truth has one object at most in a view, by the summary of the scores."""
+    protocols = (scene.summary("score") or {}).get("protocols") or {}
+    return [name for name, numbers in protocols.items() if numbers.get("true_objects") == 1]
+
+
 def main_scores(table: pd.DataFrame) -> list[MainScore]:
     """For each protocol its best image variant and its last mask variant."""
     found = []
@@ -82,11 +88,17 @@ def number(metric: str, value: float) -> str:
     return f"{value:.{DECIMALS.get(metric.removesuffix('_reference'), 3)}f}"
 
 
-def score_tables(table: pd.DataFrame) -> list[Table]:
-    """For each protocol: pictures, masks, and the published codes' own versions of the metrics (folded)."""
+def score_tables(table: pd.DataFrame, single: Collection[str] = ()) -> list[Table]:
+    """For each protocol: pictures, masks, and the published codes' own versions of the metrics (folded).
+
+    ``single`` are the protocols whose truth has one object at most in a view. fg-ARI tells objects from each other, and
+    is left out there.
+    """
     tables = []
     for protocol in dict.fromkeys(table["protocol"]):
         rows = table[table["protocol"] == protocol]
+        if protocol in single:
+            rows = rows[~rows["metric"].isin(("fg_ari", "fg_ari_reference"))]
         tables += [
             _pivot(rows, IMAGE_METRICS, f"{protocol}: rendered pictures", "count"),
             _pivot(rows, MASK_METRICS, f"{protocol}: object masks", "count_masks"),

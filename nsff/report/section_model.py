@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 
 from nsff.errors import StageError
@@ -11,19 +12,20 @@ from nsff.files.io import map_npy, read_image, read_json, read_mask
 from nsff.files.reading import read_table, reading
 from nsff.layout import MapKind, map_name
 from nsff.report.charts import Series, line_chart
-from nsff.report.content import Absent, Drawing, Drawings, Part, Section, Videos, facts
+from nsff.report.content import Absent, Drawing, Drawings, Part, Section, Video, Videos, facts
 from nsff.report.gather import Material, Parts, spread
-from nsff.report.movies import embed_video
+from nsff.report.movies import MOST_FRAME_RATE, embed_video, make_video
 from nsff.report.pictures import colour_map, colour_range, feature_picture, feature_range
 from nsff.report.stages import not_asked
 from nsff.report.verdicts import plain_number
 from nsff.scene import Scene
 
 PATH_WORDS = {
-    "view": ("The camera moves, time stands still", "Is the background whole, and are outlines clean?"),
+    "spacetime": ("Camera and time move", "Views that were never filmed, in slow motion."),
     "time": ("Time moves, the camera stands still", "Is the background still, and the mover whole?"),
-    "spacetime": ("Both move", "What the other two show, together."),
+    "view": ("The camera moves, time stands still", "Is the background whole, and are outlines clean?"),
 }
+"""The videos in the order of the page, with what to look at."""
 
 
 def features_section(material: Material) -> Section:
@@ -111,7 +113,7 @@ def _curves(scene: Scene) -> list[Part]:
 
 def videos_section(material: Material) -> Section:
     scene, config, parts = material.scene, material.config, Parts()
-    videos = []
+    videos: list[Video] = []
     for path, (title, note) in PATH_WORDS.items():
         file, reason = scene.video_path(path), not_asked(f"render_{path}", config)
         if not file.exists():
@@ -122,10 +124,32 @@ def videos_section(material: Material) -> Section:
             videos.append(embed_video(file, title, note, config.report.embed_videos, scene.root))
         except StageError as error:
             parts.parts.append(Absent(f"Video: {title.lower()}", f"{path}.mp4: {error.problem}"))
+    absent, parts.parts = parts.parts, []
     if videos:
-        parts.parts.insert(0, Videos("Videos", videos))
+        parts.parts.append(Videos("Videos", videos[:1], large=True))
+        parts.parts += [Videos("Videos", videos[1:])] if videos[1:] else []
+    if scene.maps_dir.exists():
+        parts.add("Input beside its rendering", lambda: _beside_input(scene))
+    parts.parts += absent
     stages = [f"render_{path}" for path in PATH_WORDS]
     return Section("videos", "Rendered videos", material.of(*stages), "", parts.parts)
+
+
+def _beside_input(scene: Scene) -> list[Part]:
+    """Every frame of the clip beside what the scene shows to the same camera at the same time."""
+    views = training_view_numbers(scene)
+    if not all(scene.image_path(i).exists() and scene.map_path(i, "rgb").exists() for i in views):
+        return []
+
+    def pair(i: int) -> np.ndarray:
+        image, rendered = scene.image(i), read_image(scene.map_path(i, "rgb"))
+        height, width = rendered.shape[:2]
+        return np.concatenate([cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), rendered], axis=1)
+
+    rate = min(MOST_FRAME_RATE, float(scene.manifest.get("frame_rate") or 12))
+    title = "Input beside its rendering"
+    note = "The clip on the left; on the right what the scene shows to the same camera at the same time."
+    return [Videos(title, [make_video(map(pair, views), rate, title, note)], large=True)]
 
 
 def maps_section(material: Material) -> Section:

@@ -13,9 +13,9 @@ from nsff.decompose.colours import N_COLOURS, PALETTE, colour_labels, overlay
 from nsff.files.io import read_image, read_mask
 from nsff.layout import labels_name
 from nsff.report.charts import Series, line_chart
-from nsff.report.content import Absent, Cell, Drawing, Part, Section, Table, Videos
+from nsff.report.content import Absent, Cell, Drawing, Fold, Part, Section, Table, Videos
 from nsff.report.gather import Material, Parts, spread
-from nsff.report.movies import make_video
+from nsff.report.movies import MOST_FRAME_RATE, make_video
 from nsff.report.section_model import training_view_numbers
 from nsff.report.verdicts import value_text
 from nsff.scene import Scene
@@ -45,6 +45,9 @@ def objects_section(material: Material) -> Section:
     def clusters(i: int) -> np.ndarray:
         return colour_labels(read_mask(scene.cluster_labels_path(i, "merged")))
 
+    parts.add("Objects over time", lambda: _movie(scene, masked))
+    parts.add("Objects in numbers", lambda: _numbers(scene))
+    results, parts = parts, Parts()
     if scene.masks_dir.exists() or scene.masks_crf_dir.exists():
         parts.strip(material, "Frames", under, "frame", "postprocess", scene.masks_dir, frames=shown)
     parts.strip(
@@ -68,11 +71,17 @@ def objects_section(material: Material) -> Section:
     )
     for title, what, stage, folder in rows:
         parts.strip(material, title, masked(folder), what, stage, folder, frames=shown)
-    parts.add("Objects over time", lambda: _movie(scene, masked))
-    parts.add("Objects in numbers", lambda: _numbers(scene))
     parts.add("Choice of the number of clusters", lambda: _elbow(scene))
-    intro = "An object has one number and one colour in every view. Columns are the same frames throughout."
-    return Section("objects", "Objects", material.of("cluster", "postprocess", "crf"), intro, parts.parts)
+    shown_parts = [*results.parts, *_folded("From clusters to objects, frame by frame", parts.parts)]
+    intro = "An object has one number and one colour in every view."
+    return Section("objects", "Objects", material.of("cluster", "postprocess", "crf"), intro, shown_parts)
+
+
+def _folded(title: str, parts: list[Part]) -> list[Part]:
+    """What is there, folded; what is absent stays in sight."""
+    absent: list[Part] = [part for part in parts if isinstance(part, Absent)]
+    there = [part for part in parts if not isinstance(part, Absent)]
+    return [*([Fold(title, there)] if there else []), *absent]
 
 
 def outlined(labels: Integer[np.ndarray, "H W"], image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
@@ -90,9 +99,9 @@ def _movie(scene: Scene, masked: Callable[[Path], Callable[[int], np.ndarray]]) 
     before, after = masked(scene.masks_dir), masked(scene.masks_crf_dir)
     views = training_view_numbers(scene)
     frames = (np.concatenate([before(i), after(i)], axis=1) for i in views)
-    rate = float(scene.manifest.get("frame_rate") or 12)
+    rate = min(MOST_FRAME_RATE, float(scene.manifest.get("frame_rate") or 12))
     note = "Before the CRF on the left, after it on the right. Do the masks flicker, and is each object whole?"
-    return [Videos("Objects over time", [make_video(frames, rate, "Object masks over time", note)])]
+    return [Videos("Objects over time", [make_video(frames, rate, "Object masks over time", note)], large=True)]
 
 
 def _numbers(scene: Scene) -> list[Part]:

@@ -21,6 +21,7 @@ from nsff.report.scoring import (
     number,
     read_scores,
     score_tables,
+    single_object,
 )
 from nsff.scene import Scene
 
@@ -47,7 +48,7 @@ def _tables(scene: Scene) -> list[Part]:
     table = read_scores(scene)
     if not len(table):
         return [Absent("Scores", "scores.csv has no rows")]
-    tables: list[Part] = list(score_tables(table))
+    tables: list[Part] = list(score_tables(table, single_object(scene)))
     pictures = set(table["metric"])
     if "psnr" in pictures and "lpips" not in pictures:
         notes = (scene.summary("score") or {}).get("notes") or []
@@ -84,9 +85,12 @@ def _per_view(scene: Scene) -> list[Part]:
             path, f"has columns {', '.join(map(str, table.columns))}", "delete score_pictures/ and run again"
         )
     parts: list[Part] = []
+    single = single_object(scene)
     for protocol in dict.fromkeys(table["protocol"]):
         for choice, metrics in ((IMAGE_CHOICE, IMAGE_METRICS), (MASK_CHOICE, MASK_METRICS)):
             rows = table[(table["protocol"] == protocol) & table["metric"].isin(metrics)]
+            if protocol in single:
+                rows = rows[rows["metric"] != "fg_ari"]
             variant = next((v for v in choice if v in set(rows["variant"])), None)
             if variant is not None:
                 parts.append(_view_table(rows[rows["variant"] == variant], protocol, variant, metrics))

@@ -93,6 +93,8 @@ def _read(scene: Scene, stage: Stage, config: SceneConfig | None) -> tuple[str, 
         return "missing", f"No summary: the stage has not run, or ended with an error (logs/{stage.name}.log).", {}
     if not isinstance(summary, Mapping):
         return "unknown", "Its summary holds no mapping.", {}
+    if stage.name == "score" and not summary.get("protocols", True):
+        return "off", "There is no truth to score against (key evaluation).", {}
     message = str(summary.get("message") or summary.get("words") or "The stage said nothing about itself.")
     level = summary.get("verdict")
     return (level if level in JUDGED else "unknown"), message, summary

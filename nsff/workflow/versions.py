@@ -24,9 +24,9 @@ VERSIONS = {
     "crf": 2,
     "extract": 2,
     "score": 4,
-    "report": 1,
+    "report": 2,
     "collect_scores": 1,
-    "overview": 1,
+    "overview": 2,
     "reproduce": 1,
 }
 """By the name of the rule."""

@@ -61,12 +61,48 @@ def test_verdict_of_every_stage(page, complete):
     section = page.part('<section id="verdicts"', "</section>")
     for stage in STAGES:
         message = json.loads((complete / "summaries" / f"{stage.name}.json").read_text())["message"]
-        assert message in section
+        assert message in page.part(f'<section id="{stage.section}"', "</section>")
         assert stage.title in section
-    assert section.count("good") == 9
-    assert section.count("! doubtful") == 4
-    assert section.count("✕ poor") == 4
-    assert "some fraction 50.0 %" in section
+    assert section.count(": good") == 9
+    assert section.count(": doubtful") == 4
+    assert section.count(": poor") == 4
+    assert "some fraction 50.0 %" in page.text
+
+
+def test_results_come_first_and_what_is_good_is_folded(page):
+    keys = [attributes["id"] for tag, attributes in page.tags if tag == "section"]
+    assert keys[:4] == ["videos", "objects", "scores", "verdicts"]
+    assert keys[4:6] == ["input", "flow"]
+    folded = {}
+    for key in keys[4:]:
+        start = page.source.index(f'<section id="{key}"')
+        folded[key] = '<details class="stage">' in page.source[start : start + 120]
+    assert folded["flow"] and folded["input"] and folded["settings"]
+    assert not folded["cameras"] and not folded["depth"]  # poor, and doubtful
+    assert all("autoplay" in video and "muted" in video and "loop" in video for video in page.all("video"))
+
+
+def test_input_beside_its_rendering(page):
+    """Twice as wide as a frame."""
+    (video,) = [v for v in page.all("video") if v["aria-label"] == "Input beside its rendering"]
+    assert int(video["width"]) / int(video["height"]) == pytest.approx(2 * 64 / 48, rel=0.05)
+
+
+def test_one_true_object_has_no_foreground_ari(scene, config, read_page):
+    with scene.scores_path.open("a") as stream:
+        stream.write("tiny,masks,crf,full,fg_ari,0.5625\n")
+    run_report(scene, config)
+    assert "fg-ARI" in read_page(scene.report_path).text
+    scene.write_summary("score", scene.summary("score") | {"protocols": {"masks": {"true_objects": 1}}})
+    run_report(scene, config)
+    text = read_page(scene.report_path).text
+    assert "fg-ARI" not in text and "0.5625" not in text
+    assert "Jaccard" in text
+
+
+def test_rows_become_cards_on_narrow_screens(page):
+    labels = [attributes["data-label"] for attributes in page.all("td") if "data-label" in attributes]
+    assert "whole picture, PSNR, dB ↑" in labels and "moving parts only, PSNR, dB ↑" in labels
 
 
 def test_box_lists_what_went_wrong_in_order(page):
@@ -153,7 +189,7 @@ ABSENT = [
         "flow": "Flow to the next frame is not shown",
         "motion_masks": "Motion masks, from the cameras is not shown",
         "features": "Saliency is not shown",
-        "renders": "Video: both move is not shown: renders/spacetime.mp4 is not there",
+        "renders": "Video: camera and time move is not shown: renders/spacetime.mp4 is not there",
         "masks": "Objects before the CRF is not shown",
         "scores.csv": "Scores is not shown: scores.csv: missing",
         "summaries": "No summary: the stage has not run",
@@ -258,6 +294,10 @@ def test_without_truth(scene, read_page):
     run_report(scene, resolve_scene("tiny", {"input": {"path": "clip.mp4"}}, "demo", {}))
     page = read_page(scene.report_path)
     assert "Scores is not shown: no evaluation is configured" in page.text
+    scene.write_summary("score", {"protocols": {}, "verdict": "good", "message": "There is nothing to score."})
+    run_report(scene, resolve_scene("tiny", {"input": {"path": "clip.mp4"}}, "demo", {}))
+    page = read_page(scene.report_path)
+    assert "Scores: left out" in page.part('<section id="verdicts"', "</section>")
 
 
 def test_without_features(scene, read_page):
@@ -269,7 +309,8 @@ def test_without_features(scene, read_page):
     own = {"input": {"path": "c"}, "field": {"features": False, "saliency": False}, "render": {"paths": ["time"]}}
     run_report(scene, resolve_scene("tiny", own, "demo", {}))
     page = read_page(scene.report_path)
-    assert "Not run: field.features is false" in page.part('<section id="verdicts"', "</section>")
+    assert "Features and saliency: left out" in page.part('<section id="verdicts"', "</section>")
+    assert "Not run: field.features is false" in page.part('<section id="features"', "</section>")
     assert "Not run: render.paths does not name it" in page.text
     box = page.part('id="wrong"', '<section id="verdicts"')
     assert "Object masks" not in box
@@ -289,4 +330,4 @@ def test_videos_beside_the_page(scene, read_page):
     own = {"input": {"path": "clip.mp4"}, "report": {"embed_videos": False, "frames": 1}}
     run_report(scene, resolve_scene("tiny", own, "demo", {}))
     sources = [attributes["src"] for attributes in read_page(scene.report_path).all("video")]
-    assert sources[:3] == ["renders/view.mp4", "renders/time.mp4", "renders/spacetime.mp4"]
+    assert sources[:3] == ["renders/spacetime.mp4", "renders/time.mp4", "renders/view.mp4"]
