@@ -103,7 +103,7 @@ class Table:
 
     @property
     def labels(self) -> list[str]:
-        """What each column is, its group included: for narrow screens, where a row becomes a card."""
+        """The meaning of each column, its group included: for narrow screens, where a row becomes a card."""
         over = [title for title, columns in self.groups for _ in range(columns)] or [""] * len(self.head)
         return [", ".join(filter(None, pair)) for pair in zip(over, self.head, strict=True)]
 

@@ -65,7 +65,7 @@ def run_overview(scenes: Sequence[Path], out: Path) -> None:
         .render(
             lines=lines,
             columns=[TITLES[metric] for metric in columns],
-            rows=[(line, score, values_of(score, columns)) for line in lines for score in line.scores or [None]],
+            rows=[(line, score, values_of(score, columns)) for line in lines for score in scores_or_none(line)],
             troubles={line.name: len(troubles(line.verdicts)) for line in lines},
             symbols=SYMBOLS,
             message=LEVEL_WORDS,
@@ -102,6 +102,11 @@ def columns_of(lines: Sequence[Line]) -> list[str]:
     """The metrics of which any scene has a value."""
     scores = [score for line in lines for score in line.scores]
     return [metric for metric in METRICS if any(metric in score.full for score in scores)]
+
+
+def scores_or_none(line: Line) -> list[MainScore | None]:
+    """The scores of a scene, each a row of the table; None for the row of a scene without any."""
+    return [*line.scores] or [None]
 
 
 def values_of(score: MainScore | None, metrics: Sequence[str]) -> list[Value]:

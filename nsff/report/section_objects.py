@@ -78,7 +78,7 @@ def objects_section(material: Material) -> Section:
 
 
 def _folded(title: str, parts: list[Part]) -> list[Part]:
-    """What is there, folded; what is absent stays in sight."""
+    """Parts that are there, folded; absent ones stay in sight."""
     absent: list[Part] = [part for part in parts if isinstance(part, Absent)]
     there = [part for part in parts if not isinstance(part, Absent)]
     return [*([Fold(title, there)] if there else []), *absent]
