@@ -109,6 +109,9 @@ def test_files_follow_from_the_settings():
     assert "results/clip/summaries/score.json" in scene.summaries()
     assert plan(decompose={"source": "points"}).clustered("points", "surface_points") == ["results/clip/surface_points"]
     assert scene.clustered("points", "surface_points") == []
+    assert scene.left_out_by() == plan(render={"without": "moving"}).left_out_by() == []
+    for without in ([1], "objects"):
+        assert plan(render={"without": without}).left_out_by() == ["results/clip/clusters", "results/clip/masks"]
     objects = plan(extract={"enabled": True})
     assert files_of_all([scene, objects], ScenePlan.extracted) == ["results/clip/extracted"]
 

@@ -1,0 +1,102 @@
+"""How well the background shows where an object was left out: the scene without it against what other frames saw.
+
+For pixels on the object in frame i, colours of the same places are gathered from the other training frames, at the
+depth that the scene without the object has there; a frame counts where nothing moves at that pixel and it sees the
+place (depths agree within 5 %). Their median stands for the truth. PSNR of the rendering against it: on the object's
+pixels, on other pixels where something moves (its shadow, the rim), and far from both. Correspondences rest on the
+model's own depth and cameras; the background's colours do not.
+
+    python scripts/benchmarks/removal.py results/demo demo/truth/labels --without 1 --frames 0 6 12 18
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import _root  # noqa: F401
+import cv2
+import numpy as np
+import torch
+
+from nsff.decompose.removal import left_out_of
+from nsff.decompose.view_surfaces import unproject
+from nsff.decompose.views import read_views, training_views
+from nsff.export.depth import rendered_depth
+from nsff.export.videos import asked
+from nsff.files.io import read_mask, read_npz
+from nsff.rendering.renderer import Renderer
+from nsff.scene import Scene
+
+FEWEST = 3
+"""Frames that have to see a place."""
+TOLERANCE = 0.05
+
+
+def grown(mask: np.ndarray, radius: int) -> np.ndarray:
+    shape = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
+    return cv2.dilate(mask.astype(np.uint8), shape) > 0
+
+
+def psnr(errors: np.ndarray) -> float:
+    return float(-10 * np.log10(errors.mean())) if errors.size else np.nan
+
+
+def background(scene: Scene, i: int, depth: np.ndarray, busy: list[np.ndarray], depths: list[np.ndarray]) -> np.ndarray:
+    """The median colour of other frames at each pixel of frame i, NaN where fewer than FEWEST see it."""
+    cameras, (height, width) = scene.cameras, scene.size
+    points = unproject(depth, cameras.intrinsics[i], cameras.world_to_camera[i]).reshape(-1, 3)
+    places, distances = cameras.project(points)
+    colours = []
+    for j in range(scene.n_frames):
+        if j == i:
+            continue
+        u, v = (places[j, :, k].reshape(height, width).astype(np.float32) - 0.5 for k in (0, 1))
+        seen = cv2.remap(busy[j].astype(np.uint8), u, v, cv2.INTER_NEAREST, borderValue=1) == 0
+        there = cv2.remap(depths[j], u, v, cv2.INTER_NEAREST)
+        seen &= np.abs(there / distances[j].reshape(height, width) - 1) < TOLERANCE
+        colour = cv2.remap(scene.image(j).astype(np.float32) / 255, u, v, cv2.INTER_LINEAR)
+        colour[~seen] = np.nan
+        colours.append(colour)
+    stacked = np.stack(colours)
+    enough = np.isfinite(stacked[..., 0]).sum(0) >= FEWEST
+    result = np.full((height, width, 3), np.nan)
+    result[enough] = np.nanmedian(stacked[:, enough], axis=0)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scene", type=Path, help="a finished scene, results/NAME")
+    parser.add_argument("labels", type=Path, help="true masks of the frames, 00000.png ...: 0 is no object")
+    parser.add_argument("--without", nargs="+", default=["1"], help="what is left out")
+    parser.add_argument("--frames", type=int, nargs="+", default=[0])
+    arguments = parser.parse_args()
+    scene = Scene(arguments.scene)
+    grid = read_npz(scene.pixel_map_path, ["map"])["map"].astype(np.float32) - 0.5
+    views = training_views(read_views(scene))
+    labels = [read_mask(arguments.labels / f"{view.camera:05d}.png") > 0 for view in views]
+    labels = [cv2.remap(x.astype(np.uint8), grid[..., 0], grid[..., 1], cv2.INTER_NEAREST) > 0 for x in labels]
+    blends = [read_mask(scene.map_path(view.index, "blend"), scene.size) > 25 for view in views]
+    busy = [grown(label, 5) | grown(blend, 2) for label, blend in zip(labels, blends, strict=True)]
+    depths = [rendered_depth(scene, view) for view in views]
+    renderer = Renderer.load(scene.model_dir)
+    renderer = renderer.without(left_out_of(scene, asked(arguments.without)))
+    print("frame,pixels,seen_elsewhere,psnr_object,psnr_object_input,psnr_other_motion,psnr_far")
+    for i in arguments.frames:
+        K, E = scene.cameras.intrinsics[i], scene.cameras.world_to_camera[i]
+        with torch.no_grad():
+            maps = renderer.render(K, E, *scene.size, float(i), ("rgb", "depth"))
+        truth = background(scene, i, maps["depth"].numpy(), busy, depths)
+        known = np.isfinite(truth[..., 0])
+        error = np.square(maps["rgb"].clamp(0, 1).numpy() - truth).mean(-1)
+        own = np.square(scene.image(i) / 255 - truth).mean(-1)
+        on, beside = labels[i] & known, busy[i] & ~grown(labels[i], 3) & known
+        far = ~grown(labels[i], 15) & ~busy[i] & known
+        values = (psnr(error[on]), psnr(own[on]), psnr(error[beside]), psnr(error[far]))
+        share = on.sum() / max(labels[i].sum(), 1)
+        print(f"{i},{labels[i].sum()},{share:.3f}," + ",".join(f"{value:.2f}" for value in values), flush=True)
+
+
+if __name__ == "__main__":
+    main()
