@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from nsff.report.verdicts import Verdict
 
-RESULTS = ("videos", "objects", "scores")
+RESULTS = ("page", "videos", "objects", "scores")
 """Sections of results, by their keys; the others say how these came about."""
 
 

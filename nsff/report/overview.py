@@ -28,10 +28,12 @@ SHOWN_PATHS = ("spacetime", "time", "view")
 
 @dataclass(frozen=True)
 class Line:
-    """One scene. ``link`` is relative to the overview; empty where the scene has no page."""
+    """One scene. ``link`` leads to its report, ``fly`` to the scene itself, relative to the overview; empty where there
+    is none."""
 
     name: str
     link: str
+    fly: str
     headline: str
     picture: Picture | None
     video: Video | None
@@ -77,7 +79,10 @@ def run_overview(scenes: Sequence[Path], out: Path) -> None:
 def read_line(scene: Scene, folder: Path, playing: bool = True) -> Line:
     """The entry of one scene in the overview that is written to ``folder``."""
     verdicts = read_verdicts(scene, None)
-    link = quote(os.path.relpath(scene.report_path, folder)) if scene.report_path.exists() else ""
+    link, fly = (
+        quote(os.path.relpath(path, folder)) if path.exists() else ""
+        for path in (scene.report_path, scene.path("scene.html"))
+    )
     scores: list[MainScore] = []
     why = ""
     try:
@@ -87,7 +92,7 @@ def read_line(scene: Scene, folder: Path, playing: bool = True) -> Line:
     except StageError as error:
         why = f"scores.csv: {error.problem}"
     video = _playing(scene) if playing else None
-    return Line(scene.name, link, headline(scene, verdicts), _still(scene), video, verdicts, scores, why)
+    return Line(scene.name, link, fly, headline(scene, verdicts), _still(scene), video, verdicts, scores, why)
 
 
 def _meaningful(scene: Scene, score: MainScore) -> MainScore:

@@ -19,6 +19,7 @@ from nsff.config import SceneConfig
 from nsff.training.schedule import for_frames
 from nsff.workflow.progress import stages_of
 
+GPU_PRESETS = ("fast", "nsff", "saff")
 FEW_STEPS = 500
 """So few steps are nobody's training, and need no warning."""
 MEASURED_CORES = 2
@@ -49,10 +50,13 @@ ON_CPU = {
     "postprocess": Coefficients(3.0, 0.3),  # tiny 3.3; demo 3.3
     "crf": Coefficients(3.0, 2.1),  # tiny 3.4; demo 5.9
     "extract": Coefficients(8.0, 72.0),  # tiny 10.4; growth as of maps
+    "page": Coefficients(10.0, 30.0),  # not measured
     "score": Coefficients(11.0, 0.0),  # tiny 10.8 to 13.3; and SCORED_VIEW where there is truth
     "report": Coefficients(4.0, 3.0),  # tiny 4.1; demo 8.2
 }
 """Stages that train and draw nothing, on two cores."""
+UNKNOWN = Coefficients(5.0, 5.0)
+"""A stage that has no line yet."""
 SFM_FRAME = 1.6
 """Seconds a frame, whose features are searched for at up to 540 rows: demo 1.5; davis-train 1.1, toss 1.1, demo 1.9 in
 docs/benchmarks.md."""
@@ -167,7 +171,7 @@ def costs_of(
 
 
 def _prior(stage: str, settings: SceneConfig, frames: int, megapixels: float, faster: float) -> float:
-    known = ON_CPU[stage]
+    known = ON_CPU.get(stage, UNKNOWN)
     growing = known.growing * frames * megapixels
     growing += SFM_FRAME * frames if stage == "sfm" else 0.0
     growing += SCORED if stage == "score" and settings.evaluation else 0.0
@@ -208,4 +212,4 @@ def slow_notes(scenes: Mapping[str, SceneConfig], gpu: bool, cores: int, frames:
 
 def made_for_gpu(settings: SceneConfig) -> bool:
     """Whether training with these settings is too much for a CPU."""
-    return settings.preset != "demo" and settings.checkpoint is None and settings.train.steps > FEW_STEPS
+    return settings.preset in GPU_PRESETS and settings.checkpoint is None and settings.train.steps > FEW_STEPS

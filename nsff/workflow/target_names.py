@@ -46,6 +46,7 @@ _OF_STAGES: dict[str, tuple[tuple[str, str], ...]] = {
     "postprocess": (("masks", "object masks, cleaned and split into instances"),),
     "crf": (("masks_crf", "object masks, refined along edges"),),
     "extract": (("extracted", "objects alone, and point clouds"),),
+    "page": (("scene.html", "the scene to fly through, in any browser"),),
     "score": (("scores.csv", "scores"), ("score_pictures", "the pictures that were scored")),
     "report": (("report.html", "the report: every stage with pictures, numbers and a verdict"),),
 }

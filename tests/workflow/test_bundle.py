@@ -87,6 +87,12 @@ def test_from_a_wheel(empty, tmp_path: Path, repo: Path, tiny_clip):
     ended = run(empty, own, "-m", "snakemake", "--cores", "1", "results/clip/manifest.json")
     assert ended.returncode == 0, ended.stderr
     assert (own / "results" / "clip" / "settings" / "ingest.json").is_file()
+    # nsff run needs no layout: the rules are the package's.
+    command = [nsff, "run", str(tiny_clip.frames_dir), "--name", "tiny", "--target", "manifest.json", "--yes"]
+    ran = subprocess.run(command, env=empty[1], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert (tmp_path / "results" / "tiny" / "manifest.json").is_file()
+    assert not (tmp_path / "Snakefile").exists()
 
 
 def test_scripts_find_the_package_that_runs_the_workflow(empty, tmp_path: Path, repo: Path):
