@@ -154,7 +154,8 @@ def config_text(choice: Choice, command: str) -> str:
 
 
 def write_config(path: Path, choice: Choice, command: str) -> bool:
-    """Writes the configuration, unless the file says the same already; whether it was written.
+    """Writes the configuration, unless the file is there and says the same, whatever else it says; whether it was
+    written.
 
     Raises ConfigError where the file says something else: it is never overwritten.
     """
@@ -172,8 +173,9 @@ def write_config(path: Path, choice: Choice, command: str) -> bool:
 
 
 def _differences(there: Any, wanted: Mapping[str, Any]) -> list[str]:
+    """Settings that are wanted and that the file has otherwise, or not; others in the file are the user's own."""
     one, other = _flat(there), _flat(wanted)
-    return [f"{key} is {one.get(key)}, not {other.get(key)}" for key in one | other if one.get(key) != other.get(key)]
+    return [f"{key} is {one.get(key)}, not {other[key]}" for key in other if one.get(key) != other[key]]
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -132,13 +132,11 @@ class SingleScene:
             self.teller.line(f"chosen   {reason}")
         for text in [*self.look.complaints, *self._on_motion()]:
             self.teller.line(f"mind     {text}")
-        settings = load_config(choice.content, self.folder)[self.name]
-        if not dry_run:
-            written = write_config(self.folder / self.config, choice, self.told)
-            self.teller.line(
-                f"config   {self.config}" + ("" if written else ", which is there already and says the same")
-            )
-        return settings
+        if dry_run:
+            return load_config(choice.content, self.folder)[self.name]
+        written = write_config(self.folder / self.config, choice, self.told)
+        self.teller.line(f"config   {self.config}" + ("" if written else ", which is there already and is followed"))
+        return load_config(self.folder / self.config, self.folder)[self.name]
 
     @cached_property
     def choice(self) -> Choice:

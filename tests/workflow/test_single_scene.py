@@ -113,8 +113,11 @@ def test_a_configuration_is_never_overwritten(tmp_path: Path):
     }
     assert load_config(path, tmp_path)["clip"].input.stride == 2
     assert not write_config(path, choice, "nsff run clip.mp4 --yes")
-    other = choose(seen(path=tmp_path / "clip.mp4"), "clip", SMALL, Asked(), tmp_path)
-    with pytest.raises(ConfigError, match=r"scenes\.clip\.input\.stride is 2, not None"):
+    path.write_text(text + "train: {steps: 99}\n")
+    assert not write_config(path, choice, "nsff run clip.mp4")  # edited, and not contradicted
+    path.write_text(text)
+    other = choose(seen(path=tmp_path / "clip.mp4", stride=3), "clip", SMALL, Asked(), tmp_path)
+    with pytest.raises(ConfigError, match=r"scenes\.clip\.input\.stride is 2, not 3"):
         write_config(path, other, "nsff run clip.mp4")
     assert path.read_text() == text
 
