@@ -4,7 +4,7 @@ For pixels on the object in frame i, colours of the same places are gathered fro
 depth that the scene without the object has there; a frame counts where nothing moves at that pixel and it sees the
 place (depths agree within 5 %). Their median stands for the truth. PSNR of the rendering against it: on the object's
 pixels, on other pixels where something moves (its shadow, the rim), and far from both. Correspondences rest on the
-model's own depth and cameras; the background's colours do not.
+model's own depth and cameras; the background's colours do not. ``psnr_object_with_it`` is that of the whole scene.
 
     python scripts/benchmarks/removal.py results/demo demo/truth/labels --without 1 --frames 0 6 12 18
 """
@@ -21,7 +21,7 @@ import torch
 
 from nsff.decompose.removal import left_out_of
 from nsff.decompose.view_surfaces import unproject
-from nsff.decompose.views import read_views, training_views
+from nsff.decompose.views import read_rgb, read_views, training_views
 from nsff.export.depth import rendered_depth
 from nsff.export.videos import asked
 from nsff.files.io import read_mask, read_npz
@@ -82,7 +82,7 @@ def main() -> None:
     depths = [rendered_depth(scene, view) for view in views]
     renderer = Renderer.load(scene.model_dir)
     renderer = renderer.without(left_out_of(scene, asked(arguments.without)))
-    print("frame,pixels,seen_elsewhere,psnr_object,psnr_object_input,psnr_other_motion,psnr_far")
+    print("frame,pixels,seen_elsewhere,psnr_object,psnr_object_with_it,psnr_other_motion,psnr_far")
     for i in arguments.frames:
         K, E = scene.cameras.intrinsics[i], scene.cameras.world_to_camera[i]
         with torch.no_grad():
@@ -90,10 +90,10 @@ def main() -> None:
         truth = background(scene, i, maps["depth"].numpy(), busy, depths)
         known = np.isfinite(truth[..., 0])
         error = np.square(maps["rgb"].clamp(0, 1).numpy() - truth).mean(-1)
-        own = np.square(scene.image(i) / 255 - truth).mean(-1)
+        whole = np.square(read_rgb(scene, views[i], scene.size) / 255 - truth).mean(-1)
         on, beside = labels[i] & known, busy[i] & ~grown(labels[i], 3) & known
         far = ~grown(labels[i], 15) & ~busy[i] & known
-        values = (psnr(error[on]), psnr(own[on]), psnr(error[beside]), psnr(error[far]))
+        values = (psnr(error[on]), psnr(whole[on]), psnr(error[beside]), psnr(error[far]))
         share = on.sum() / max(labels[i].sum(), 1)
         print(f"{i},{labels[i].sum()},{share:.3f}," + ",".join(f"{value:.2f}" for value in values), flush=True)
 
