@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-own = importlib.util.find_spec("nsff")
 # A folder of that name without __init__.py, such as one that holds data alone, is no package either.
-if (own is None or own.origin is None) and (package := os.environ.get("NSFF_PACKAGE")):
+if getattr(importlib.util.find_spec("nsff"), "origin", None) is None and (package := os.environ.get("NSFF_PACKAGE")):
     # The package of the Python that runs the workflow, where a conda environment has none of its own.
     found = importlib.util.spec_from_file_location(
         "nsff", Path(package, "__init__.py"), submodule_search_locations=[package]
