@@ -193,6 +193,8 @@ class SceneModel(nn.Module, ABC):
     recordable: bool = False
     """Whether ``losses`` and its gradients can be recorded as a CUDA graph: nothing in them waits for the device,
     copies from the host or has a shape that data decide."""
+    divisible: bool = True
+    """Whether a batch can be computed in micro-batches where it does not fit into memory."""
     n_frames: int
     pixel_centre: float = 0.5
     """Offset of pixel centres."""

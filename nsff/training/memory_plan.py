@@ -78,9 +78,9 @@ def plan(need: Need, train: TrainConfig, available: float) -> int:
 
 
 def planned_micro_batches(execution: Execution, train: TrainConfig, data: TrainingData) -> tuple[int, str]:
-    """Micro-batches a batch on a GPU, and a line about them for the log; 1 and no line on the CPU. Changes nothing that
-    is trained."""
-    if execution.device.type != "cuda":
+    """Micro-batches a batch on a GPU, and a line about them for the log; 1 and no line on the CPU, and for models whose
+    batches cannot be divided. Changes nothing that is trained."""
+    if execution.device.type != "cuda" or not execution.model.divisible:
         return 1, ""
     available = obtainable_memory(execution.device)
     need = measured(execution, train, data)

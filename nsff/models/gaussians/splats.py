@@ -82,6 +82,11 @@ class Splats:
     def __len__(self) -> int:
         return len(self.means)
 
+    def fixed(self) -> Splats:
+        """The same Gaussians, whose gradients reach ``values`` alone."""
+        shape = (self.means, self.quaternions, self.scales, self.opacities)
+        return Splats(*(tensor.detach() for tensor in shape), self.values)
+
 
 @dataclass(frozen=True)
 class Camera:

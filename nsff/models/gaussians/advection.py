@@ -1,0 +1,99 @@
+"""Paths of dynamic Gaussians through neighbouring frames, by the lifted optical flow of the pixels around them.
+
+From frame to frame a Gaussian goes the median way of the nearest moving pixels in space: pixels of the motion mask whose
+flow is consistent and ends on the mask, lifted to the world at both ends. Neighbours share their motion that way, and
+what is hidden in a frame moves with what is seen beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nsff.models.gaussians.lifting import centres, inside, lift, read
+from nsff.models.supervision import TrainingData
+
+MOST_PIXELS = 8000
+"""Pixels of a pair of frames that are asked at most."""
+AT_ONCE = 16_384
+"""Gaussians whose distances are computed at once on a GPU."""
+
+
+@dataclass(frozen=True)
+class LiftedFlow:
+    """Where M pixels that move are at a frame, and how far they go to a neighbouring frame; world units."""
+
+    start: Float[Tensor, "M 3"]
+    way: Float[Tensor, "M 3"]
+
+
+def lifted_flow(
+    data: TrainingData, z: Float[Tensor, "N H W"], frame: int, step: int, generator: torch.Generator
+) -> LiftedFlow | None:
+    """From ``frame`` to ``frame`` + ``step`` (1 or -1); None where fewer than eight pixels have any."""
+    other = frame + step
+    flow, valid = (data.flow_post, data.valid_post) if step > 0 else (data.flow_prev, data.valid_prev)
+    rows, columns = (data.moving[frame] & valid[frame]).nonzero(as_tuple=True)
+    if len(rows) > MOST_PIXELS:
+        chosen = torch.randperm(len(rows), generator=generator)[:MOST_PIXELS].to(rows.device)
+        rows, columns = rows[chosen], columns[chosen]
+    uv = centres(rows, columns)
+    to = uv + flow[frame][rows, columns]
+    ends = inside(to, data.height, data.width) & (read(data.moving[other][..., None], to, nearest=True)[:, 0] > 0.5)
+    if int(ends.sum()) < 8:
+        return None
+    start = lift(data, frame, uv[ends], z[frame][rows, columns][ends])
+    end = lift(data, other, to[ends], read(z[other][..., None], to[ends], nearest=True)[:, 0])
+    return LiftedFlow(start, end - start)
+
+
+def nearest_ways(flow: LiftedFlow, points: Float[Tensor, "P 3"], count: int) -> Float[Tensor, "P 3"]:
+    """The median way, component by component, of the ``count`` nearest starts of each point."""
+    count = min(count, len(flow.start))
+    if points.is_cuda:
+        index = torch.cat(
+            [torch.cdist(part, flow.start).topk(count, largest=False).indices for part in points.split(AT_ONCE)]
+        )
+    else:
+        from scipy.spatial import cKDTree
+
+        _, found = cKDTree(flow.start.numpy()).query(points.numpy(), k=count, workers=torch.get_num_threads())
+        index = torch.from_numpy(np.asarray(found, np.int64).reshape(len(points), count))
+    return flow.way[index].median(1).values
+
+
+def paths(
+    data: TrainingData,
+    z: Float[Tensor, "N H W"],
+    position: Float[Tensor, "D 3"],
+    frame: Int[Tensor, "D"],
+    reach: int,
+    neighbours: int,
+    seed: int,
+) -> Float[Tensor, "D W 3"]:
+    """Displacements of points from their ``position`` at ``frame`` to frames ``frame`` - reach … ``frame`` + reach, W =
+    2 reach + 1. Beyond the ends of the clip, and where no pixel says more, a point stays."""
+    generator = torch.Generator().manual_seed(seed)
+    path = position.new_zeros(len(position), 2 * reach + 1, 3)
+    for step in (1, -1):
+        for a in range(data.n_frames - 1) if step > 0 else range(data.n_frames - 1, 0, -1):
+            age = (a - frame) * step
+            alive = ((age >= 0) & (age < reach)).nonzero()[:, 0]
+            if not len(alive):
+                continue
+            here = reach + step * age[alive]
+            moved = path[alive, here]
+            flow = lifted_flow(data, z, a, step, generator)
+            if flow is not None:
+                moved = moved + nearest_ways(flow, position[alive] + moved, neighbours)
+            path[alive, here + step] = moved
+        # Beyond the ends of the clip the last displacement stays.
+        for distance in range(1, reach + 1):
+            beyond = frame + step * distance
+            out = ((beyond < 0) | (beyond >= data.n_frames)).nonzero()[:, 0]
+            path[out, reach + step * distance] = path[out, reach + step * (distance - 1)]
+    return path

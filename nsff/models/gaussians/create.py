@@ -1,0 +1,43 @@
+"""A scene of Gaussians before training: clouds of seeds, and the paths of those that move."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from nsff.models.gaussians.advection import paths
+from nsff.models.gaussians.lifting import depths
+from nsff.models.gaussians.options import Options
+from nsff.models.gaussians.scene import GaussianScene
+from nsff.models.gaussians.seeds import dynamic_seeds, static_seeds
+from nsff.models.gaussians.thing_depth import rigid_depths
+from nsff.models.supervision import TrainingData
+
+OPACITY = 0.88
+"""Of Gaussians at the start."""
+
+
+@torch.no_grad()
+def fill_clouds(model: GaussianScene, data: TrainingData, options: Options, seed: int) -> None:
+    """Sets the frame of reference and fills both clouds from the training frames."""
+    z, median = depths(data)
+    pose = data.world_to_camera
+    camera_centres = -(pose[:, :, :3].transpose(1, 2) @ pose[:, :, 3:])[..., 0]
+    model.to(data.device)
+    model.frame.set(camera_centres.mean(0), median)
+    static = static_seeds(data, z, options.static_spacing, options.thinning)
+    if options.rigid_depth:
+        z = rigid_depths(data, z, options.rigid_depth)
+    moving, spacing = dynamic_seeds(data, z, options.dynamic_spacing, options.max_dynamic)
+    unit, frame = model.frame.unit, model.frame
+    for cloud, seeds, pixels in ((model.static, static, options.static_spacing), (model.moving, moving, spacing)):
+        size = seeds.size * options.size * pixels / unit
+        cloud.fill(frame.inside(seeds.position), size, OPACITY, seeds.colour, seeds.feature, seeds.saliency)
+    cloud = model.moving
+    reach = model.window // 2
+    cloud.log_span.data = torch.full_like(moving.size, math.log(options.span))
+    cloud.reference = moving.frame.float()
+    cloud.first = (moving.frame - reach).int()
+    path = paths(data, z, moving.position, moving.frame, reach, options.neighbours, seed)
+    cloud.path = path / unit

@@ -1,0 +1,160 @@
+"""Maps of a scene of Gaussians: which Gaussians are drawn at a time, with which values, and what becomes of them.
+
+The values of a Gaussian are composited like colours; channels are named by the slices that ``Channels`` gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nsff.models.base import Camera
+from nsff.models.gaussians import splats
+from nsff.models.gaussians.cloud import Cloud, MovingCloud
+from nsff.models.gaussians.rasterisers import rasterise
+from nsff.models.gaussians.splats import MIN_ALPHA, Splats
+
+LEAST_SHARE = 0.05
+"""Where what moves has a smaller share of a pixel, it has no place before and after."""
+
+
+@dataclass(frozen=True)
+class Present:
+    """The dynamic Gaussians that are seen at a time: their rows, positions (P,3) and opacities (P,)."""
+
+    rows: Tensor
+    position: Tensor
+    opacity: Tensor
+
+
+def present(cloud: MovingCloud, time: float) -> Present:
+    """Those of at least MIN_ALPHA opacity at ``time``."""
+    opacity = cloud.opacity * cloud.presence(time)
+    rows = (opacity.detach() >= MIN_ALPHA).nonzero()[:, 0]
+    position = cloud.position[rows] + cloud.displacement_of(rows, time)
+    return Present(rows, position, opacity[rows])
+
+
+@dataclass
+class Channels:
+    """Values of static and dynamic Gaussians side by side, by name."""
+
+    static: list[Tensor] = field(default_factory=list)
+    dynamic: list[Tensor] = field(default_factory=list)
+    at: dict[str, slice] = field(default_factory=dict)
+    width: int = 0
+
+    def add(self, name: str, static: Float[Tensor, "S C"], dynamic: Float[Tensor, "P C"]) -> None:
+        """Appends C channels."""
+        self.at[name] = slice(self.width, self.width + static.shape[1])
+        self.width += static.shape[1]
+        self.static.append(static)
+        self.dynamic.append(dynamic)
+
+
+def joined(
+    static: Cloud, moving: MovingCloud, now: Present, channels: Channels, kept: Tensor | None = None
+) -> Splats:
+    """Static and present dynamic Gaussians as one set, or those of them that ``kept`` (S+P,) names."""
+    rows = now.rows
+    parts = [
+        torch.cat([static.position, now.position]),
+        torch.cat([static.rotation, moving.rotation[rows]]),
+        torch.cat([static.scale, moving.scale[rows]]),
+        torch.cat([static.opacity, now.opacity]),
+        torch.cat([torch.cat(channels.static, 1), torch.cat(channels.dynamic, 1)]),
+    ]
+    if kept is not None:
+        parts = [part[kept] for part in parts]
+    return Splats(*parts)
+
+
+def flag(rows: int, value: float, like: Tensor) -> Float[Tensor, "G 1"]:
+    """A channel of one value."""
+    return like.new_full((rows, 1), value)
+
+
+def camera_inside(camera: Camera, world_to_camera: Float[Tensor, "3 4"]) -> splats.Camera:
+    """A camera for the rasterisers, with a pose in the model's units."""
+    return splats.Camera(camera.intrinsics, world_to_camera, camera.height, camera.width)
+
+
+class Picture:
+    """All Gaussians at a time as a camera sees them, composited once with the channels that ``outputs`` need.
+
+    The camera's pose is in the model's units; ``background`` (3,) is the colour where no light is stopped. ``fixed``:
+    gradients reach the values alone.
+    """
+
+    def __init__(
+        self,
+        static: Cloud,
+        moving: MovingCloud,
+        background: Float[Tensor, "3"],
+        camera: splats.Camera,
+        time: float,
+        outputs: Sequence[str],
+        fixed: bool = False,
+    ) -> None:
+        self.background, self.camera = background, camera
+        now = present(moving, time)
+        S, P, like = len(static), len(now.rows), static.position
+        channels = Channels()
+        channels.add("share", flag(S, 0, like), flag(P, 1, like))
+        rows, wanted = now.rows, set(outputs)
+        if wanted & {"rgb"}:
+            channels.add("rgb", static.colour, moving.colour[rows])
+        if "features" in wanted:
+            assert static.feature is not None and moving.feature is not None
+            channels.add("features", static.feature, moving.feature[rows])
+        if "saliency" in wanted:
+            assert static.raw_saliency is not None and moving.raw_saliency is not None
+            channels.add("saliency", static.raw_saliency.sigmoid()[:, None], moving.raw_saliency.sigmoid()[rows, None])
+        for name, other in (("moved_prev", time - 1), ("moved_post", time + 1)):
+            if name in wanted:
+                there = moving.position[rows] + moving.displacement_of(rows, other)
+                channels.add(name, torch.zeros_like(static.position), there)
+        self.channels = channels
+        everything = joined(static, moving, now, channels)
+        self.drawing = rasterise(everything.fixed() if fixed else everything, camera)
+
+    def channel(self, name: str) -> Float[Tensor, "H W C"]:
+        """The composited channels of ``name``, on 0."""
+        return self.drawing.values[..., self.channels.at[name]]
+
+    @property
+    def left(self) -> Float[Tensor, "H W 1"]:
+        """The light that nothing stopped."""
+        return 1 - self.drawing.alpha[..., None]
+
+    @property
+    def rgb(self) -> Float[Tensor, "H W 3"]:
+        return self.channel("rgb") + self.left * self.background
+
+    @property
+    def share(self) -> Float[Tensor, "H W"]:
+        """The share of what moves."""
+        return self.channel("share")[..., 0]
+
+    def depth(self, farthest: float) -> Float[Tensor, "H W"]:
+        """Expected z, ``farthest`` where there is nothing."""
+        return torch.where(self.drawing.alpha > 1e-3, self.drawing.depth, farthest)
+
+    def moved(self, name: str) -> Float[Tensor, "H W 3"]:
+        """Where what moves is at the frame before or after, the model's units; NaN where nothing does."""
+        share = self.share[..., None]
+        return torch.where(share > LEAST_SHARE, self.channel(name) / share.clamp(min=LEAST_SHARE), torch.nan)
+
+
+def alone(
+    cloud: Cloud, position: Tensor, opacity: Tensor, rows: Tensor | slice, background: Tensor, camera: splats.Camera
+) -> Float[Tensor, "H W 3"]:
+    """The colours of one cloud without the other."""
+    of = lambda value: value[rows]  # noqa: E731
+    only = Splats(position, of(cloud.rotation), of(cloud.scale), opacity, of(cloud.colour))
+    drawing = rasterise(only, camera)
+    return drawing.values + (1 - drawing.alpha[..., None]) * background

@@ -1,0 +1,89 @@
+"""Pruning and growth of clouds: Gaussians that nobody sees go, those that too much pulls at are split.
+
+Kerbl et al. 2023, 3D Gaussian Splatting, section 5.2: where the picture pulls hard at the position of a Gaussian, it
+covers more than it can show. The gradient on the picture is that of the position, times depth over focal length.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from nsff.models.gaussians.cloud import Cloud
+from nsff.models.gaussians.options import Options
+
+if TYPE_CHECKING:
+    from nsff.models.gaussians.scene import GaussianScene
+
+SHRINK = 1.6
+"""The halves of a Gaussian are this many times smaller."""
+
+
+class Growth:
+    """Decides after which steps clouds grow and shrink, and carries it out."""
+
+    def __init__(self, model: GaussianScene, options: Options, steps: int) -> None:
+        self.model, self.options, self.steps = model, options, steps
+
+    def after_step(self, step: int, optimiser: torch.optim.Adam) -> bool:
+        """Removes and splits Gaussians every ``grow_every`` steps; whether any cloud changed."""
+        every = self.options.grow_every
+        if not every or (step + 1) % every or step + 1 >= self.steps:
+            return False
+        changed = [self._renew(cloud, step, optimiser) for cloud in (self.model.static, self.model.moving)]
+        return any(changed)
+
+    def _renew(self, cloud: Cloud, step: int, optimiser: torch.optim.Adam) -> bool:
+        kept = cloud.opacity.detach() >= self.options.prune_opacity
+        split = torch.zeros_like(kept)
+        if self.options.grow_threshold and step < self.options.grow_until * self.steps:
+            split = self._pulled(cloud, optimiser) & kept
+        if bool(kept.all()) and not bool(split.any()):
+            return False
+        rows = torch.arange(len(cloud), device=kept.device)
+        index = torch.cat([rows[kept], rows[split]])
+        twins = torch.arange(len(index), device=kept.device) >= int(kept.sum())
+        cloud.select(index, twins, optimiser)
+        if bool(split.any()):
+            first = split[rows[kept]].nonzero()[:, 0]
+            halve(cloud, first, twins.nonzero()[:, 0])
+        return True
+
+    def _pulled(self, cloud: Cloud, optimiser: torch.optim.Adam) -> Tensor:
+        """Gaussians whose position is pulled at by more than the threshold: by the root of Adam's mean square of the
+        gradient, at the depth that the Gaussian has from the mean camera."""
+        state = optimiser.state.get(cloud.position, {})
+        if "exp_avg_sq" not in state:
+            return torch.zeros(len(cloud), dtype=torch.bool, device=cloud.position.device)
+        pull = state["exp_avg_sq"].sum(1).sqrt() * cloud.position.detach().norm(dim=1)
+        return pull > self.options.grow_threshold
+
+
+@torch.no_grad()
+def halve(cloud: Cloud, first: Tensor, second: Tensor) -> None:
+    """Turns pairs of equal Gaussians, rows ``first`` and ``second``, into halves beside each other along the longest
+    axis."""
+    scale, axis = cloud.log_scale[first].max(1)
+    turn = rotation_matrices(cloud.rotation[first])
+    away = turn[torch.arange(len(first), device=axis.device), :, axis] * (0.5 * scale.exp())[:, None]
+    cloud.position[first] += away
+    cloud.position[second] -= away
+    smaller = cloud.log_scale[first] - torch.log(torch.tensor(SHRINK))
+    cloud.log_scale[first], cloud.log_scale[second] = smaller, smaller
+
+
+def rotation_matrices(quaternions: Tensor) -> Tensor:
+    """(G,3,3) of quaternions (G,4), w, x, y, z, of any length.
+
+    >>> rotation_matrices(torch.tensor([[2.0, 0, 0, 0]])).tolist()
+    [[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]]
+    """
+    w, x, y, z = torch.nn.functional.normalize(quaternions, dim=1).unbind(1)
+    rows = [
+        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
+        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
+        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
+    ]  # fmt: skip
+    return torch.stack(rows, 1).reshape(-1, 3, 3)

@@ -1,0 +1,62 @@
+"""Pixels of the training frames as points of the world, and values read between pixels.
+
+Notation. N frames of H×W. Pixel positions (u, v) are continuous, centres at +0.5; z is the depth along the camera's axis.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from nsff.cameras.rays import project
+from nsff.models.supervision import TrainingData
+
+FARTHEST = 30.0
+"""Depths are cut off at this many times the median: what lies farther hardly has parallax."""
+
+
+def depths(data: TrainingData) -> tuple[Float[Tensor, "N H W"], float]:
+    """z of all pixels from the prior's disparity, world units, and their median over all frames."""
+    disparity = data.disparity
+    median = float(disparity.flatten()[:: max(1, disparity.numel() // 1_000_000)].median())
+    least = max(median, 1e-12) / FARTHEST
+    return 1 / disparity.clamp(min=least), 1 / max(median, 1e-12)
+
+
+def lift(
+    data: TrainingData, frame: int, uv: Float[Tensor, "P 2"], z: Float[Tensor, "P"]
+) -> Float[Tensor, "P 3"]:
+    """The world points that camera ``frame`` sees at ``uv`` and depth ``z``."""
+    K, pose = data.intrinsics[frame], data.world_to_camera[frame]
+    x = torch.stack([(uv[:, 0] - K[0, 2]) / K[0, 0], (uv[:, 1] - K[1, 2]) / K[1, 1], torch.ones_like(z)], 1) * z[:, None]
+    return (x - pose[:, 3]) @ pose[:, :3]
+
+
+def centres(rows: Int[Tensor, "P"], columns: Int[Tensor, "P"]) -> Float[Tensor, "P 2"]:
+    """Positions of the centres of pixels."""
+    return torch.stack([columns, rows], 1).float() + 0.5
+
+
+def read(image: Float[Tensor, "H W C"], uv: Float[Tensor, "P 2"], nearest: bool = False) -> Float[Tensor, "P C"]:
+    """Values of ``image`` at positions ``uv``, bilinear or of the nearest pixel; beyond the border those at it."""
+    H, W = image.shape[:2]
+    grid = torch.stack([uv[:, 0] / W * 2 - 1, uv[:, 1] / H * 2 - 1], 1)[None, None]
+    mode = "nearest" if nearest else "bilinear"
+    picture = image.permute(2, 0, 1)[None].float()
+    return grid_sample(picture, grid, mode=mode, align_corners=False, padding_mode="border")[0, :, 0].T
+
+
+def inside(uv: Float[Tensor, "P 2"], height: int, width: int) -> Tensor:
+    """Whether positions lie in the picture, (P,) bool."""
+    return (uv[:, 0] > 0) & (uv[:, 0] < width) & (uv[:, 1] > 0) & (uv[:, 1] < height)
+
+
+def project_pixels(data: TrainingData, frame: int, points: Float[Tensor, "P 3"]) -> tuple[Tensor, Tensor]:
+    """Rows and columns (P,) of the pixels at which camera ``frame`` sees points of the world, clamped to the picture."""
+    count = len(points)
+    K, pose = data.intrinsics[frame].expand(count, 3, 3), data.world_to_camera[frame].expand(count, 3, 4)
+    uv, _ = project(points, K, pose)
+    column, row = uv.floor().long().unbind(1)
+    return row.clamp(0, data.height - 1), column.clamp(0, data.width - 1)
