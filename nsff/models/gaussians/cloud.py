@@ -89,12 +89,16 @@ class Cloud(nn.Module):
             if not isinstance(value, nn.Parameter):
                 setattr(self, name, kept)
                 continue
-            value.data, value.grad = kept, None
-            state = optimiser.state.get(value, {})
-            for key, moment in state.items():
-                if moment.ndim == value.ndim:
-                    state[key] = moment[index].contiguous()
-                    state[key][fresh] = 0
+            parameter = nn.Parameter(kept, value.requires_grad)
+            setattr(self, name, parameter)
+            for group in optimiser.param_groups:
+                group["params"] = [parameter if p is value else p for p in group["params"]]
+            if (state := optimiser.state.pop(value, None)) is not None:
+                for key, moment in state.items():
+                    if moment.ndim == value.ndim:
+                        state[key] = moment[index].contiguous()
+                        state[key][fresh] = 0
+                optimiser.state[parameter] = state
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """A cloud takes on the number of Gaussians of what it reads."""

@@ -86,7 +86,8 @@ def static_seeds(data: TrainingData, z: Float[Tensor, "N H W"], spacing: int, th
     away = seeds.position - centre
     distance = away.norm(dim=1).clamp(min=1e-12)
     angle = data.intrinsics[0, 0, 0] / thinning
-    cell = torch.cat([away / distance[:, None] * angle, distance.log()[:, None] * SHELLS / thinning], 1).round().long()
+    shell = (distance / distance.median()).log() * SHELLS / thinning
+    cell = torch.cat([away / distance[:, None] * angle, shell[:, None]], 1).round().long()
     _, group = torch.unique(cell, dim=0, return_inverse=True)
     count = int(group.max()) + 1
     first = torch.full((count,), len(seeds), device=group.device)
