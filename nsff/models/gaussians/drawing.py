@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nsff.models.base import Camera
@@ -29,6 +29,10 @@ class Present:
     rows: Tensor
     position: Tensor
     opacity: Tensor
+
+    def chosen(self, kept: Tensor) -> Present:
+        """Those of a mask or an index."""
+        return Present(self.rows[kept], self.position[kept], self.opacity[kept])
 
 
 def present(cloud: MovingCloud, time: float) -> Present:
@@ -87,7 +91,8 @@ class Picture:
     """All Gaussians at a time as a camera sees them, composited once with the channels that ``outputs`` need.
 
     The camera's pose is in the model's units; ``background`` (3,) is the colour where no light is stopped. ``fixed``:
-    gradients reach the values alone.
+    gradients reach the values alone. ``kept``: which of the static Gaussians, and of the dynamic ones that are there, are
+    drawn.
     """
 
     def __init__(
@@ -99,6 +104,7 @@ class Picture:
         time: float,
         outputs: Sequence[str],
         fixed: bool = False,
+        kept: Bool[Tensor, "G"] | None = None,
     ) -> None:
         self.background, self.camera = background, camera
         now = present(moving, time)
@@ -119,7 +125,7 @@ class Picture:
                 there = moving.position[rows] + moving.displacement_of(rows, other)
                 channels.add(name, torch.zeros_like(static.position), there)
         self.channels = channels
-        everything = joined(static, moving, now, channels)
+        everything = joined(static, moving, now, channels, kept)
         self.drawing = rasterise(everything.fixed() if fixed else everything, camera)
 
     def channel(self, name: str) -> Float[Tensor, "H W C"]:

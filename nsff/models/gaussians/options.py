@@ -26,7 +26,7 @@ class Options(StageConfig):
     """Frames before and after its own through which the path of a dynamic Gaussian is followed."""
     span: float = Field(0.7, gt=0)
     """Standard deviation, in frames, of the time in which a dynamic Gaussian is seen, at the start."""
-    rigid_depth: float = Field(1.0, ge=0)
+    rigid_depth: float = Field(0.0, ge=0)
     """How strongly the depth of what moves is scaled, one factor for each thing and frame, so that distances within the
     thing stay the same over time; 0: depth is taken as it is."""
     neighbours: int = Field(8, ge=1)

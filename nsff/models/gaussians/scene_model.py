@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
@@ -11,7 +12,8 @@ from torch import Tensor
 from nsff.cameras.rays import project
 from nsff.cameras.spaces import Space, make_space
 from nsff.config import SceneConfig
-from nsff.models.base import BatchIndex, Camera, Numbering, ParameterGroup, Parts, Points, Terms
+from nsff.models.base import BatchIndex, Camera, LeftOut, Numbering, ParameterGroup, Parts, Points, Terms
+from nsff.models.gaussians import splats
 from nsff.models.gaussians.create import fill_clouds
 from nsff.models.gaussians.drawing import Picture, alone, camera_inside, present
 from nsff.models.gaussians.learning import FARTHEST, Learning
@@ -20,8 +22,10 @@ from nsff.models.gaussians.options import Options
 from nsff.models.gaussians.parts import draw_parts
 from nsff.models.gaussians.rasterisers import check_rasteriser
 from nsff.models.gaussians.scene import GaussianScene
+from nsff.models.gaussians.to_arrays import splat_scene
 from nsff.models.supervision import TrainingData
 from nsff.scene import Scene
+from nsff.splats.scene import SplatScene
 
 SURFACE = 0.05
 """A Gaussian is seen where it lies no more than this part of the depth behind what is drawn there."""
@@ -37,6 +41,8 @@ class Model(GaussianScene):
     divisible = False
     learning: Learning
     """There from ``start_training`` on."""
+    left_out: LeftOut | None = None
+    """Says which Gaussians are not drawn."""
 
     def __init__(
         self, n_frames: int, channels: int, saliency: bool, window: int, space: Space, static: int = 0, moving: int = 0
@@ -87,7 +93,9 @@ class Model(GaussianScene):
         check_rasteriser(self.device)
         wanted, own = list(outputs), self.outputs
         inside = camera_inside(camera, self.frame.pose(camera.world_to_camera))
-        picture = Picture(self.static, self.moving, self.background, inside, time, [n for n in wanted if n in own])
+        kept = None if self.left_out is None else self._kept(time)
+        names = [name for name in wanted if name in own]
+        picture = Picture(self.static, self.moving, self.background, inside, time, names, kept=kept)
         maps = {
             "rgb": lambda: picture.rgb,
             "depth": lambda: picture.depth(FARTHEST) * self.frame.unit,
@@ -97,18 +105,31 @@ class Model(GaussianScene):
             "saliency": lambda: picture.channel("saliency")[..., 0],
             "moved_prev": lambda: self.frame.outside(picture.moved("moved_prev")),
             "moved_post": lambda: self.frame.outside(picture.moved("moved_post")),
-            "static_rgb": lambda: self._static_rgb(inside),
-            "dynamic_rgb": lambda: self._dynamic_rgb(inside, time),
+            "static_rgb": lambda: self._static_rgb(inside, kept),
+            "dynamic_rgb": lambda: self._dynamic_rgb(inside, time, kept),
         }
         return {name: maps[name]() for name in wanted if name in own}
 
-    def _static_rgb(self, camera: Any) -> Tensor:
+    def _static_rgb(self, camera: splats.Camera, kept: Tensor | None) -> Tensor:
         cloud = self.static
-        return alone(cloud, cloud.position, cloud.opacity, slice(None), self.background, camera)
+        rows = slice(None) if kept is None else kept[: len(cloud)]
+        return alone(cloud, cloud.position[rows], cloud.opacity[rows], rows, self.background, camera)
 
-    def _dynamic_rgb(self, camera: Any, time: float) -> Tensor:
+    def _dynamic_rgb(self, camera: splats.Camera, time: float, kept: Tensor | None) -> Tensor:
         now = present(self.moving, time)
+        if kept is not None:
+            now = now.chosen(kept[len(self.static) :])
         return alone(self.moving, now.position, now.opacity, now.rows, torch.zeros_like(self.background), camera)
+
+    def without(self, left_out: LeftOut) -> Self:
+        """Gaussians are judged one by one."""
+        other = copy.copy(self)
+        other.left_out = left_out
+        return other
+
+    def _kept(self, time: float) -> Tensor:
+        assert self.left_out is not None
+        return ~torch.from_numpy(self.left_out(self.all_points(time)[0], time)).to(self.device)
 
     # --- reading -------------------------------------------------------------------------------------------------
     def all_points(self, time: float) -> tuple[Points, Tensor]:
@@ -126,6 +147,7 @@ class Model(GaussianScene):
             both("colour"),
             both("saliency") if self.has_saliency else None,
             motion,
+            moving=torch.arange(len(position), device=position.device) >= len(static),
         )
         return points, torch.cat([static.opacity, now.opacity])
 
@@ -155,6 +177,10 @@ class Model(GaussianScene):
     ) -> Parts:
         numbers = torch.from_numpy(numbering(self.all_points(time)[0])).to(self.device)
         return draw_parts(self, camera, time, numbers, count, occluded)
+
+    @torch.no_grad()
+    def splats(self, numbering: Numbering | None = None) -> SplatScene:
+        return splat_scene(self, numbering)
 
     # --- files ---------------------------------------------------------------------------------------------------
     def description(self) -> dict[str, Any]:

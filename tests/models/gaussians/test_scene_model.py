@@ -154,3 +154,30 @@ def test_objects_alone_add_up_to_the_picture_where_nothing_is_hidden(made):
     left = (1 - maps["opacity"])[..., None] * model.background
     np.testing.assert_allclose(total, (maps["rgb"] - left).detach().numpy(), atol=1e-4)
     assert parts.seen == pytest.approx(1, abs=1e-4)
+
+
+def test_splats_are_what_is_drawn(made):
+    """A picture of the arrays that files get, by a rasteriser of its own, equals the model's."""
+    from nsff.models.gaussians import splats
+    from nsff.models.gaussians.twin import rasterise
+
+    model, data, _ = made
+    scene, time = model.splats(lambda points: (points.moving.long() * 3).numpy()), 1.5
+    assert set(scene.static.objects) == {0}
+    assert set(scene.moving.objects) == {3}
+    now = scene.at(time)
+    tensors = [torch.from_numpy(getattr(now, n)) for n in ("means", "quaternions", "scales", "opacities", "colours")]
+    camera = splats.Camera(data.intrinsics[1], data.world_to_camera[1], data.height, data.width)
+    drawn = rasterise(splats.Splats(*tensors), camera)
+    picture = model.render(camera_of(data, 1), time)["rgb"].detach()
+    expected = drawn.values + (1 - drawn.alpha[..., None]) * model.background.detach()
+    torch.testing.assert_close(picture, expected, atol=2e-3, rtol=0)
+
+
+def test_the_scene_without_what_moves_is_its_static_part(made):
+    model, data, _ = made
+    rest = model.without(lambda points, time: points.moving.numpy())
+    camera = camera_of(data, 2)
+    one = rest.render(camera, 2.0)["rgb"]
+    torch.testing.assert_close(one, model.render(camera, 2.0, ("static_rgb",))["static_rgb"], atol=1e-5, rtol=0)
+    assert float((one - model.render(camera, 2.0)["rgb"]).abs().max()) > 0.1
