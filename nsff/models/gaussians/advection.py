@@ -1,8 +1,8 @@
 """Paths of dynamic Gaussians through neighbouring frames, by the lifted optical flow of the pixels around them.
 
-From frame to frame a Gaussian goes the median way of the nearest moving pixels in space: pixels of the motion mask whose
-flow is consistent and ends on the mask, lifted to the world at both ends. Neighbours share their motion that way, and
-what is hidden in a frame moves with what is seen beside it.
+From frame to frame a Gaussian goes the median way of the nearest moving pixels in space: pixels of the motion mask
+whose flow is consistent and ends on the mask, lifted to the world at both ends. Neighbours share their motion that
+way, and what is hidden in a frame moves with what is seen beside it.
 """
 
 from __future__ import annotations

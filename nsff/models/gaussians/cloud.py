@@ -1,7 +1,8 @@
 """A cloud of Gaussians as parameters: static ones, or dynamic ones with a time, a span and a path.
 
-Notation. G Gaussians, C feature channels. Positions and scales are in the model's own units (nsff.models.gaussians.frame).
-The raw parameters are unbounded: scale = exp(log_scale), opacity = σ(logit), colour = σ(raw colour), saliency = σ(raw).
+Notation. G Gaussians, C feature channels. Positions and scales are in the model's own units, see
+nsff.models.gaussians.frame. The raw parameters are unbounded: scale = exp(log_scale), opacity = σ(opacity_logit),
+colour = σ(raw_colour), saliency = σ(raw_saliency).
 """
 
 from __future__ import annotations

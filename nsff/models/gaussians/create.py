@@ -11,7 +11,6 @@ from nsff.models.gaussians.lifting import depths
 from nsff.models.gaussians.options import Options
 from nsff.models.gaussians.scene import GaussianScene
 from nsff.models.gaussians.seeds import dynamic_seeds, static_seeds
-from nsff.models.gaussians.thing_depth import rigid_depths
 from nsff.models.supervision import TrainingData
 
 OPACITY = 0.88
@@ -27,8 +26,6 @@ def fill_clouds(model: GaussianScene, data: TrainingData, options: Options, seed
     model.to(data.device)
     model.frame.set(camera_centres.mean(0), median)
     static = static_seeds(data, z, options.static_spacing, options.thinning)
-    if options.rigid_depth:
-        z = rigid_depths(data, z, options.rigid_depth)
     moving, spacing = dynamic_seeds(data, z, options.dynamic_spacing, options.max_dynamic)
     unit, frame = model.frame.unit, model.frame
     for cloud, seeds, pixels in ((model.static, static, options.static_spacing), (model.moving, moving, spacing)):

@@ -60,9 +60,7 @@ class Channels:
         self.dynamic.append(dynamic)
 
 
-def joined(
-    static: Cloud, moving: MovingCloud, now: Present, channels: Channels, kept: Tensor | None = None
-) -> Splats:
+def joined(static: Cloud, moving: MovingCloud, now: Present, channels: Channels, kept: Tensor | None = None) -> Splats:
     """Static and present dynamic Gaussians as one set, or those of them that ``kept`` (S+P,) names."""
     rows = now.rows
     parts = [
@@ -91,8 +89,8 @@ class Picture:
     """All Gaussians at a time as a camera sees them, composited once with the channels that ``outputs`` need.
 
     The camera's pose is in the model's units; ``background`` (3,) is the colour where no light is stopped. ``fixed``:
-    gradients reach the values alone. ``kept``: which of the static Gaussians, and of the dynamic ones that are there, are
-    drawn.
+    gradients reach the values alone. ``kept``: which of the static Gaussians, and then of the dynamic ones that are
+    there, are drawn.
     """
 
     def __init__(

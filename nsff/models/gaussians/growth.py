@@ -28,9 +28,11 @@ class Growth:
         self.model, self.options, self.steps = model, options, steps
 
     def after_step(self, step: int, optimiser: torch.optim.Adam) -> bool:
-        """Removes and splits Gaussians every ``grow_every`` steps; whether any cloud changed."""
-        every = self.options.grow_every
-        if not every or (step + 1) % every or step + 1 >= self.steps:
+        """Removes and splits Gaussians at equal intervals; whether any cloud changed."""
+        if not self.options.growths:
+            return False
+        every = max(1, int(self.options.grow_until * self.steps / self.options.growths))
+        if (step + 1) % every or step + 1 >= self.steps:
             return False
         changed = [self._renew(cloud, step, optimiser) for cloud in (self.model.static, self.model.moving)]
         return any(changed)
@@ -38,7 +40,7 @@ class Growth:
     def _renew(self, cloud: Cloud, step: int, optimiser: torch.optim.Adam) -> bool:
         kept = cloud.opacity.detach() >= self.options.prune_opacity
         split = torch.zeros_like(kept)
-        if self.options.grow_threshold and step < self.options.grow_until * self.steps:
+        if self.options.grow_threshold and step + 1 <= self.options.grow_until * self.steps:
             split = self._pulled(cloud, optimiser) & kept
         if bool(kept.all()) and not bool(split.any()):
             return False

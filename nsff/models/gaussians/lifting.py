@@ -1,6 +1,6 @@
 """Pixels of the training frames as points of the world, and values read between pixels.
 
-Notation. N frames of H×W. Pixel positions (u, v) are continuous, centres at +0.5; z is the depth along the camera's axis.
+Notation. N frames of H×W. Pixel positions (u, v) are continuous, centres at +0.5; z is depth along the camera's axis.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from nsff.cameras.rays import project
 from nsff.models.supervision import TrainingData
 
 FARTHEST = 30.0
@@ -25,12 +24,13 @@ def depths(data: TrainingData) -> tuple[Float[Tensor, "N H W"], float]:
     return 1 / disparity.clamp(min=least), 1 / max(median, 1e-12)
 
 
-def lift(
-    data: TrainingData, frame: int, uv: Float[Tensor, "P 2"], z: Float[Tensor, "P"]
-) -> Float[Tensor, "P 3"]:
+def lift(data: TrainingData, frame: int, uv: Float[Tensor, "P 2"], z: Float[Tensor, "P"]) -> Float[Tensor, "P 3"]:
     """The world points that camera ``frame`` sees at ``uv`` and depth ``z``."""
     K, pose = data.intrinsics[frame], data.world_to_camera[frame]
-    x = torch.stack([(uv[:, 0] - K[0, 2]) / K[0, 0], (uv[:, 1] - K[1, 2]) / K[1, 1], torch.ones_like(z)], 1) * z[:, None]
+    x = (
+        torch.stack([(uv[:, 0] - K[0, 2]) / K[0, 0], (uv[:, 1] - K[1, 2]) / K[1, 1], torch.ones_like(z)], 1)
+        * z[:, None]
+    )
     return (x - pose[:, 3]) @ pose[:, :3]
 
 
@@ -51,12 +51,3 @@ def read(image: Float[Tensor, "H W C"], uv: Float[Tensor, "P 2"], nearest: bool 
 def inside(uv: Float[Tensor, "P 2"], height: int, width: int) -> Tensor:
     """Whether positions lie in the picture, (P,) bool."""
     return (uv[:, 0] > 0) & (uv[:, 0] < width) & (uv[:, 1] > 0) & (uv[:, 1] < height)
-
-
-def project_pixels(data: TrainingData, frame: int, points: Float[Tensor, "P 3"]) -> tuple[Tensor, Tensor]:
-    """Rows and columns (P,) of the pixels at which camera ``frame`` sees points of the world, clamped to the picture."""
-    count = len(points)
-    K, pose = data.intrinsics[frame].expand(count, 3, 3), data.world_to_camera[frame].expand(count, 3, 4)
-    uv, _ = project(points, K, pose)
-    column, row = uv.floor().long().unbind(1)
-    return row.clamp(0, data.height - 1), column.clamp(0, data.width - 1)

@@ -7,7 +7,6 @@ differences, at the size of the features; only features and saliencies of Gaussi
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from kornia.metrics import ssim
 from torch import Tensor
@@ -22,9 +21,7 @@ MOST_DISPARITY = 2.0
 """Differences of disparity above this many medians count no more."""
 
 
-def colour_loss(
-    drawn: Float[Tensor, "H W 3"], image: Float[Tensor, "H W 3"], options: Options
-) -> Float[Tensor, ""]:
+def colour_loss(drawn: Float[Tensor, "H W 3"], image: Float[Tensor, "H W 3"], options: Options) -> Float[Tensor, ""]:
     """The photometric term."""
     absolute = (drawn - image).abs().mean()
     if options.w_ssim == 0:

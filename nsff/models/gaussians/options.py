@@ -26,9 +26,6 @@ class Options(StageConfig):
     """Frames before and after its own through which the path of a dynamic Gaussian is followed."""
     span: float = Field(0.7, gt=0)
     """Standard deviation, in frames, of the time in which a dynamic Gaussian is seen, at the start."""
-    rigid_depth: float = Field(0.0, ge=0)
-    """How strongly the depth of what moves is scaled, one factor for each thing and frame, so that distances within the
-    thing stay the same over time; 0: depth is taken as it is."""
     neighbours: int = Field(8, ge=1)
     """Pixels that move nearby, whose median motion carries a dynamic Gaussian from frame to frame."""
     size: float = Field(0.6, gt=0)
@@ -64,10 +61,10 @@ class Options(StageConfig):
     """Gain and offset of each frame's colours; 0: none."""
     prune_opacity: float = Field(0.01, ge=0, lt=1)
     """Gaussians with less opacity are removed."""
-    grow_every: int = Field(300, ge=0)
-    """Steps between growth and pruning; 0: neither."""
+    growths: int = Field(4, ge=0)
+    """How often clouds grow, at equal intervals; they are pruned at the same intervals to the end. 0: neither."""
     grow_until: float = Field(0.6, ge=0, le=1)
-    """Part of the training after which nothing grows."""
-    grow_threshold: float = Field(0.0, ge=0)
-    """Gaussians are split where the mean length of the gradient of their position on the picture, in half pictures, is
-    larger; 0: none are."""
+    """Part of the training in which they grow."""
+    grow_threshold: float = Field(2e-4, ge=0)
+    """Gaussians are split where the picture pulls harder at their position: the root mean square of the gradient, times
+    the distance from the cameras, in the model's units; 0: none are."""

@@ -40,7 +40,7 @@ def draw_parts(
         if n == 0 or not occluded:
             # Gaussians in front stop the light and show nothing of their own.
             shown = torch.where(own[:, None], everything.values, 0)
-            hidden = rasterise(type(everything)(*_shapes(everything), shown), inside)
+            hidden = rasterise(everything.showing(shown), inside)
         drawing = alone if occluded else hidden
         alpha = drawing.values[..., 3:]
         colour = drawing.values[..., :3] / alpha.clamp(min=1e-8)
@@ -49,7 +49,3 @@ def draw_parts(
             depth = (alone.depth * model.frame.unit * (alpha[..., 0] > LEAST_ALPHA)).cpu().numpy()
             seen = float(hidden.values[..., 3].sum() / alone.values[..., 3].sum().clamp(min=1e-8))
     return Parts(rgba, depth, seen)
-
-
-def _shapes(splats: object) -> list[Tensor]:
-    return [getattr(splats, name) for name in ("means", "quaternions", "scales", "opacities")]

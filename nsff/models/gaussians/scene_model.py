@@ -85,7 +85,9 @@ class Model(GaussianScene):
     @property
     def outputs(self) -> frozenset[str]:
         names = {"rgb", "depth", "blend", "static_rgb", "dynamic_rgb", "opacity", "moved_prev", "moved_post"}
-        return frozenset(names | ({"features"} if self.channels else set()) | ({"saliency"} if self.has_saliency else set()))
+        return frozenset(
+            names | ({"features"} if self.channels else set()) | ({"saliency"} if self.has_saliency else set())
+        )
 
     def render(
         self, camera: Camera, time: float, outputs: Sequence[str] = ("rgb",), chunk: int = 0
@@ -168,7 +170,7 @@ class Model(GaussianScene):
             maps = self.render(camera, time, ("depth", "opacity"))
             drawn, seen = maps["depth"].flatten()[pixel], maps["opacity"].flatten()[pixel]
             keep = keep & (z <= (1 + SURFACE) * drawn) & (seen > threshold)
-        values = {name: None if value is None else value[keep] for name, value in vars(points).items()}
+        values: dict[str, Any] = {n: None if value is None else value[keep] for n, value in vars(points).items()}
         yield Points(**values | {"pixel": None if pixel is None else pixel[keep]})
 
     @torch.no_grad()

@@ -4,6 +4,7 @@ pixels that move, lifted to the world by the prior's depth."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -31,7 +32,8 @@ class Seeds:
     saliency: Float[Tensor, "G"] | None
 
     def __getitem__(self, index: Tensor) -> Seeds:
-        return Seeds(*(None if value is None else value[index] for value in vars(self).values()))  # type: ignore[arg-type]
+        chosen: dict[str, Any] = {name: None if value is None else value[index] for name, value in vars(self).items()}
+        return Seeds(**chosen)
 
     def __len__(self) -> int:
         return len(self.position)
@@ -59,8 +61,11 @@ def seeds_of(data: TrainingData, z: Float[Tensor, "N H W"], chosen: Bool[Tensor,
                 saliency,
             )
         )
-    joined = zip(*(vars(part).values() for part in parts), strict=True)
-    return Seeds(*(None if values[0] is None else torch.cat(values) for values in joined))
+    joined: dict[str, Any] = {}
+    for name in vars(parts[0]):
+        values = [getattr(part, name) for part in parts]
+        joined[name] = None if values[0] is None else torch.cat(values)
+    return Seeds(**joined)
 
 
 def lattice(data: TrainingData, spacing: int) -> Bool[Tensor, "N H W"]:

@@ -84,8 +84,13 @@ class Splats:
 
     def fixed(self) -> Splats:
         """The same Gaussians, whose gradients reach ``values`` alone."""
-        shape = (self.means, self.quaternions, self.scales, self.opacities)
-        return Splats(*(tensor.detach() for tensor in shape), self.values)
+        return Splats(
+            self.means.detach(), self.quaternions.detach(), self.scales.detach(), self.opacities.detach(), self.values
+        )
+
+    def showing(self, values: Float[Tensor, "G C"]) -> Splats:
+        """The same Gaussians with other values."""
+        return Splats(self.means, self.quaternions, self.scales, self.opacities, values)
 
 
 @dataclass(frozen=True)

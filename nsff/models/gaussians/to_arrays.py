@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ def splat_scene(model: Model, numbering: Numbering | None) -> SplatScene:
 
 def _fields(
     model: Model, cloud: Cloud, numbering: Numbering | None, times: Tensor | None, ranges: Tensor | None
-) -> dict[str, np.ndarray | None]:
+) -> dict[str, Any]:
     position = model.frame.outside(cloud.position)
     feature_colours = None
     if cloud.feature is not None and ranges is not None:

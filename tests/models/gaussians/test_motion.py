@@ -1,4 +1,4 @@
-"""Where Gaussians begin, the paths that they go, and the depth of what moves: on worlds whose answers are known."""
+"""Where Gaussians begin, the paths that they go: on worlds whose answers are known."""
 
 from types import SimpleNamespace
 
@@ -8,14 +8,12 @@ import torch
 from nsff.models.gaussians.advection import paths
 from nsff.models.gaussians.cloud import MovingCloud
 from nsff.models.gaussians.lifting import lift
-from nsff.models.gaussians.thing_depth import part_factors, parts_of, rigid_depths
 
 F, H, W, N = 40.0, 24, 32, 6
 
 
-def still_camera_world(velocity, unit=1.0, factors=None):
-    """A flat thing at depth 4 units that moves by ``velocity`` a frame, before a wall at 8, seen by a camera that stands
-    still. The prior's depth of the thing is wrong by ``factors``."""
+def still_camera_world(velocity, unit=1.0):
+    """A flat thing at depth 4 units that moves by ``velocity`` a frame, before a wall at 8; the camera stands still."""
     velocity = torch.tensor(velocity)
     moving = torch.zeros(N, H, W, dtype=torch.bool)
     z = torch.full((N, H, W), 8.0 * unit)
@@ -31,11 +29,11 @@ def still_camera_world(velocity, unit=1.0, factors=None):
             there = depth + sign * velocity[2]
             flow[t, ..., 0] = F * (x + centre[0] + sign * velocity[0]) / there + W / 2 - columns
             flow[t, ..., 1] = F * (y + centre[1] + sign * velocity[1]) / there + H / 2 - rows
-        z[t][moving[t]] = depth * unit * (1.0 if factors is None else factors[t])
+        z[t][moving[t]] = depth * unit
     pose = torch.eye(4)[:3].expand(N, 3, 4)
     return SimpleNamespace(
-        n_frames=N, device=torch.device("cpu"), height=H, width=W, intrinsics=K.expand(N, 3, 3), world_to_camera=pose, moving=moving,
-        flow_post=post, flow_prev=prev, valid_post=moving, valid_prev=moving,
+        n_frames=N, device=torch.device("cpu"), height=H, width=W, intrinsics=K.expand(N, 3, 3),
+        world_to_camera=pose, moving=moving, flow_post=post, flow_prev=prev, valid_post=moving, valid_prev=moving,
     ), z  # fmt: skip
 
 
@@ -49,24 +47,6 @@ def test_paths_follow_the_thing_both_ways(unit):
         expected = offset * torch.tensor(velocity)
         torch.testing.assert_close(path[4 + offset], expected, atol=0.02, rtol=0)
     assert torch.equal(path[:3], path[2:3].expand(3, 3))  # before the clip it stays where it was first
-
-
-def test_the_depth_of_a_thing_follows_from_its_size():
-    factors = torch.tensor([1.0, 1.3, 0.8, 1.1, 0.9, 1.0])
-    data, z = still_camera_world((0.12, 0.0, 0.0), factors=factors)
-    s = part_factors(data, z, parts_of(data))
-    assert len(s) == N
-    residual = (s + factors.log()) - (s + factors.log()).mean()
-    assert float(residual.abs().max()) < 0.06
-    mended = rigid_depths(data, z, 1.0)
-    depth = torch.stack([mended[t][data.moving[t]].mean() for t in range(N)])
-    assert float(depth.std() / depth.mean()) < 0.05
-    assert torch.equal(mended[~data.moving], z[~data.moving])
-
-
-def test_a_thing_that_comes_nearer_is_left_alone():
-    data, z = still_camera_world((0.0, 0.0, -0.1))
-    assert float(part_factors(data, z, parts_of(data)).abs().max()) < 0.02
 
 
 def test_where_a_gaussian_is_and_how_much_of_it():

@@ -20,7 +20,7 @@ from nsff.training.run import build_model, run_train
 
 OWN = {
     "input": {"path": "x"},
-    "model": {"kind": "gaussians", "options": {"static_spacing": 1, "grow_every": 20}},
+    "model": {"kind": "gaussians", "options": {"static_spacing": 1}},
     "train": {"steps": 60, "steps_for_frames": 0, "device": "cpu", "log_every": 10, "tensorboard": False},
     "decompose": {"max_clusters": 4, "restarts": 1, "point_interval": 1, "point_opacity": 0.2, "source": "points"},
     "extract": {"enabled": True, "point_opacity": 0.2},
@@ -122,7 +122,7 @@ def test_pruning_and_splitting_keep_moments_with_their_gaussians(made):
     terms, _ = model.losses(model.sample_batch(0, torch.Generator()), 0, torch.Generator())
     torch.stack(list(terms.values())).sum().backward()
     optimiser.step()
-    cloud, options = model.static, Options(grow_every=1, grow_threshold=1e-9, prune_opacity=0.5)
+    cloud, options = model.static, Options(growths=1, grow_until=0.01, grow_threshold=1e-9, prune_opacity=0.5)
     with torch.no_grad():
         cloud.opacity_logit[::3] = -5
     before = {name: value.detach().clone() for name, value in cloud.rows()}
