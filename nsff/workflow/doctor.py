@@ -176,9 +176,9 @@ def _torch() -> Check:
 def _rasteriser() -> Check:
     """Whether Gaussians can be drawn on the GPU. Nothing is built here."""
     from nsff.building.builds import EXTRA, command_here, gsplat_version
-    from nsff.models.gaussians import gpu
+    from nsff.models.gaussians.rasterisers import gpu_problem
 
-    if problem := gpu.problem():
+    if problem := gpu_problem():
         text = f"gsplat draws Gaussians on a GPU, and {problem}; planes need none"
         installed = importlib.util.find_spec("gsplat") is not None
         return Check("rasteriser", "warning", text, command_here() if installed else f"{EXTRA}, then {command_here()}")

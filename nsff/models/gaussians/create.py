@@ -14,7 +14,7 @@ from nsff.models.gaussians.seeds import dynamic_seeds, static_seeds
 from nsff.models.supervision import TrainingData
 
 OPACITY = 0.88
-"""Of Gaussians at the start."""
+"""The opacity of Gaussians at the start."""
 
 
 @torch.no_grad()

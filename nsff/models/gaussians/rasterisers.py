@@ -57,13 +57,18 @@ def check_rasteriser(device: torch.device) -> None:
         )
 
 
+def gpu_problem() -> str | None:
+    """Why gsplat does not work in this installation, on the GPU in use; None where it does."""
+    from nsff.models.gaussians import gpu
+
+    return gpu.problem()
+
+
 def rasteriser_line(device: torch.device) -> str:
     """The rasteriser of ``device`` in a line for people, with the remedy where it does not work."""
     if device.type != "cuda":
         return "Gaussians are drawn by kernels that Numba compiles"
-    from nsff.models.gaussians import gpu
-
-    if problem := gpu.problem():
+    if problem := gpu_problem():
         remedy = f"{EXTRA}, {command_here()}"
         return f"Gaussians cannot be drawn on the GPU: gsplat is their rasteriser, and {problem} ({remedy})"
     return f"Gaussians are drawn by gsplat {gsplat_version()}, which is built"

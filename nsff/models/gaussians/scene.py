@@ -1,5 +1,4 @@
-"""What a scene of Gaussians consists of: a static and a moving cloud, a background, and what corrects the training
-frames."""
+"""The parts of a scene of Gaussians: a static and a moving cloud, a background, and what corrects the training frames."""
 
 from __future__ import annotations
 
@@ -7,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from nsff.cameras.spaces import Space
 from nsff.models.base import SceneModel
 from nsff.models.gaussians.cloud import Cloud, MovingCloud
 from nsff.models.gaussians.frame import Frame
@@ -15,22 +15,24 @@ from nsff.models.gaussians.frame import Frame
 class GaussianScene(SceneModel):
     """The parameters, and the few things that training and drawing both do with them.
 
-    ``channels``: of features, 0 for none. ``window``: frames of a path. ``static``, ``moving``: numbers of Gaussians.
+    ``channels``: of features, 0 for none. ``window``: frames of a path. ``space``: the normalised space in which points
+    tell clusters their direction. ``static``, ``moving``: numbers of Gaussians.
     """
 
     def __init__(
-        self, n_frames: int, channels: int, saliency: bool, window: int, static: int = 0, moving: int = 0
+        self, n_frames: int, channels: int, saliency: bool, window: int, space: Space, static: int = 0, moving: int = 0
     ) -> None:
         super().__init__()
+        self.space = space
         self.n_frames, self.channels, self.has_saliency, self.window = n_frames, channels, saliency, window
         self.frame = Frame()
         self.static = Cloud(static, channels, saliency)
         self.moving = MovingCloud(moving, channels, saliency, window)
         self.raw_background = nn.Parameter(torch.zeros(3))
         self.pose_correction = nn.Parameter(torch.zeros(n_frames, 6))
-        """Of each training frame: a rotation vector, radians, and a translation in the model's units, of the camera."""
+        """For each training frame a rotation vector, radians, and a translation in the model's units, of the camera."""
         self.exposure = nn.Parameter(torch.zeros(n_frames, 2, 3))
-        """Of each training frame: the logarithm of the gain, and the offset, of each colour."""
+        """For each training frame the logarithm of the gain, and the offset, of each colour."""
 
     @property
     def background(self) -> Float[Tensor, "3"]:

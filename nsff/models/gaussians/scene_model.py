@@ -44,12 +44,6 @@ class Model(GaussianScene):
     left_out: LeftOut | None = None
     """Says which Gaussians are not drawn."""
 
-    def __init__(
-        self, n_frames: int, channels: int, saliency: bool, window: int, space: Space, static: int = 0, moving: int = 0
-    ) -> None:
-        super().__init__(n_frames, channels, saliency, window, static, moving)
-        self.space = space
-
     @classmethod
     def create(cls, scene: Scene, config: SceneConfig, data: TrainingData) -> Self:
         check_rasteriser(data.device)

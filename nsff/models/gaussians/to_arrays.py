@@ -15,7 +15,7 @@ from nsff.models.gaussians.cloud import Cloud
 from nsff.splats.scene import MovingSplats, SplatScene, SplatSet
 
 if TYPE_CHECKING:
-    from nsff.models.gaussians.scene_model import Model
+    from nsff.models.gaussians.scene import GaussianScene
 
 SHOWN = 3
 """Features that are shown as colours: the first principal components."""
@@ -23,7 +23,7 @@ RANGE = (0.01, 0.99)
 """Quantiles of a feature that become 0 and 1."""
 
 
-def splat_scene(model: Model, numbering: Numbering | None) -> SplatScene:
+def splat_scene(model: GaussianScene, numbering: Numbering | None) -> SplatScene:
     """All Gaussians, the dynamic ones at their own times. ``numbering`` says which object they belong to."""
     static, moving = model.static, model.moving
     ranges = _ranges(model)
@@ -40,7 +40,7 @@ def splat_scene(model: Model, numbering: Numbering | None) -> SplatScene:
 
 
 def _fields(
-    model: Model, cloud: Cloud, numbering: Numbering | None, times: Tensor | None, ranges: Tensor | None
+    model: GaussianScene, cloud: Cloud, numbering: Numbering | None, times: Tensor | None, ranges: Tensor | None
 ) -> dict[str, Any]:
     position = model.frame.outside(cloud.position)
     feature_colours = None
@@ -58,7 +58,11 @@ def _fields(
 
 
 def _objects(
-    model: Model, cloud: Cloud, position: Float[Tensor, "G 3"], numbering: Numbering | None, times: Tensor | None
+    model: GaussianScene,
+    cloud: Cloud,
+    position: Float[Tensor, "G 3"],
+    numbering: Numbering | None,
+    times: Tensor | None,
 ) -> Int64[np.ndarray, "G"]:
     if numbering is None or not len(cloud):
         return np.zeros(len(cloud), np.int64)
@@ -70,8 +74,8 @@ def _objects(
     return numbering(points)
 
 
-def _ranges(model: Model) -> Float[Tensor, "2 3"] | None:
-    """What the first features become 0 and 1 at, over all Gaussians."""
+def _ranges(model: GaussianScene) -> Float[Tensor, "2 3"] | None:
+    """The values of the first features that become 0 and 1, over all Gaussians."""
     if model.static.feature is None or model.moving.feature is None or model.channels < SHOWN:
         return None
     shown = torch.cat([model.static.feature[:, :SHOWN], model.moving.feature[:, :SHOWN]])
