@@ -92,7 +92,7 @@ class Learning:
         return terms, {"mse": (drawn - image).square().mean().detach()}
 
     def _features(self, camera: Camera, pose: Float[Tensor, "3 4"], frame: int) -> Terms:
-        """Terms of a picture as small as the features are; where Gaussians lie and how opaque they are is left alone."""
+        """Terms of a picture as small as the features are; positions, shapes and opacities are left alone."""
         data, model = self.data, self.model
         assert data.features is not None
         h, w = data.features.shape[1:3]

@@ -1,4 +1,4 @@
-"""The parts of a scene of Gaussians: a static and a moving cloud, a background, and what corrects the training frames."""
+"""The parts of a scene of Gaussians: a static and a moving cloud, a background, corrections of training frames."""
 
 from __future__ import annotations
 
