@@ -7,6 +7,7 @@ rule sfm:
         frames="results/{scene}/frames",
         given="results/{scene}/given",
         masks="results/{scene}/coarse_masks",
+        flow="results/{scene}/raw_flow",
     output:
         model=directory("results/{scene}/sfm"),
         summary="results/{scene}/summaries/sfm.json",

@@ -14,7 +14,7 @@ if __name__ == "__main__":
         __doc__,
         run,
         stage="sfm",
-        reads="frames/, coarse_masks/, given/",
+        reads="frames/, raw_flow/, coarse_masks/, given/",
         writes="sfm/",
         isolated=True,
     )

@@ -28,7 +28,7 @@ _PUBLISHED: dict[str, Any] = {
     },
     "render": {"interpolation": "depth_planes"},
     "sfm": {"refine_given": False},
-    "flow": {"consistency_inside": False},
+    "flow": {"consistency_inside": False, "large_motion": False},
     "motion": {
         "intervals": [1],
         "combine": "max",

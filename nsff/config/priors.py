@@ -54,6 +54,8 @@ class FlowConfig(StageConfig):
     """dis: quality preset of OpenCV."""
     enlarge: float = Field(2.0, ge=1, le=4)
     """dis: pictures are enlarged by this factor before the search, which thin moving objects need."""
+    large_motion: bool = True
+    """dis: motion of the whole picture by more than 2 % of its width, as in a fast pan, is found by features first."""
     consistency_relative: float = Field(0.5, ge=0)
     """Flow is consistent where |f + b(f)| < relative (|f| + |b(f)|) + absolute (NSFF: 0.5)."""
     consistency_absolute: float = Field(0.5, ge=0)

@@ -16,6 +16,7 @@ from nsff.config.renamed import with_earlier_names
 ADDED: dict[str, Any] = {
     "decompose.clusterer": "kmeans",
     "render.without": [],
+    "flow.large_motion": False,
     "model": {"kind": "ray_fields", "options": {}},
 }
 """Keys (``section.key``, or a section) that later versions brought, with the value that earlier ones behaved as."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 VERSIONS = {
     "ingest": 3,
-    "flow": 2,
-    "coarse_masks": 1,
-    "sfm": 5,
+    "flow": 3,
+    "coarse_masks": 2,
+    "sfm": 6,
     "cameras": 1,
     "features": 4,
     "motion": 3,

@@ -3,7 +3,7 @@
 Intersection over union (Jaccard) of each frame with something in it, mean over the frames, with the mean share of the
 truth that is found (recall) and of the mask that is right (precision). The baselines: every pixel moves; nothing moves
 (Jaccard 0); flow longer than a threshold; flow further than a threshold from the homography that explains most of the
-frame (found by MAGSAC). Their thresholds are 1 pixel, and the best one of many for the scene, chosen by the truth.
+frame (found by a robust fit). Their thresholds are 1 pixel, and the best one of many for the scene, chosen by truth.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from _scenes import arguments, markdown, prepared, true_motion
 from nsff.config import MotionConfig
 from nsff.config.presets import PRESETS
 from nsff.geometry.epipolar import pixel_centres
+from nsff.geometry.robust_fit import fit_homography
 from nsff.geometry.two_view import homography_distance
-from nsff.priors.motion.coarse import dominant_homography
+from nsff.priors.motion.background import grid_matches
 from nsff.priors.motion.stage import run_motion
 from nsff.scene import Scene
 
@@ -51,7 +52,8 @@ def homography_residuals(scene: Scene) -> np.ndarray:
     result = []
     for flow, mask in frame_flows(scene):
         x = pixel_centres(*mask.shape)
-        H = dominant_homography(flow, mask, threshold=1.0, seed=0)
+        first, second, _ = grid_matches(flow, mask)
+        H = fit_homography(first, second, threshold=0.5)
         result.append(np.zeros(mask.shape) if H is None else homography_distance(H, x, x + flow))
     return np.stack(result)
 

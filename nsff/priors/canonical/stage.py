@@ -8,7 +8,7 @@ points a frame sees. A frame that was not registered gets a pose between its nei
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,9 +26,12 @@ from nsff.files.checksums import seal
 from nsff.files.io import atomic_directory, write_image, write_npz
 from nsff.files.temporary import temporary_directory
 from nsff.geometry.epipolar import curve_distance, has_parallax, pixel_centres
+from nsff.geometry.static_world import WorldCheck, check_world
 from nsff.layout import flow_name, frame_name
 from nsff.priors.canonical.undistort import FrameMap, frame_map, read_undistorted, run_colmap
 from nsff.scene import Scene, write_flow
+from nsff.tracking.chaining import FlowCache
+from nsff.tracking.flow_pairs import flow_pairs
 
 __all__ = ["LONGEST_GAP", "Views", "epipolar_residual", "fill_gaps", "run_canonical"]
 
@@ -195,24 +198,59 @@ def epipolar_residual(scene: Scene, cameras: Cameras) -> float | None:
     return float(np.median(medians)) if medians else None
 
 
+STATIC = (0.7, 0.5)
+"""Shares of the picture and of its border that stand still in the world of the cameras, down to which cameras are good,
+and doubtful."""
+ORDER = (-0.1, -0.4)
+"""The same of the rank correlation of nearness with the row in the picture."""
+SPREAD = 100.0
+"""Farthest content over nearest, by flow, above which cameras are doubtful."""
+
+
+def world_doubts(check: WorldCheck) -> tuple[Literal["good", "doubtful", "poor"], list[str]]:
+    """Verdict on cameras by what flow says about their world, and the doubts in words. NaN figures say nothing."""
+    worst, doubts = 0, []
+
+    def ask(value: float, bounds: tuple[float, float], text: str) -> None:
+        nonlocal worst
+        level = 2 if value < bounds[1] else 1 if value < bounds[0] else 0
+        worst = max(worst, level)
+        if level:
+            doubts.append(text)
+
+    still = min(check.static, check.border) if check.border == check.border else check.static
+    ask(
+        still, STATIC,
+        f"only {check.static:.0%} of the picture and {check.border:.0%} of its border stand still in the world of the "
+        "cameras: they may follow what moves, or flow is wrong",
+    )  # fmt: skip
+    ask(
+        check.order, ORDER,
+        f"what lies below in the picture is farther than what lies above (rank correlation {check.order:.2f}): depth "
+        "may be inverted",
+    )  # fmt: skip
+    ask(-check.spread, (-SPREAD, -np.inf), f"the farthest content is {check.spread:.0f} times as far as the nearest")
+    return ("good", "doubtful", "poor")[worst], doubts
+
+
 def _summary(scene: Scene, views: Views, kept: float) -> dict[str, Any]:
     cameras, frames = views.cameras, views.frames
     residual = epipolar_residual(scene, cameras)
+    check = check_world(cameras, flow_pairs(FlowCache(scene.flow), len(cameras)))
     shift = frames.positions() - FrameMap(frames.frame_size, frames.canonical_size).positions()
     near, far = float(cameras.near_far[:, 0].min()), float(cameras.near_far[:, 1].max())
     message = f"Canonical frames of {cameras.width}x{cameras.height}, "
     message += "only resized" if frames.is_resizing else "undistorted"
     message += f"; depths {near:.3g} to {far:.3g}; {len(views.points)} points."
-    doubts = []
-    judgement = "good"
+    judgement, doubts = world_doubts(check)
     if residual is not None:
         rows = residual * 288 / cameras.height
         message += f" Flow lies {residual:.2f} px from its epipolar lines (median)."
         if rows > RESIDUAL[0]:
-            judgement = "doubtful" if rows <= RESIDUAL[1] else "poor"
+            judgement = "poor" if rows > RESIDUAL[1] or judgement == "poor" else "doubtful"
             doubts.append("cameras and flow disagree: wrong cameras, or much of the picture moves")
     else:
-        judgement = "doubtful"
+        judgement = "poor" if judgement == "poor" else "doubtful"
         doubts.append("neighbouring frames show hardly any parallax, so cameras cannot be checked against flow")
     if views.filled:
         judgement = "poor" if judgement == "poor" else "doubtful"
@@ -223,5 +261,6 @@ def _summary(scene: Scene, views: Views, kept: float) -> dict[str, Any]:
         "width": cameras.width, "height": cameras.height, "focal": cameras.focal, "near": near, "far": far,
         "points": len(views.points), "undistorted": not frames.is_resizing,
         "largest_shift": float(np.linalg.norm(shift, axis=-1).max()), "epipolar_residual": residual,
+        "world": {name: None if value != value else value for name, value in asdict(check).items()},
         "flow_consistent_fraction": kept, "interpolated_frames": views.filled, "verdict": judgement, "message": message,
     }  # fmt: skip

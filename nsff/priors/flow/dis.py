@@ -1,7 +1,8 @@
 """Flow by dense inverse search (Kroeger et al. 2016) with variational refinement, as in OpenCV; no weights.
 
 The pictures are enlarged before the search: patches of fixed size then cover less of the scene, which thin moving
-things need.
+things need. Motion of the whole picture that is too large for the search is found by features first
+(nsff.priors.flow.large_motion).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from nsff.config import FlowConfig
+from nsff.priors.flow.large_motion import follow_large_motions
 
 PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
@@ -27,15 +29,23 @@ class DisFlow:
 
     preset: str = "medium"
     enlarge: float = 2.0
+    large_motion: bool = True
 
     @staticmethod
     def from_config(config: FlowConfig) -> DisFlow:
-        return DisFlow(config.preset, config.enlarge)
+        return DisFlow(config.preset, config.enlarge, config.large_motion)
 
     def estimate(
         self, first_rgb: UInt8[np.ndarray, "H W 3"], second_rgb: UInt8[np.ndarray, "H W 3"]
     ) -> Float32[np.ndarray, "H W 2"]:
         """Flow from the first picture to the second, pixels of the pictures given."""
+        if self.large_motion:
+            return follow_large_motions(first_rgb, second_rgb, self._search)
+        return self._search(first_rgb, second_rgb)
+
+    def _search(
+        self, first_rgb: UInt8[np.ndarray, "H W 3"], second_rgb: UInt8[np.ndarray, "H W 3"]
+    ) -> Float32[np.ndarray, "H W 2"]:
         h, w = first_rgb.shape[:2]
         search = cv2.DISOpticalFlow.create(PRESETS[self.preset])
         # Presets medium and below stop at half resolution or coarser; the finest level is what edges are made of.

@@ -73,19 +73,23 @@ def _described(grey: UInt8[np.ndarray, "h w"], seen: Bool[np.ndarray, "h w"]) ->
 
 def link(first: Features, second: Features, seed: int = 0) -> Int[np.ndarray, "M 2"]:
     """Pairs of indices into the features of both frames; empty where they share nothing that can be verified."""
-    nothing = np.zeros((0, 2), int)
+    pairs = match(first, second)
+    if len(pairs) < FEWEST:
+        return np.zeros((0, 2), int)
+    verified = _verified(first.positions[pairs[:, 0]], second.positions[pairs[:, 1]], seed)
+    return pairs[verified]
+
+
+def match(first: Features, second: Features) -> Int[np.ndarray, "M 2"]:
+    """Pairs of indices of features that are each other's nearest and pass the ratio test, not verified."""
     if min(len(first), len(second)) < FEWEST:
-        return nothing
+        return np.zeros((0, 2), int)
     similarity = _normalised(first.descriptors) @ _normalised(second.descriptors).T
     there, best, runner_up = _two_best(similarity)
     back, *_ = _two_best(np.ascontiguousarray(similarity.T))
     distance, next_distance = (np.sqrt(np.maximum(2 - 2 * value, 0)) for value in (best, runner_up))
     kept = np.flatnonzero((distance < RATIO * next_distance) & (back[there] == np.arange(len(there))))
-    if len(kept) < FEWEST:
-        return nothing
-    pairs = np.stack([kept, there[kept]], axis=1)
-    verified = _verified(first.positions[pairs[:, 0]], second.positions[pairs[:, 1]], seed)
-    return pairs[verified]
+    return np.stack([kept, there[kept]], axis=1)
 
 
 class LinkCounter:

@@ -1,9 +1,9 @@
-"""Coarse motion masks, before any camera is known: two-view geometry fitted to the flow of each pair.
+"""Coarse motion masks, before any camera is known: what the background's two-view geometry does not explain.
 
-A fundamental matrix is fitted by MAGSAC to a grid of consistent flow; pixels far from their epipolar line move. Where a
-homography explains nearly all flow (a plane, a far scene, a camera that only turns), the fundamental matrix is not
-determined and the homography's residual is used: it also sees what moves along epipolar lines.
-For structure from motion a mask should rather be too large, but never cover nearly everything.
+The geometry of each pair of frames is a homography or a fundamental matrix (nsff.priors.motion.background); pixels far
+from it move. It is computed in turns: what moved in the last turn, by the flow of several pairs and carried to nearby
+frames, takes no part in the fits of the next. For structure from motion a mask should rather be too large, but never
+cover nearly everything.
 """
 
 from __future__ import annotations
@@ -12,28 +12,31 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float32
 from tqdm import tqdm
 
 from nsff.config import MotionConfig
 from nsff.files.io import atomic_directory, write_image
 from nsff.geometry.epipolar import pixel_centres
-from nsff.geometry.two_view import homography_distance, line_distance
 from nsff.imaging.flow_sampling import FlowAndMask
 from nsff.imaging.morphology import morphology
 from nsff.imaging.scale import REFERENCE_ROWS
 from nsff.layout import frame_name
+from nsff.priors.motion.background import background
 from nsff.priors.motion.coverage import summarise_coverage
+from nsff.priors.motion.sides import combine_sides
 from nsff.scene import Scene
 from nsff.tracking.chaining import FlowCache, chain_flows
 
-GRID_POINTS = 4000
-LEAST_POINTS = 50
-"""Fewer consistent pixels say nothing about a pair."""
-HOMOGRAPHY_SHARE = 0.9
-"""A homography that fits this share of the flow is preferred: the fundamental matrix is then poorly determined."""
-FIT_SHARE = 0.35
-"""Fits that explain less of the flow than this say nothing about motion."""
+TURNS = 2
+"""Times that the geometry is fitted: the second time to what did not move in the first."""
+INTERVALS = (1, 2)
+"""Frames between those of a pair: over two, slow things show."""
+
+SIGNIFICANT = 3.0
+"""Standard deviations of the noise of what stands still beyond which a pixel moves, if that is above the threshold."""
+OPENING = 2
+"""Least radius of the opening, pixels at 288 rows."""
 
 
 def run_coarse_masks(scene: Scene, motion: MotionConfig) -> None:
@@ -45,11 +48,11 @@ def run_coarse_masks(scene: Scene, motion: MotionConfig) -> None:
     link = FlowCache(scene.raw_flow)
     height, width = scene.frame(0).shape[:2]
     coverage, kinds, dropped = [], [], 0
+    found = coarse_masks(link, scene.n_frames, motion)
     with atomic_directory(scene.coarse_masks_dir, sealed=True) as folder:
-        for i in tqdm(range(scene.n_frames), desc="coarse masks", unit="frame"):
-            mask, found = coarse_mask(link, i, scene.n_frames, motion)
-            kinds += found
-            if mask.mean() > motion.coverage_warning[1] or set(found) == {"none"}:
+        for i, (mask, of_pairs) in enumerate(found):
+            kinds += of_pairs
+            if mask.mean() > motion.coverage_warning[1] or set(of_pairs) == {"none"}:
                 mask, dropped = np.zeros_like(mask), dropped + 1
             coverage.append(float(mask.mean()))
             full = cv2.resize(mask.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_NEAREST)
@@ -65,104 +68,64 @@ def run_coarse_masks(scene: Scene, motion: MotionConfig) -> None:
     scene.write_summary("coarse_masks", {**summary, "empty_frames": dropped, "models": shares})
 
 
+def coarse_masks(
+    link: Callable[[int, int], FlowAndMask], n_frames: int, motion: MotionConfig
+) -> list[tuple[Bool[np.ndarray, "H W"], list[str]]]:
+    """The mask of each frame at the size of the flow, and the kind of model each of its pairs took."""
+    likely: list[Bool[np.ndarray, "H W"] | None] = [None] * n_frames
+    found: list[tuple[Bool[np.ndarray, "H W"], list[str]]] = []
+    for turn in range(TURNS):
+        title = f"coarse masks, turn {turn + 1} of {TURNS}"
+        found = [
+            coarse_mask(link, i, n_frames, motion, likely[i]) for i in tqdm(range(n_frames), desc=title, unit="frame")
+        ]
+        # A mask that covers nearly everything says that the fit was wrong, not that all moves.
+        likely = [~mask if mask.mean() <= motion.coverage_warning[1] else None for mask, _ in found]
+    return found
+
+
 def coarse_mask(
-    link: Callable[[int, int], FlowAndMask], i: int, n_frames: int, motion: MotionConfig
+    link: Callable[[int, int], FlowAndMask],
+    i: int,
+    n_frames: int,
+    motion: MotionConfig,
+    likely: Bool[np.ndarray, "H W"] | None = None,
 ) -> tuple[Bool[np.ndarray, "H W"], list[str]]:
     """The mask of frame i at the size of the flow, and the kind of model each pair took.
 
-    Distances are the maximum over intervals 1 and 2 of both sides: over two frames slow things show, while over one
-    the fundamental matrix is less likely to explain away what moves when there is little parallax.
+    Distances, in thresholds, are the largest over the intervals of a side; then the geometric mean of both sides
+    counts, which spares what only one of them sees uncovered.
     """
-    layers, kinds = [], []
+    sides, kinds = [], []
     for direction in (-1, 1):
-        ends = [i + direction * k for k in (1, 2) if 0 <= i + direction * k < n_frames]
-        if not ends:
-            continue
+        ends = [i + direction * k for k in INTERVALS if 0 <= i + direction * k < n_frames]
+        layers = []
         for flow, mask in chain_flows(link, i, ends).values():
-            distance, kind = fitted_distance(flow, mask, motion.coarse_threshold, motion.seed)
+            distance, kind = fitted_distance(flow, mask, motion.coarse_threshold, motion.seed, likely)
             layers.append(np.where(mask & (kind != "none"), distance, np.nan).astype(np.float32))
             kinds.append(kind)
-    # fmax passes over NaN; where all are NaN the comparison is false.
-    moving = np.fmax.reduce(layers) > motion.coarse_threshold
+        if layers:
+            sides.append(np.fmax.reduce(layers))  # passes over NaN
+    # Where all are NaN the comparison is false.
+    moving = combine_sides(sides, "mean") > motion.coarse_threshold
     rows = moving.shape[0] / REFERENCE_ROWS
-    moving = morphology(moving, cv2.MORPH_OPEN, motion.opening_radius)
+    moving = morphology(moving, cv2.MORPH_OPEN, max(motion.opening_radius, round(OPENING * rows)))
     return morphology(moving, cv2.MORPH_DILATE, round(motion.coarse_dilation_radius * max(1.0, rows))), kinds
 
 
 def fitted_distance(
-    flow: Float32[np.ndarray, "H W 2"], mask: Bool[np.ndarray, "H W"], threshold: float, seed: int
-) -> tuple[Float64[np.ndarray, "H W"], str]:
-    """Distance of every pixel's flow, in pixels, to the two-view geometry of a pair, and which kind was fitted.
+    flow: Float32[np.ndarray, "H W 2"],
+    mask: Bool[np.ndarray, "H W"],
+    threshold: float,
+    seed: int,
+    likely: Bool[np.ndarray, "H W"] | None = None,
+) -> tuple[np.ndarray, str]:
+    """Distance of every pixel's flow, in pixels, to the motion of the background, and the kind of that:
+    `homography`, `fundamental`, or `none` (then all distances are 0).
 
-    The kind is `homography`, `fundamental`, or `none` (then all distances are 0). Source: MAGSAC++ (Barath et al. 2020)
-    as in OpenCV, seeded.
+    Where what stands still is known worse than a third of the threshold, distances shrink by as much.
     """
-    height, width = mask.shape
-    x = pixel_centres(height, width)
-    nothing = np.zeros((height, width)), "none"
-    first, second = _grid(flow, mask)
-    if len(first) < LEAST_POINTS:
-        return nothing
-    H = dominant_homography(flow, mask, threshold, seed)
-    if H is not None:
-        share = float((homography_distance(H, first, second) < threshold).mean())
-        if share >= HOMOGRAPHY_SHARE:
-            return homography_distance(H, x, x + flow), "homography"
-    # USAC normalises by itself; a tight threshold keeps slow movers from being taken as inliers.
-    parameters = _usac(threshold / 2, seed)
-    F = _model(cv2.findFundamentalMat, first, second, parameters)
-    if F is None or float((line_distance(F, first, second) < threshold).mean()) < FIT_SHARE:
-        return nothing
-    return line_distance(F, x, x + flow), "fundamental"
-
-
-def dominant_homography(
-    flow: Float32[np.ndarray, "H W 2"], mask: Bool[np.ndarray, "H W"], threshold: float, seed: int
-) -> Float64[np.ndarray, "3 3"] | None:
-    """The homography that takes most pixels along their flow to within ``threshold`` / 2 pixels (MAGSAC, seeded).
-
-    None where too little flow is consistent, or none is found.
-    """
-    first, second = _grid(flow, mask)
-    if len(first) < LEAST_POINTS:
-        return None
-    return _model(cv2.findHomography, first, second, _usac(threshold / 2, seed))
-
-
-def _grid(
-    flow: Float32[np.ndarray, "H W 2"], mask: Bool[np.ndarray, "H W"]
-) -> tuple[Float64[np.ndarray, "P 2"], Float64[np.ndarray, "P 2"]]:
-    """About GRID_POINTS pixels with consistent flow, and the positions to which it takes them."""
-    height, width = mask.shape
-    step = max(1, int(np.sqrt(height * width / GRID_POINTS)))
-    chosen = np.zeros_like(mask)
-    chosen[step // 2 :: step, step // 2 :: step] = True
-    chosen &= mask
-    x = pixel_centres(height, width)
-    return x[chosen], (x + flow)[chosen]
-
-
-def _model(
-    fit: Callable[..., tuple[np.ndarray | None, np.ndarray]],
-    first: np.ndarray,
-    second: np.ndarray,
-    parameters: cv2.UsacParams,
-) -> Float64[np.ndarray, "3 3"] | None:
-    """The fitted 3x3 matrix, or None where there is none."""
-    try:
-        model, _ = fit(first, second, parameters)
-    except cv2.error:  # raised, instead of returning nothing, when no sample gives a model
-        return None
-    return model if model is not None and model.shape == (3, 3) and np.isfinite(model).all() else None
-
-
-def _usac(threshold: float, seed: int) -> cv2.UsacParams:
-    parameters = cv2.UsacParams()
-    parameters.threshold = threshold
-    parameters.confidence = 0.9999
-    parameters.maxIterations = 5000
-    parameters.randomGeneratorState = seed
-    parameters.score = cv2.SCORE_METHOD_MAGSAC
-    parameters.sampler = cv2.SAMPLING_UNIFORM
-    parameters.loMethod = cv2.LOCAL_OPTIM_SIGMA
-    return parameters
+    x = pixel_centres(*mask.shape)
+    geometry = background(flow, mask, threshold, seed, likely)
+    uncertainty = max(1.0, SIGNIFICANT * geometry.noise / threshold)
+    return geometry.distance(x, x + flow) / uncertainty, geometry.kind

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float, UInt8
 from tqdm import tqdm
 
 from nsff.cameras import Cameras
@@ -37,14 +37,12 @@ from nsff.priors.motion.coverage import summarise_coverage
 from nsff.priors.motion.given import given_masks, has_given_masks
 from nsff.priors.motion.hole_filling import fill_holes
 from nsff.priors.motion.instances import Instances, open_instances
+from nsff.priors.motion.sides import Distances, combine_sides
 from nsff.priors.motion.temporal_propagation import propagate_masks
 from nsff.scene import Scene
 from nsff.tracking.chaining import FlowCache, chain_flows
 
 __all__ = ["run_coarse_masks", "run_motion"]
-
-Distances = Float32[np.ndarray, "H W"]
-"""Distances in pixels; NaN where there is no consistent flow."""
 
 
 def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None = None) -> None:
@@ -156,15 +154,6 @@ def pair_distance(
         # Without a baseline there are no epipolar lines; the camera's rotation alone must explain the flow.
         return homography_distance(infinity_homography(cameras, i, j), x, x_other)
     return line_distance(fundamental(cameras, i, j), x, x_other)
-
-
-def combine_sides(sides: Sequence[Distances], how: str) -> Distances:
-    """One distance from those of past and future: their geometric mean or maximum; NaN only where both are."""
-    if len(sides) == 1:
-        return sides[0]
-    past, future = sides
-    both = np.maximum(past, future) if how == "max" else np.sqrt(past * future)
-    return np.where(np.isnan(past), future, np.where(np.isnan(future), past, both)).astype(np.float32)
 
 
 def moving_pixels(

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from tqdm import tqdm
 
 from nsff.config import SfmConfig
@@ -39,6 +39,10 @@ FIRST_FOCAL = 1.2
 
 LEAST_MATCHES = 15
 """A pair of frames with fewer verified matches says nothing (COLMAP's own bound)."""
+
+
+Moving = Callable[[int], Bool[np.ndarray, "H W"]]
+"""Gives the mask of a frame, of any size, whose features are left out."""
 
 
 @dataclass(frozen=True)
@@ -180,14 +184,29 @@ class FeatureDatabase:
         return float(np.median(shifts)) / self.scale if shifts else None
 
 
-def extract(scene: Scene, sfm: SfmConfig, folder: Path, enlarge: float = 1.0) -> FeatureDatabase:
+def coarse_masks(scene: Scene, sfm: SfmConfig) -> Moving | None:
+    """The coarse masks of a scene; None where there are none, or the settings say not to use them."""
+    if not (sfm.use_masks and scene.coarse_masks_dir.is_dir()):
+        return None
+    return lambda i: read_mask(scene.coarse_masks_dir / frame_name(i), scene.frame(i).shape[:2]) > 127
+
+
+def extract(
+    scene: Scene,
+    sfm: SfmConfig,
+    folder: Path,
+    enlarge: float = 1.0,
+    moving: Moving | Literal["coarse"] | None = "coarse",
+) -> FeatureDatabase:
     """Writes the frames at working height, extracts features, returns the database.
 
-    Coarse masks and what is burnt in are left out. ``enlarge`` multiplies the working height.
+    What is burnt in is left out, and so is what ``moving`` covers: the coarse masks, masks of your own, or nothing.
+    ``enlarge`` multiplies the working height.
     """
     import pycolmap
 
-    masked = sfm.use_masks and scene.coarse_masks_dir.is_dir()
+    if moving == "coarse":
+        moving = coarse_masks(scene, sfm)
     overlay = find_overlay(scene.n_frames, scene.frame)
     names = [frame_name(i) for i in range(scene.n_frames)]
     (folder / "images").mkdir(parents=True)
@@ -203,11 +222,11 @@ def extract(scene: Scene, sfm: SfmConfig, folder: Path, enlarge: float = 1.0) ->
         size = (frame.shape[0], frame.shape[1])
         height, width = working_size(size, sfm.image_height, enlarge)
         write_image(folder / "images" / name, _resized(frame, height, width))
-        if masked or overlay is not None:
+        if moving is not None or overlay is not None:
             left_out = np.zeros((height, width), bool) if overlay is None else overlay.at((height, width))
-            if masked:
-                moving = read_mask(scene.coarse_masks_dir / name, size)
-                left_out |= cv2.resize(moving, (width, height), interpolation=cv2.INTER_NEAREST) > 127
+            if moving is not None:
+                mask = moving(i).astype(np.uint8)
+                left_out |= cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST) > 0
             write_image(folder / "masks" / f"{name}.png", np.where(left_out, 0, 255).astype(np.uint8))
     assert size is not None
     scale = height / size[0]
@@ -220,7 +239,7 @@ def extract(scene: Scene, sfm: SfmConfig, folder: Path, enlarge: float = 1.0) ->
 
     reader = pycolmap.ImageReaderOptions()
     reader.camera_model = "SIMPLE_RADIAL"
-    if masked or overlay is not None:
+    if moving is not None or overlay is not None:
         reader.mask_path = str(folder / "masks")
     options = pycolmap.FeatureExtractionOptions()
     options.use_gpu, options.num_threads = False, threads()

@@ -3,7 +3,8 @@
 Notation. Rungs of the ladder (SfmConfig.attempts): `sequential` matches neighbours and maps globally, long clips by
 keyframes first; `exhaustive` matches all pairs and maps globally, then incrementally from several fixed focal lengths;
 `relaxed` allows points at small angles; `larger` does so on larger pictures. Each rung gives batches of candidates; the
-first batch with an accepted one ends the ladder, and so does one that shows that the camera only turns. The model
+first batch with an accepted one ends the ladder, and so does one that shows that the camera only turns. The ladder is
+climbed for one world after the other (nsff.priors.sfm.worlds) until flow agrees that most of it stands still. The model
 written has one SIMPLE_RADIAL camera (f, cx, cy, k) at the ingested frame size; its first camera is the world, and the
 nearest content lies at about 1.
 """
@@ -25,7 +26,7 @@ from nsff.files.io import atomic_directory, write_json
 from nsff.files.temporary import temporary_directory
 from nsff.layout import frame_name
 from nsff.priors.sfm.acceptance import Evidence, best, failure, faults, figures, only_turns, verdict
-from nsff.priors.sfm.features import FeatureDatabase, exhaustive_pairs, extract, sequential_pairs
+from nsff.priors.sfm.features import FeatureDatabase, Moving, exhaustive_pairs, extract, sequential_pairs
 from nsff.priors.sfm.focal import focal_by_pairs
 from nsff.priors.sfm.keyframes import LONG, denser_keyframes, keyframe_pairs, keyframes, map_keyframes
 from nsff.priors.sfm.mapping import (
@@ -41,6 +42,8 @@ from nsff.priors.sfm.mapping import (
 )
 from nsff.priors.sfm.parallax import parallax
 from nsff.priors.sfm.refinement import refine_given
+from nsff.priors.sfm.world import World
+from nsff.priors.sfm.worlds import Outcome, choose_world, judged, world_figures
 from nsff.scene import Scene
 
 ENLARGE = 1.5
@@ -56,10 +59,10 @@ Batch = tuple[str, bool, list[Any]]
 def run_sfm(scene: Scene, sfm: SfmConfig) -> None:
     """Writes sfm/ (sparse/*.bin at the ingested frame size, summary.json) as a whole and summaries/sfm.json.
 
-    Reads frames/, coarse_masks/ (left out of the features where sfm.use_masks) and given/. With given cameras sfm/
-    holds the summary and, where sfm.refine_given found better poses, cameras.json. Raises StageError with its reason
-    (too few frames, too little texture, too little parallax, too few registered, implausible focal length, reprojection
-    error too large), numbers and a remedy.
+    Reads frames/, raw_flow/, coarse_masks/ (left out of the features where sfm.use_masks) and given/. With given
+    cameras sfm/ holds the summary and, where sfm.refine_given found better poses, cameras.json. Raises StageError with
+    its reason (too few frames, too little texture, too little parallax, too few registered, implausible focal length,
+    reprojection error too large, no still world), numbers and a remedy.
     """
     given = scene.given.cameras_path
     with atomic_directory(scene.sfm_dir, sealed=True) as folder:
@@ -106,38 +109,19 @@ def work_folder(scene: Scene) -> contextlib.AbstractContextManager[Path]:
 
 
 def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
-    """Climbs the ladder, writes the accepted model below ``folder``, and returns the summary."""
+    """Tries worlds, writes the model of the best one below ``folder``, and returns the summary."""
     start = time.monotonic()
     n = scene.n_frames
     if n < LEAST_FRAMES:
         raise StageError("sfm", f"too few frames: {n}", f"take at least {LEAST_FRAMES}, or give cameras")
-    rejected: list[Quality] = []
-    tried: list[str] = []
+    guess = None if sfm.focal is not None else scene.ingest_result.focal_guess
     with work_folder(scene) as work, quiet():
-        known = Known(sfm.focal is not None, sfm.distortion is not None)
-        guess = None if sfm.focal is not None else scene.ingest_result.focal_guess
-        ladder = Ladder(scene, sfm, work, known, guess)
-        for name, relaxed, reconstructions in ladder.batches():
-            tried.append(name)
-            candidates = _candidates(reconstructions, n, known, relaxed)
-            for quality, _ in candidates:
-                found = faults(quality, n, sfm)
-                print(f"sfm, {name}: {_line(quality, n)}; {'rejected: ' + ', '.join(found) if found else 'accepted'}",
-                      flush=True)  # fmt: skip
-            if not candidates:
-                print(f"sfm, {name}: no model", flush=True)
-            evidence = ladder.evidence()
-            flat = evidence.flat(sfm)
-            accepted = [] if flat else [pair for pair in candidates if not faults(pair[0], n, sfm)]
-            if accepted:
-                quality, model = accepted[best([pair[0] for pair in accepted])]
-                break
-            rejected += [quality for quality, _ in candidates]
-            if flat or only_turns([quality for quality, _ in candidates], n, sfm):
-                raise failure(rejected, evidence, sfm, tried)
-        else:
-            raise failure(rejected, ladder.evidence(), sfm, tried)
-        database = ladder.database
+
+        def climb_without(masks: str, moving: Moving | None) -> Outcome:
+            return climb(scene, sfm, work / masks.replace(" ", "_"), guess, masks, moving)
+
+        chosen = choose_world(scene, sfm, climb_without)
+        quality, model, database = chosen.quality, chosen.model, chosen.ladder.database
         features, displacement = float(np.median(database.features_per_image())), database.displacement()
         model.extract_colors_for_all_images(str(database.images))
         to_frame_size(model, *_frame_size(scene))
@@ -147,26 +131,57 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
         model.write_binary(str(sparse))
     registered = {image.name for image in model.images.values() if image.has_pose}
     judgement, message = verdict(quality, n, sfm)
+    judgement, message = judged(chosen, judgement, message)
     overlay = database.overlay
     if overlay is not None:
-        judgement = "doubtful"
+        judgement = "poor" if judgement == "poor" else "doubtful"
         message += (
             f" Left out of the features, as it stays while the rest moves: {overlay.message(_frame_size(scene))}. "
             "Later stages still see it: frames without it are better."
         )
     camera = next(iter(model.cameras.values()))
+    parallaxes = chosen.evidence.parallax
     return {
-        "source": "estimated", "n_frames": n, "attempt": tried[-1], "tried": tried, **figures(quality),
+        "source": "estimated", "n_frames": n, "attempt": chosen.tried[-1], "tried": chosen.tried, **figures(quality),
         "working_height": database.height,
         "reprojection_error_frame": quality.reprojection_error / database.scale,
         "focal": float(camera.params[0]), "focal_guess": guess,
         "principal_point": [float(v) for v in camera.params[1:3]],
         "unregistered": [i for i in range(n) if frame_name(i) not in registered],
-        "features_per_image": features, "displacement": displacement, "masked": ladder.masked,
-        "parallax": evidence.parallax.residual if evidence.parallax is not None else None,
+        "features_per_image": features, "displacement": displacement, "masked": chosen.ladder.masked,
+        "features_from": chosen.masks, "world": world_figures(chosen.check),
+        "parallax": parallaxes.residual if parallaxes is not None else None,
         "overlay": None if overlay is None else {"bars": list(overlay.bars), "text": overlay.text},
         "seconds": round(time.monotonic() - start, 1), "verdict": judgement, "message": message,
     }  # fmt: skip
+
+
+def climb(scene: Scene, sfm: SfmConfig, work: Path, guess: float | None, masks: str, moving: Moving | None) -> Outcome:
+    """Climbs the ladder with features outside ``moving`` (named ``masks``) until a model is accepted."""
+    n, known = scene.n_frames, Known(sfm.focal is not None, sfm.distortion is not None)
+    rejected: list[Quality] = []
+    tried: list[str] = []
+    ladder = Ladder(scene, sfm, work, known, guess, moving)
+    for name, relaxed, reconstructions in ladder.batches():
+        tried.append(name)
+        candidates = _candidates(reconstructions, n, known, relaxed)
+        for quality, _ in candidates:
+            found = faults(quality, n, sfm)
+            print(f"sfm, {name}: {_line(quality, n)}; {'rejected: ' + ', '.join(found) if found else 'accepted'}",
+                  flush=True)  # fmt: skip
+        if not candidates:
+            print(f"sfm, {name}: no model", flush=True)
+        evidence = ladder.evidence()
+        flat = evidence.flat(sfm)
+        accepted = [] if flat else [pair for pair in candidates if not faults(pair[0], n, sfm)]
+        if accepted:
+            quality, model = accepted[best([pair[0] for pair in accepted])]
+            check = World(scene, model).check() if scene.raw_flow_dir.is_dir() else None
+            return Outcome(masks, quality, model, ladder, tried, evidence, check)
+        rejected += [quality for quality, _ in candidates]
+        if flat or only_turns([quality for quality, _ in candidates], n, sfm):
+            raise failure(rejected, evidence, sfm, tried)
+    raise failure(rejected, ladder.evidence(), sfm, tried)
 
 
 def _candidates(reconstructions: list[Any], n: int, known: Known, relaxed: bool) -> list[tuple[Quality, Any]]:
@@ -186,13 +201,22 @@ def _candidates(reconstructions: list[Any], n: int, known: Known, relaxed: bool)
 class Ladder:
     """The attempts of one scene, each made when it is asked for.
 
-    ``guess`` (pixels of the ingested frames) is a focal length to begin with, where the source's metadata name one.
+    ``guess`` (pixels of the ingested frames) is a focal length to begin with, where the source's metadata name one;
+    features are looked for outside ``moving``.
     """
 
-    def __init__(self, scene: Scene, sfm: SfmConfig, work: Path, known: Known, guess: float | None = None) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        sfm: SfmConfig,
+        work: Path,
+        known: Known,
+        guess: float | None = None,
+        moving: Moving | None = None,
+    ) -> None:
         self.scene, self.sfm, self.work, self.known, self.guess = scene, sfm, work, known, guess
-        self.masked = sfm.use_masks and scene.coarse_masks_dir.is_dir()
-        self.database = extract(scene, sfm, work / "first")
+        self.moving, self.masked = moving, moving is not None
+        self.database = extract(scene, sfm, work / "first", moving=moving)
 
     def evidence(self) -> Evidence:
         return Evidence(
@@ -206,7 +230,7 @@ class Ladder:
         for attempt in self.sfm.attempts:
             relaxed = attempt in ("relaxed", "larger")
             if attempt == "larger":
-                self.database = extract(self.scene, self.sfm, self.work / "larger", ENLARGE)
+                self.database = extract(self.scene, self.sfm, self.work / "larger", ENLARGE, self.moving)
             if attempt == "sequential" and n > LONG:
                 keys = denser_keyframes(self.database, keyframes(n))
                 self._match(keyframe_pairs(self.database, keys))

@@ -1,0 +1,161 @@
+"""Worlds that are tried: features without what moves by the coarse masks, with it, and on it alone.
+
+A model is sound where flow agrees that most of the picture stands still in its world (nsff.geometry.static_world). The
+first sound one is taken. Where none is, features are found once more without what moves in the best world so far, since
+masks and cameras better each other, and the best of all is taken if it can be believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from nsff.config import SfmConfig
+from nsff.errors import StageError
+from nsff.geometry.static_world import WorldCheck
+from nsff.priors.sfm.acceptance import Evidence
+from nsff.priors.sfm.features import Moving, coarse_masks
+from nsff.priors.sfm.mapping import Quality
+from nsff.priors.sfm.world import World
+from nsff.scene import Scene
+
+SOUND, SOUND_BORDER, SOUND_ORDER = 0.6, 0.6, -0.25
+"""Least share of the picture and of its border that stands still, and least rank correlation of nearness with the row,
+of a world that is taken at once."""
+BELIEVED, BELIEVED_BORDER = 0.4, 0.4
+"""The same shares below which no world is believed."""
+COVERED = 0.05
+"""Masks that cover less of the clip than this make no other world."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An accepted model and how it came about."""
+
+    masks: str
+    """What was left out of the features."""
+    quality: Quality
+    model: Any
+    ladder: Any
+    tried: list[str]
+    evidence: Evidence
+    check: WorldCheck | None
+    """None where there is no flow to ask."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether flow has nothing against this world. Figures that are NaN have not."""
+        c = self.check
+        return c is None or not (c.static < SOUND or c.border < SOUND_BORDER or c.order < SOUND_ORDER)
+
+    @property
+    def believable(self) -> bool:
+        c = self.check
+        return c is None or not (c.static < BELIEVED or c.border < BELIEVED_BORDER)
+
+    @property
+    def score(self) -> float:
+        """Higher is better: what stands still, in the picture and at its border, less what the order of depth takes."""
+        if self.check is None:
+            return 0.0
+        c = self.check
+        return float(np.nansum([c.static, c.border, min(0.0, c.order - SOUND_ORDER) if c.order == c.order else 0.0]))
+
+
+def choose_world(scene: Scene, sfm: SfmConfig, climb: Callable[[str, Moving | None], Outcome]) -> Outcome:
+    """The best outcome; ``climb(name, moving)`` makes the one whose features leave ``moving`` out.
+
+    Raises StageError: that of the first attempt where none gives a model, or the reason why none is believed.
+    """
+    outcomes, errors = [], []
+    for name, moving in attempts(scene, sfm):
+        try:
+            outcome = climb(name, moving)
+        except StageError as error:
+            errors.append(error)
+            continue
+        outcomes.append(outcome)
+        print(f"sfm, features {outcome.masks}: {describe(outcome.check)}", flush=True)
+        if outcome.sound:
+            return outcome
+    if not outcomes:
+        raise errors[0]
+    chosen = max(outcomes, key=lambda outcome: outcome.score)
+    world = World(scene, chosen.model)
+    try:
+        again = climb("without what moves in the best world", world.moving)
+        print(f"sfm, features {again.masks}: {describe(again.check)}", flush=True)
+        chosen = max((chosen, again), key=lambda outcome: outcome.score)
+    except StageError:
+        pass
+    if not chosen.believable:
+        assert chosen.check is not None
+        raise StageError("sfm", f"no still world: {reason(chosen.check)}", remedy(scene))
+    return chosen
+
+
+def attempts(scene: Scene, sfm: SfmConfig) -> Iterator[tuple[str, Moving | None]]:
+    """What is left out of the features, by turns; None: nothing."""
+    coarse = coarse_masks(scene, sfm)
+    if coarse is None:
+        yield "everywhere", None
+        return
+    yield "outside the coarse masks", coarse
+    covered = float(np.mean([coarse(i).mean() for i in range(scene.n_frames)]))
+    if covered > COVERED:
+        yield "everywhere", None
+        yield "on the coarse masks", lambda i: ~coarse(i)
+
+
+def judged(outcome: Outcome, verdict: str, message: str) -> tuple[str, str]:
+    """Verdict and message of a model with what flow says about its world added."""
+    check = outcome.check
+    if check is None or check.static != check.static:
+        return verdict, message
+    message += f" By the flow {check.static:.0%} of the picture and {check.border:.0%} of its border stand still."
+    if outcome.sound:
+        return verdict, message
+    if check.static < SOUND or check.border < SOUND_BORDER:
+        message += " That is little: the cameras may follow what moves, or flow is wrong."
+    if check.order < SOUND_ORDER:
+        message += " What lies below in the picture is farther than what lies above: depth may be inverted."
+    return "poor", message
+
+
+def world_figures(check: WorldCheck | None) -> dict[str, float | None]:
+    """The figures for summaries."""
+    if check is None:
+        return {}
+    return {name: None if value != value else value for name, value in asdict(check).items()}
+
+
+def describe(check: WorldCheck | None) -> str:
+    """The figures for the log."""
+    if check is None:
+        return "no flow to ask"
+    return (
+        f"{check.static:.0%} of the picture and {check.border:.0%} of its border stand still, order of depth "
+        f"{check.order:.2f}, far over near {check.spread:.1f}"
+    )
+
+
+def reason(check: WorldCheck) -> str:
+    """Why no world is believed."""
+    return (
+        f"in the best one {check.static:.0%} of the picture and {check.border:.0%} of its border stand still, "
+        f"{BELIEVED:.0%} and {BELIEVED_BORDER:.0%} are needed: cameras follow what moves, or flow is wrong"
+    )
+
+
+def remedy(scene: Scene) -> str:
+    """The advice, by the backend that flow came from."""
+    summary = scene.summary("flow") or {}
+    if summary.get("backend") == "dis":
+        return (
+            "flow without a network (dis) does not follow fast or blurred motion: get weights by `nsff weights get "
+            "raft-things` and set flow.backend: auto; or use a higher frame rate, or give cameras"
+        )
+    return "use a higher frame rate or a smaller input.stride, leave blurred frames out, or give cameras"
