@@ -34,6 +34,7 @@ _PUBLISHED: dict[str, Any] = {
         "combine": "max",
         "depth_cue": False,
         "refine_radius": 0,
+        "picture_evidence": False,
         "epipolar_threshold": 1.0,
         "dilation_radius": 2,
         "temporal_propagation": 0,

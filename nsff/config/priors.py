@@ -71,8 +71,8 @@ class FlowConfig(StageConfig):
 class MotionConfig(StageConfig):
     """Masks of what moves: the distance of flow end points to where a static world allows them.
 
-    NSFF's own masks are intervals [1], combine max, depth_cue false, refine_radius 0, epipolar_threshold 1,
-    instance_moving 0, temporal_propagation 0, hole_filling_radius 0, dilation_radius 2.
+    NSFF's own masks are intervals [1], combine max, depth_cue false, refine_radius 0, picture_evidence false,
+    epipolar_threshold 1, instance_moving 0, temporal_propagation 0, hole_filling_radius 0, dilation_radius 2.
     """
 
     given: bool = True
@@ -96,6 +96,9 @@ class MotionConfig(StageConfig):
     """depth_cue: the nearest depth thought possible, as a fraction of the cameras' near bound."""
     refine_radius: int = Field(12, ge=0)
     """Radius of the colour-guided filter that fits masks to image edges, pixels at 288 rows; 0: none (NSFF)."""
+    picture_evidence: bool = True
+    """refine_radius: motion counts little where a still world explains the pictures as well, such as on bare ground
+    beside a thing whose flow is dragged along; the colours around decide there."""
     opening_radius: int = Field(1, ge=0)
     """Radius of the disk of the morphological opening, pixels (NSFF: 1)."""
     dilation_radius: int = Field(0, ge=0)

@@ -53,6 +53,14 @@ def segment_distance(
     Unlike the distance to the whole line, this sees things that move along it, as soon as no depth can explain them;
     and for a camera that only turns, the segment is a point and this is the residual of the rotation.
     """
+    return np.linalg.norm(x_other - segment_nearest(cameras, i, j, x, x_other, nearest), axis=-1)
+
+
+def segment_nearest(
+    cameras: Cameras, i: int, j: int, x: Float[np.ndarray, "... 2"], x_other: Float[np.ndarray, "... 2"], nearest: float
+) -> Float64[np.ndarray, "... 2"]:
+    """The position nearest to x' at which view j may see the pixels x of view i if they are static and no nearer than
+    ``nearest``."""
     a, b = epipolar_curve(cameras, i, j, x)
     close = a + b / nearest
     # Where the nearest depth lies behind the second camera the segment runs on to the far end of the line.
@@ -62,10 +70,9 @@ def segment_distance(
     w = np.where(behind, w_limit, 1 / nearest)
     end = a + w[..., None] * b
     span = end[..., :2] / end[..., 2:] - start
-    offset = x_other - start
     length_squared = (span**2).sum(-1)
-    along = np.clip((offset * span).sum(-1) / np.maximum(length_squared, 1e-12), 0, 1)
-    return np.linalg.norm(offset - along[..., None] * span, axis=-1)
+    along = np.clip(((x_other - start) * span).sum(-1) / np.maximum(length_squared, 1e-12), 0, 1)
+    return start + along[..., None] * span
 
 
 def has_parallax(cameras: Cameras, i: int, j: int, nearest: float, pixels: float = 0.25) -> bool:

@@ -30,7 +30,9 @@ def fit_homography(
 ) -> Float64[np.ndarray, "3 3"] | None:
     """The homography that takes most of ``first`` to within about ``threshold`` pixels of ``second``; None for none."""
     M = _model(cv2.findHomography, first, second, threshold, seed)
-    for _ in range(POLISHED if M is not None else 0):
+    if M is None:
+        return None
+    for _ in range(POLISHED):
         near = transfer_distance(M, first, second) < threshold
         better = cv2.findHomography(first[near], second[near], 0)[0] if near.sum() >= 8 else None
         M = M if better is None else better
@@ -42,7 +44,9 @@ def fit_fundamental(
 ) -> Float64[np.ndarray, "3 3"] | None:
     """F (second^T F first = 0) with most matches within about ``threshold`` pixels of their lines; None for none."""
     F = _model(cv2.findFundamentalMat, first, second, threshold, seed)
-    for _ in range(POLISHED if F is not None else 0):
+    if F is None:
+        return None
+    for _ in range(POLISHED):
         near = line_distance(F, first, second) < threshold
         better = cv2.findFundamentalMat(first[near], second[near], cv2.FM_8POINT)[0] if near.sum() >= 16 else None
         F = F if better is None or better.shape != (3, 3) else better

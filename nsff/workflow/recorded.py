@@ -17,6 +17,7 @@ ADDED: dict[str, Any] = {
     "decompose.clusterer": "kmeans",
     "render.without": [],
     "flow.large_motion": False,
+    "motion.picture_evidence": False,
     "model": {"kind": "ray_fields", "options": {}},
 }
 """Keys (``section.key``, or a section) that later versions brought, with the value that earlier ones behaved as."""

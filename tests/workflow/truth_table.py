@@ -35,7 +35,7 @@ LINES: dict[str, dict[str, str]] = {
         "motion": (
             "given epipolar_threshold intervals combine depth_cue near_margin refine_radius dilation_radius "
             "temporal_propagation hole_filling_radius instances instance_weights instance_labels instance_score "
-            "instance_long_side instance_growth instance_moving"
+            "picture_evidence instance_long_side instance_growth instance_moving"
         ),
         "coarse_masks": "coarse_threshold coarse_dilation_radius seed",
         "coarse_masks motion": "opening_radius coverage_warning",

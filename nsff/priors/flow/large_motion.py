@@ -45,7 +45,8 @@ def large_motions(
     pairs = match(*features)
     scale = height / ROWS
     a, b = (scale * (f.positions[pairs[:, k]] + 0.5).astype(float) for k, f in enumerate(features))
-    count, found = len(pairs), []
+    count = len(pairs)
+    found: list[Float64[np.ndarray, "3 3"]] = []
     grid = pixel_centres(8, 8) * [width / 8, height / 8]
     while len(found) < MOST_MOTIONS and len(a) >= LEAST_MATCHES:
         M = fit_homography(a, b, CLOSE * scale)

@@ -248,7 +248,7 @@ def _fitted(
 ) -> Geometry:
     """A fit to FITTED matches that are drawn by their votes; a tight threshold keeps slow movers from being inliers."""
     generator = np.random.default_rng(seed)
-    count = min(FITTED, np.count_nonzero(votes))
+    count = min(FITTED, int((votes > 0).sum()))
     if count < LEAST_POINTS // 2:
         return NONE
     chosen = generator.choice(len(x), count, replace=False, p=votes / votes.sum())

@@ -18,13 +18,13 @@ from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 from tqdm import tqdm
 
 from nsff.cameras import Cameras
 from nsff.config import MotionConfig
 from nsff.files.io import atomic_directory, write_image
-from nsff.geometry.epipolar import has_parallax, infinity_homography, pixel_centres, segment_distance
+from nsff.geometry.epipolar import has_parallax, infinity_homography, pixel_centres, segment_distance, segment_nearest
 from nsff.geometry.two_view import fundamental, homography_distance, line_distance
 from nsff.imaging.filters import guided_filter
 from nsff.imaging.flow_sampling import FlowAndMask
@@ -37,6 +37,7 @@ from nsff.priors.motion.coverage import summarise_coverage
 from nsff.priors.motion.given import given_masks, has_given_masks
 from nsff.priors.motion.hole_filling import fill_holes
 from nsff.priors.motion.instances import Instances, open_instances
+from nsff.priors.motion.picture_evidence import told_by_picture
 from nsff.priors.motion.sides import Distances, combine_sides
 from nsff.priors.motion.temporal_propagation import propagate_masks
 from nsff.scene import Scene
@@ -70,7 +71,8 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
     for i in tqdm(range(scene.n_frames), desc="motion masks", unit="frame"):
         distance = combine_sides(frame_distances(cameras, link, i, motion), motion.combine)
         found = instances(i) if instances is not None else []
-        moves = moving_pixels(distance, scene.image(i), motion)
+        told = picture_evidence(scene, cameras, link, i, motion) if motion.picture_evidence else None
+        moves = moving_pixels(distance, scene.image(i), motion, told)
         moving = [mask for mask in found if moves[mask].mean() >= motion.instance_moving]
         kept, still = kept + len(moving), still + len(found) - len(moving)
         masks.append(np.logical_or.reduce([moves, *moving]))
@@ -156,20 +158,44 @@ def pair_distance(
     return line_distance(fundamental(cameras, i, j), x, x_other)
 
 
+def picture_evidence(
+    scene: Scene, cameras: Cameras, link: Callable[[int, int], FlowAndMask], i: int, motion: MotionConfig
+) -> Float32[np.ndarray, "H W"]:
+    """How well frame i and its neighbours tell motion from stillness, 0 to 1: the better of both neighbours."""
+    x = pixel_centres(cameras.height, cameras.width)
+    nearest = float(cameras.near_far[i, 0]) * motion.near_margin
+    told = [np.zeros((cameras.height, cameras.width), np.float32)]
+    for j in (i - 1, i + 1):
+        if 0 <= j < len(cameras):
+            there = x + link(i, j)[0]
+            still = segment_nearest(cameras, i, j, x, there, nearest)
+            told.append(told_by_picture(scene.image(i), scene.image(j), there, still))
+    return np.maximum.reduce(told)
+
+
 def moving_pixels(
-    distance: Distances, image: UInt8[np.ndarray, "H W 3"], motion: MotionConfig
+    distance: Distances,
+    image: UInt8[np.ndarray, "H W 3"],
+    motion: MotionConfig,
+    told: Float32[np.ndarray, "H W"] | None = None,
 ) -> Bool[np.ndarray, "H W"]:
-    """The pixels of one frame that move by their flow: evidence, fitted to image edges, opened, closed."""
+    """The pixels of one frame that move by their flow: evidence, fitted to image edges, opened, closed.
+
+    ``told``, 0 to 1, says how well the pictures tell motion from stillness; None: wherever there is flow.
+    """
     known = np.isfinite(distance)
     squared = np.where(known, distance, 0.0) ** 2
     evidence = squared / (squared + motion.epipolar_threshold**2)
     rows = distance.shape[0] / REFERENCE_ROWS
     if motion.refine_radius:
-        # Pixels without flow count little, so that the colours around them decide.
+        # Pixels without flow, and those whose motion the pictures do not confirm, count little: colours around decide.
+        confidence = np.where(known, 1.0, 0.05)
+        if told is not None:
+            confidence = np.where(evidence > 0.5, np.clip(told, 0.05, confidence), confidence)
         evidence = guided_filter(
             image.astype(np.float32) / 255,
             evidence.astype(np.float32),
-            np.where(known, 1.0, 0.05).astype(np.float32),
+            confidence.astype(np.float32),
             max(1, round(motion.refine_radius * rows)),
             1e-4,
         )
