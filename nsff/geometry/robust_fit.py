@@ -93,7 +93,7 @@ def _model(
     parameters = cv2.UsacParams()
     parameters.threshold = threshold
     parameters.confidence = 0.9999
-    parameters.maxIterations = 5000
+    parameters.maxIterations = 2000
     parameters.randomGeneratorState = seed
     parameters.score = cv2.SCORE_METHOD_MSAC
     parameters.sampler = cv2.SAMPLING_UNIFORM
