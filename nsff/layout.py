@@ -197,6 +197,7 @@ class Layout:
     scores_path = Below("scores.csv")
     score_pictures_dir = Below("score_pictures")
     scores_per_view_path = Below("score_pictures", "per_view.csv")
+    page_path = Below("scene.html")
     report_path = Below("report.html")
     summaries_dir = Below("summaries")
     benchmarks_dir = Below("benchmarks")

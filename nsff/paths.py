@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,9 +19,12 @@ from jaxtyping import Float, Float64
 
 from nsff.cameras import Cameras
 from nsff.cameras.interpolation import interpolate
-from nsff.errors import ConfigError
+from nsff.errors import ConfigError, NsffError
+from nsff.files.io import read_json
 
 Kind = Literal["view", "time", "spacetime"]
+LONGEST = 3600.0
+"""Seconds that a video along key frames may last."""
 # In slow motion the loop of the bullet-time offset is shorter than the path: 40 of 201 poses, and 32 of 48 pixels.
 BULLET_LOOPS = 5
 BULLET_AMPLITUDE = 32 / 48
@@ -94,8 +98,8 @@ def make_path(
 
 
 def keyframe_path(cameras: Cameras, times: Sequence[float], keyframe_times: Sequence[float], frames: int) -> Path4D:
-    """A path through user keyframes: K ``cameras`` at K ``times``, reached at ``keyframe_times`` in [0,1],
-    increasing.
+    """A path through user keyframes: K ``cameras`` at K ``times``, reached at ``keyframe_times``, increasing, in any
+    unit.
     """
     moments = np.asarray(keyframe_times, float)
     if len(cameras) != len(times) or len(moments) != len(times) or len(moments) < 2 or (np.diff(moments) <= 0).any():
@@ -104,6 +108,27 @@ def keyframe_path(cameras: Cameras, times: Sequence[float], keyframe_times: Sequ
     at = np.linspace(moments[0], moments[-1], frames)
     position = np.interp(at, moments, np.arange(len(moments)))
     return Path4D(interpolate(cameras, position), np.interp(at, moments, np.asarray(times, float)))
+
+
+def read_path_file(path: Path, height: int, width: int, frame_rate: float, n_frames: int) -> Path4D:
+    """The path through the key frames of a file that the scene's page saved (docs/formats.md#path-files), for pictures
+    of another size. It is as long as the file's moments say.
+
+    Raises ConfigError naming the file where it is missing or no such file, or looks at times outside the clip.
+    """
+    where, remedy = f"render.path_file: {path}", "save it again from the scene's page (scene.html)"
+    try:
+        content = read_json(path)
+        cameras = Cameras.load(path).resized(height, width)
+        times, moments = ([float(v) for v in content[key]] for key in ("times", "moments"))
+    except (NsffError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(where, f"is no file of key frames ({error})", remedy) from None
+    if not all(0 <= time <= n_frames - 1 for time in times):
+        raise ConfigError(where, f"looks at times outside of frames 0 to {n_frames - 1}", "is it another scene's?")
+    if not np.isfinite(moments).all() or len(moments) < 2 or moments[-1] - moments[0] > LONGEST:
+        raise ConfigError(where, f"has {len(moments)} moments, or more than {LONGEST:.0f} seconds", remedy)
+    frames = max(2, round((moments[-1] - moments[0]) * frame_rate) + 1)
+    return keyframe_path(cameras, times, moments, frames)
 
 
 def wander_offsets(frames: int, m: float) -> Float64[np.ndarray, "F 3"]:

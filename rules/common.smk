@@ -127,6 +127,11 @@ def of_scene(question, *about):
     return lambda wildcards: getattr(SCENES[wildcards.scene], question)(*about)
 
 
+def of_path(question):
+    """The same for the videos of one path, which is asked about."""
+    return lambda wildcards: getattr(SCENES[wildcards.scene], question)(wildcards.path)
+
+
 def outside_files(question):
     """The same for paths outside of results/. Times of folders do not count, as they change with any file in them: a
     digest of what is read there does (params.contents)."""

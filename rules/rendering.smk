@@ -7,6 +7,7 @@ rule render:
         cameras="results/{scene}/cameras.json",
         model="results/{scene}/model",
         objects=of_scene("left_out_by"),
+        path=of_path("path_files"),
     output:
         video=report(
             "results/{scene}/renders/{path}.mp4",

@@ -1,4 +1,41 @@
-# One page a scene, and one over all scenes.
+# Pages: the scene to fly through, what every stage made, and one page over all scenes.
+
+
+rule page:
+    input:
+        manifest="results/{scene}/manifest.json",
+        cameras="results/{scene}/cameras.json",
+        images="results/{scene}/images",
+        model="results/{scene}/model",
+        objects=of_scene("object_masks"),
+    output:
+        page=report(
+            "results/{scene}/scene.html",
+            caption="../docs/captions/scene.rst",
+            category="{scene}",
+            labels={"what": "scene to fly through", "path": ""},
+        ),
+        summary="results/{scene}/summaries/page.json",
+    log:
+        "results/{scene}/logs/page.log",
+    benchmark:
+        "results/{scene}/benchmarks/page.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 4
+    resources:
+        mem_mb=8000,
+        runtime=60,
+        gpu=of_scene("gpus"),
+    params:
+        script=script("page"),
+        options=options("page"),
+        settings=settings("page"),
+        version=VERSIONS["page"],
+    message:
+        "{wildcards.scene}: the scene to fly through"
+    shell:
+        stage_command()
 
 
 rule report:
@@ -16,6 +53,7 @@ rule report:
         maps="results/{scene}/maps",
         objects=of_scene("object_masks"),
         videos=of_scene("videos"),
+        page=of_scene("scene_pages"),
         scores="results/{scene}/scores.csv",
         pictures="results/{scene}/score_pictures",
         summaries=of_scene("summaries"),

@@ -1,4 +1,4 @@
-"""Render a video along a path: view (moving camera), time (moving time), or spacetime (both)."""
+"""Render a video along a path: view (moving camera), time (moving time), spacetime (both), keyframes (a file's)."""
 
 from _arguments import main
 
@@ -9,7 +9,7 @@ def path_option(parser):
     parser.add_argument(
         "--path",
         action="append",
-        choices=["view", "time", "spacetime"],
+        choices=["view", "time", "spacetime", "keyframes"],
         help="which path (default: render.paths); repeatable",
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -15,6 +17,7 @@ from nsff.paths import (
     keyframe_path,
     make_path,
     offset,
+    read_path_file,
     wander_offsets,
 )
 
@@ -270,3 +273,38 @@ def test_the_view_path_of_a_real_scene_is_the_published_one(shared, name, target
     found = make_path("view", read_poses_bounds(file), 60, target, 48.0).cameras.camera_to_world
     size = np.ptp(found[:, :, 3], axis=0).max()
     np.testing.assert_allclose(found, in_the_world(np.stack(expected), *way_back), rtol=1e-7, atol=1e-7 * size)
+
+
+@pytest.fixture
+def path_file(tmp_path):
+    """A function that writes a file of two key frames, changed as the arguments say, and reads it."""
+
+    def read(**changes):
+        cameras = [
+            {"intrinsics": [[100, 0, 32], [0, 100, 24], [0, 0, 1]], "near": 1, "far": 9,
+             "world_to_camera": [[1, 0, 0, x], [0, 1, 0, 0], [0, 0, 1, 0]]}
+            for x in (0.0, 1.0)
+        ]  # fmt: skip
+        content = {"width": 64, "height": 48, "cameras": cameras, "times": [1, 4.5], "moments": [0, 2]} | changes
+        file = tmp_path / "path.json"
+        file.write_text(json.dumps(content))
+        return read_path_file(file, 24, 32, frame_rate=5, n_frames=6)
+
+    return read
+
+
+def test_a_path_file_is_a_path_of_the_size_that_is_asked_for(path_file):
+    path = path_file()
+    assert len(path) == 11
+    assert path.times[[0, 5, 10]].tolist() == [1, 2.75, 4.5]
+    assert path.cameras.world_to_camera[5, 0, 3] == pytest.approx(0.5)
+    assert path.cameras.focal == 50
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"times": [1, 6]}, {"times": [1]}, {"moments": [2, 0]}, {"moments": [0, 1e9]}, {"cameras": []}, {"times": None}],
+)
+def test_a_path_file_that_is_none_is_named(path_file, changes):
+    with pytest.raises(ConfigError, match=r"path\.json|keyframes"):
+        path_file(**changes)

@@ -3,7 +3,15 @@
 from nsff.config.base import StageConfig
 from nsff.config.inputs import CanonicalConfig, EvaluationConfig, InputConfig
 from nsff.config.model import FieldConfig, LossConfig, ModelConfig, SamplingConfig, TrainConfig
-from nsff.config.outputs import CrfConfig, DecomposeConfig, ExtractConfig, RenderConfig, ReportConfig, ScoreConfig
+from nsff.config.outputs import (
+    CrfConfig,
+    DecomposeConfig,
+    ExtractConfig,
+    PageConfig,
+    RenderConfig,
+    ReportConfig,
+    ScoreConfig,
+)
 from nsff.config.presets import PRESETS
 from nsff.config.priors import DepthConfig, FeaturesConfig, FlowConfig, MotionConfig, SfmConfig
 from nsff.config.project import ProjectConfig, SceneConfig, load_config, merge, reproduced, resolve_scene, schema
@@ -23,6 +31,7 @@ __all__ = [
     "LossConfig",
     "ModelConfig",
     "MotionConfig",
+    "PageConfig",
     "ProjectConfig",
     "RenderConfig",
     "ReportConfig",

@@ -13,7 +13,7 @@ from typing import Any
 from nsff.config.base import StageConfig
 from nsff.config.inputs import InputConfig
 from nsff.config.model import TrainConfig
-from nsff.config.outputs import DecomposeConfig
+from nsff.config.outputs import DecomposeConfig, PageConfig
 from nsff.config.priors import FeaturesConfig, MotionConfig
 
 
@@ -33,7 +33,8 @@ _TRAINING = (
 _COARSE = ("coarse_threshold", "coarse_dilation_radius", "seed")
 _POINTS = ("seed", "point_interval", "point_opacity")
 _CLEANING = ("cleaning", "morphology_iterations", "closing_area", "min_component", "scale_with_height")
-_VIDEO = ("frames", "frame_rate", "target", "maps", "pictures", "render_factor", "interpolation", "without")
+_ANY_VIDEO = ("frame_rate", "maps", "pictures", "render_factor", "interpolation", "without")
+_VIDEO = ("frames", "target", *_ANY_VIDEO)
 
 CHANGES: dict[str, tuple[str, ...]] = {
     "ingest": _but("input", InputConfig, "max_frames"),
@@ -48,6 +49,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "render_view": _of("render", *_VIDEO, "amplitude"),
     "render_time": _of("render", *_VIDEO, "start", "end"),
     "render_spacetime": _of("render", *_VIDEO, "amplitude", "start", "end", "follow"),
+    "render_keyframes": _of("render", *_ANY_VIDEO, "path_file"),
     "maps": ("render.canonical_views",),
     "points": _of("decompose", *_POINTS),
     # point_opacity alone is the points' own: the seed draws points and starts k-means.
@@ -55,6 +57,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "postprocess": _of("decompose", *_CLEANING, "split_instances"),
     "crf": ("crf",),
     "extract": _of("extract", "occluded", "clouds", "point_opacity", "far"),
+    "page": _but("page", PageConfig, "enabled"),
     "score": ("evaluation", "score", "field.features", "field.saliency", "train.hold_out"),
     # And all others: the page shows every setting as it is (nsff/workflow/scene_plan.py).
     "report": ("report",),
@@ -72,10 +75,12 @@ EXECUTION: dict[str, tuple[str, ...]] = {
     "render_view": ("render.chunk", *_GPU),
     "render_time": ("render.chunk", *_GPU),
     "render_spacetime": ("render.chunk", *_GPU),
+    "render_keyframes": ("render.chunk", *_GPU),
     "maps": ("render.chunk", *_GPU),
     "points": _GPU,
     "cluster": ("decompose.point_opacity",),
     "extract": _GPU,
+    "page": _GPU,
     # score.oracle cleans and refines as the masks were: what changes these makes other masks, which are scored anew.
     "score": ("render.chunk", *_GPU, "crf", *_of("decompose", *_CLEANING)),
 }

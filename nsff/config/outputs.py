@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from nsff.config.base import StageConfig
+from nsff.config.base import StageConfig, UserPath
 from nsff.config.module_names import described_modules, module_names
 
 if TYPE_CHECKING:
@@ -19,8 +19,11 @@ else:
 class RenderConfig(StageConfig):
     """Videos along paths and the per-view maps."""
 
-    paths: list[Literal["view", "time", "spacetime"]] = ["view", "time", "spacetime"]
-    """view: moving camera, fixed time; time: fixed camera, moving time; spacetime: both."""
+    paths: list[Literal["view", "time", "spacetime", "keyframes"]] = ["view", "time", "spacetime"]
+    """view: moving camera, fixed time; time: fixed camera, moving time; spacetime: both; keyframes: path_file's."""
+    path_file: UserPath | None = None
+    """keyframes: a file of key frames in space and time, as the scene's page (scene.html) saves it. How long the video
+    is stands there."""
     frames: int = Field(60, ge=2)
     """Frames of each video."""
     frame_rate: int = Field(24, ge=1)
@@ -173,6 +176,23 @@ class ExtractConfig(StageConfig):
     """Point clouds hold the samples whose opacity and transmittance exceed this (SAFF: 0.2)."""
     far: float = Field(3.0, gt=0)
     """Point clouds end at this multiple of a view's far bound."""
+
+
+class PageConfig(StageConfig):
+    """scene.html: the scene in one page, to fly through in a browser."""
+
+    enabled: bool = True
+    """Part of a plain run; without it `snakemake results/NAME/scene.html` makes it all the same."""
+    static_splats: int = Field(150_000, ge=1)
+    """The most Gaussians that rest; those that matter least are left out."""
+    moving_splats: int = Field(100_000, ge=1)
+    """The most Gaussians that move, over the whole clip."""
+    points_per_frame: int = Field(40_000, ge=100)
+    """Models without Gaussians: pixels of each frame whose points are shown, at most."""
+    picture_width: int = Field(640, ge=0)
+    """Width of the input frames beside the rendering, pixels; 0: without them."""
+    megabytes: float | None = Field(None, gt=0)
+    """The largest size of the page; null: 10 up to 24 frames, 40 from 200 on, between them in a straight line."""
 
 
 class ScoreConfig(StageConfig):

@@ -18,7 +18,15 @@ from pydantic import Field, ValidationError, model_validator
 from nsff.config.base import StageConfig, UserPath, explain, nearest
 from nsff.config.inputs import CanonicalConfig, EvaluationConfig, InputConfig
 from nsff.config.model import FieldConfig, LossConfig, ModelConfig, SamplingConfig, TrainConfig
-from nsff.config.outputs import CrfConfig, DecomposeConfig, ExtractConfig, RenderConfig, ReportConfig, ScoreConfig
+from nsff.config.outputs import (
+    CrfConfig,
+    DecomposeConfig,
+    ExtractConfig,
+    PageConfig,
+    RenderConfig,
+    ReportConfig,
+    ScoreConfig,
+)
 from nsff.config.overlays import OVERLAYS
 from nsff.config.presets import PRESETS
 from nsff.config.priors import DepthConfig, FeaturesConfig, FlowConfig, MotionConfig, SfmConfig
@@ -74,6 +82,8 @@ class StagesConfig(StageConfig):
     """Dense CRF."""
     extract: ExtractConfig = ExtractConfig()
     """Objects alone, in 3-D."""
+    page: PageConfig = PageConfig()
+    """The scene's page, to fly through."""
     score: ScoreConfig = ScoreConfig()
     """Scoring."""
     report: ReportConfig = ReportConfig()
@@ -104,6 +114,8 @@ class SceneConfig(StagesConfig):
         for name in self.render.maps:
             if not getattr(self.field, name):
                 raise ValueError(f"render.maps: {name} needs field.{name}")
+        if "keyframes" in self.render.paths and self.render.path_file is None:
+            raise ValueError("render.paths: keyframes needs render.path_file, which the scene's page saves")
         if self.train.hold_out == 1:
             raise ValueError("train.hold_out: 1 leaves no frame to train on; 8 is usual, 0 holds none out")
         for key, (low, high) in (

@@ -12,15 +12,15 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from nsff.config import RenderConfig
-from nsff.errors import StageError
+from nsff.errors import ConfigError, StageError
 from nsff.files.io import atomic_directory, atomic_path, write_image
 from nsff.layout import render_map_name
 from nsff.models.base import LeftOut
-from nsff.paths import Path4D, make_path
+from nsff.paths import Path4D, make_path, read_path_file
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 
-PathKind = Literal["view", "time", "spacetime"]
+PathKind = Literal["view", "time", "spacetime", "keyframes"]
 
 
 def run_render(
@@ -67,6 +67,11 @@ def run_render(
 def route_of(scene: Scene, render: RenderConfig, path: PathKind) -> tuple[Path4D, int, int]:
     """The path, with cameras of the size of its video, and that size: height and width."""
     height, width = even(scene.size[0] / render.render_factor), even(scene.size[1] / render.render_factor)
+    if path == "keyframes":
+        if render.path_file is None:
+            raise ConfigError("render.path_file", "is not set", "save a path from the scene's page, and name it here")
+        file = Path(render.path_file)
+        return read_path_file(file, height, width, render.frame_rate, scene.n_frames), height, width
     cameras = scene.cameras.resized(height, width)
     route = make_path(
         path, cameras, render.frames, render.target, render.amplitude, render.start, render.end, render.follow

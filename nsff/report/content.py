@@ -140,7 +140,17 @@ class Fold:
     kind: Literal["fold"] = "fold"
 
 
-Part = Strip | Drawing | Drawings | Videos | Table | Text | Absent | Fold
+@dataclass(frozen=True)
+class Frame:
+    """A page that lies beside the report, shown within it and linked."""
+
+    title: str
+    name: str
+    note: str = ""
+    kind: Literal["frame"] = "frame"
+
+
+Part = Strip | Drawing | Drawings | Videos | Table | Text | Absent | Fold | Frame
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,14 @@ from nsff.report.section_geometry import cameras_section, depth_section
 from nsff.report.section_inputs import flow_section, input_section, masks_section
 from nsff.report.section_model import features_section, maps_section, training_section, videos_section
 from nsff.report.section_objects import objects_section
+from nsff.report.section_page import page_section
 from nsff.report.section_provenance import duration, provenance_section, settings_section
 from nsff.report.section_scores import scores_section
 from nsff.report.verdicts import Verdict, read_verdicts, troubles
 from nsff.scene import Scene
 
 SECTIONS = (
+    page_section,
     videos_section,
     objects_section,
     scores_section,
@@ -38,8 +40,8 @@ SECTIONS = (
 
 
 def run_report(scene: Scene, config: SceneConfig) -> None:
-    """Writes report.html: one file without any reference outside itself (but for videos where
-    ``report.embed_videos`` is false). Parts whose files are missing or damaged are named as absent, with the reason.
+    """Writes report.html: one file without any reference outside itself (but for the
+    scene's page beside it, and for videos where ``report.embed_videos`` is false). Parts whose files are missing or damaged are named as absent, with the reason.
     """
     verdicts = read_verdicts(scene, config)
     material = Material(scene, config, verdicts)

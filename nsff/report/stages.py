@@ -121,6 +121,14 @@ STAGES = (
         ("train",),
     ),
     Stage(
+        "render_keyframes",
+        "Video, along key frames",
+        "videos",
+        "The path leads where no frame saw the scene.",
+        "Save another path from the scene's page (`render.path_file`), nearer to the clip's own.",
+        ("train",),
+    ),
+    Stage(
         "maps",
         "Maps of each view",
         "maps",
@@ -153,6 +161,14 @@ STAGES = (
         ("postprocess",),
     ),
     Stage(
+        "page",
+        "Scene to fly through",
+        "page",
+        "The model has few surfaces, or the clip is long and its frames are large.",
+        "See training first; lower `page.picture_width` where the file is too large.",
+        ("train",),
+    ),
+    Stage(
         "score",
         "Scores",
         "scores",
@@ -169,6 +185,8 @@ def not_asked(stage: str, config: SceneConfig | None) -> str | None:
     """Why a stage is no part of this scene's run by its settings, or None where it is one."""
     if config is None:
         return None
+    if stage == "page" and not config.page.enabled:
+        return "page.enabled is false"
     if stage in ("features", "cluster", "postprocess", "crf") and not config.field.features:
         return "field.features is false, so there is nothing to cluster"
     if stage in ("cluster", "postprocess", "crf") and not config.has_objects:

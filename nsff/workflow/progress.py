@@ -99,6 +99,7 @@ def stages_of(settings: SceneConfig) -> list[str]:
         stages += ["points"] if settings.decompose.source == "points" else []
         stages += ["cluster", "postprocess", "crf"]
         stages += ["extract"] if settings.extract.enabled else []
+    stages += ["page"] if settings.page.enabled else []
     return [*stages, "score", "report"]
 
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from nsff.config.outputs import PageConfig
 from nsff.config.renamed import with_earlier_names
 
 ADDED: dict[str, Any] = {
@@ -18,6 +19,8 @@ ADDED: dict[str, Any] = {
     "render.without": [],
     "flow.large_motion": False,
     "motion.picture_evidence": False,
+    "page": PageConfig().model_dump(mode="json"),
+    "render.path_file": None,
     "model": {"kind": "ray_fields", "options": {}},
 }
 """Keys (``section.key``, or a section) that later versions brought, with the value that earlier ones behaved as."""

@@ -27,7 +27,7 @@ from nsff.workflow.progress import stages_of
 from nsff.workflow.recorded import recorded_text
 from nsff.workflow.weight_changes import without_weights
 
-PATHS = ("view", "time", "spacetime")
+PATHS = ("view", "time", "spacetime", "keyframes")
 """Camera and time paths that videos are rendered along."""
 
 
@@ -186,6 +186,15 @@ class ScenePlan:
     def videos(self) -> list[str]:
         """The videos that the settings ask for."""
         return [self.path(f"renders/{path}.mp4") for path in self.settings.render.paths]
+
+    def path_files(self, path: str) -> list[str]:
+        """The user's file of key frames, where videos along ``path`` follow it."""
+        file = self.settings.render.path_file
+        return [file] if path == "keyframes" and file is not None else []
+
+    def scene_pages(self) -> list[str]:
+        """The page to fly through, where the settings ask for it."""
+        return [self.path("scene.html")] if self.settings.page.enabled else []
 
     def summaries(self) -> list[str]:
         """Summaries of the stages that the page shows."""

@@ -46,6 +46,7 @@ TINY: dict[str, Any] = {
     "decompose": {"max_clusters": 4, "restarts": 2},
     "score": {"refine_steps": 2, "refine_rays": 64, "lpips": False},
     "report": {"frames": 2, "width": 96},
+    "page": {"enabled": False},
 }  # fmt: skip
 
 

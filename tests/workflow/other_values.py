@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from nsff.config.base import StageConfig
 
-FILES = ("clip.mp4", "other.mp4", "other.pth")
+FILES = ("clip.mp4", "other.mp4", "other.pth", "path.json", "other.json")
 FOLDERS = ("depth", "other", "model")
 """What a project needs for the paths below."""
 
@@ -34,6 +34,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 OTHER: dict[str, Any] = {
     "checkpoint": "other.pth",
+    "render.path_file": "other.json",
     "input.path": "other.mp4",
     "input.depth": {"path": "depth", "kind": "depth", "scale": None},
     "input.truth_priors": "other",

@@ -13,7 +13,7 @@ RULES = {
     "ingest", "flow", "coarse_masks", "sfm", "cameras", "motion", "depth", "features", "train", "render", "maps",
     "cluster", "postprocess", "crf", "score", "collect_scores", "report", "overview",
 }  # fmt: skip
-OPTIONAL = {"points", "extract", "reproduce"}
+OPTIONAL = {"points", "extract", "page", "reproduce"}
 """Rules that only some settings, or who names their files, ask for."""
 
 

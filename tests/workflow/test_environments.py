@@ -70,7 +70,7 @@ def test_every_rule_has_what_it_imports(finished, tmp_path, repo, environment):
     (tmp_path / "hide" / "sitecustomize.py").write_text(HIDING)
     path = os.pathsep.join([str(tmp_path / "hide"), environment["PYTHONPATH"]])
     scene, ran = f"results/{finished.scene}", set()
-    targets = ["results/index.html", "results/scores.csv", f"{scene}/extracted"]
+    targets = ["results/index.html", "results/scores.csv", f"{scene}/extracted", f"{scene}/scene.html"]
     for job in project.jobs(*targets, "--forceall"):
         rule, params = job["rule"], job["params"]
         if "options" not in params or rule in ran:
@@ -84,5 +84,5 @@ def test_every_rule_has_what_it_imports(finished, tmp_path, repo, environment):
         ended = subprocess.run(script, cwd=project.folder, env=variables, capture_output=True, text=True)
         assert ended.returncode == 0, f"{rule}: {ended.stdout[-1500:]}{ended.stderr[-1500:]}"
         ran.add(rule)
-    assert len(ran) == 17, sorted(ran)
+    assert len(ran) == 18, sorted(ran)
     assert json.loads((project.folder / scene / "summaries" / "extract.json").read_text())["verdict"]

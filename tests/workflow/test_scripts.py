@@ -18,6 +18,7 @@ SCRIPTS = {
     "train": ["field.kind", "sampling.samples", "losses.w_rgb", "train.steps", "--state"],
     "render": ["render.frames", "--path"],
     "maps": ["render.canonical_views"],
+    "page": ["page.static_splats"],
     "points": ["decompose.point_interval"],
     "cluster": ["decompose.max_clusters"],
     "extract": ["extract.clouds"],

@@ -20,7 +20,8 @@ from other_values import FILES, FOLDERS, at, has_one_value, other_value, setting
 from truth_table import REPRODUCE, TABLE
 
 KEYS = dict(walk(SceneConfig))
-EVERYTHING = {"decompose": {"source": "points"}, "extract": {"enabled": True}}
+PATHS = {"paths": ["view", "time", "spacetime", "keyframes"], "path_file": "path.json"}
+EVERYTHING = {"decompose": {"source": "points"}, "extract": {"enabled": True}, "render": PATHS}
 """So that no rule is left out."""
 
 

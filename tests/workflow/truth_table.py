@@ -6,6 +6,7 @@ adds or takes away (a video more, objects extracted, no features) are no results
 """
 
 VIDEOS = "render_view render_time render_spacetime"
+ALL_VIDEOS = f"{VIDEOS} render_keyframes"
 
 LINES: dict[str, dict[str, str]] = {
     # Its name is told in the model's files. What else a preset or an overlay changes are the keys below.
@@ -93,7 +94,9 @@ LINES: dict[str, dict[str, str]] = {
         "nothing": ("device memory_gb cuda_graphs checkpoint_every log_every preview_every keep_state tensorboard"),
     },
     "render": {
-        VIDEOS: "frames frame_rate target maps pictures render_factor interpolation without",
+        VIDEOS: "frames target",
+        ALL_VIDEOS: "frame_rate maps pictures render_factor interpolation without",
+        "render_keyframes": "path_file",
         "render_spacetime": "follow",
         "render_time render_spacetime": "start end",
         "render_view render_spacetime": "amplitude",
@@ -118,6 +121,10 @@ LINES: dict[str, dict[str, str]] = {
     },
     "extract": {
         "extract": "occluded clouds point_opacity far",
+        "nothing": "enabled",
+    },
+    "page": {
+        "page": "static_splats moving_splats points_per_frame picture_width megabytes",
         "nothing": "enabled",
     },
     "score": {

@@ -1,0 +1,399 @@
+// The page: its state, what buttons and keys do, and the loop that draws.
+
+const $ = (id) => document.getElementById(id);
+const TARGET_MS = 45;       // a picture may take so long before a moving view is drawn smaller
+const STILL_MS = 250;       // after so long without change it is drawn in full size
+const SMALLEST_SCALE = 0.5;
+const BACKGROUNDS = {dark: [0.05, 0.06, 0.07], light: [0.93, 0.93, 0.92]};
+
+class App {
+  constructor(page, content, workerSource) {
+    this.page = page;
+    const numbers = page.objects.map((object) => object.number);
+    this.packed = packScene(content, numbers, page.near * 0.05);
+    this.scene = this.packed.scene;
+    const views = page.cameras.map(({lens, rows}) => ({pose: poseOfMatrix(rows), lens}));
+    const distance = this.middleDepth(views[Math.floor(views.length / 2)]);
+    this.viewpoint = new Viewpoint(views, [page.width, page.height], distance);
+    this.player = new Player(page.frames, page.frame_rate);
+    this.lines = new Lines(this.scene, views, [page.width, page.height], distance);
+    this.keyFrames = new KeyFrames(page);
+    this.entries = [
+      {label: "Background", colour: [0.5, 0.5, 0.5]}, {label: "Moving, no object", colour: [0.3, 0.8, 1]},
+      ...page.objects.map(({name, colour}) => ({label: name, colour})),
+    ].map((entry, i) => ({...entry, members: this.scene.object.reduce((n, own) => n + (own === i), 0), shown: true, tint: 0, css: `rgb(${entry.colour.map((v) => Math.round(v * 255))})`}));
+    Object.assign(this, {
+      layer: "all", isolated: null, followed: null, compare: "off", wipe: 0.5, overlays: {path: false, tracks: false},
+      preview: null, dirty: true, scale: 1, lastChange: 0, ticket: 0, sorted: -1, busy: false, wanted: true, canvas: $("picture"),
+    });
+    this.renderer = new Renderer(this.canvas, this.packed, {
+      blur: page.blur, compensate: page.compensate, depthRange: this.depthRange(views[Math.floor(views.length / 2)]), speedScale: this.speedScale(),
+    });
+    this.input = new InputFrames(page.pictures, $("input-picture"), () => this.changed());
+    this.worker = new Worker(URL.createObjectURL(new Blob([workerSource], {type: "text/javascript"})));
+    this.worker.onmessage = ({data}) => this.ordered(data);
+    this.worker.postMessage({scene: this.scene});
+    this.keys = this.actions();
+    this.controls = new Controls(this, this.canvas);
+    this.showObjects();
+    this.updateTable();
+    new ResizeObserver(() => this.changed()).observe($("stage"));
+    this.lastTick = performance.now();
+    requestAnimationFrame((now) => this.tick(now));
+  }
+
+  // --- what the scene is like ---------------------------------------------------------------------------------------
+  middleDepth(view) {
+    const depths = this.depths(view);
+    return depths.length ? depths[Math.floor(depths.length * 0.4)] : this.page.near * 2;
+  }
+
+  // Inverse depths of the far and the near end of the colours of layer depth.
+  depthRange(view) {
+    const depths = this.depths(view), at = (share) => depths[Math.floor(share * (depths.length - 1))];
+    return depths.length > 9 ? [1 / at(0.98), 1 / at(0.01)] : [1 / this.page.far, 1 / this.page.near];
+  }
+
+  // Depths of what rests before a view, the smallest first: of a few thousand Gaussians.
+  depths({pose, lens}) {
+    const forward = turned(pose.q, [0, 0, 1]), depths = [], {position, count, moving} = this.scene;
+    const every = Math.max(1, Math.floor(count / 5000));
+    for (let i = 0; i < count - moving; i += every) {
+      const place = sub([position[3 * i], position[3 * i + 1], position[3 * i + 2]], pose.p), z = dot(forward, place);
+      const wide = dot(turned(pose.q, [1, 0, 0]), place) * lens[0] / z, high = dot(turned(pose.q, [0, 1, 0]), place) * lens[1] / z;
+      if (z > this.page.near * 0.3 && Math.abs(wide) < this.page.width / 2 && Math.abs(high) < this.page.height / 2) depths.push(z);
+    }
+    return depths.sort((a, b) => a - b);
+  }
+
+  speedScale() {
+    const {moving, middle} = this.scene, speeds = [], a = [0, 0, 0], b = [0, 0, 0];
+    for (let m = 0; m < moving; m += Math.max(1, Math.floor(moving / 5000))) {
+      pathAt(this.scene, m, middle[m] - 0.5, a);
+      pathAt(this.scene, m, middle[m] + 0.5, b);
+      speeds.push(norm(sub(a, b)));
+    }
+    speeds.sort((x, y) => x - y);
+    return 1 / Math.max(speeds[Math.floor(speeds.length * 0.9)] || 0, 1e-9);
+  }
+
+  // --- drawing ------------------------------------------------------------------------------------------------------
+  changed(moves = false) {
+    this.dirty = this.wanted = true;
+    if (moves) this.lastChange = performance.now();
+  }
+
+  get shown() {
+    return this.entries.map((entry, i) => ((this.isolated === null ? entry.shown : this.isolated === i) ? 1 : 0));
+  }
+
+  updateTable() {
+    const shown = this.shown;
+    this.renderer.setObjects(this.entries.map(({colour, tint}, i) => [...colour, shown[i], tint]));
+    this.changed();
+  }
+
+  current(width, height) {
+    return this.viewpoint.fitted(this.player.time, width, height);
+  }
+
+  sort() {
+    const {rows, slopes} = this.current(this.canvas.width, this.canvas.height);
+    this.busy = true;
+    this.wanted = false;
+    this.worker.postMessage({
+      ticket: ++this.ticket, rows, slopes, time: this.player.time, shown: this.shown,
+      still: this.layer !== "moving", moves: this.layer !== "still",
+    });
+  }
+
+  ordered({order, ticket}) {
+    this.renderer.setOrder(order);
+    Object.assign(this, {busy: false, sorted: ticket, dirty: true});
+  }
+
+  draw() {
+    const {canvas} = this, ratio = Math.min(devicePixelRatio || 1, 2) * this.scale;
+    const [width, height] = this.fixed || [canvas.clientWidth, canvas.clientHeight].map((side) => Math.max(1, Math.round(side * ratio)));
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, {width, height});
+    const view = this.current(width, height), {path, tracks} = this.overlays;
+    const segments = path || tracks
+      ? this.lines.at(this.player.time, this.overlays, this.entries.map((e) => e.colour), this.shown, this.viewpoint.mode === "clip") : null;
+    this.renderer.render(view, this.player.time, this.layer, BACKGROUNDS[this.dark ? "dark" : "light"], segments);
+    this.drawInput();
+    this.showTime();
+  }
+
+  drawInput() {
+    if (this.compare === "off") return;
+    const place = this.compare === "wipe" ? this.canvas : $("input-picture");
+    this.input.draw(this.player.time, this.viewpoint.frame(place.clientWidth, place.clientHeight));
+  }
+
+  tick(now) {
+    requestAnimationFrame((next) => this.tick(next));
+    const seconds = (now - this.lastTick) / 1000;
+    this.lastTick = now;
+    if (this.measuring) return;
+    const moves = this.controls.advance(seconds) | this.player.advance(seconds) | this.advancePreview(seconds);
+    if (moves) this.changed(true);
+    const still = now - this.lastChange > STILL_MS;
+    if (still && this.scale < 1) {
+      this.keptScale = this.scale;
+      this.scale = 1;
+      this.dirty = true;
+    } else if (!still && this.dirty) {
+      // Smaller pictures where the machine is slow, larger ones again where it is not.
+      this.scale = this.scale === 1 && this.keptScale ? this.keptScale : this.scale;
+      this.slow = 0.8 * (this.slow || 30) + 0.2 * Math.min(1000 * seconds, 400);
+      if (this.slow > TARGET_MS) this.scale = Math.max(SMALLEST_SCALE, this.scale * 0.95);
+      else if (this.slow < TARGET_MS / 2) this.scale = Math.min(1, this.scale * 1.03);
+      this.keptScale = this.scale;
+    }
+    if (this.wanted && !this.busy) this.sort();
+    if (this.dirty && this.sorted >= 0) {
+      this.dirty = false;
+      this.draw();
+      if (!this.ready) this.finishLoading();
+    }
+  }
+
+  // Resolves once the present view is sorted and drawn in full size.
+  whenDrawn() {
+    this.changed();
+    return new Promise((done) => {
+      const look = () => {
+        if (!this.wanted && !this.busy && !this.dirty && this.scale === 1) requestAnimationFrame(done);
+        else requestAnimationFrame(look);
+      };
+      look();
+    });
+  }
+
+  finishLoading() {
+    this.ready = true;
+    $("loading").hidden = true;
+  }
+
+  // --- time ---------------------------------------------------------------------------------------------------------
+  seek(time) {
+    this.player.seek(time);
+    this.changed(true);
+  }
+
+  toggle() {
+    this.player.toggle();
+    this.changed(true);
+  }
+
+  step(frames) {
+    this.player.step(frames);
+    this.changed(true);
+  }
+
+  changeSpeed(by) {
+    const field = $("speed");
+    field.selectedIndex = clamp(field.selectedIndex + by, 0, field.options.length - 1);
+    this.player.speed = Number(field.value);
+    $("status").textContent = `${field.selectedOptions[0].textContent} speed`;
+  }
+
+  showTime() {
+    const {time, last, playing} = this.player;
+    if (document.activeElement !== $("time") || playing) $("time").value = time;
+    $("time-text").textContent = `${time.toFixed(1)} / ${last}`;
+    $("play").textContent = playing ? "❚❚" : "▶";
+    $("play").setAttribute("aria-label", playing ? "Pause" : "Play");
+    const {mode} = this.viewpoint;
+    $("clip-camera").setAttribute("aria-pressed", mode === "clip");
+    $("where").textContent = mode === "clip" ? "Clip's camera" : this.viewpoint.follow ? `Following ${this.entries[this.followed].label}` : "Free camera";
+  }
+
+  // --- the camera ---------------------------------------------------------------------------------------------------
+  clipCamera() {
+    this.viewpoint.followClip();
+    this.setFollowed(null);
+  }
+
+  stop(by) {
+    // The camera of the next or last frame, at rest there while time goes on.
+    const {views, mode} = this.viewpoint;
+    const from = mode === "free" && this.stopAt !== undefined ? this.stopAt : Math.round(this.player.time);
+    this.stopAt = (from + by + views.length) % views.length;
+    this.viewpoint.place(views[this.stopAt]);
+    this.setFollowed(null);
+    $("status").textContent = `Camera of frame ${this.stopAt}`;
+  }
+
+  overview() {
+    this.viewpoint.overview();
+    this.setOverlay("path", true);
+    this.setFollowed(null);
+  }
+
+  setFollowed(entry) {
+    this.followed = entry;
+    this.showObjects();
+    this.changed(true);
+  }
+
+  goAlong(entry) {
+    if (this.followed === entry) {
+      this.viewpoint.takeOver(this.player.time);
+      return this.setFollowed(null);
+    }
+    this.viewpoint.goAlong(placeOf(this.scene, entry), this.player.time);
+    this.setFollowed(entry);
+  }
+
+  // --- what is shown ------------------------------------------------------------------------------------------------
+  setLayer(name) {
+    this.layer = name;
+    for (const button of document.querySelectorAll("[data-layer]")) button.setAttribute("aria-pressed", button.dataset.layer === name);
+    this.changed();
+  }
+
+  setOverlay(name, on) {
+    this.overlays[name] = on;
+    $(`show-${name}`).checked = on;
+    this.changed();
+  }
+
+  showObjects() {
+    listObjects(this, $("objects"));
+  }
+
+  setShown(entry, on) {
+    this.entries[entry].shown = on;
+    this.isolated = null;
+    this.showObjects();
+    this.updateTable();
+  }
+
+  isolate(entry) {
+    this.isolated = this.isolated === entry ? null : entry;
+    this.showObjects();
+    this.updateTable();
+  }
+
+  setTint(entry, on) {
+    this.entries[entry].tint = on ? 0.55 : 0;
+    this.showObjects();
+    this.updateTable();
+  }
+
+  setCompare(mode) {
+    this.compare = this.input.any ? mode : "off";
+    $("stage").dataset.compare = this.compare;
+    for (const button of document.querySelectorAll("[data-compare-mode]")) button.setAttribute("aria-pressed", button.dataset.compareMode === this.compare);
+    this.input.shown = null;
+    this.setWipe(this.wipe);
+  }
+
+  setWipe(share) {
+    this.wipe = clamp(share, 0, 1);
+    $("stage").style.setProperty("--wipe", `${100 * this.wipe}%`);
+    $("wipe").setAttribute("aria-valuenow", Math.round(100 * this.wipe));
+    this.changed();
+  }
+
+  setTheme(dark) {
+    this.dark = dark;
+    document.documentElement.dataset.theme = dark ? "dark" : "light";
+    this.changed();
+  }
+
+  // --- pictures and paths -------------------------------------------------------------------------------------------
+  screenshot() {
+    this.scale = 1;
+    this.draw();
+    this.canvas.toBlob((blob) => download(`${this.page.name}_${this.player.time.toFixed(1)}.png`, blob));
+  }
+
+  addKeyFrame() {
+    const {viewpoint, player} = this;
+    this.keyFrames.add(viewpoint.at(player.time), viewpoint.mode === "clip" ? 1 : viewpoint.zoom, player.time);
+    this.showKeyFrames();
+  }
+
+  showKeyFrames() {
+    listKeyFrames(this, $("key-frames"));
+  }
+
+  removeKeyFrame(i) {
+    this.keyFrames.remove(i);
+    this.showKeyFrames();
+  }
+
+  moveKeyFrame(i, at) {
+    const {list} = this.keyFrames, by = Math.max(at, list[i - 1].at + 0.1) - list[i].at;
+    list.slice(i).forEach((key) => (key.at += by));
+    this.showKeyFrames();
+  }
+
+  showKeyFrame(i) {
+    this.goTo(this.keyFrames.list[i].view, this.keyFrames.list[i].time);
+  }
+
+  goTo(view, time) {
+    this.player.playing = false;
+    this.viewpoint.place(view, this.viewpoint.distance);
+    this.player.seek(time);
+    this.setFollowed(null);
+  }
+
+  startPreview() {
+    this.preview = this.preview === null && this.keyFrames.list.length > 1 ? 0 : null;
+    $("preview").setAttribute("aria-pressed", this.preview !== null);
+  }
+
+  advancePreview(seconds) {
+    if (this.preview === null) return false;
+    this.preview += Math.min(seconds, 0.5);
+    const {view, time} = this.keyFrames.at(this.preview);
+    this.goTo(view, time);
+    if (this.preview >= this.keyFrames.length) this.startPreview();
+    return true;
+  }
+
+  savePath() {
+    download(`${this.page.name}_path.json`, new Blob([JSON.stringify(this.keyFrames, null, 1)], {type: "application/json"}));
+  }
+
+  async openPath(file) {
+    try {
+      this.keyFrames.read(JSON.parse(await file.text()));
+      this.showKeyFrames();
+    } catch (error) {
+      $("status").textContent = `${file.name} is no path file.`;
+    }
+  }
+
+  help(open = !$("help").open) {
+    if (open) $("help").showModal();
+    else $("help").close();
+  }
+
+  actions() {
+    const layers = Object.keys(LAYERS);
+    return {
+      " ": () => this.toggle(), ArrowLeft: () => this.step(-1), ArrowRight: () => this.step(1),
+      ArrowUp: () => this.changeSpeed(1), ArrowDown: () => this.changeSpeed(-1), c: () => this.clipCamera(),
+      ",": () => this.stop(-1), ".": () => this.stop(1), o: () => this.overview(), k: () => this.addKeyFrame(),
+      p: () => this.screenshot(), h: () => this.help(), "?": () => this.help(),
+      i: () => this.setCompare({off: "wipe", wipe: "beside", beside: "off"}[this.compare]),
+      t: () => this.setOverlay("tracks", !this.overlays.tracks), x: () => this.setOverlay("path", !this.overlays.path),
+      "+": () => this.enlarge(1.1), "=": () => this.enlarge(1.1), "-": () => this.enlarge(1 / 1.1),
+      ...Object.fromEntries(layers.map((name, i) => [`${i + 1}`, () => this.setLayer(name)])),
+    };
+  }
+
+  measure(width, height, seconds) {
+    return measure(this, width, height, seconds);
+  }
+
+  enlarge(factor) {
+    this.controls.take();
+    this.viewpoint.enlarge(factor);
+  }
+}
