@@ -40,8 +40,9 @@ SECTIONS = (
 
 
 def run_report(scene: Scene, config: SceneConfig) -> None:
-    """Writes report.html: one file without any reference outside itself (but for the
-    scene's page beside it, and for videos where ``report.embed_videos`` is false). Parts whose files are missing or damaged are named as absent, with the reason.
+    """Writes report.html: one file without any reference outside itself (but for the scene's page beside it, and for
+    videos where ``report.embed_videos`` is false). Parts whose files are missing or damaged are named as absent, with
+    the reason.
     """
     verdicts = read_verdicts(scene, config)
     material = Material(scene, config, verdicts)

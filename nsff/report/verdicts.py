@@ -88,7 +88,7 @@ def _read(scene: Scene, stage: Stage, config: SceneConfig | None) -> tuple[str, 
     except StageError as error:
         return "unknown", f"Its summary cannot be read: {error.problem}.", {}
     if summary is None:
-        if config is None and stage.name.startswith(("features", "cluster", "postprocess", "crf", "render_")):
+        if config is None and stage.name.startswith(("features", "cluster", "postprocess", "crf", "render_", "page")):
             return "off", "Not run.", {}
         return "missing", f"No summary: the stage has not run, or ended with an error (logs/{stage.name}.log).", {}
     if not isinstance(summary, Mapping):

@@ -19,7 +19,7 @@ from nsff.scene import Scene, write_flow
 
 STAGES = (
     "ingest", "flow", "coarse_masks", "sfm", "cameras", "motion", "depth", "features", "train", "render_view",
-    "render_time", "render_spacetime", "maps", "cluster", "postprocess", "crf", "score",
+    "render_time", "render_spacetime", "maps", "cluster", "postprocess", "crf", "score", "page",
 )  # fmt: skip
 SCORES = [
     ("views", "raw", "full", "psnr", 20.125),

@@ -16,6 +16,9 @@ from nsff.report.page import run_report
 from nsff.report.stages import STAGES
 from nsff.scene import Scene
 
+ASKED = [stage for stage in STAGES if stage.name != "render_keyframes"]
+"""Stages of a scene without a path of the user's own."""
+
 
 @pytest.fixture(scope="module")
 def page(complete, config, read_page):
@@ -59,11 +62,11 @@ def test_everyone_can_read_it(page):
 
 def test_verdict_of_every_stage(page, complete):
     section = page.part('<section id="verdicts"', "</section>")
-    for stage in STAGES:
+    for stage in ASKED:
         message = json.loads((complete / "summaries" / f"{stage.name}.json").read_text())["message"]
         assert message in page.part(f'<section id="{stage.section}"', "</section>")
         assert stage.title in section
-    assert section.count(": good") == 9
+    assert section.count(": good") == 10
     assert section.count(": doubtful") == 4
     assert section.count(": poor") == 4
     assert "some fraction 50.0 %" in page.text
@@ -72,7 +75,7 @@ def test_verdict_of_every_stage(page, complete):
 def test_results_come_first_and_what_is_good_is_folded(page):
     keys = [attributes["id"] for tag, attributes in page.tags if tag == "section"]
     first = keys.index("verdicts")
-    assert keys[first - 3 : first] == ["videos", "objects", "scores"]
+    assert keys[:first] == ["page", "videos", "objects", "scores"]
     assert keys[first + 1 : first + 3] == ["input", "flow"]
     folded = {}
     for key in keys[first + 1 :]:
@@ -81,6 +84,16 @@ def test_results_come_first_and_what_is_good_is_folded(page):
     assert folded["flow"] and folded["input"] and folded["settings"]
     assert not folded["cameras"] and not folded["depth"]  # poor, and doubtful
     assert all("autoplay" in video and "muted" in video and "loop" in video for video in page.all("video"))
+
+
+def test_the_scene_to_fly_through_is_shown_from_the_file_beside_it(scene, config, read_page):
+    run_report(scene, config)
+    assert "The scene to fly through is not shown: scene.html is not there" in read_page(scene.report_path).text
+    scene.page_path.write_text("<!doctype html>")
+    run_report(scene, config)
+    page = read_page(scene.report_path)
+    assert [frame["src"] for frame in page.all("iframe")] == ["scene.html#embedded"]
+    assert "scene.html" in [link["href"] for link in page.all("a")]
 
 
 def test_input_beside_its_rendering(page):
@@ -119,7 +132,7 @@ def test_box_lists_what_went_wrong_in_order(page):
 
 
 def test_nothing_went_wrong(scene, config, read_page, set_verdict):
-    for stage in STAGES:
+    for stage in ASKED:
         set_verdict(scene, stage.name, "good")
     run_report(scene, config)
     box = read_page(scene.report_path).part('id="wrong"', '<section id="verdicts"')
