@@ -1,6 +1,6 @@
 // Lines over the picture: the path of the clip's camera, and where Gaussians come from (tracks).
 
-const TRACKS = 400;      // at most, at a time
+const TRACKS = 150;      // at most, at a time
 const CANDIDATES = 30000;  // moving Gaussians that are asked whether they are seen
 const TRACK_FRAMES = 8;    // so far back a track reaches
 
