@@ -57,7 +57,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "postprocess": _of("decompose", *_CLEANING, "split_instances"),
     "crf": ("crf",),
     "extract": _of("extract", "occluded", "clouds", "point_opacity", "far"),
-    "page": _but("page", PageConfig, "enabled"),
+    "page": ("field.features", "field.saliency", *_but("page", PageConfig, "enabled")),
     "score": ("evaluation", "score", "field.features", "field.saliency", "train.hold_out"),
     # And all others: the page shows every setting as it is (nsff/workflow/scene_plan.py).
     "report": ("report",),

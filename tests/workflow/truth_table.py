@@ -71,7 +71,7 @@ LINES: dict[str, dict[str, str]] = {
             "width position_frequencies direction_frequencies shallow_features plane_resolutions "
             "dynamic_resolutions motion_resolution plane_channels plane_time hidden"
         ),
-        "score train": "features saliency",
+        "page score train": "features saliency",
     },
     "sampling": {
         "train": "kind samples coarse_samples pixel_centre noise",
