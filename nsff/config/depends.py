@@ -33,8 +33,9 @@ _TRAINING = (
 _COARSE = ("coarse_threshold", "coarse_dilation_radius", "seed")
 _POINTS = ("seed", "point_interval", "point_opacity")
 _CLEANING = ("cleaning", "morphology_iterations", "closing_area", "min_component", "scale_with_height")
-_ANY_VIDEO = ("frame_rate", "maps", "pictures", "render_factor", "interpolation", "without")
-_VIDEO = ("frames", "target", *_ANY_VIDEO)
+_VIDEO = ("frames", "frame_rate", "target", "maps", "pictures", "render_factor", "interpolation", "without")
+# The same order: it is that of what Snakemake has recorded.
+_ANY_VIDEO = tuple(name for name in _VIDEO if name not in ("frames", "target"))
 
 CHANGES: dict[str, tuple[str, ...]] = {
     "ingest": _but("input", InputConfig, "max_frames"),
