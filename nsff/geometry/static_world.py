@@ -35,7 +35,7 @@ TELLING = 2.0
 
 @dataclass(frozen=True)
 class WorldCheck:
-    """What flow says about cameras; NaN where no pair tells."""
+    """The figures of cameras by flow; NaN where no pair tells."""
 
     static: float
     """Share of the pixels with consistent flow that a static world explains, mean over pairs."""
@@ -54,7 +54,7 @@ Pair = tuple[int, int, Float[np.ndarray, "P 2"], Float[np.ndarray, "P 2"]]
 
 
 def check_world(cameras: Cameras, pairs: Iterable[Pair]) -> WorldCheck:
-    """What the flow of ``pairs`` (nsff.tracking.flow_pairs, brought to the cameras' pictures) says about cameras.
+    """The figures of cameras by the flow of ``pairs`` (nsff.tracking.flow_pairs, brought to the cameras' pictures).
 
     Example: for cameras of the static scene ``check_world(cameras, flow_pairs(link, n)).static`` is the share of the
     picture that does not move.

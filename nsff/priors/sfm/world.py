@@ -48,7 +48,7 @@ class World:
         self.index = {int(Path(name).stem): k for k, name in enumerate(found.names)}
 
     def check(self) -> WorldCheck:
-        """What flow says about the cameras."""
+        """The figures of the cameras by flow."""
         return check_world(self.cameras, self._pairs())
 
     def _pairs(self) -> Iterator[Pair]:
@@ -64,7 +64,7 @@ class World:
         return (flat * [K[0, 0], K[1, 1]] + K[:2, 2]).reshape(x.shape)
 
     def moving(self, i: int) -> Bool[np.ndarray, "H W"]:
-        """What moves in frame i, at the size of the flow: no depth explains its flow to the frames next to it."""
+        """True where no depth explains the flow from frame i to the frames next to it, at the size of the flow."""
         if i not in self.index:
             return np.zeros(self.size, bool)
         k, rows = self.index[i], self.size[0] / REFERENCE_ROWS

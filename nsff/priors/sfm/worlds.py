@@ -36,7 +36,7 @@ class Outcome:
     """An accepted model and how it came about."""
 
     masks: str
-    """What was left out of the features."""
+    """Name of the masks whose features were left out."""
     quality: Quality
     model: Any
     ladder: Any
@@ -98,7 +98,7 @@ def choose_world(scene: Scene, sfm: SfmConfig, climb: Callable[[str, Moving | No
 
 
 def attempts(scene: Scene, sfm: SfmConfig) -> Iterator[tuple[str, Moving | None]]:
-    """What is left out of the features, by turns; None: nothing."""
+    """Names of the masks to leave out of the features, by turns, and the masks; None: nothing is left out."""
     coarse = coarse_masks(scene, sfm)
     if coarse is None:
         yield "everywhere", None
