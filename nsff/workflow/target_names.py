@@ -166,7 +166,9 @@ def unknown_target(text: str, scenes: dict[str, SceneConfig]) -> str:
         return f"There is no target {text}. {_begin(hint)}Scene {parts[1]} has: {', '.join(known)}."
     if len(parts) >= 3 and parts[0] == "results":
         hint = _begin(nearest(parts[1], scenes))
-        return f"There is no scene {parts[1]} in the configuration. {hint}There are: {', '.join(scenes)}."
+        return f"There is no target {text}: the configuration has no scene {parts[1]}. {hint}There are: " + (
+            ", ".join(scenes) + "."
+        )
     whole = [f"results/{name}/report.html" for name in scenes] + ["results/index.html", "results/scores.csv"]
     hint = nearest(text, whole)
     return f"There is no target {text}. {_begin(hint)}What there is: nsff targets NAME, for scenes {', '.join(scenes)}."

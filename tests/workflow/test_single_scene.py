@@ -169,7 +169,7 @@ def test_targets_and_their_stages():
     with pytest.raises(InputError, match="did you mean 'model'"):
         checked_targets(settings, "clip", ["modl"])
     assert "Did you mean 'report.html'" in unknown_target("results/clip/reprot.html", {"clip": settings})
-    assert "There is no scene clpi" in unknown_target("results/clpi/report.html", {"clip": settings})
+    assert "has no scene clpi" in unknown_target("results/clpi/report.html", {"clip": settings})
 
 
 def test_a_dry_run_writes_nothing(two_shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

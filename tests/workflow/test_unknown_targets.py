@@ -13,4 +13,4 @@ def test_a_target_that_does_not_exist(project, dense_writer, room_film):
     assert "Slow. large: preset fast is made for a GPU" in ended.stderr
     assert "Slow. room" not in ended.stderr
     ended = project.snakemake("results/rom/report.html", "-n")
-    assert "There is no scene rom in the configuration. Did you mean 'room'? There are: large, room." in ended.text
+    assert "the configuration has no scene rom. Did you mean 'room'? There are: large, room." in ended.text
