@@ -48,6 +48,9 @@ LIKE = 2.0
 """Thresholds within which matches share the homography of a region: surfaces of a thing are not quite flat."""
 RIM = 3
 """Cells of the grid of matches around a region that belong to it where they are off the homography."""
+AROUND, THIN = 0.15, 0.05
+"""A region that takes a larger share than this of the matches at the rim of the picture (its width, as a share of the
+height) belongs to the background, whatever its parallax."""
 BORDER, INNER_WEIGHT = 0.2, 0.25
 """Width of the border, as a share of the height, and the weight of pixels inside it."""
 
@@ -121,8 +124,11 @@ def background(
     kept = votes
     if F.kind != "none" and needs_fundamental(M, F, x, x_other, votes, threshold):
         regions = parallax_regions(M, x, x_other, at, mask.shape, threshold, seed)
+        rim = at_rim(at, mask.shape)
         for region in range(1, regions.max(initial=0) + 1):
             inside = regions == region
+            if inside[rim].sum() > AROUND * rim.sum():
+                continue  # ground or a wall, not a mover
             others = kept * ~inside
             if others.sum() < EXPLAINED * votes.sum() or others.sum() == kept.sum():
                 continue
@@ -228,6 +234,13 @@ def grid_matches(
     at = np.nonzero(chosen & mask)
     x = pixel_centres(height, width)[at]
     return x, x + flow[at], (at[0], at[1])
+
+
+def at_rim(at: tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"]], size: tuple[int, ...]) -> Bool[np.ndarray, " P"]:
+    """Whether matches lie next to one of the four sides of the picture."""
+    row, column = at
+    thick = THIN * size[0]
+    return (row < thick) | (row >= size[0] - thick) | (column < thick) | (column >= size[1] - thick)
 
 
 def border_weights(height: int, width: int) -> Float64[np.ndarray, "H W"]:
