@@ -108,7 +108,8 @@ def _parser(description: str | None, stage: str, reads: str, writes: str) -> arg
         help="one setting over all others, e.g. train.steps=99",
     )
     parser.add_argument(
-        "--preset", help="demo, fast, nsff or saff: fills what is not set (default: of --config, or fast)"
+        "--preset",
+        help="demo, fast, nsff, saff, planes or demo_planes: fills what is not set (default: of --config, or fast)",
     )
     parser.add_argument(
         "--weights",

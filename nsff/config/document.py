@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import inspect
 import json
 import sys
@@ -19,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from nsff.config import overlays
 from nsff.config.inputs import EvaluationConfig, InputConfig, SensorDepthConfig
+from nsff.config.model import ModelConfig
 from nsff.config.presets import PRESETS
 from nsff.config.project import SceneConfig, StagesConfig, schema
 from nsff.config.reproduce import ReproduceConfig
@@ -36,7 +38,7 @@ Generated from the models in `nsff/config/` by `make schema`; do not edit. The s
 
 `config.yaml` says what to run: scenes and science. Cores, memory and GPUs belong to `profiles/`.
 
-    preset: fast                   # of all scenes: demo, fast, nsff, saff
+    preset: fast                   # of all scenes: demo, fast, nsff, saff, planes, demo_planes
     train:                         # a section here holds for all scenes
       steps: 8000
     scenes:
@@ -71,6 +73,8 @@ def reference() -> str:
         assert isinstance(model, type)
         assert issubclass(model, BaseModel)
         parts += [f"## {name}\n", _section(model)]
+        if model is ModelConfig:
+            parts += _model_options()
     parts += ["## Presets\n", "What each sets; the rest are defaults.\n"]
     for name, content in PRESETS.items():
         text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=110)
@@ -80,6 +84,21 @@ def reference() -> str:
         text = f"`{json.dumps(content)}`" if content else ""
         parts += [f"- `{name}`: {overlays.MEANINGS[name]}. {text}".rstrip()]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _model_options() -> list[str]:
+    """Sections of the options of the kinds of models that have some."""
+    # By name: kinds of models lie in a room below this one.
+    registry = importlib.import_module("nsff.models.registry")
+    found = {
+        kind: registry.options_class(kind) for kind, package in registry.kinds().items() if package.startswith("nsff.")
+    }
+    return [
+        part
+        for kind, options in found.items()
+        if options.model_fields
+        for part in (f"### model.options of {kind}\n", _section(options))
+    ]
 
 
 def schema_text() -> str:

@@ -1,10 +1,12 @@
-"""Presets: named overlays of the stage sections. demo: minutes on a CPU; fast: a GPU; nsff, saff: the published
-models.
+"""Presets: named overlays of the stage sections. demo: Gaussians, minutes on a CPU; fast: planes on a GPU; nsff, saff:
+the published models; planes: planes on a GPU, whatever fast is; demo_planes: planes on a CPU.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
+
+PresetName = Literal["demo", "fast", "nsff", "saff", "planes", "demo_planes"]
 
 _PUBLISHED: dict[str, Any] = {
     "canonical": {"focal": "published"},
@@ -94,8 +96,65 @@ _PLANES: dict[str, Any] = {
     "crf": {"gaussian_weight": 3.0, "rgb_weight": 15.0, "rgb_sigma": 12.0, "channel_sigma": 10.0, "depth_weight": 0.0},
 }
 
+_FAST: dict[str, Any] = {
+    "field": {
+        **_PLANES["field"],
+        "plane_resolutions": [64, 128, 256, 512],
+        "dynamic_resolutions": [64, 192],
+        "motion_resolution": 32,
+        "hidden": 64,
+        "near": 0.6,
+        "dynamic_views": False,
+    },
+    "sampling": {"kind": "importance", "samples": 48, "coarse_samples": 64},
+    # docs/notebook.md#minutes-instead-of-days. What lies hidden now was seen, or will be, at other times:
+    # w_occluded 1 took the far sides of things away.
+    "losses": {
+        **_PLANES["losses"],
+        "w_warp": 0.1,
+        "w_flow": 0.01,
+        "flow_guessed": 3.0,
+        "w_occluded": 0.3,
+        "w_plane_smooth": 0.01,
+        "decay_steps": 2000,
+    },
+    "train": {
+        "steps": 6000,
+        "steps_for_frames": 24,
+        "rays": 8192,
+        "motion_rays": 2048,
+        "motion_rays_always": True,
+        "warp_rays": 2048,
+        "precision": "bf16",
+        "frames_per_batch": 0,
+        "learning_rate": 5e-3,
+        "plane_learning_rate": 0.02,
+        "learning_rate_decay_steps": 6000,
+        "checkpoint_every": 1000,
+        "log_every": 50,
+    },
+    "crf": _PLANES["crf"],
+}
+
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
+        "canonical": {"resize_height": 180},
+        # Whatever weights a machine has, the demo's numbers are the same.
+        "flow": {"backend": "given_or_dis"},
+        "motion": {"instances": "off"},
+        "model": {"kind": "gaussians"},
+        "train": {
+            "steps": 700,
+            "learning_rate_decay_steps": 700,
+            "checkpoint_every": 100,
+            "log_every": 20,
+        },
+        "depth": {"auto_order": ["given", "classical"]},
+        "features": {"stride": 4, "backend": "classical"},
+        "crf": _PLANES["crf"],
+        "render": {"frames": 24, "frame_rate": 12},
+    },
+    "demo_planes": {
         "canonical": {"resize_height": 180},
         # Whatever weights a machine has, the demo's numbers are the same.
         "flow": {"backend": "given_or_dis"},
@@ -127,45 +186,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "crf": _PLANES["crf"],
         "render": {"frames": 24, "frame_rate": 12},
     },
-    "fast": {
-        "field": {
-            **_PLANES["field"],
-            "plane_resolutions": [64, 128, 256, 512],
-            "dynamic_resolutions": [64, 192],
-            "motion_resolution": 32,
-            "hidden": 64,
-            "near": 0.6,
-            "dynamic_views": False,
-        },
-        "sampling": {"kind": "importance", "samples": 48, "coarse_samples": 64},
-        # docs/notebook.md#minutes-instead-of-days. What lies hidden now was seen, or will be, at other times:
-        # w_occluded 1 took the far sides of things away.
-        "losses": {
-            **_PLANES["losses"],
-            "w_warp": 0.1,
-            "w_flow": 0.01,
-            "flow_guessed": 3.0,
-            "w_occluded": 0.3,
-            "w_plane_smooth": 0.01,
-            "decay_steps": 2000,
-        },
-        "train": {
-            "steps": 6000,
-            "steps_for_frames": 24,
-            "rays": 8192,
-            "motion_rays": 2048,
-            "motion_rays_always": True,
-            "warp_rays": 2048,
-            "precision": "bf16",
-            "frames_per_batch": 0,
-            "learning_rate": 5e-3,
-            "plane_learning_rate": 0.02,
-            "learning_rate_decay_steps": 6000,
-            "checkpoint_every": 1000,
-            "log_every": 50,
-        },
-        "crf": _PLANES["crf"],
-    },
+    "fast": _FAST,
+    "planes": _FAST,
     "nsff": {
         **_PUBLISHED,
         "field": {**_PUBLISHED["field"], "features": False, "saliency": False},

@@ -28,7 +28,7 @@ from nsff.config.outputs import (
     ScoreConfig,
 )
 from nsff.config.overlays import OVERLAYS
-from nsff.config.presets import PRESETS
+from nsff.config.presets import PRESETS, PresetName
 from nsff.config.priors import DepthConfig, FeaturesConfig, FlowConfig, MotionConfig, SfmConfig
 from nsff.config.renamed import with_present_names
 from nsff.config.reproduce import ReproduceConfig, find_scenes
@@ -37,7 +37,6 @@ from nsff.errors import ConfigError, printable
 from nsff.files.foreign import foreign
 from nsff.files.reading import reason
 
-PresetName = Literal["demo", "fast", "nsff", "saff"]
 OverlayName = Literal[
     "_0", "_0_nodep", "_0_norig", "_2", "_3", "_4", "_4_nodep", "_4_norig", "_5", "_6", "_7", "_old", "_nosal",
     "additive", "released_masks", "motion_vote", "points", "images",

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from nsff.config.base import StageConfig, UserPath
 from nsff.config.overlays import NSFF_SCENES, OVERLAYS
+from nsff.config.presets import PresetName
 from nsff.errors import ConfigError
 
 RIG_CAMERAS = 12
@@ -28,7 +29,7 @@ class ReproduceConfig(StageConfig):
     """The protocol (docs/protocols.md); a folder inside ``folder`` is a scene where it has that protocol's layout."""
     folder: UserPath
     """Holds one folder a scene, or is one itself; relative to the working directory or absolute."""
-    preset: Literal["demo", "fast", "nsff", "saff"] | None = None
+    preset: PresetName | None = None
     """Preset of the scenes; null: saff for protocols of masks, else nsff."""
     overlays: list[str] = Field(default_factory=list)
     """Further overlays of all of them, after the protocol's and the scene's own."""

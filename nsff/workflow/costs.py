@@ -19,7 +19,7 @@ from nsff.config import SceneConfig
 from nsff.training.schedule import for_frames
 from nsff.workflow.progress import stages_of
 
-GPU_PRESETS = ("fast", "nsff", "saff")
+GPU_PRESETS = ("fast", "planes", "nsff", "saff")
 FEW_STEPS = 500
 """So few steps are nobody's training, and need no warning."""
 MEASURED_CORES = 2
@@ -77,14 +77,16 @@ class Speed:
 
 
 SPEEDS = {
-    ("demo", "cpu"): Speed(0.44, 70.0),  # demo: 2.27 steps a second; 24 pictures of 320x180 in 94 s
+    ("demo", "cpu"): Speed(0.25, 3.0, 25.0),  # Gaussians: half a second of processor time a step
+    ("demo_planes", "cpu"): Speed(0.44, 70.0),  # demo: 2.27 steps a second; 24 pictures of 320x180 in 94 s
     # One step beside one of preset demo, same scene and machine: 13.6 times the processor time for fast. Pictures are
     # not measured: taken to cost as many times more as samples and width of the networks.
     ("fast", "cpu"): Speed(6.0, 280.0),
     # Not measured: the arithmetic of the published networks at 60 billion operations a second.
     ("nsff", "cpu"): Speed(40.0, 2500.0),
     ("saff", "cpu"): Speed(30.0, 2500.0),
-    ("demo", "gpu"): Speed(0.011, 0.2, 30.0),  # not measured: as fast
+    ("demo", "gpu"): Speed(0.008, 0.02, 60.0),  # a prototype's 8 ms a step and 3 ms a picture of 480x270
+    ("demo_planes", "gpu"): Speed(0.011, 0.2, 30.0),  # not measured: as fast
     ("fast", "gpu"): Speed(0.0106, 0.2, 30.0),  # nsff bench: 10.6 ms, 38 pictures of 480x270 a second
     ("nsff", "gpu"): Speed(0.0183, 1.33, 30.0),  # 18.3 ms, 5.8 pictures
     ("saff", "gpu"): Speed(0.0151, 1.5, 30.0),  # 15.1 ms, 5.0 to 5.2 pictures
@@ -99,7 +101,7 @@ GPU_MEMORY = {"nsff": 4.7, "saff": 3.5}
 """Gigabytes on the GPU (nsff bench); other presets 2.2 and MEMORY_GROWTH: 2.4 GB at 12 frames of 480x270, 2.7 at 24,
 6.0 to 6.5 at 200."""
 GPU_BASE = 2.2
-DISK_FIXED = {"demo": 0.11}
+DISK_FIXED = {"demo": 0.11, "demo_planes": 0.11}
 """Gigabytes of model and state: demo; others DISK_OTHERS."""
 DISK_OTHERS = 0.5
 DISK_GROWTH, DISK_SOURCE = 0.185, 0.002

@@ -158,7 +158,11 @@ def test_old_names_in_changes_on_a_command_line(change):
         ({"render": {"paths": ["viw"]}}, "scenes.a.render.paths.0", ["'viw'", "did you mean 'view'?"]),
         ({"evaluation": [{"protocol": "mask"}]}, "scenes.a.evaluation.0.protocol", ["did you mean 'masks'?"]),
         ({"crf": {"ground_truth_probability": 1.0}}, "scenes.a.crf.ground_truth_probability", ["less than 1"]),
-        ({"preset": "fats"}, "scenes.a.preset", ["'fats'", "did you mean 'fast'?", "demo, fast, nsff, saff"]),
+        (
+            {"preset": "fats"},
+            "scenes.a.preset",
+            ["'fats'", "did you mean 'fast'?", "demo, demo_planes, fast, planes, nsff, saff"],
+        ),
     ],
 )
 def test_wrong_values(root, more, subject, message):

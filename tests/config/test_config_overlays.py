@@ -25,19 +25,19 @@ def resolved(root, own, **top):
 
 def test_later_layers_win(root):
     default = SceneConfig(input={"path": "-"})
-    preset = resolved(root, {}, preset="demo")
-    top = resolved(root, {}, preset="demo", train={"steps": 11})
-    own = resolved(root, {"train": {"steps": 12}}, preset="demo", train={"steps": 11, "rays": 13})
-    assert default.train.steps != PRESETS["demo"]["train"]["steps"]
-    assert preset.train.steps == PRESETS["demo"]["train"]["steps"]
+    preset = resolved(root, {}, preset="demo_planes")
+    top = resolved(root, {}, preset="demo_planes", train={"steps": 11})
+    own = resolved(root, {"train": {"steps": 12}}, preset="demo_planes", train={"steps": 11, "rays": 13})
+    assert default.train.steps != PRESETS["demo_planes"]["train"]["steps"]
+    assert preset.train.steps == PRESETS["demo_planes"]["train"]["steps"]
     assert top.train.steps == 11
     # The top level's other keys and the preset's remain.
     assert (own.train.steps, own.train.rays) == (12, 13)
-    assert own.train.motion_rays == PRESETS["demo"]["train"]["motion_rays"]
+    assert own.train.motion_rays == PRESETS["demo_planes"]["train"]["motion_rays"]
 
 
 def test_a_scene_has_its_own_preset(root):
-    scene = resolved(root, {"preset": "saff"}, preset="demo")
+    scene = resolved(root, {"preset": "saff"}, preset="demo_planes")
     assert scene.preset == "saff"
     assert scene.field.kind == "mlp"
     assert scene.sampling.pixel_centre == 0
@@ -83,7 +83,8 @@ def test_published_presets_keep_the_published_numbers(root):
         assert scene.sampling.pixel_centre == 0
     assert not resolved(root, {}, preset="nsff").field.features
     views = {name: resolved(root, {}, preset=name).render.canonical_views for name in PRESETS}
-    assert views == {"demo": "training", "fast": "training", "nsff": "training", "saff": "auto"}
+    usual = ("demo", "fast", "planes", "demo_planes", "nsff")
+    assert views == dict.fromkeys(usual, "training") | {"saff": "auto"}
     assert resolved(root, {"overlays": ["on_saff"]}, preset="saff").render.canonical_views == "saff"
     saff = resolved(root, {}, preset="saff")
     assert (saff.losses.w_features, saff.losses.w_saliency) == pytest.approx((0.04, 0.04))

@@ -132,7 +132,7 @@ def test_one_bad_frame_up_to_cameras(made):
     from nsff.priors.sfm.stage import run_sfm
 
     scene, _ = ingested(made("one_bad_frame"))
-    config = resolve_scene("x", {"input": {"path": "x"}}, "demo", {})
+    config = resolve_scene("x", {"input": {"path": "x"}}, "demo_planes", {})
     run_flow(scene, config.flow, config.canonical.resize_height)
     run_coarse_masks(scene, config.motion)
     run_sfm(scene, config.sfm)

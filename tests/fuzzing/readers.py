@@ -138,7 +138,7 @@ def model_files(folder: Path) -> None:
     scene_files(folder)
     scene = Scene(folder)
     own = {"input": {"path": "v"}, "field": {"plane_resolutions": [4], "dynamic_resolutions": [4], "hidden": 8}}
-    config = resolve_scene("s", own, "demo", {})
+    config = resolve_scene("s", own, "demo_planes", {})
     model = Model(make_space("auto", scene.cameras), config.field, config.sampling, 3, N)
     write_model(scene, model, config, 10, 1.0, [(0, "psnr", 1.0), (10, "psnr", 2.0)])
     for record in (folder / "checksums").glob("*"):

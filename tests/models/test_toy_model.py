@@ -48,7 +48,7 @@ def registered():
 
 
 def test_it_passes_through_every_stage(tiny_scene):
-    scene, config = tiny_scene(6), resolve_scene("tiny", OWN, "demo", {})
+    scene, config = tiny_scene(6), resolve_scene("tiny", OWN, "demo_planes", {})
     summary = run_train(scene, config)
     history = (scene.model_dir / "history.csv").read_text().splitlines()
     psnr = [float(line.split(",")[2]) for line in history if "psnr" in line]
@@ -78,7 +78,7 @@ def test_it_passes_through_every_stage(tiny_scene):
 
 def test_points_without_a_camera_are_all_that_are_dense(tiny_scene):
     scene = tiny_scene(3)
-    run_train(scene, resolve_scene("tiny", OWN | {"train": OWN["train"] | {"steps": 2}}, "demo", {}))
+    run_train(scene, resolve_scene("tiny", OWN | {"train": OWN["train"] | {"steps": 2}}, "demo_planes", {}))
     model = load_model(scene.model_dir, "cpu")
     (everything,) = model.points(1.0, threshold=0.0)
     assert everything.positions.shape == (100, 3)
@@ -89,12 +89,12 @@ def test_a_training_of_it_goes_on(tiny_scene):
     """With the state and the settings of its own."""
     scene = tiny_scene(3)
     short = OWN | {"train": OWN["train"] | {"steps": 4, "keep_state": True, "preview_every": 0}}
-    run_train(scene, resolve_scene("tiny", short, "demo", {}))
+    run_train(scene, resolve_scene("tiny", short, "demo_planes", {}))
     first = (scene.model_dir / "model.safetensors").read_bytes()
-    run_train(scene, resolve_scene("tiny", short, "demo", {}))
+    run_train(scene, resolve_scene("tiny", short, "demo_planes", {}))
     assert (scene.model_dir / "model.safetensors").read_bytes() == first
     other = short | {"model": {"kind": "toy_points", "options": {"count": 50}}}
-    run_train(scene, resolve_scene("tiny", other, "demo", {}))
+    run_train(scene, resolve_scene("tiny", other, "demo_planes", {}))
     assert json.loads((scene.model_dir / "model.json").read_text())["count"] == 50
 
 
@@ -107,7 +107,7 @@ def test_what_the_configuration_may_say():
         ({"kind": "nowhere.at_all"}, "no package nowhere"),
     ):
         with pytest.raises(ConfigError, match=message):
-            resolve_scene("tiny", {"input": {"path": "x"}, "model": model}, "demo", {})
+            resolve_scene("tiny", {"input": {"path": "x"}, "model": model}, "demo_planes", {})
 
 
 def test_kinds_of_installed_packages_and_of_any_package(monkeypatch):
@@ -116,14 +116,14 @@ def test_kinds_of_installed_packages_and_of_any_package(monkeypatch):
     assert registry.options_class("dots").model_fields.keys() == {"count", "rate"}
     assert registry.options_class("tests.models.toy_points").model_fields.keys() == {"count", "rate"}
     assert not registry.options_class("ray_fields").model_fields  # ours is not replaced
-    config = resolve_scene("tiny", {"input": {"path": "x"}, "model": {"kind": "dots"}}, "demo", {})
+    config = resolve_scene("tiny", {"input": {"path": "x"}, "model": {"kind": "dots"}}, "demo_planes", {})
     assert config.model.kind == "dots"
 
 
 def test_models_of_before_there_were_kinds(tiny_scene):
     scene = tiny_scene(3)
     own = {"input": {"path": "x"}, "train": {"steps": 1, "rays": 8, "device": "cpu", "tensorboard": False}}
-    run_train(scene, resolve_scene("tiny", own, "demo", {}))
+    run_train(scene, resolve_scene("tiny", own, "demo_planes", {}))
     file = scene.model_dir / "model.json"
     content = json.loads(file.read_text())
     assert content.pop("kind") == "ray_fields"

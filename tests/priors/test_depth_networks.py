@@ -464,7 +464,7 @@ def test_auto_takes_given_then_learned_then_classical(tmp_path, layered, midas_f
 def test_the_demo_preset_stays_classical(tmp_path):
     from nsff.config import resolve_scene
 
-    demo = resolve_scene("a", {"input": {"path": "clip.mp4"}}, "demo", {})
+    demo = resolve_scene("a", {"input": {"path": "clip.mp4"}}, "demo_planes", {})
     assert "learned" not in demo.depth.auto_order
     published = resolve_scene("a", {"input": {"path": "clip.mp4"}}, "nsff", {}).depth
     assert (published.long_side, published.input_rule, published.upsampling) == (640, "nsff", "nearest")

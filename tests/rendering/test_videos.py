@@ -30,7 +30,7 @@ def scene(tmp_path_factory):
     write_json(scene.manifest_path, {"n_frames": N, "width": W, "height": H})
     cameras.save(scene.cameras_path)
     own = {"input": {"path": "x"}, "field": {"plane_resolutions": [8], "dynamic_resolutions": [8], "hidden": 8}}
-    config = resolve_scene("a", own, "demo", {})
+    config = resolve_scene("a", own, "demo_planes", {})
     model = Model(
         make_space("auto", cameras), FieldConfig(**config.field.model_dump()),
         SamplingConfig(samples=6, coarse_samples=6), 8, N,

@@ -106,7 +106,7 @@ def config():
         "report": {"frames": 2, "width": 64},
         "train": {"steps": 30},
     }
-    return resolve_scene("tiny", own, "demo", {})
+    return resolve_scene("tiny", own, "demo_planes", {})
 
 
 @pytest.fixture(scope="session")

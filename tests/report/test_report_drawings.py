@@ -174,7 +174,7 @@ def test_stages_build_on_earlier_ones_only():
 
 
 def test_differences_from_the_preset():
-    config = resolve_scene("s", {"input": {"path": "v.mp4", "stride": 2}, "crf": {"iterations": 9}}, "demo", {})
+    config = resolve_scene("s", {"input": {"path": "v.mp4", "stride": 2}, "crf": {"iterations": 9}}, "demo_planes", {})
     assert differences(config) == [
         ("input.path", "v.mp4", ""),
         ("crf.iterations", 9, 5),

@@ -305,11 +305,11 @@ def test_damaged_files_are_named(scene, config, read_page, damaged):
 
 def test_without_truth(scene, read_page):
     scene.scores_path.write_text("scene,protocol,variant,split,metric,value\n")
-    run_report(scene, resolve_scene("tiny", {"input": {"path": "clip.mp4"}}, "demo", {}))
+    run_report(scene, resolve_scene("tiny", {"input": {"path": "clip.mp4"}}, "demo_planes", {}))
     page = read_page(scene.report_path)
     assert "Scores is not shown: no evaluation is configured" in page.text
     scene.write_summary("score", {"protocols": {}, "verdict": "good", "message": "There is nothing to score."})
-    run_report(scene, resolve_scene("tiny", {"input": {"path": "clip.mp4"}}, "demo", {}))
+    run_report(scene, resolve_scene("tiny", {"input": {"path": "clip.mp4"}}, "demo_planes", {}))
     page = read_page(scene.report_path)
     assert "Scores: left out" in page.part('<section id="verdicts"', "</section>")
 
@@ -321,7 +321,7 @@ def test_without_features(scene, read_page):
     for stage in ("features", "cluster", "postprocess", "crf", "render_view"):
         (scene.summaries_dir / f"{stage}.json").unlink()
     own = {"input": {"path": "c"}, "field": {"features": False, "saliency": False}, "render": {"paths": ["time"]}}
-    run_report(scene, resolve_scene("tiny", own, "demo", {}))
+    run_report(scene, resolve_scene("tiny", own, "demo_planes", {}))
     page = read_page(scene.report_path)
     assert "Features and saliency: left out" in page.part('<section id="verdicts"', "</section>")
     assert "Not run: field.features is false" in page.part('<section id="features"', "</section>")
@@ -342,6 +342,6 @@ def test_large_videos_are_embedded_smaller(scene, config, read_page, monkeypatch
 
 def test_videos_beside_the_page(scene, read_page):
     own = {"input": {"path": "clip.mp4"}, "report": {"embed_videos": False, "frames": 1}}
-    run_report(scene, resolve_scene("tiny", own, "demo", {}))
+    run_report(scene, resolve_scene("tiny", own, "demo_planes", {}))
     sources = [attributes["src"] for attributes in read_page(scene.report_path).all("video")]
     assert sources[:3] == ["renders/spacetime.mp4", "renders/time.mp4", "renders/view.mp4"]

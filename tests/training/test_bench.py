@@ -14,7 +14,7 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("preset", ["demo", "nsff"])
+@pytest.mark.parametrize("preset", ["demo_planes", "nsff"])
 def test_rates_and_shares(tiny_scene, preset):
     config = resolve_scene("tiny", {"input": {"path": "x"}, **SMALL}, preset, {})
     row = bench(tiny_scene(), config, 5, 1)
@@ -25,7 +25,7 @@ def test_rates_and_shares(tiny_scene, preset):
     assert set(row["parts"]) == expected
     assert min(row["parts"].values()) >= 0
     assert row["peak_gb"] is None
-    assert set(row["frames_a_second"]) == ({"colour", "all maps"} if preset == "demo" else {"colour"})
+    assert set(row["frames_a_second"]) == ({"colour", "all maps"} if preset == "demo_planes" else {"colour"})
     assert min(row["frames_a_second"].values()) > 0
 
 
@@ -40,7 +40,7 @@ def test_command_prints_a_table_and_writes_the_figures(tiny_scene, tmp_path, cap
         "--scene",
         str(scene.root),
         "--preset",
-        "demo",
+        "demo_planes",
         "saff",
         "--steps",
         "5",
@@ -49,7 +49,7 @@ def test_command_prints_a_table_and_writes_the_figures(tiny_scene, tmp_path, cap
     ]
     assert main([*arguments, *options]) == 0
     printed = capsys.readouterr().out
-    assert [row["preset"] for row in json.loads(figures.read_text())] == ["demo", "saff"]
+    assert [row["preset"] for row in json.loads(figures.read_text())] == ["demo_planes", "saff"]
     assert "ms/step" in printed
     assert "backward" in printed
     assert sorted(scene.root.rglob("*")) == before

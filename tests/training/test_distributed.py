@@ -57,7 +57,7 @@ def together(repo):
 def training(repo: Path, scene, **train) -> list[object]:
     own = SETTINGS | {"train": SETTINGS["train"] | train}
     return [
-        repo / "scripts" / "train.py", "--scene", scene.root, "--preset", "demo", "--options", json.dumps(own),
+        repo / "scripts" / "train.py", "--scene", scene.root, "--preset", "demo_planes", "--options", json.dumps(own),
         "--threads", "2", "--log", scene.root / "train.log",
     ]  # fmt: skip
 
@@ -90,7 +90,7 @@ def test_gradients_are_averaged_and_weights_stay_equal(tiny_scene, together, tmp
     assert "not finite at step 4 (terms: flow)" in first["error"]
     assert first["error"] == second["error"]
     # The first process draws the random numbers of one that trains alone.
-    config = resolve_scene("tiny", SETTINGS | {"train": SETTINGS["train"] | {"gpus": 1}}, "demo", {})
+    config = resolve_scene("tiny", SETTINGS | {"train": SETTINGS["train"] | {"gpus": 1}}, "demo_planes", {})
     data = TrainingData(scene, config.field, config.train, 0.5, torch.device("cpu"))
     model = build_model(scene, config, data)
     trainer = Trainer(model, data, config, CheckpointStore(tmp_path / "alone", "x"))
@@ -137,7 +137,7 @@ def test_the_buffer_holds_gradients_where_they_are():
 
 
 def test_frames_and_seeds_depend_on_the_rank(tiny_scene):
-    config = resolve_scene("tiny", SETTINGS | {"train": SETTINGS["train"] | {"frames_per_batch": 1}}, "demo", {})
+    config = resolve_scene("tiny", SETTINGS | {"train": SETTINGS["train"] | {"frames_per_batch": 1}}, "demo_planes", {})
     data = TrainingData(tiny_scene(), config.field, config.train, 0.5, torch.device("cpu"))
     frames = []
     for rank in (0, 1):
@@ -199,7 +199,7 @@ def test_an_error_of_all_is_told_once(tiny_scene, together, repo):
 
 
 def test_a_single_process_is_not_two(tiny_scene):
-    config = resolve_scene("tiny", SETTINGS, "demo", {})
+    config = resolve_scene("tiny", SETTINGS, "demo_planes", {})
     with pytest.raises(StageError, match=r"train\.gpus is 2, and 1 of as many processes were started") as caught:
         run_train(tiny_scene(), config)
     assert "--nproc-per-node 2" in caught.value.remedy

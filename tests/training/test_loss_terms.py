@@ -20,6 +20,9 @@ from nsff.models.ray_fields.terms.setup import Setup
 from nsff.models.supervision import TrainingData
 from nsff.training.run import build_model
 
+RAY_FIELDS = sorted(set(PRESETS) - {"demo", "planes"})
+"""Presets of ray fields; planes is what fast is."""
+
 S, STEPS = 4, 40
 """Of the small trainings: a decay period, and all steps."""
 BOUNDARIES = [0, 1, S - 1, S, S + 1, 2 * S - 1, 2 * S, 2 * S + 1, 3 * S, 27, 28, STEPS - 1]
@@ -86,7 +89,7 @@ def test_a_new_term_is_one_file(tmp_path, monkeypatch, objective, repo):
     monkeypatch.setattr(terms, "__path__", [*terms.__path__, str(tmp_path)])
     registry.all_terms.cache_clear()
     try:
-        make, batch = objective(settings("demo", w_entropy=2.0, decay_depth=True))
+        make, batch = objective(settings("demo_planes", w_entropy=2.0, decay_depth=True))
         found = {step: float(make(batch, step, None)[0]["entropy"].detach()) for step in (0, S)}
         assert found[S] == pytest.approx(0.1 * found[0]) != 0
         assert make.stage(0) != make.stage(S)
@@ -98,7 +101,7 @@ def test_a_new_term_is_one_file(tmp_path, monkeypatch, objective, repo):
 
 
 # --- schedules -------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("preset", sorted(PRESETS))
+@pytest.mark.parametrize("preset", RAY_FIELDS)
 def test_the_stage_changes_where_factors_change_that_no_tensor_tells(preset, objective):
     make, _ = objective(settings(preset, decay_extra=True))
     setup = make.setup
@@ -112,26 +115,26 @@ def test_the_stage_changes_where_factors_change_that_no_tensor_tells(preset, obj
 
 
 def test_schedules_by_hand():
-    setup = Setup.of_config(settings("demo", decay_depth=True, surface_fade=0.5, surface_floor=0.2))
+    setup = Setup.of_config(settings("demo_planes", decay_depth=True, surface_fade=0.5, surface_floor=0.2))
     assert [Decays("decay_depth").factor(setup, step) for step in (3, 4, 8)] == [1.0, 0.1, 0.01]
     assert [Decays("decay_flow").factor(setup, step) for step in (3, 4, 8)] == [1.0, 1.0, 1.0]
     fades = Fades("surface_fade", "surface_floor")
     assert [fades.factor(setup, step) for step in (0, 10, 16, 30)] == [1.0, 0.5, pytest.approx(0.2), 0.2]
     assert fades.factor(setup, 0, torch.tensor(0.25)).item() == 0.5
     assert fades.changes(setup) == {16: "times 0.2, the floor"}
-    every3 = Setup.of_config(settings("demo"), planes_every=3)
+    every3 = Setup.of_config(settings("demo_planes"), planes_every=3)
     assert [AtUpdates().multiplier(every3, step, dynamic=True) for step in range(4)] == [0, 0, 3, 0]
     assert [AtUpdates().multiplier(every3, step, dynamic=False) for step in range(4)] == [1, 1, 1, 1]
 
 
 # --- what is printed and what is trained -----------------------------------------------------------------------------
-@pytest.mark.parametrize("preset", sorted(PRESETS))
+@pytest.mark.parametrize("preset", RAY_FIELDS)
 def test_what_settings_say_is_what_the_model_and_the_scene_say(preset, objective):
     config = settings(preset)
     assert objective(config)[0].setup == Setup.of_config(config)
 
 
-@pytest.mark.parametrize("preset", sorted(PRESETS))
+@pytest.mark.parametrize("preset", RAY_FIELDS)
 @pytest.mark.parametrize("step", BOUNDARIES)
 def test_printed_factors_are_those_the_objective_applies(preset, step, objective):
     """Against the same objective with every weight at 1 and no schedule for weights, at the same step."""
@@ -188,13 +191,13 @@ def test_explain_a_scene_of_a_file(tmp_path, capsys):
     path = tmp_path / "config.yaml"
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).write_bytes(b"")
-    path.write_text("scenes:\n  a: {input: {path: a.mp4}, preset: demo, losses: {w_flow: 0.5}}\n"
+    path.write_text("scenes:\n  a: {input: {path: a.mp4}, preset: demo_planes, losses: {w_flow: 0.5}}\n"
                     "  b: {input: {path: b.mp4}, preset: nsff}\n")  # fmt: skip
     assert "w_flow 0.5" in printed(capsys, "--config", str(path), "--scene", "a")
     assert main(["explain", "losses", "--config", str(path)]) == 1
     assert "give one of: a, b" in capsys.readouterr().err
-    path.write_text("scenes:\n  a: {input: {path: a.mp4}, preset: demo}\n")
-    assert "preset demo" in printed(capsys, "--config", str(path))
+    path.write_text("scenes:\n  a: {input: {path: a.mp4}, preset: demo_planes}\n")
+    assert "preset demo_planes" in printed(capsys, "--config", str(path))
 
 
 @pytest.mark.parametrize(
@@ -204,7 +207,7 @@ def test_explain_a_scene_of_a_file(tmp_path, capsys):
         (["--preset", "saf"], "unknown preset 'saf'"),
         (["--frames", "0"], "is not a number of frames"),
         (["--scene", "a"], "name its file with --config"),
-        (["--config", "x.yaml", "--preset", "demo"], "leave out --preset"),
+        (["--config", "x.yaml", "--preset", "demo_planes"], "leave out --preset"),
         (["--set", "losses.w_flw=1"], "w_flow"),
     ],
 )
@@ -221,7 +224,7 @@ def test_many_changes_are_counted():
 def test_two_terms_of_one_name_are_an_error(monkeypatch):
     monkeypatch.setattr(registry, "all_terms", lambda: (Rgb(), Rgb()))
     with pytest.raises(ValueError, match="several loss terms are named rgb"):
-        registry.present_terms(Setup.of_config(settings("demo")))
+        registry.present_terms(Setup.of_config(settings("demo_planes")))
 
 
 @pytest.mark.parametrize("module", [explain, schedules, means, depth])

@@ -117,7 +117,7 @@ class Exact(Objective):
 
 @pytest.fixture
 def trainer(tiny_scene, tmp_path):
-    config = resolve_scene("tiny", SETTINGS, "demo", {})
+    config = resolve_scene("tiny", SETTINGS, "demo_planes", {})
     scene = tiny_scene()
     data = TrainingData(scene, config.field, config.train, 0.5, torch.device("cpu"))
     model = build_model(scene, config, data).double()

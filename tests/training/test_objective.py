@@ -60,7 +60,7 @@ def test_surface_by_hand():
 
 def test_hidden_empties_what_lies_behind_and_nothing_else(tiny_scene):
     scene = tiny_scene()
-    config = resolve_scene("tiny", {"input": {"path": "x"}}, "demo", {})
+    config = resolve_scene("tiny", {"input": {"path": "x"}}, "demo_planes", {})
     data = TrainingData(scene, config.field, config.train, 0.5, torch.device("cpu"))
     model = build_model(scene, config, data)
     batch, setup = data.gather(torch.arange(0, 600, 40), 15), Setup.of(model, data, config.losses, config.train)

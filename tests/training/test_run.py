@@ -16,6 +16,9 @@ from nsff.training.checkpoints import fingerprint
 from nsff.training.run import run_train
 from nsff.training.trainer import INTERRUPTED, Trainer
 
+RAY_FIELDS = sorted(set(PRESETS) - {"demo", "planes"})
+"""Presets of ray fields; planes is what fast is."""
+
 # Rays, samples and steps are reduced, nothing else.
 SMALL = {
     "train": {
@@ -45,7 +48,7 @@ def values(scene, name: str) -> list[float]:
     return [float(value) for _, key, value in rows if key == name]
 
 
-@pytest.mark.parametrize("preset", sorted(PRESETS))
+@pytest.mark.parametrize("preset", RAY_FIELDS)
 def test_every_preset_trains_two_steps(tiny_scene, preset):
     scene = tiny_scene()
     before = small(preset)
@@ -81,14 +84,14 @@ def test_every_preset_trains_two_steps(tiny_scene, preset):
 ])  # fmt: skip
 def test_options_train(tiny_scene, sections):
     scene = tiny_scene()
-    run_train(scene, small("demo", **sections))
+    run_train(scene, small("demo_planes", **sections))
     assert all(np.isfinite(values(scene, "loss/total")))
 
 
 @pytest.mark.parametrize(("count", "height", "width"), [(3, 25, 31), (7, 40, 24)])
 def test_odd_counts_and_sizes(tiny_scene, count, height, width):
     scene = tiny_scene(count, height, width)
-    run_train(scene, small("demo"))
+    run_train(scene, small("demo_planes"))
     assert (scene.model_dir / "model.safetensors").exists()
 
 
@@ -102,7 +105,9 @@ def test_it_learns(tiny_scene):
         "learning_rate": 0.01,
         "plane_learning_rate": 0.05,
     }
-    run_train(scene, small("demo", train=train, field=SMALL_PLANES, sampling={"samples": 16, "coarse_samples": 16}))
+    run_train(
+        scene, small("demo_planes", train=train, field=SMALL_PLANES, sampling={"samples": 16, "coarse_samples": 16})
+    )
     psnr = values(scene, "psnr")
     assert psnr[-1] > psnr[0] + 3
 
@@ -111,7 +116,7 @@ def test_tensorboard_gets_what_is_logged(tiny_scene):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     scene = tiny_scene()
-    run_train(scene, small("demo", train={"steps": 4, "log_every": 2, "tensorboard": True}))
+    run_train(scene, small("demo_planes", train={"steps": 4, "log_every": 2, "tensorboard": True}))
     events = EventAccumulator(str(scene.root / "state" / "tensorboard")).Reload()
     assert {"psnr", "loss/total", "loss/rgb"} <= set(events.Tags()["scalars"])
     assert [event.step for event in events.Scalars("psnr")] == [2, 4]
@@ -122,8 +127,8 @@ def test_previews_show_the_frame_and_change_nothing(tiny_scene):
     from nsff.files.io import read_image
 
     plain, watched = tiny_scene(name="plain"), tiny_scene(name="watched")
-    run_train(plain, small("demo", train={"steps": 4}))
-    run_train(watched, small("demo", train={"steps": 4, "preview_every": 2}))
+    run_train(plain, small("demo_planes", train={"steps": 4}))
+    run_train(watched, small("demo_planes", train={"steps": 4, "preview_every": 2}))
     previews = sorted((watched.root / "state" / "previews").iterdir())
     assert [path.name for path in previews] == ["000000002.png", "000000004.png"]
     both = read_image(previews[1])
@@ -136,7 +141,7 @@ def test_a_static_field_ignores_time(tiny_scene):
     from nsff.models.rays import Rays
 
     scene = tiny_scene()
-    config = small("demo", field={"static_only": True})
+    config = small("demo_planes", field={"static_only": True})
     data = run_module.TrainingData(scene, config.field, config.train, 0.5, torch.device("cpu"))
     model = run_module.build_model(scene, config, data)
     rays = data.gather(torch.arange(5), 5).rays
@@ -150,7 +155,7 @@ class KilledError(Exception):
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(tiny_scene, monkeypatch):
-    config = small("demo", train={"steps": 6, "checkpoint_every": 2})
+    config = small("demo_planes", train={"steps": 6, "checkpoint_every": 2})
     whole = tiny_scene(name="whole")
     run_train(whole, config)
     broken = tiny_scene(name="broken")
@@ -184,10 +189,10 @@ def test_a_signal_saves_and_leaves_with_its_own_status(tiny_scene, monkeypatch, 
 
     monkeypatch.setattr(Trainer, "one_step", signal_in_step_two)
     with pytest.raises(SystemExit) as stop:
-        run_train(scene, small("demo", train={"steps": 9}))
+        run_train(scene, small("demo_planes", train={"steps": 9}))
     assert stop.value.code == INTERRUPTED
     monkeypatch.setattr(Trainer, "one_step", original)
-    run_train(scene, small("demo", train={"steps": 9}))
+    run_train(scene, small("demo_planes", train={"steps": 9}))
     assert "resuming at step 3 of 9" in capsys.readouterr().out
 
 
@@ -201,14 +206,14 @@ def test_ctrl_c_a_second_time_ends_at_once(tiny_scene, monkeypatch):
 
     monkeypatch.setattr(Trainer, "one_step", impatient)
     with pytest.raises(KeyboardInterrupt):
-        run_train(tiny_scene(), small("demo", train={"steps": 9}))
+        run_train(tiny_scene(), small("demo_planes", train={"steps": 9}))
 
 
 # --- what is left of the state ---------------------------------------------------------------------------------------
 def test_a_training_that_has_ended_keeps_its_model_alone(tiny_scene, capsys):
     """And running it again makes the same files, without a step."""
     scene = tiny_scene()
-    config = small("demo", train={"steps": 4, "checkpoint_every": 1})
+    config = small("demo_planes", train={"steps": 4, "checkpoint_every": 1})
     run_train(scene, config)
     (kept,) = scene.state_dir.glob("step_*.pt")
     assert kept.name == "step_000000004.pt"
@@ -222,7 +227,7 @@ def test_a_training_that_has_ended_keeps_its_model_alone(tiny_scene, capsys):
 
 def test_checkpoints_stay_where_they_are_asked_for(tiny_scene):
     scene = tiny_scene()
-    run_train(scene, small("demo", train={"steps": 4, "checkpoint_every": 1, "keep_state": True}))
+    run_train(scene, small("demo_planes", train={"steps": 4, "checkpoint_every": 1, "keep_state": True}))
     assert [path.name for path in sorted(scene.state_dir.glob("step_*.pt"))] == [
         "step_000000002.pt",
         "step_000000003.pt",
@@ -235,22 +240,22 @@ def test_the_state_may_lie_behind_a_link(tiny_scene, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     scene.state_dir.symlink_to(disk)
-    run_train(scene, small("demo"))
-    run_train(scene, small("demo", train={"steps": 3}))  # of another fingerprint: begun anew
+    run_train(scene, small("demo_planes"))
+    run_train(scene, small("demo_planes", train={"steps": 3}))  # of another fingerprint: begun anew
     assert scene.state_dir.is_symlink()
     assert [path.name for path in disk.glob("step_*.pt")] == ["step_000000003.pt"]
 
 
 def test_the_fingerprint_sees_inputs_and_settings_but_not_logging(tiny_scene):
     scene = tiny_scene()
-    first = fingerprint(scene, small("demo"))
-    assert fingerprint(scene, small("demo", train={"log_every": 7, "checkpoint_every": 5})) == first
-    assert fingerprint(scene, small("demo", train={"steps": 3})) != first
-    assert fingerprint(scene, small("demo", losses={"w_flow": 0.5})) != first
+    first = fingerprint(scene, small("demo_planes"))
+    assert fingerprint(scene, small("demo_planes", train={"log_every": 7, "checkpoint_every": 5})) == first
+    assert fingerprint(scene, small("demo_planes", train={"steps": 3})) != first
+    assert fingerprint(scene, small("demo_planes", losses={"w_flow": 0.5})) != first
     image = scene.image(0)
     image[0, 0] = 255 - image[0, 0]
     scene.write_image(0, image)
-    assert fingerprint(scene, small("demo")) != first
+    assert fingerprint(scene, small("demo_planes")) != first
 
 
 def test_nan_in_the_loss_is_named(tiny_scene, monkeypatch):
@@ -266,7 +271,7 @@ def test_nan_in_the_loss_is_named(tiny_scene, monkeypatch):
 
     monkeypatch.setattr(Objective, "__call__", poisoned)
     with pytest.raises(StageError, match=r"not finite at step 0 \(terms: flow\)"):
-        run_train(scene, small("demo"))
+        run_train(scene, small("demo_planes"))
 
 
 def test_corrupt_flow_is_named(tiny_scene):
@@ -274,19 +279,19 @@ def test_corrupt_flow_is_named(tiny_scene):
     path = scene.flow_dir / "00001_fwd.npz"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(StageError, match=r"00001_fwd\.npz"):
-        run_train(scene, small("demo"))
+        run_train(scene, small("demo_planes"))
 
 
 def test_corrupt_image_is_named(tiny_scene):
     scene = tiny_scene()
     (scene.images_dir / "00002.png").write_bytes(b"no picture")
     with pytest.raises(StageError, match=r"00002.png: not readable"):
-        run_train(scene, small("demo"))
+        run_train(scene, small("demo_planes"))
 
 
 def test_held_out_frames_are_never_drawn(tiny_scene):
     scene = tiny_scene(6)
-    config = small("demo", train={"hold_out": 3})
+    config = small("demo_planes", train={"hold_out": 3})
     data = run_module.TrainingData(scene, config.field, config.train, 0.5, torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     drawn = [data.gather(*data.choose(config.train, True, generator, step)).frame for step in range(50)]

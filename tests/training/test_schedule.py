@@ -41,7 +41,7 @@ def test_steps_that_a_user_sets_go_by_the_number_of_frames_too():
 
 
 def test_preset_demo_trains_clips_of_any_length_alike():
-    config = settings("demo")
+    config = settings("demo_planes")
     assert for_frames(config, 1000) == config
 
 
@@ -104,7 +104,7 @@ def test_the_summary_of_a_training_tells_the_decay(tiny_scene):
 def test_a_training_of_a_longer_clip(tiny_scene):
     scene = tiny_scene(5)
     train = {"steps": 2, "steps_for_frames": 2, "rays": 24, "motion_rays": 8, "device": "cpu", "tensorboard": False}
-    summary = run_train(scene, settings("demo", **train))
+    summary = run_train(scene, settings("demo_planes", **train))
     assert summary["steps"] == 5  # 2 steps for 2 frames
     assert json.loads((scene.model_dir / "model.json").read_text())["steps"] == 5
 
@@ -117,7 +117,9 @@ def test_an_update_of_planes_sees_as_many_rays_of_a_frame_as_in_a_short_clip(fra
 
 
 def waiting_trainer(scene, folder, **train):
-    config = settings("demo", steps_for_frames=2, rays=24, motion_rays=8, device="cpu", tensorboard=False, **train)
+    config = settings(
+        "demo_planes", steps_for_frames=2, rays=24, motion_rays=8, device="cpu", tensorboard=False, **train
+    )
     data = TrainingData(scene, config.field, config.train, 0.5, torch.device("cpu"))
     return Trainer(build_model(scene, config, data), data, config, CheckpointStore(folder, "x"))
 

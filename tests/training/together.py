@@ -35,7 +35,7 @@ def poisoned(objective):
 
 def main(scene_folder, out, settings):
     torch.set_num_threads(1)
-    scene, config = Scene(Path(scene_folder)), resolve_scene("tiny", json.loads(settings), "demo", {})
+    scene, config = Scene(Path(scene_folder)), resolve_scene("tiny", json.loads(settings), "demo_planes", {})
     with joined(config.train, torch.device("cpu")) as (ranks, device):
         data = TrainingData(scene, config.field, config.train, 0.5, device)
         model = build_model(scene, config, data)

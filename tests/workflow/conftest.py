@@ -32,7 +32,7 @@ ENVIRONMENT = {
 
 # The least of everything: every stage real, nothing large.
 TINY: dict[str, Any] = {
-    "preset": "demo",
+    "preset": "demo_planes",
     "canonical": {"resize_height": 48},
     "features": {"components": 8, "stride": 4},
     "field": {"plane_resolutions": [16, 32], "dynamic_resolutions": [16], "hidden": 16, "plane_channels": 4},

@@ -16,7 +16,7 @@ from nsff.config import resolve_scene
 from nsff.workflow.folder_runs import runs_of_folder, start_time
 from nsff.workflow.progress import last_error, read_progress, stages_of, summary_text
 
-STAGES = stages_of(resolve_scene("a", {"input": {"path": "a.mp4"}, "render": {"paths": ["view"]}}, "demo", {}))
+STAGES = stages_of(resolve_scene("a", {"input": {"path": "a.mp4"}, "render": {"paths": ["view"]}}, "demo_planes", {}))
 
 
 def finish(scene: Path, stages: list[str], seconds: float = 10.0, verdict: str = "good", frames: int = 10) -> None:
@@ -60,7 +60,7 @@ def results(tmp_path: Path) -> Path:
     (tmp_path / "a.mp4").touch()
     names = ("done", "slow", "failed", "training", "new")
     scenes = {name: {"input": {"path": "a.mp4"}, "render": {"paths": ["view"]}} for name in names}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"preset": "demo", "scenes": scenes}))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"preset": "demo_planes", "scenes": scenes}))
     return tmp_path
 
 
@@ -178,7 +178,7 @@ def test_status_of_two_hundred_scenes_looks_at_each_file_once(tmp_path, capsys, 
     """What keeps it fast: a few look-ups a stage, whatever the number of scenes."""
     (tmp_path / "a.mp4").touch()
     scenes = {f"s{i:03}": {"input": {"path": "a.mp4"}, "render": {"paths": ["view"]}} for i in range(200)}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"preset": "demo", "scenes": scenes}))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"preset": "demo_planes", "scenes": scenes}))
     finish(tmp_path / "results" / "s000", STAGES)
     looks, stat = [], os.stat
     monkeypatch.setattr(os, "stat", lambda *a, **k: looks.append(a[0]) or stat(*a, **k))

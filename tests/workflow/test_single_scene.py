@@ -130,7 +130,7 @@ def test_costs_are_those_that_were_measured():
         "maps": 105.1, "cluster": 43.3, "postprocess": 3.3, "crf": 5.9, "score": 131.3, "report": 8.2,
     }  # fmt: skip
     truth = [{"protocol": "views", "truth": "t"}]
-    settings = resolve_scene("demo", {"input": {"path": "x"}, "evaluation": truth}, "demo", {})
+    settings = resolve_scene("demo", {"input": {"path": "x"}, "evaluation": truth}, "demo_planes", {})
     costs = costs_of(settings, 24, (180, 320), gpu=False, cores=2)
     assert list(costs.seconds) == list(measured)
     for stage, seconds in measured.items():
@@ -157,7 +157,7 @@ def test_presets_for_a_gpu_warn_on_a_cpu():
 
 
 def test_targets_and_their_stages():
-    settings = resolve_scene("clip", {"input": {"path": "x"}}, "demo", {})
+    settings = resolve_scene("clip", {"input": {"path": "x"}}, "demo_planes", {})
     assert checked_targets(settings, "clip", ["results/clip/model/", "renders/time.mp4"]) == [
         "model",
         "renders/time.mp4",
@@ -186,8 +186,8 @@ def test_a_dry_run_writes_nothing(two_shots: Path, tmp_path: Path, capsys: pytes
 
 def test_init_and_targets(two_shots: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.chdir(tmp_path)
-    assert main(["init", str(two_shots), "--name", "pan", "--preset", "demo", "--frames", "6"]) == 0
-    assert load_config(tmp_path / "pan.yaml", tmp_path)["pan"].preset == "demo"
+    assert main(["init", str(two_shots), "--name", "pan", "--preset", "demo_planes", "--frames", "6"]) == 0
+    assert load_config(tmp_path / "pan.yaml", tmp_path)["pan"].preset == "demo_planes"
     assert not (tmp_path / "results").exists()
     assert "nsff run" in capsys.readouterr().out
     assert main(["targets", "pan"]) == 0

@@ -78,7 +78,7 @@ def test_scores_take_both_files_of_lpips_or_none(project, clip, machine):
 
 def test_the_demo_uses_none(project, clip, machine):
     put(machine, "raft-sintel", "dino-vits8")
-    project.configure({"clip": clip | {"preset": "demo"}})
+    project.configure({"clip": clip | {"preset": "demo_planes"}})
     for job in jobs(project, machine).values():
         assert not job["input"].get("weights")
 
