@@ -24,8 +24,9 @@ SHRINK = 1.6
 class Growth:
     """Decides after which steps clouds grow and shrink, and carries it out."""
 
-    def __init__(self, model: GaussianScene, options: Options, steps: int) -> None:
-        self.model, self.options, self.steps = model, options, steps
+    def __init__(self, model: GaussianScene, options: Options, steps: int, most: int) -> None:
+        """``most``: Gaussians that a cloud grows to."""
+        self.model, self.options, self.steps, self.most = model, options, steps, most
 
     def after_step(self, step: int, optimiser: torch.optim.Adam) -> bool:
         """Removes and splits Gaussians at equal intervals; whether any cloud changed."""
@@ -41,7 +42,7 @@ class Growth:
         kept = cloud.opacity.detach() >= self.options.prune_opacity
         split = torch.zeros_like(kept)
         if self.options.grow_threshold and step + 1 <= self.options.grow_until * self.steps:
-            split = self._pulled(cloud, optimiser) & kept
+            split = self._pulled(cloud, optimiser, kept)
         if bool(kept.all()) and not bool(split.any()):
             return False
         rows = torch.arange(len(cloud), device=kept.device)
@@ -53,14 +54,20 @@ class Growth:
             halve(cloud, first, twins.nonzero()[:, 0])
         return True
 
-    def _pulled(self, cloud: Cloud, optimiser: torch.optim.Adam) -> Tensor:
-        """Gaussians whose position is pulled at by more than the threshold: by the root of Adam's mean square of the
-        gradient, at the depth that the Gaussian has from the mean camera."""
+    def _pulled(self, cloud: Cloud, optimiser: torch.optim.Adam, kept: Tensor) -> Tensor:
+        """Gaussians among ``kept`` whose position is pulled at by more than the threshold: by the root of Adam's mean
+        square of the gradient, at the depth that the Gaussian has from the mean camera. No more of them than there is
+        room for."""
         state = optimiser.state.get(cloud.position, {})
-        if "exp_avg_sq" not in state:
-            return torch.zeros(len(cloud), dtype=torch.bool, device=cloud.position.device)
-        pull = state["exp_avg_sq"].sum(1).sqrt() * cloud.position.detach().norm(dim=1)
-        return pull > self.options.grow_threshold
+        room = self.most - int(kept.sum())
+        if "exp_avg_sq" not in state or room <= 0:
+            return torch.zeros_like(kept)
+        pull = state["exp_avg_sq"].sum(1).sqrt() * cloud.position.detach().norm(dim=1) * kept
+        split = pull > self.options.grow_threshold
+        if int(split.sum()) > room:
+            split = torch.zeros_like(kept)
+            split[pull.argsort(descending=True, stable=True)[:room]] = True
+        return split
 
 
 @torch.no_grad()

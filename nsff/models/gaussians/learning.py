@@ -31,7 +31,8 @@ class Learning:
         self.options = Options(**config.model.options)
         self.train = config.train
         self.median_disparity = float(1 / model.frame.unit)
-        self.growth = Growth(model, self.options, self.train.steps)
+        most = int(self.options.most_per_pixel * data.height * data.width)
+        self.growth = Growth(model, self.options, self.train.steps, most)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Parameters of both clouds by name, and the corrections."""
@@ -86,7 +87,8 @@ class Learning:
             picture.share, depth, data.moving[frame], data.disparity[frame], data.confidence[frame],
             self.median_disparity, given,
         )  # fmt: skip
-        if data.features is not None and step >= given.features_from * self.train.steps:
+        begun = step >= given.features_from * self.train.steps
+        if data.features is not None and begun and step % given.features_every == 0:
             with clock("features"):
                 terms |= self._features(camera, pose, frame)
         return terms, {"mse": (drawn - image).square().mean().detach()}

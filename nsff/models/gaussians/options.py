@@ -41,6 +41,8 @@ class Options(StageConfig):
     features_from: float = Field(0.5, ge=0, le=1)
     """Part of the training after which features learn: until then they are those of the pixels that Gaussians were
     made of."""
+    features_every: int = Field(4, ge=1)
+    """Steps between two in which they do: many channels take as long as all else."""
     rate_positions: float = Field(1.6e-4, ge=0)
     """Positions, median depths."""
     rate_scales: float = Field(5e-3, ge=0)
@@ -65,6 +67,8 @@ class Options(StageConfig):
     """How often clouds grow, at equal intervals; they are pruned at the same intervals to the end. 0: neither."""
     grow_until: float = Field(0.6, ge=0, le=1)
     """Part of the training in which they grow."""
+    most_per_pixel: float = Field(1.5, gt=0)
+    """A cloud grows to at most this many Gaussians for each pixel of a frame; those that are pulled hardest come first."""
     grow_threshold: float = Field(2e-4, ge=0)
     """Gaussians are split where the picture pulls harder at their position: the root mean square of the gradient, times
     the distance from the cameras, in the model's units; 0: none are."""
