@@ -68,7 +68,7 @@ class Options(StageConfig):
     grow_until: float = Field(0.6, ge=0, le=1)
     """Part of the training in which they grow."""
     most_per_pixel: float = Field(1.5, gt=0)
-    """A cloud grows to at most this many Gaussians for each pixel of a frame; those that are pulled hardest come first."""
+    """A cloud grows to at most so many Gaussians for each pixel of a frame; what is pulled hardest comes first."""
     grow_threshold: float = Field(2e-4, ge=0)
     """Gaussians are split where the picture pulls harder at their position: the root mean square of the gradient, times
     the distance from the cameras, in the model's units; 0: none are."""
