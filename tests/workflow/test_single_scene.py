@@ -130,7 +130,9 @@ def test_costs_are_those_that_were_measured():
         "maps": 105.1, "cluster": 43.3, "postprocess": 3.3, "crf": 5.9, "score": 131.3, "report": 8.2,
     }  # fmt: skip
     truth = [{"protocol": "views", "truth": "t"}]
-    settings = resolve_scene("demo", {"input": {"path": "x"}, "evaluation": truth}, "demo_planes", {})
+    settings = resolve_scene(
+        "demo", {"input": {"path": "x"}, "evaluation": truth, "page": {"enabled": False}}, "demo_planes", {}
+    )
     costs = costs_of(settings, 24, (180, 320), gpu=False, cores=2)
     assert list(costs.seconds) == list(measured)
     for stage, seconds in measured.items():
