@@ -28,7 +28,8 @@ def test_one_source_of_the_version(repo: Path, project: dict[str, Any]):
     assert project["project"]["dynamic"] == ["version"]
     assert "version" not in project["project"]
     assert project["tool"]["hatch"]["version"]["path"] == "nsff/__init__.py"
-    newest = re.findall(r"^## (\S+)", (repo / "CHANGELOG.md").read_text(), re.M)[0]
+    headings = re.findall(r"^## (\S+)", (repo / "CHANGELOG.md").read_text(), re.M)
+    newest = next(heading for heading in headings if heading != "Unreleased")
     assert newest == nsff.__version__
 
 

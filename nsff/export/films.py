@@ -95,6 +95,9 @@ def _encode(
         stream: Any = container.add_stream(codec, rate=Fraction(rate).limit_denominator(1001))
         stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], pixels
         stream.options = options
+        if codec == "prores_ks":
+            # On several threads it writes wrong alpha where the width is no multiple of 16.
+            stream.thread_count = 1
         for frame in frames:
             kind = "rgba" if frame.shape[2] == 4 else "rgb24"
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=kind)))

@@ -58,7 +58,7 @@ BLUR = 0.3
 
 @dataclass(frozen=True)
 class PageContent:
-    """What a page shows. ``cameras``: one for each frame of the clip."""
+    """The content of a page. ``cameras``: one for each frame of the clip."""
 
     name: str
     splats: SplatScene

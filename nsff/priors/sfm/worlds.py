@@ -27,6 +27,10 @@ SOUND, SOUND_BORDER, SOUND_ORDER = 0.6, 0.6, -0.25
 of a world that is taken at once."""
 BELIEVED, BELIEVED_BORDER = 0.4, 0.4
 """The same shares below which no world is believed."""
+REMEDY = (
+    "use a higher frame rate or a smaller input.stride, leave blurred frames out, or give cameras; where flow was made "
+    "without a network (flow.backend: dis), get one by `nsff weights get raft-things`: it follows fast motion"
+)
 COVERED = 0.05
 """Masks that cover less of the clip than this make no other world."""
 
@@ -68,7 +72,8 @@ class Outcome:
 def choose_world(scene: Scene, sfm: SfmConfig, climb: Callable[[str, Moving | None], Outcome]) -> Outcome:
     """The best outcome; ``climb(name, moving)`` makes the one whose features leave ``moving`` out.
 
-    Raises StageError: that of the first attempt where none gives a model, or the reason why none is believed.
+    Raises StageError: that of the first attempt that gave no model, such as too little parallax, where no other is
+    believed; else the reason why none is.
     """
     outcomes, errors = [], []
     for name, moving in attempts(scene, sfm):
@@ -92,8 +97,10 @@ def choose_world(scene: Scene, sfm: SfmConfig, climb: Callable[[str, Moving | No
     except StageError:
         pass
     if not chosen.believable:
+        if errors:
+            raise errors[0]
         assert chosen.check is not None
-        raise StageError("sfm", f"no still world: {reason(chosen.check)}", remedy(scene))
+        raise StageError("sfm", f"no still world: {reason(chosen.check)}", REMEDY)
     return chosen
 
 
@@ -148,14 +155,3 @@ def reason(check: WorldCheck) -> str:
         f"in the best one {check.static:.0%} of the picture and {check.border:.0%} of its border stand still, "
         f"{BELIEVED:.0%} and {BELIEVED_BORDER:.0%} are needed: cameras follow what moves, or flow is wrong"
     )
-
-
-def remedy(scene: Scene) -> str:
-    """The advice, by the backend that flow came from."""
-    summary = scene.summary("flow") or {}
-    if summary.get("backend") == "dis":
-        return (
-            "flow without a network (dis) does not follow fast or blurred motion: get weights by `nsff weights get "
-            "raft-things` and set flow.backend: auto; or use a higher frame rate, or give cameras"
-        )
-    return "use a higher frame rate or a smaller input.stride, leave blurred frames out, or give cameras"
