@@ -35,6 +35,6 @@ rule train:
         version=VERSIONS["train"],
         state="results/{scene}/state",
     message:
-        "{wildcards.scene}: training the static and the dynamic field"
+        "{wildcards.scene}: training the scene model"
     shell:
         stage_command("--state {params.state:q}", start="{params.python}")

@@ -1,4 +1,4 @@
-"""Train the static and the dynamic field, or continue where an earlier run stopped, or import a released checkpoint."""
+"""Train the scene model, or continue where an earlier run stopped, or import a released checkpoint."""
 
 from contextlib import nullcontext
 from pathlib import Path
