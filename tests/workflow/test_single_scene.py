@@ -125,7 +125,7 @@ def test_a_configuration_is_never_overwritten(tmp_path: Path):
 def test_costs_are_those_that_were_measured():
     """The demo on two cores, stage by stage (Snakemake's benchmarks of 2026-11-30)."""
     measured = {
-        "ingest": 2.8, "flow": 11.7, "coarse_masks": 11.2, "sfm": 40.1, "cameras": 4.7, "motion": 6.6, "depth": 10.1,
+        "ingest": 2.8, "flow": 14.9, "coarse_masks": 15.1, "sfm": 40.1, "cameras": 4.7, "motion": 6.6, "depth": 10.1,
         "features": 10.5, "train": 411, "render_view": 100.1, "render_time": 102.4, "render_spacetime": 96.4,
         "maps": 105.1, "cluster": 43.3, "postprocess": 3.3, "crf": 5.9, "score": 131.3, "report": 8.2,
     }  # fmt: skip
@@ -139,6 +139,13 @@ def test_costs_are_those_that_were_measured():
         assert costs.seconds[stage] == pytest.approx(seconds, rel=0.1, abs=1.0), stage
     assert costs.disk == pytest.approx(0.36, abs=0.05)
     assert costs.memory == pytest.approx(1.6, abs=0.1)
+
+
+def test_costs_of_gaussians_on_a_cpu():
+    """`make demo` of 2026-11-30, two cores."""
+    costs = costs_of(resolve_scene("demo", {"input": {"path": "x"}}, "demo", {}), 24, (180, 320), gpu=False, cores=2)
+    for stage, seconds in {"train": 231, "render_view": 11.5, "page": 9.2}.items():
+        assert costs.seconds[stage] == pytest.approx(seconds, rel=0.1), stage
 
 
 def test_costs_of_a_gpu():
