@@ -18,6 +18,7 @@ from nsff.priors.flow.stage import run_flow
 from nsff.priors.motion.stage import run_motion
 from nsff.scene import Scene
 
+pytestmark = pytest.mark.slow
 FRAMES = range(8, 16)
 
 
