@@ -7,25 +7,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-from cyclopts.validators import Number
+from nsff.commands._clip_options import End, Frames, Height, PresetName, SceneName, Start, Video
 
 HELP = "write the configuration of a video, and run nothing"
 EXAMPLES = ("init holiday.mp4", "init holiday.mp4 --preset fast --name summer --frames 60")
 
 
 def run(
-    video: Annotated[Path, Parameter(help="a video, or a folder of images or in another layout that is read")],
+    video: Video,
     /,
     *,
-    preset: Annotated[str | None, Parameter(help="demo (CPU), fast (GPU), nsff or saff (the published models)")] = None,
-    name: Annotated[str | None, Parameter(help="of the scene (default: of the file)")] = None,
-    height: Annotated[int | None, Parameter(help="rows of the pictures to work with", validator=Number(gte=32))] = None,
-    frames: Annotated[int | None, Parameter(help="most frames to take", validator=Number(gte=2))] = None,
-    start: Annotated[str | None, Parameter(help="first frame, or time as 1.5s")] = None,
-    end: Annotated[str | None, Parameter(help="one past the last frame, or time as 4s")] = None,
+    preset: PresetName = None,
+    name: SceneName = None,
+    height: Height = None,
+    frames: Frames = None,
+    start: Start = None,
+    end: End = None,
 ) -> int:
     """Writes a configuration."""
     from nsff.workflow.choices import Asked

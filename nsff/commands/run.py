@@ -19,6 +19,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from nsff.commands._clip_options import End, Frames, Height, PresetName, SceneName, Start, Video
+
 HELP = "make a scene of a video: one command, no configuration needed"
 EXAMPLES = (
     "run holiday.mp4",
@@ -30,15 +32,15 @@ EXAMPLES = (
 
 
 def run(
-    video: Annotated[Path, Parameter(help="a video, or a folder of images or in another layout that is read")],
+    video: Video,
     /,
     *snakemake: Annotated[str, Parameter(help="after --: arguments for Snakemake", allow_leading_hyphen=True)],
-    preset: Annotated[str | None, Parameter(help="demo (CPU), fast (GPU), nsff or saff (the published models)")] = None,
-    name: Annotated[str | None, Parameter(help="of the scene (default: of the file)")] = None,
-    height: Annotated[int | None, Parameter(help="rows of the pictures to work with", validator=Number(gte=32))] = None,
-    frames: Annotated[int | None, Parameter(help="most frames to take", validator=Number(gte=2))] = None,
-    start: Annotated[str | None, Parameter(help="first frame, or time as 1.5s")] = None,
-    end: Annotated[str | None, Parameter(help="one past the last frame, or time as 4s")] = None,
+    preset: PresetName = None,
+    name: SceneName = None,
+    height: Height = None,
+    frames: Frames = None,
+    start: Start = None,
+    end: End = None,
     target: Annotated[
         list[str] | None,
         Parameter(help="make this alone and what it needs, such as model (nsff targets NAME)", consume_multiple=True),

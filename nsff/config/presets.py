@@ -136,12 +136,21 @@ _FAST: dict[str, Any] = {
     "crf": _PLANES["crf"],
 }
 
+# Of what is trained on a CPU.
+_ON_CPU: dict[str, Any] = {
+    "canonical": {"resize_height": 180},
+    # Whatever weights a machine has, the demo's numbers are the same.
+    "flow": {"backend": "given_or_dis"},
+    "motion": {"instances": "off"},
+    "depth": {"auto_order": ["given", "classical"]},
+    "features": {"stride": 4, "backend": "classical"},
+    "crf": _PLANES["crf"],
+    "render": {"frames": 24, "frame_rate": 12},
+}
+
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
-        "canonical": {"resize_height": 180},
-        # Whatever weights a machine has, the demo's numbers are the same.
-        "flow": {"backend": "given_or_dis"},
-        "motion": {"instances": "off"},
+        **_ON_CPU,
         "model": {"kind": "gaussians"},
         "train": {
             "steps": 700,
@@ -149,16 +158,9 @@ PRESETS: dict[str, dict[str, Any]] = {
             "checkpoint_every": 100,
             "log_every": 20,
         },
-        "depth": {"auto_order": ["given", "classical"]},
-        "features": {"stride": 4, "backend": "classical"},
-        "crf": _PLANES["crf"],
-        "render": {"frames": 24, "frame_rate": 12},
     },
     "demo_planes": {
-        "canonical": {"resize_height": 180},
-        # Whatever weights a machine has, the demo's numbers are the same.
-        "flow": {"backend": "given_or_dis"},
-        "motion": {"instances": "off"},
+        **_ON_CPU,
         "field": {
             **_PLANES["field"],
             "plane_resolutions": [64, 128, 256],
@@ -181,10 +183,6 @@ PRESETS: dict[str, dict[str, Any]] = {
             "checkpoint_every": 100,
             "log_every": 20,
         },
-        "depth": {"auto_order": ["given", "classical"]},
-        "features": {"stride": 4, "backend": "classical"},
-        "crf": _PLANES["crf"],
-        "render": {"frames": 24, "frame_rate": 12},
     },
     "fast": _FAST,
     "planes": _FAST,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nsff.models.gaussians.cloud import Cloud
 from nsff.models.gaussians.options import Options
+from nsff.models.gaussians.twin import rotations
 
 if TYPE_CHECKING:
     from nsff.models.gaussians.scene import GaussianScene
@@ -75,24 +76,9 @@ def halve(cloud: Cloud, first: Tensor, second: Tensor) -> None:
     """Turns pairs of equal Gaussians, rows ``first`` and ``second``, into halves beside each other along the longest
     axis."""
     scale, axis = cloud.log_scale[first].max(1)
-    turn = rotation_matrices(cloud.rotation[first])
+    turn = rotations(cloud.rotation[first])
     away = turn[torch.arange(len(first), device=axis.device), :, axis] * (0.5 * scale.exp())[:, None]
     cloud.position[first] += away
     cloud.position[second] -= away
     smaller = cloud.log_scale[first] - torch.log(torch.tensor(SHRINK))
     cloud.log_scale[first], cloud.log_scale[second] = smaller, smaller
-
-
-def rotation_matrices(quaternions: Tensor) -> Tensor:
-    """(G,3,3) of quaternions (G,4), w, x, y, z, of any length.
-
-    >>> rotation_matrices(torch.tensor([[2.0, 0, 0, 0]])).tolist()
-    [[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]]
-    """
-    w, x, y, z = torch.nn.functional.normalize(quaternions, dim=1).unbind(1)
-    rows = [
-        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-    ]  # fmt: skip
-    return torch.stack(rows, 1).reshape(-1, 3, 3)
