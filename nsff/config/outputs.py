@@ -184,9 +184,11 @@ class PageConfig(StageConfig):
     enabled: bool = True
     """Part of a plain run; without it `snakemake results/NAME/scene.html` makes it all the same."""
     static_splats: int = Field(150_000, ge=1)
-    """The most Gaussians that rest; those that matter least are left out."""
+    """The most Gaussians that rest; those that light the pictures least are left out."""
     moving_splats: int = Field(100_000, ge=1)
     """The most Gaussians that move, over the whole clip."""
+    fit_steps: int = Field(100, ge=0)
+    """Steps by which Gaussians that stay are fitted to pictures of all; 0: left as they are."""
     points_per_frame: int = Field(40_000, ge=100)
     """Models without Gaussians: pixels of each frame whose points are shown, at most."""
     picture_width: int = Field(640, ge=0)

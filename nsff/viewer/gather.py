@@ -21,6 +21,7 @@ from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 from nsff.splats.from_points import FramePoints, scene_of_points
 from nsff.splats.scene import SplatScene, SplatSet
+from nsff.viewer.condense import condensed
 
 THRESHOLD = 0.2
 """Points of ray fields: opacity, and light that reaches them, exceed this (SAFF's near surfaces)."""
@@ -40,9 +41,9 @@ def splats_for_page(scene: Scene, page: PageConfig) -> tuple[SplatScene, list[st
         splats = splats_of_model_points(scene, renderer, page)
         return splats, [NO_GAUSSIANS]
     whole = splats_of(scene)
-    splats = pruned(whole, page.static_splats, page.moving_splats)
+    splats = condensed(whole, scene.cameras, (page.static_splats, page.moving_splats), page.fit_steps)
     left_out = len(whole.static) + len(whole.moving) - len(splats.static) - len(splats.moving)
-    return splats, [f"{left_out:,} Gaussians that matter least are left out."] if left_out else []
+    return splats, [f"{left_out:,} Gaussians of the model that are hardly seen are left out."] if left_out else []
 
 
 def splats_of_model_points(scene: Scene, renderer: Renderer, page: PageConfig) -> SplatScene:

@@ -23,7 +23,7 @@ VERSIONS = {
     "postprocess": 3,
     "crf": 2,
     "extract": 2,
-    "page": 1,
+    "page": 2,
     "score": 4,
     "report": 2,
     "collect_scores": 1,

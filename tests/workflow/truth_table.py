@@ -124,7 +124,7 @@ LINES: dict[str, dict[str, str]] = {
         "nothing": "enabled",
     },
     "page": {
-        "page": "static_splats moving_splats points_per_frame picture_width megabytes",
+        "page": "static_splats moving_splats fit_steps points_per_frame picture_width megabytes",
         "nothing": "enabled",
     },
     "score": {

@@ -388,8 +388,8 @@ class App {
     };
   }
 
-  measure(width, height, seconds) {
-    return measure(this, width, height, seconds);
+  measure(width, height, seconds, moving) {
+    return measure(this, width, height, seconds, moving);
   }
 
   enlarge(factor) {

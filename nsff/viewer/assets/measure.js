@@ -1,9 +1,10 @@
-// How fast the page draws here: scenePage.measure(640, 360, 5) gives pictures a second while time runs and the camera turns.
+// How fast the page draws here, while time runs and the camera turns: scenePage.measure(640, 360, 5) gives pictures a
+// second in full size; scenePage.measure(640, 360, 5, true) as a slow machine draws a view that changes.
 
-async function measure(app, width, height, seconds) {
-  const {gl} = app.renderer, pixel = new Uint8Array(4), begin = performance.now();
-  const before = {time: app.player.time, playing: app.player.playing};
-  Object.assign(app, {fixed: [width, height], measuring: true});
+async function measure(app, width, height, seconds, moving = false) {
+  const {gl} = app.renderer, pixel = new Uint8Array(4), scale = moving ? SMALLEST_SCALE : 1;
+  const before = {time: app.player.time, playing: app.player.playing}, begin = performance.now();
+  Object.assign(app, {fixed: [width * scale, height * scale], measuring: true});
   app.viewpoint.takeOver(app.player.time);
   let pictures = 0;
   while (performance.now() - begin < 1000 * seconds) {
