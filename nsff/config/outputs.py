@@ -24,8 +24,8 @@ class RenderConfig(StageConfig):
     path_file: UserPath | None = None
     """keyframes: a file of key frames in space and time, as the scene's page (scene.html) saves it. How long the video
     is stands there."""
-    frames: int = Field(60, ge=2)
-    """Frames of each video."""
+    frames: int = Field(96, ge=2)
+    """Frames of each video: four seconds by default, in slow motion where the clip is shorter."""
     frame_rate: int = Field(24, ge=1)
     """Frames per second of each video."""
     target: float | None = Field(None, ge=0)

@@ -28,7 +28,7 @@ _PUBLISHED: dict[str, Any] = {
         # On a GPU as good as fp32 and TF32, and faster (docs/notebook.md#the-published-presets).
         "precision": "bf16",
     },
-    "render": {"interpolation": "depth_planes"},
+    "render": {"interpolation": "depth_planes", "frames": 60},
     "sfm": {"refine_given": False},
     "flow": {"consistency_inside": False, "large_motion": False},
     "motion": {
@@ -145,7 +145,6 @@ _ON_CPU: dict[str, Any] = {
     "depth": {"auto_order": ["given", "classical"]},
     "features": {"stride": 4, "backend": "classical"},
     "crf": _PLANES["crf"],
-    "render": {"frames": 24, "frame_rate": 12},
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -161,6 +160,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "demo_planes": {
         **_ON_CPU,
+        "render": {"frames": 24, "frame_rate": 12},
         "field": {
             **_PLANES["field"],
             "plane_resolutions": [64, 128, 256],
