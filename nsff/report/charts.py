@@ -1,4 +1,6 @@
-"""Line charts and camera plots as inline SVG that follows the page's colours; no script, no outside references.
+"""Line charts and camera plots as inline SVG that follows the page's colours; no outside references.
+
+They say all without a script; templates/chart.js adds the values under the pointer.
 
 Positions inside a drawing are in its own units (pixels at full size), x to the right, y down. Titles and descriptions
 are read aloud by screen readers.
@@ -7,6 +9,7 @@ are read aloud by screen readers.
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,7 +71,13 @@ def line_chart(
         body.append(f'<text class="tick middle" x="{x:.1f}" y="{height - bottom + 15:.1f}">{plain_number(tick)}</text>')
     for number, (name, line) in enumerate(lines):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in itertools.starmap(to_picture, line))
-        body.append(f'<polyline class="line c{number % 6}" points="{path}"><title>{escape(name)}</title></polyline>')
+        values = [[float(f"{v:.6g}") for v in column] for column in zip(*line, strict=True)] or [[], []]
+        values[1] = [float(f"{10**v:.4g}") for v in values[1]] if logarithmic else values[1]
+        data = f'data-name="{escape(name)}" data-x="{json.dumps(values[0])}" data-y="{json.dumps(values[1])}"'
+        held = data if line else ""
+        body.append(
+            f'<polyline class="line c{number % 6}" points="{path}" {held}><title>{escape(name)}</title></polyline>'
+        )
         if len(line) == 1:
             x, y = to_picture(*line[0])
             body.append(f'<circle class="dot c{number % 6}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>')
@@ -77,7 +86,8 @@ def line_chart(
         f'<text class="label" x="{left:.1f}" y="{top - 3:.1f}">{escape(y_label)}</text>'
     )
     said = "; ".join(_described(name, line, logarithmic) for name, line in lines if line)
-    return _svg(title, said, size, body)
+    axes = {"left": left, "right": width - right, "top": top, "bottom": height - bottom, "low": low_x, "high": high_x}
+    return _svg(title, said, size, body, f"data-over=\"{escape(x_label)}\" data-axes='{json.dumps(axes)}'")
 
 
 def scatter_chart(
@@ -182,12 +192,12 @@ def camera_plot(
     right and away are those of the mean camera. Points far outside are left out, so that the path stays visible.
     """
     local, directions, corners = _mean_frame(cameras)
-    axes = _local_axes(cameras)
+    axes = local_axes(cameras)
     cloud = (points - cameras.centres.mean(0)) @ axes.T if len(points) else np.zeros((0, 3))
     reach = float(np.median(cameras.near_far[:, 0]))
     spread = float(np.linalg.norm(np.ptp(local, axis=0)))
     length = max(0.25 * spread, 0.12 * reach, 1e-6)
-    kept = _within(cloud)
+    kept = within(cloud)
     cloud, colours = cloud[kept], colours[kept]
     if len(cloud) > MOST_POINTS:
         chosen = np.random.default_rng(0).choice(len(cloud), MOST_POINTS, replace=False)
@@ -246,7 +256,7 @@ def path_length(cameras: Cameras) -> float:
     return float(np.linalg.norm(np.diff(cameras.centres, axis=0), axis=1).sum())
 
 
-def _local_axes(cameras: Cameras) -> Float[np.ndarray, "3 3"]:
+def local_axes(cameras: Cameras) -> Float[np.ndarray, "3 3"]:
     """Right, up and away of the mean camera, as rows in world axes."""
     u, _, v = np.linalg.svd(cameras.world_to_camera[:, :, :3].mean(0))
     R = u @ np.diag([1, 1, np.linalg.det(u @ v)]) @ v
@@ -255,7 +265,7 @@ def _local_axes(cameras: Cameras) -> Float[np.ndarray, "3 3"]:
 
 def _mean_frame(cameras: Cameras) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Centres (N,3), viewing directions (N,3) and image corners at depth 1 (N,4,3), in right, up, away."""
-    axes = _local_axes(cameras)
+    axes = local_axes(cameras)
     corners = np.array([[0, 0, 1], [cameras.width, 0, 1], [cameras.width, cameras.height, 1], [0, cameras.height, 1]])
     rays = np.einsum("nij,cj->nci", np.linalg.inv(cameras.intrinsics), corners)
     rotation = cameras.world_to_camera[:, :, :3]
@@ -263,7 +273,7 @@ def _mean_frame(cameras: Cameras) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return (cameras.centres - cameras.centres.mean(0)) @ axes.T, rotation[:, 2] @ axes.T, world @ axes.T
 
 
-def _within(cloud: Float[np.ndarray, "P 3"]) -> np.ndarray:
+def within(cloud: Float[np.ndarray, "P 3"]) -> np.ndarray:
     """Points no further than 1.5 interpercentile ranges outside the 5th and 95th percentile of each axis."""
     if not len(cloud):
         return np.zeros(0, bool)
@@ -289,9 +299,9 @@ def _round_length(value: float) -> float:
     return max(power * factor for factor in (1, 2, 5) if power * factor <= value * (1 + 1e-9))
 
 
-def _svg(title: str, description: str, size: tuple[int, int], body: Sequence[str]) -> Markup:
+def _svg(title: str, description: str, size: tuple[int, int], body: Sequence[str], data: str = "") -> Markup:
     return Markup(
         f'<svg viewBox="0 0 {size[0]} {size[1]}" style="max-width: {size[0]}px" role="img" '
-        f'aria-label="{escape(title)}. {escape(description)}.">'
+        f'aria-label="{escape(title)}. {escape(description)}." {data}>'
         f"{''.join(map(str, body))}</svg>"
     )

@@ -5,9 +5,10 @@ Texts here are plain; the templates escape them. ``Drawing.svg`` alone is markup
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from markupsafe import Markup
 
@@ -110,7 +111,7 @@ class Table:
     @property
     def wide(self) -> bool:
         """Whether it has too many columns for a narrow screen."""
-        return len(self.head) > 3
+        return len(self.head) > 2
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,22 @@ class Frame:
     kind: Literal["frame"] = "frame"
 
 
-Part = Strip | Drawing | Drawings | Videos | Table | Text | Absent | Fold | Frame
+@dataclass(frozen=True)
+class Space:
+    """A drawing in space that turns under the pointer (nsff.report.space); ``alt`` says what can be seen."""
+
+    title: str
+    data: dict[str, Any]
+    alt: str
+    note: str = ""
+    kind: Literal["space"] = "space"
+
+    @property
+    def json(self) -> str:
+        return json.dumps(self.data, separators=(",", ":"))
+
+
+Part = Strip | Drawing | Drawings | Videos | Table | Text | Absent | Fold | Frame | Space
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,12 @@ def colour_map(values: Float[np.ndarray, "H W"], low: float, high: float, name: 
     return cv2.cvtColor(cv2.applyColorMap(grey, table), cv2.COLOR_BGR2RGB)
 
 
+def colour_key(low: float, high: float, name: str, colours: str, words: str) -> Picture:
+    """A bar with the colours of ``colour_map``, from ``low`` to ``high``; ``words`` stand below it."""
+    ramp = np.linspace(low, high, 240)[None].repeat(24, axis=0)
+    return embed(colour_map(ramp, low, high, name), f"Colour scale from {colours}", words, quality=95)
+
+
 def colour_range(values: Float[np.ndarray, "..."], low: float = 1, high: float = 99) -> tuple[float, float]:
     """Percentiles between which a colour map shows values; never empty."""
     finite = values[np.isfinite(values)]

@@ -11,9 +11,11 @@ from nsff.cameras.points import SparsePoints
 from nsff.files.io import read_npz
 from nsff.priors.depth.anchors import of_points
 from nsff.report.charts import Series, camera_plot, line_chart, path_length, scatter_chart
-from nsff.report.content import Absent, Drawing, Drawings, Part, Section, Strip, facts
+from nsff.report.content import Absent, Drawing, Drawings, Part, Section, Space, Strip, facts
 from nsff.report.gather import Material, Parts
-from nsff.report.pictures import colour_map, colour_range, embed
+from nsff.report.pictures import colour_key, colour_map, colour_range
+from nsff.report.space import space_data
+from nsff.report.tracks import flow_tracks, in_space
 from nsff.report.verdicts import plain_number, value_text
 from nsff.scene import Scene
 
@@ -40,6 +42,7 @@ def _plots(scene: Scene) -> list[Part]:
     if scene.points_path.exists():
         arrays = read_npz(scene.points_path, ["xyz", "rgb"])
         points, colours = arrays["xyz"].astype(np.float64), arrays["rgb"].astype(np.uint8)
+    parts.append(_in_space(scene, points, colours))
     views = (("top", "From above"), ("side", "From behind and above"))
     drawings = [Drawing(title, camera_plot(title, scene.cameras, points, colours, view)) for view, title in views]
     if len(points):
@@ -53,6 +56,21 @@ def _plots(scene: Scene) -> list[Part]:
             why += ": cameras came with the source, without points"
         parts.append(Absent("Points of the scene", why))
     return parts
+
+
+def _in_space(scene: Scene, points: np.ndarray, colours: np.ndarray) -> Part:
+    """Cameras, points and, where depth has a unit, tracks of what moves, to be turned."""
+    tracks, moved = None, None
+    if scene.motion_dir.exists() and scene.depth_dir.exists() and (scene.summary("depth") or {}).get("metric"):
+        tracks = flow_tracks(scene)
+        moved = in_space(scene, tracks) if tracks is not None else None
+    data = space_data(scene.cameras, points, colours, moved)
+    count = len(data["tracks"])
+    alt = f"{len(data['points'])} points, the path of the camera, and {count} tracks of what moves, in space"
+    note = "Drag to turn, + and − come nearer. Blue: the path of the camera; orange: where it looks."
+    if data["tracks"]:
+        note += " Tracks of what moves go from blue (first frame) to red (last), as far as flow and depth follow them."
+    return Space("In space", data, alt, note)
 
 
 def _points_in_frames(material: Material) -> list[Part]:
@@ -207,17 +225,6 @@ def _depth_facts(scene: Scene) -> list[tuple[str, str]]:
 
 
 def _key(scene: Scene, low: float, high: float) -> Strip:
-    ramp = np.linspace(low, high, 240)[None].repeat(24, axis=0)
-    metric = (scene.summary("depth") or {}).get("metric")
-    unit = "1/scene units" if metric else "relative, no unit"
-    return Strip(
-        "Key: inverse depth",
-        [
-            embed(
-                colour_map(ramp, low, high),
-                "Colour scale from blue, far, to red, near",
-                f"far {plain_number(low)} to near {plain_number(high)} ({unit})",
-                quality=95,
-            )
-        ],
-    )
+    unit = "1/scene units" if (scene.summary("depth") or {}).get("metric") else "relative, no unit"
+    words = f"far {plain_number(low)} to near {plain_number(high)} ({unit})"
+    return Strip("Key: inverse depth", [colour_key(low, high, "turbo", "blue, far, to red, near", words)])

@@ -8,8 +8,11 @@ from nsff.report.charts import Series, line_chart
 from nsff.report.content import Drawing, Part, Picture, Section, Strip, facts
 from nsff.report.gather import Material, Parts
 from nsff.report.pictures import embed, flow_picture, flow_wheel, shade, tint
+from nsff.report.tracks import flow_tracks, tracks_picture
 from nsff.report.verdicts import value_text
 from nsff.scene import Scene
+
+TRACKS_WIDTH = 960
 
 
 def input_section(material: Material) -> Section:
@@ -112,6 +115,19 @@ def _wheel(largest: float) -> Strip:
     return Strip("Key: direction as colour, speed as its strength", [wheel])
 
 
+def _tracks(scene: Scene) -> list[Part]:
+    tracks = flow_tracks(scene)
+    if tracks is None:
+        return []
+    what = f"frame {tracks.first} with {tracks.pixels.shape[1]} tracks of what moves, blue at first, red at last"
+    picture = embed(tracks_picture(scene, tracks), what, "", TRACKS_WIDTH)
+    note = (
+        f"From frame {tracks.first} (blue) to frame {tracks.first + len(tracks.pixels) - 1} (red), followed by optical "
+        "flow until it no longer agrees with its return: each line should follow one point of the thing that moves."
+    )
+    return [Strip(f"Tracks of what moves, over frame {tracks.first}", [picture], note, wide=True)]
+
+
 def masks_section(material: Material) -> Section:
     scene, parts = material.scene, Parts()
     from nsff.files.io import read_mask
@@ -138,6 +154,8 @@ def masks_section(material: Material) -> Section:
         scene.motion_dir,
         "What is tinted moves against the scene; training draws more rays there.",
     )
+    if scene.motion_dir.exists():
+        parts.add("Tracks of what moves", lambda: _tracks(scene))
     parts.add(
         "Covered part of each frame",
         lambda: _per_frame(scene, "motion", "per_frame", "Covered by the motion mask", "%", percent=True),

@@ -12,10 +12,10 @@ from nsff.files.io import map_npy, read_image, read_json, read_mask
 from nsff.files.reading import read_table, reading
 from nsff.layout import MapKind, map_name
 from nsff.report.charts import Series, line_chart
-from nsff.report.content import Absent, Drawing, Drawings, Part, Section, Video, Videos, facts
+from nsff.report.content import Absent, Drawing, Drawings, Part, Section, Strip, Video, Videos, facts
 from nsff.report.gather import Material, Parts, spread
 from nsff.report.movies import MOST_FRAME_RATE, embed_video, make_video
-from nsff.report.pictures import colour_map, colour_range, feature_picture, feature_range
+from nsff.report.pictures import colour_key, colour_map, colour_range, feature_picture, feature_range
 from nsff.report.stages import not_asked
 from nsff.report.verdicts import plain_number
 from nsff.scene import Scene
@@ -184,9 +184,33 @@ def maps_section(material: Material) -> Section:
         if scene.map_path(shown()[0], "features").exists():
             source = scene.features()[0][material.frames] if scene.features_dir.exists() else None
             bounds = feature_range(source if source is not None else np.stack([features(i) for i in shown()]))
-        return []
+        words = f"far {low:.2f} to near {high:.2f} (1: the nearest of all maps)"
+        return [Strip("Key: inverse depth", [colour_key(low, high, "turbo", "blue, far, to red, near", words)])]
+
+    top = 8.0
+
+    def error(i: int) -> np.ndarray:
+        """Mean absolute difference from the input frame, grey levels of 255 (H,W)."""
+        rendered = read_image(scene.map_path(i, "rgb"))
+        image = cv2.resize(scene.image(i), rendered.shape[1::-1], interpolation=cv2.INTER_AREA)
+        return np.abs(image.astype(np.float32) - rendered).mean(axis=2)
+
+    def measure_errors() -> list[Part]:
+        nonlocal top
+        top = max(top, float(np.percentile(np.stack([error(i) for i in shown()]), 99)))
+        words = f"0 to {top:.0f} grey levels of 255"
+        return [Strip("Key: error", [colour_key(0, top, "viridis", "violet, none, to yellow, large", words)])]
 
     row("Colour", "rgb", "rendered colour", lambda i: read_image(scene.map_path(i, "rgb")))
+    if folder.exists() and scene.images_dir.exists():
+        parts.add("Range of the error", measure_errors)
+        row(
+            "Error against the input frames",
+            "rgb",
+            "mean absolute error, violet is none, yellow is large",
+            lambda i: colour_map(error(i), 0, top, "viridis"),
+            "Of views that were trained on; held-out views are in the section on scores.",
+        )
     if folder.exists():
         parts.add("Ranges of the maps", measure)
     row(

@@ -25,7 +25,7 @@ VERSIONS = {
     "extract": 2,
     "page": 2,
     "score": 4,
-    "report": 2,
+    "report": 3,
     "collect_scores": 1,
     "overview": 2,
     "reproduce": 1,
