@@ -14,7 +14,7 @@ VERSIONS = {
     "cameras": 1,
     "features": 4,
     "motion": 4,
-    "depth": 5,
+    "depth": 6,
     "train": 3,
     "render": 2,
     "maps": 2,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nsff.cameras import Cameras
-from nsff.priors.depth.relief import add_relief
+from nsff.priors.depth.relief import add_relief, believed
 from nsff.tracking.chaining import FlowCache
 from nsff.tracking.tracklets import Nodes
 
@@ -73,3 +73,11 @@ def test_cameras_that_stand_still_tell_nothing(boards):
     for before, after in zip(flat, found, strict=True):
         assert np.isfinite(after).all()
         np.testing.assert_allclose(after, before, rtol=0.3)
+
+
+def test_a_relief_deeper_than_the_thing_is_wide_is_drawn_back():
+    relief = np.random.default_rng(0).normal(size=200)
+    relief /= relief.std()
+    np.testing.assert_array_equal(believed(relief, 1.5), relief)
+    np.testing.assert_allclose(believed(relief, 0.5), relief / 4)
+    np.testing.assert_array_equal(believed(np.zeros(5), 0.5), np.zeros(5))

@@ -9,6 +9,7 @@ is not expected: each pixel is drawn to w0 by how little it is known, and what r
 
 A thing that turns gets a relief that is wrong by what turning adds to its flow: measured on toss, the bear that flies
 gains (2.3 to 1.5 % off), the box that turns in place loses as little as 0.6 % (docs/notebook.md#depth-of-what-moves).
+A ball that rolls seems far deeper than it is wide; a relief deeper than DEEPEST widths is drawn back to flat.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ SMOOTHING = 2.7
 """Standard deviation, pixels at 288 rows."""
 FLAT = 0.3
 """Weight of the flat depth relative to that of pixels that are known."""
+DEEPEST = 0.25
+"""Largest believable standard deviation of a thing's relief, in widths of the thing; of a half sphere it is 0.12, of a
+slope of 45 degrees 0.29."""
 
 
 def add_relief(
@@ -128,4 +132,16 @@ def _fused(
     above, below = np.zeros(part.shape), np.zeros(part.shape)
     above[part], below[part] = known * relief, known
     weight = blur(below, sigma) + FLAT * blur(part.astype(float), sigma)
-    return (flat + blur(above, sigma)[part] / np.maximum(weight[part], 1e-9)).astype(np.float32)
+    smooth = blur(above, sigma)[part] / np.maximum(weight[part], 1e-9)
+    return (flat + believed(smooth, DEEPEST * np.sqrt(part.sum()) / focal * flat)).astype(np.float32)
+
+
+def believed(relief: Float[np.ndarray, " P"], deepest: float) -> Float[np.ndarray, " P"]:
+    """``relief`` as it is where its standard deviation is at most ``deepest``; else shrunk by the square of how many
+    times it is too large, since what is impossible says that the thing turns, and little of its shape.
+
+    >>> believed(np.array([-4.0, 4.0]), 2.0).tolist()
+    [-1.0, 1.0]
+    """
+    found = float(relief.std())
+    return relief * min(1.0, deepest / max(found, 1e-300)) ** 2
