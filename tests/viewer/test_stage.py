@@ -19,7 +19,7 @@ from nsff.models.registry import register
 from nsff.splats.compact import decode
 from nsff.splats.from_points import FramePoints
 from nsff.training.run import run_train
-from nsff.viewer import gather
+from nsff.viewer import gather, live_server
 from nsff.viewer.gather import principal_colours, pruned, surfaces
 from nsff.viewer.html import PROGRAM, WORKER, asset, page_data, scene_page
 from nsff.viewer.stage import run_page
@@ -58,7 +58,7 @@ def test_a_name_ends_no_script_element():
 
 def test_every_file_of_the_program_is_used_and_ends_no_script_element():
     folder = Path(sys.modules["nsff.viewer"].__file__).parent / "assets"
-    assert {path.name for path in folder.glob("*.js")} == {*PROGRAM, *WORKER}
+    assert {path.name for path in folder.glob("*.js")} == {*PROGRAM, *WORKER, *live_server.PROGRAM}
     assert all("</script" not in asset(name) for name in (*PROGRAM, *WORKER))
 
 
