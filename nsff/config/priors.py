@@ -103,10 +103,10 @@ class MotionConfig(StageConfig):
     """Radius of the disk of the morphological opening, pixels (NSFF: 1)."""
     dilation_radius: int = Field(0, ge=0)
     """Radius of the final dilation, pixels (NSFF: 2)."""
-    temporal_propagation: int = Field(4, ge=0)
-    """Frames before and after over which masks are propagated along flow: pixels that flow leads onto the masks of
-    several of them move too, such as an object that rests for a moment, or turns so that it looks still. 0: none
-    (NSFF)."""
+    temporal_propagation: int = Field(8, ge=0)
+    """Frames before and after over which evidence of motion is gathered along flow: pixels whose track moves at other
+    times move too, such as an object that rests for a moment, or turns so that it looks still, and what only one frame
+    says is left out. 0: none (NSFF)."""
     hole_filling_radius: int = Field(24, ge=0)
     """Gaps in masks, up to twice this radius wide (pixels at 288 rows), are filled where their colours are clearly
     those of what moves: parts of an object that move along with the camera look still. 0: none (NSFF)."""

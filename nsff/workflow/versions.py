@@ -13,7 +13,7 @@ VERSIONS = {
     "sfm": 6,
     "cameras": 1,
     "features": 4,
-    "motion": 4,
+    "motion": 5,
     "depth": 6,
     "train": 3,
     "render": 2,

@@ -8,7 +8,8 @@ import numpy as np
 from nsff.config import MotionConfig
 from nsff.geometry.epipolar import pixel_centres
 from nsff.priors.motion.picture_evidence import told_by_picture
-from nsff.priors.motion.stage import moving_pixels
+from nsff.priors.motion.stage import evidence_of
+from nsff.priors.motion.track_evidence import fitted
 
 H, W = 64, 96
 SHIFT = np.array([5.0, 0.0])
@@ -40,8 +41,11 @@ def test_what_the_pictures_do_not_tell_goes_with_its_colours():
     dragged[20:44, 54:60] = True
     distance = np.where(square | dragged, 6.0, 0.0).astype(np.float32)
     told = square.astype(np.float32)
-    config = MotionConfig()
-    assert moving_pixels(distance, image, config)[dragged].mean() > 0.8
-    mask = moving_pixels(distance, image, config, told)
+
+    def moving(*of_pictures):
+        return fitted(*evidence_of(distance, MotionConfig(), *of_pictures), image, MotionConfig().refine_radius) > 0.5
+
+    assert moving()[dragged].mean() > 0.8
+    mask = moving(told)
     assert mask[dragged].mean() < 0.4
     assert mask[square].mean() > 0.9

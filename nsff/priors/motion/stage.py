@@ -8,8 +8,9 @@ Things that usually move, such as people, are added where the weights of a detec
 
 The distance e of a frame's pixels, in pixels, is taken over several frames before and after: the median over the
 intervals of one side, then the geometric mean (or maximum) of both sides. It becomes evidence e^2 / (e^2 + threshold^2)
-in [0, 1), is fitted to image edges by a colour-guided filter, and cut at 1/2. Pixels that move in nearby frames are
-added (nsff.priors.motion.temporal_propagation), and so are holes of the same colours (nsff.priors.motion.hole_filling).
+in [0, 1), is fitted to image edges by a colour-guided filter, and cut at 1/2. Evidence is gathered along the tracks of
+flow, which adds what moves at other times and takes away what one frame alone says
+(nsff.priors.motion.track_evidence); holes of the same colours are added (nsff.priors.motion.hole_filling).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32
 from tqdm import tqdm
 
 from nsff.cameras import Cameras
@@ -26,11 +27,9 @@ from nsff.config import MotionConfig
 from nsff.files.io import atomic_directory, write_image
 from nsff.geometry.epipolar import has_parallax, infinity_homography, pixel_centres, segment_distance, segment_nearest
 from nsff.geometry.two_view import fundamental, homography_distance, line_distance
-from nsff.imaging.filters import guided_filter
 from nsff.imaging.flow_sampling import FlowAndMask
 from nsff.imaging.medians import nan_median
 from nsff.imaging.morphology import morphology
-from nsff.imaging.scale import REFERENCE_ROWS
 from nsff.layout import frame_name
 from nsff.priors.motion.coarse import run_coarse_masks
 from nsff.priors.motion.coverage import summarise_coverage
@@ -39,7 +38,7 @@ from nsff.priors.motion.hole_filling import fill_holes
 from nsff.priors.motion.instances import Instances, open_instances
 from nsff.priors.motion.picture_evidence import told_by_picture
 from nsff.priors.motion.sides import Distances, combine_sides
-from nsff.priors.motion.temporal_propagation import propagate_masks
+from nsff.priors.motion.track_evidence import LEAST_TRUST, Evidence, moving_by_tracks
 from nsff.scene import Scene
 from nsff.tracking.chaining import FlowCache, chain_flows
 
@@ -67,26 +66,31 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
     network = ""
     if instances is None:
         instances, network = open_instances(scene, motion)
-    masks, added, kept, still = [], [], 0, 0
-    for i in tqdm(range(scene.n_frames), desc="motion masks", unit="frame"):
+    evidence = Evidence()
+    for i in tqdm(range(scene.n_frames), desc="motion", unit="frame"):
         distance = combine_sides(frame_distances(cameras, link, i, motion), motion.combine)
-        found = instances(i) if instances is not None else []
         told = picture_evidence(scene, cameras, link, i, motion) if motion.picture_evidence else None
-        moves = moving_pixels(distance, scene.image(i), motion, told)
-        moving = [mask for mask in found if moves[mask].mean() >= motion.instance_moving]
+        evidence.append(*evidence_of(distance, motion, told))
+    moves, resting, dropped = moving_by_tracks(
+        evidence, scene.image, link, motion.temporal_propagation, motion.refine_radius, motion.opening_radius
+    )
+    whole, added, kept, still = [], [], 0, 0
+    for i, mask in enumerate(moves):
+        found = instances(i) if instances is not None else []
+        moving = [thing for thing in found if mask[thing].mean() >= motion.instance_moving]
         kept, still = kept + len(moving), still + len(found) - len(moving)
-        masks.append(np.logical_or.reduce([moves, *moving]))
-        added.append(float((masks[i] & ~moves).mean()))
-    whole = propagate_masks(masks, link, motion.temporal_propagation)
-    resting = _added(whole, masks)
+        whole.append(np.logical_or.reduce([mask, *moving]))
+        added.append(float((whole[i] & ~mask).mean()))
     full = fill_holes(whole, scene.image, motion.hole_filling_radius)
     gaps = _added(full, whole)
     grown = [morphology(mask, cv2.MORPH_DILATE, motion.dilation_radius) for mask in full]
     _write(scene, grown)
     summary = summarise_coverage([float(mask.mean()) for mask in grown], motion, "Motion masks cover")
-    summary |= {"resting_fraction": resting, "filled_fraction": gaps}
+    summary |= {"resting_fraction": resting, "dropped_fraction": dropped, "filled_fraction": gaps}
     if resting > 0.001:
         summary["message"] = f"{summary['message']} {resting:.1%} move at other times, and rest or seem to in between."
+    if dropped > 0.001:
+        summary["message"] = f"{summary['message']} {dropped:.1%} seemed to move in one frame alone, and were left out."
     if gaps > 0.001:
         summary["message"] = f"{summary['message']} {gaps:.1%} are gaps between them that have their colours."
     turning = turning_share(cameras, motion)
@@ -173,33 +177,18 @@ def picture_evidence(
     return np.maximum.reduce(told)
 
 
-def moving_pixels(
-    distance: Distances,
-    image: UInt8[np.ndarray, "H W 3"],
-    motion: MotionConfig,
-    told: Float32[np.ndarray, "H W"] | None = None,
-) -> Bool[np.ndarray, "H W"]:
-    """The pixels of one frame that move by their flow: evidence, fitted to image edges, opened, closed.
+def evidence_of(
+    distance: Distances, motion: MotionConfig, told: Float32[np.ndarray, "H W"] | None = None
+) -> tuple[Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
+    """Evidence of one frame that its pixels move, and how far it can be trusted; both 0 to 1.
 
-    ``told``, 0 to 1, says how well the pictures tell motion from stillness; None: wherever there is flow.
+    ``told``, 0 to 1, says how well the pictures tell motion from stillness; None: wherever there is flow. Pixels
+    without flow, and those whose motion the pictures do not confirm, count little.
     """
     known = np.isfinite(distance)
     squared = np.where(known, distance, 0.0) ** 2
-    evidence = squared / (squared + motion.epipolar_threshold**2)
-    rows = distance.shape[0] / REFERENCE_ROWS
-    if motion.refine_radius:
-        # Pixels without flow, and those whose motion the pictures do not confirm, count little: colours around decide.
-        confidence = np.where(known, 1.0, 0.05)
-        if told is not None:
-            confidence = np.where(evidence > 0.5, np.clip(told, 0.05, confidence), confidence)
-        evidence = guided_filter(
-            image.astype(np.float32) / 255,
-            evidence.astype(np.float32),
-            confidence.astype(np.float32),
-            max(1, round(motion.refine_radius * rows)),
-            1e-4,
-        )
-    mask = morphology(evidence > 0.5, cv2.MORPH_OPEN, motion.opening_radius)
-    if motion.refine_radius:
-        mask = morphology(mask, cv2.MORPH_CLOSE, max(1, round(3 * rows)))
-    return mask
+    moves = (squared / (squared + motion.epipolar_threshold**2)).astype(np.float32)
+    trust = np.where(known, 1.0, LEAST_TRUST).astype(np.float32)
+    if told is not None:
+        trust = np.where(moves > 0.5, np.clip(told, LEAST_TRUST, trust), trust)
+    return moves, trust
