@@ -29,7 +29,7 @@ WORDS: dict[str, str] = {
     "rgb": "All", "static_rgb": "Static", "dynamic_rgb": "Moving", "depth": "Depth", "blend": "Share of what moves",
     "features": "Features", "saliency": "Saliency",
 }  # fmt: skip
-"""What people read, by the layer's name."""
+"""Words for people, by the layer's name."""
 KEPT = 3
 """Scenes without some objects that are kept, since making one takes a while."""
 Row = Annotated[list[FiniteFloat], Field(min_length=4, max_length=4)]
@@ -96,7 +96,7 @@ class LiveScene:
         }  # fmt: skip
 
     def picture(self, asked: Asked) -> UInt8[np.ndarray, "H W 3"]:
-        """What is asked for, RGB. Raises ConfigError for objects that the scene lacks, KeyError for a layer that the
+        """The picture that is asked for, RGB. Raises ConfigError for objects that the scene lacks, KeyError for a layer that the
         model lacks."""
         with self._lock:
             renderer = self._of(asked.without)
