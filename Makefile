@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 CORES ?= all
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo test test-slow test-slurm test-conda fingerprints lint format clean gpu-check lock schema
+.PHONY: help setup demo docs test test-slow test-slurm test-conda fingerprints lint format clean gpu-check lock schema
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -56,6 +56,9 @@ format: $(STAMP)  ## Format Python and rules
 
 gpu-check: $(STAMP)  ## Run the tests that need a GPU and write docs/gpu_check.json
 	python -m nsff.gpu_check
+
+docs: $(STAMP)  ## Build the documents as a site, in site/
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 lock:  ## Resolve requirements.lock anew
 	$(BIN)/uv pip compile pyproject.toml --extra dev --extra cluster --generate-hashes --no-header --no-annotate \

@@ -85,7 +85,8 @@ def _objects(
 
     opened, target = _opened(scene, "objects", out)
     content = export_objects(opened, target, whole, not no_clouds)
-    print(f"{target}: written, {len(content['objects'])} objects")
+    count = len(content["objects"])
+    print(f"{target}: written, {count} object{'' if count == 1 else 's'}")
 
 
 def _video(

@@ -9,6 +9,7 @@ stages nothing is known yet.
 from __future__ import annotations
 
 import json as json_format
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from nsff.workflow.progress import SceneProgress
 
+CONFIGFILE = "in that folder (default: config.yaml; where it is missing, each NAME.yaml that nsff run wrote)"
 HELP = "show how far every scene is: stage, verdict, time left, errors"
 EXAMPLES = ("status", "status --json", "status ~/scenes --configfile other.yaml")
 
@@ -25,7 +27,7 @@ def run(
     folder: Annotated[Path, Parameter(help="where snakemake is started (default: here)")] = Path(),
     /,
     *,
-    configfile: Annotated[str, Parameter(help="in that folder (default: config.yaml)")] = "config.yaml",
+    configfile: Annotated[str | None, Parameter(help=CONFIGFILE)] = None,
     json: Annotated[bool, Parameter(help="all stages of all scenes, as JSON")] = False,
 ) -> None:
     """Shows progress."""
@@ -43,18 +45,30 @@ def run(
     print(summary_text(found).partition("\n")[0].rstrip(":"))
 
 
-def _scenes(folder: Path, configfile: str) -> dict[str, list[str]]:
+def _scenes(folder: Path, configfile: str | None) -> dict[str, list[str]]:
     """Stages by scene, as the configuration has them."""
     from nsff.config import load_config
     from nsff.config.strict_yaml import read_yaml
     from nsff.errors import ConfigError
     from nsff.workflow.progress import stages_of
 
-    path = folder / configfile
-    content = read_yaml(path)
-    if not isinstance(content, dict):
-        raise ConfigError(path, "holds no mapping", "name another with --configfile")
-    return {name: stages_of(settings) for name, settings in load_config(content, folder).items()}
+    usual = folder / "config.yaml"
+    paths = [folder / configfile] if configfile else [usual] if usual.exists() else _of_scenes(folder) or [usual]
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        content = read_yaml(path)
+        if not isinstance(content, dict):
+            raise ConfigError(path, "holds no mapping", "name another with --configfile")
+        found |= {name: stages_of(settings) for name, settings in load_config(content, folder).items()}
+    return found
+
+
+def _of_scenes(folder: Path) -> list[Path]:
+    """Files that `nsff run` and `nsff init` wrote: NAME.yaml with scene NAME."""
+    named = sorted(folder.glob("*.yaml"))
+    return [
+        path for path in named if re.search(rf"^ +{re.escape(path.stem)}:", path.read_text("utf-8", "replace"), re.M)
+    ]
 
 
 def _row(scene: SceneProgress) -> tuple[str, str, str, str, str]:

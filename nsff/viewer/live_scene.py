@@ -96,8 +96,10 @@ class LiveScene:
         }  # fmt: skip
 
     def picture(self, asked: Asked) -> UInt8[np.ndarray, "H W 3"]:
-        """The picture that is asked for, RGB. Raises ConfigError for objects that the scene lacks, KeyError for a layer that the
-        model lacks."""
+        """The picture that is asked for, RGB.
+
+        Raises ConfigError for objects that the scene lacks, KeyError for a layer that the model lacks.
+        """
         with self._lock:
             renderer = self._of(asked.without)
             K = np.array([[asked.lens[0], 0, asked.lens[2]], [0, asked.lens[1], asked.lens[3]], [0, 0, 1.0]])

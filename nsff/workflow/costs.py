@@ -50,7 +50,7 @@ ON_CPU = {
     "postprocess": Coefficients(3.0, 0.3),  # tiny 3.3; demo 3.3
     "crf": Coefficients(3.0, 2.1),  # tiny 3.4; demo 5.9
     "extract": Coefficients(8.0, 72.0),  # tiny 10.4; growth as of maps
-    "page": Coefficients(6.0, 2.3),  # demo 9.2, of Gaussians; planes take longer
+    "page": Coefficients(22.0, 16.0),  # demo 44 of one core, 34 of it the fit; planes take longer
     "score": Coefficients(11.0, 0.0),  # tiny 10.8 to 13.3; and SCORED_VIEW where there is truth
     "report": Coefficients(4.0, 3.0),  # tiny 4.1; demo 8.2
 }

@@ -190,3 +190,14 @@ def test_status_of_two_hundred_scenes_looks_at_each_file_once(tmp_path, capsys, 
 def test_status_without_a_configuration_says_so(tmp_path, capsys):
     assert main(["status", str(tmp_path)]) == 1
     assert "config.yaml" in capsys.readouterr().err
+
+
+def test_status_of_what_nsff_run_wrote(tmp_path, capsys):
+    """Without config.yaml the files NAME.yaml of single scenes are read, and no others."""
+    (tmp_path / "a.mp4").touch()
+    for name in ("walk", "dance"):
+        scene = {"input": {"path": "a.mp4"}}
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"preset": "demo", "scenes": {name: scene}}))
+    (tmp_path / "shopping.yaml").write_text("milk: 2\n")
+    assert main(["status", str(tmp_path)]) == 0
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == {"scene", "walk", "dance", "0"}
