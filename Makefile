@@ -58,6 +58,7 @@ gpu-check: $(STAMP)  ## Run the tests that need a GPU and write docs/gpu_check.j
 	python -m nsff.gpu_check
 
 docs: $(STAMP)  ## Build the documents as a site, in site/
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[docs]'
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 lock:  ## Resolve requirements.lock anew

@@ -68,7 +68,7 @@ def test_every_page_is_in_the_navigation(repo):
 
 def test_the_site_builds(repo, tmp_path):
     """Strictly: a link, an anchor or a page that is missing is an error. Pages load nothing from elsewhere."""
-    pytest.importorskip("mkdocs", reason="no MkDocs here: it is part of extra dev")
+    pytest.importorskip("mkdocs", reason="no MkDocs here: it is extra docs")
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path / "site")]
     done = subprocess.run(command, cwd=repo, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
