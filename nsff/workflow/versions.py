@@ -9,8 +9,8 @@ from __future__ import annotations
 VERSIONS = {
     "ingest": 3,
     "flow": 3,
-    "coarse_masks": 2,
-    "sfm": 6,
+    "coarse_masks": 3,
+    "sfm": 7,
     "cameras": 1,
     "features": 4,
     "motion": 5,

@@ -13,6 +13,7 @@ from nsff.errors import StageError
 from nsff.files.io import write_image, write_json
 from nsff.geometry.static_world import WorldCheck
 from nsff.priors.sfm import worlds
+from nsff.priors.sfm.acceptance import LittleParallaxError
 from nsff.priors.sfm.worlds import Outcome, choose_world, judged, world_figures
 from nsff.scene import Scene
 
@@ -31,8 +32,8 @@ def scene(tmp_path, monkeypatch) -> Scene:
     return found
 
 
-def outcome(masks: str, static: float, border: float = 0.9, order: float = 0.5) -> Outcome:
-    check = WorldCheck(static, static, border, order, 4.0)
+def outcome(masks: str, static: float, border: float = 0.9, order: float = 0.5, worst: float = 1.0) -> Outcome:
+    check = WorldCheck(static, min(static, worst), border, order, 4.0)
     return Outcome(masks, cast(Any, None), f"model {masks}", None, [], cast(Any, None), check)
 
 
@@ -78,6 +79,26 @@ def test_where_no_world_stands_still_the_reason_is_told(scene):
     write_json(scene.path("summaries", "flow.json"), {"backend": "dis"})
     climb, _ = climbing([(0.3, 0.1), (0.2, 0.1), (0.25, 0.1), (0.3, 0.1)])
     with pytest.raises(StageError, match=r"(?s)no still world: in the best one 30%.*nsff weights get"):
+        choose_world(scene, SfmConfig(), climb)
+
+
+def test_a_camera_that_turns_has_no_world_but_a_sound_one(scene):
+    """The world that the mover makes is never asked for, nor is one with inverted depth taken."""
+    turns = LittleParallaxError("sfm", "the camera only turns", "move")
+    climb, asked = climbing([turns, (0.9, 0.9, -0.9)])
+    with pytest.raises(LittleParallaxError, match="only turns"):
+        choose_world(scene, SfmConfig(), climb)
+    assert asked == ["outside the coarse masks", "everywhere"]
+    climb, _ = climbing([turns, (0.9,)])
+    assert choose_world(scene, SfmConfig(), climb).masks == "everywhere"
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"), [((0.9, 0.9, -0.9), "inverted"), ((0.7, 0.7, 0.2, 0.2), "20% in the worst")]
+)
+def test_depth_upside_down_and_a_part_of_the_clip_that_moves_are_not_believed(scene, figures, said):
+    climb, _ = climbing([figures] * 4)
+    with pytest.raises(StageError, match=said):
         choose_world(scene, SfmConfig(), climb)
 
 

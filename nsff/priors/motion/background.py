@@ -48,7 +48,9 @@ LIKE = 2.0
 """Thresholds within which matches share the homography of a region: surfaces of a thing are not quite flat."""
 RIM = 3
 """Cells of the grid of matches around a region that belong to it where they are off the homography."""
-AROUND, THIN = 0.15, 0.05
+PARALLAX = 0.04
+"""A fundamental matrix is asked for where the homography misses this share of what it explains."""
+AROUND, THIN = 0.06, 0.05
 """A region that takes a larger share than this of the matches at the rim of the picture (its width, as a share of the
 height) belongs to the background, whatever its parallax."""
 BORDER, INNER_WEIGHT = 0.2, 0.25
@@ -176,14 +178,14 @@ def needs_fundamental(
     votes: Float[np.ndarray, " P"],
     threshold: float,
 ) -> bool:
-    """Whether the matches that have votes show parallax: by GRIC, or since the homography misses a tenth of what F
-    explains."""
+    """Whether the matches that have votes show parallax: by GRIC, or since the homography misses the share
+    PARALLAX of what F explains."""
     on = votes > 0
     to_plane, to_lines = M.distance(x[on], x_other[on]), F.distance(x[on], x_other[on])
     if gric(to_lines, "fundamental", SIGMA) < gric(to_plane, "homography", SIGMA):
         return True
     on_lines = to_lines < threshold
-    return bool((to_plane[on_lines] >= threshold).mean() > 0.1) if on_lines.any() else False
+    return bool((to_plane[on_lines] >= threshold).mean() > PARALLAX) if on_lines.any() else False
 
 
 def parallax_regions(

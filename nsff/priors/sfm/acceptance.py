@@ -21,6 +21,7 @@ from nsff.priors.sfm.parallax import Parallax
 
 Fault = Literal["few_registered", "reprojection_error", "little_parallax", "few_points", "focal_length"]
 
+LITTLE_PARALLAX = "too little parallax"
 POINTS_MARGIN = 0.9
 """Candidates with at least this share of the most points are told apart by their error."""
 SHORT = 6
@@ -39,6 +40,10 @@ LEAST_POINTS = 100
 """Fewest points of a model that is accepted."""
 LEAST_SEEN = 40
 """Fewest points that a frame sees, median over the frames, of a model that is accepted."""
+
+
+class LittleParallaxError(StageError):
+    """The camera stays at its place: no model can tell depth."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,8 @@ def failure(qualities: Sequence[Quality], evidence: Evidence, sfm: SfmConfig, tr
             f"error {model.reprojection_error:.2f} px, median triangulation angle {model.triangulation_angle:.2f} "
             f"degrees, focal length {model.focal_ratio:.2f} of the longer side"
         )
-    return StageError("sfm", f"{reason}: {problem} ({figures}; tried {', '.join(tried)})", remedy)
+    kind = LittleParallaxError if reason == LITTLE_PARALLAX else StageError
+    return kind("sfm", f"{reason}: {problem} ({figures}; tried {', '.join(tried)})", remedy)
 
 
 def _reason(qualities: Sequence[Quality], evidence: Evidence, sfm: SfmConfig) -> tuple[str, str, str]:
@@ -249,7 +255,7 @@ def _otherwise_sound(quality: Quality, n_frames: int, sfm: SfmConfig) -> bool:
 
 def _little_parallax(what: str, sfm: SfmConfig) -> tuple[str, str, str]:
     return (
-        "too little parallax",
+        LITTLE_PARALLAX,
         what,
         "the camera must change its place, not only turn or zoom: film from a moving position or take a longer part of "
         f"the clip; sfm.min_triangulation_angle ({sfm.min_triangulation_angle:g}) may be lowered, or give cameras",
