@@ -24,6 +24,7 @@ from nsff.imaging.scale import REFERENCE_ROWS
 from nsff.layout import frame_name
 from nsff.priors.motion.background import background
 from nsff.priors.motion.coverage import summarise_coverage
+from nsff.priors.motion.mask_signs import COARSE, judged_by_signs, mask_signs
 from nsff.priors.motion.sides import combine_sides
 from nsff.scene import Scene
 from nsff.tracking.chaining import FlowCache, chain_flows
@@ -47,7 +48,7 @@ def run_coarse_masks(scene: Scene, motion: MotionConfig) -> None:
     """
     link = FlowCache(scene.raw_flow)
     height, width = scene.frame(0).shape[:2]
-    coverage, kinds, dropped = [], [], 0
+    coverage, kinds, dropped, written = [], [], 0, []
     found = coarse_masks(link, scene.n_frames, motion)
     with atomic_directory(scene.coarse_masks_dir, sealed=True) as folder:
         for i, (mask, of_pairs) in enumerate(found):
@@ -55,9 +56,11 @@ def run_coarse_masks(scene: Scene, motion: MotionConfig) -> None:
             if mask.mean() > motion.coverage_warning[1] or set(of_pairs) == {"none"}:
                 mask, dropped = np.zeros_like(mask), dropped + 1
             coverage.append(float(mask.mean()))
+            written.append(mask)
             full = cv2.resize(mask.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_NEAREST)
             write_image(folder / frame_name(i), full)
     summary = summarise_coverage(coverage, motion, "Coarse masks cover")
+    summary = judged_by_signs(summary, mask_signs(written, link), COARSE)
     if dropped:
         summary["verdict"] = "doubtful" if dropped <= scene.n_frames // 4 else "poor"
         summary["message"] = (

@@ -24,8 +24,9 @@ from nsff.config import SfmConfig
 from nsff.errors import StageError
 from nsff.files.io import atomic_directory, write_json
 from nsff.files.temporary import temporary_directory
+from nsff.geometry.static_world import WorldCheck
 from nsff.layout import frame_name
-from nsff.priors.sfm.acceptance import Evidence, best, failure, faults, figures, only_turns, verdict
+from nsff.priors.sfm.acceptance import LEAST_POINTS, Evidence, best, failure, faults, figures, only_turns, verdict
 from nsff.priors.sfm.features import FeatureDatabase, Moving, exhaustive_pairs, extract, sequential_pairs
 from nsff.priors.sfm.focal import focal_by_pairs
 from nsff.priors.sfm.keyframes import LONG, denser_keyframes, keyframe_pairs, keyframes, map_keyframes
@@ -42,12 +43,16 @@ from nsff.priors.sfm.mapping import (
 )
 from nsff.priors.sfm.parallax import parallax
 from nsff.priors.sfm.refinement import refine_given
+from nsff.priors.sfm.reversal import is_better, reversed_twin
 from nsff.priors.sfm.world import World
 from nsff.priors.sfm.worlds import Outcome, choose_world, judged, world_figures
 from nsff.scene import Scene
 
 ENLARGE = 1.5
 """Attempt `larger`: the working height grows by this factor."""
+
+ORDERED = 0.25
+"""Rank correlation of nearness with the row in the picture below which the reversed twin of a model is tried."""
 
 LEAST_FRAMES = 3
 """Global mapping keeps only points seen in three frames."""
@@ -177,11 +182,32 @@ def climb(scene: Scene, sfm: SfmConfig, work: Path, guess: float | None, masks: 
         if accepted:
             quality, model = accepted[best([pair[0] for pair in accepted])]
             check = World(scene, model).check() if scene.raw_flow_dir.is_dir() else None
+            if check is not None and check.order < ORDERED:
+                quality, model, check = _truer_of_twins(scene, sfm, known, relaxed, quality, model, check)
             return Outcome(masks, quality, model, ladder, tried, evidence, check)
         rejected += [quality for quality, _ in candidates]
         if flat or only_turns([quality for quality, _ in candidates], n, sfm):
             raise failure(rejected, evidence, sfm, tried)
     raise failure(rejected, ladder.evidence(), sfm, tried)
+
+
+def _truer_of_twins(
+    scene: Scene, sfm: SfmConfig, known: Known, relaxed: bool, quality: Quality, model: Any, check: WorldCheck
+) -> tuple[Quality, Any, WorldCheck]:
+    """A model, or its reversal where that explains the pictures better, with figures and what flow says."""
+    if quality.points < LEAST_POINTS:
+        return quality, model, check
+    twin = drop_weak(refine(reversed_twin(model), known, relaxed))
+    found = assess(twin)
+    if found is None or faults(found, scene.n_frames, sfm):
+        return quality, model, check
+    of_twin = World(scene, twin).check()
+    better = is_better(found, of_twin.order, quality, check.order)
+    print(
+        f"sfm, reversed: {_line(found, scene.n_frames)}, order of depth {of_twin.order:.2f} after {check.order:.2f}; "
+        + ("taken" if better else "rejected"), flush=True,
+    )  # fmt: skip
+    return (found, twin, of_twin) if better else (quality, model, check)
 
 
 def _candidates(reconstructions: list[Any], n: int, known: Known, relaxed: bool) -> list[tuple[Quality, Any]]:

@@ -58,6 +58,11 @@ class Outcome:
         return not short_of(self.check, SOUND, SOUND_BORDER, SOUND_WORST, SOUND_ORDER)
 
     @property
+    def still(self) -> bool:
+        """Whether most of the picture stands still in it, whatever the order of depth."""
+        return not short_of(self.check, SOUND, SOUND_BORDER, SOUND_WORST, -1)
+
+    @property
     def believable(self) -> bool:
         """Whether it is no worse than the least that is believed."""
         return not short_of(self.check, BELIEVED, BELIEVED_BORDER, BELIEVED_WORST, BELIEVED_ORDER)
@@ -87,7 +92,7 @@ def choose_world(scene: Scene, sfm: SfmConfig, climb: Callable[[str, Moving | No
     outcomes, errors = [], []
     turns = False
     for name, moving in attempts(scene, sfm):
-        if turns and name == ON_MASKS:
+        if name == ON_MASKS and (turns or any(outcome.still for outcome in outcomes)):
             break
         try:
             outcome = climb(name, moving)
@@ -109,7 +114,7 @@ def choose_world(scene: Scene, sfm: SfmConfig, climb: Callable[[str, Moving | No
     except StageError:
         pass
     if not chosen.believable:
-        if errors:
+        if errors and not chosen.still:
             raise errors[0]
         assert chosen.check is not None
         raise StageError("sfm", f"no still world: {reason(chosen.check)}", REMEDY)
@@ -137,7 +142,7 @@ def judged(outcome: Outcome, verdict: str, message: str) -> tuple[str, str]:
     message += f" By the flow {check.static:.0%} of the picture and {check.border:.0%} of its border stand still."
     if outcome.sound:
         return verdict, message
-    if short_of(check, SOUND, SOUND_BORDER, SOUND_WORST, -1):
+    if not outcome.still:
         message += " That is little: the cameras may follow what moves, or flow is wrong."
     if check.order < SOUND_ORDER:
         message += " What lies below in the picture is farther than what lies above: depth may be inverted."

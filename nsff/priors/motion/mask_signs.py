@@ -1,0 +1,111 @@
+"""Signs, without truth, that motion masks are those of things: they stay on them, and flow jumps at their rims.
+
+A thing carries its mask along, so masks that flow carries into the next frame meet those found there; masks that flow
+or the background's geometry made up come and go. At the rim of a thing the flow of both sides differs; where it does
+not, the mask ends in the middle of something.
+
+Notation. Masks (H,W), True moves; flow (H,W,2) in pixels to the next frame, consistent where its mask says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from nsff.imaging.flow_sampling import FlowAndMask
+from nsff.imaging.scale import REFERENCE_ROWS
+
+PAIRS = 30
+"""So many pairs of frames, spread over the clip, are looked at."""
+SIDE = 4.0
+"""Pixels at 288 rows on both sides of a rim over which flow is averaged."""
+JUMP = 0.5
+"""Pixels at 288 rows by which flow differs at the rim of a thing that moves."""
+COARSE, FINAL = (0.85, 0.0), (0.8, 0.8)
+"""Least carried share and least share of the rim of masks without doubt, before and after the cameras are known. Coarse
+masks are grown, so that no flow jumps at their rims. Chosen on ten runs on nine clips (docs/notebook.md)."""
+LEAST_RIM = 20
+"""Shorter rims, in pixels, say nothing."""
+
+
+@dataclass(frozen=True)
+class Signs:
+    """Shares between 0 and 1; NaN where nothing is masked."""
+
+    carried: float
+    """Overlap (Jaccard) of masks carried by flow to the next frame with those found there, mean over pairs."""
+    rim: float
+    """Share of the masks' rims, the border of the picture apart, at which flow jumps, mean over pairs."""
+
+
+def mask_signs(masks: Sequence[Bool[np.ndarray, "H W"]], link: Callable[[int, int], FlowAndMask]) -> Signs:
+    """Signs of the masks of a clip; ``link(i, j)`` is flow between neighbours and its mask, of the masks' size."""
+    carried, rims = [], []
+    for i in np.unique(np.linspace(0, len(masks) - 2, PAIRS).astype(int)) if len(masks) > 1 else ():
+        flow, consistent = link(int(i), int(i) + 1)
+        overlap = carried_overlap(masks[i], masks[i + 1], flow, consistent)
+        jumps = rim_jumps(masks[i], flow)
+        carried += [overlap] if overlap is not None else []
+        rims += [jumps] if jumps is not None else []
+    return Signs(*(float(np.mean(values)) if values else float("nan") for values in (carried, rims)))
+
+
+def judged_by_signs(summary: dict[str, Any], signs: Signs, bounds: tuple[float, float]) -> dict[str, Any]:
+    """The summary of masks with their signs, and doubtful instead of good where one is below its bound."""
+    doubts = []
+    if signs.carried < bounds[0]:
+        doubts.append(
+            f"masks carried to the next frame by flow meet {signs.carried:.0%} of what is found there: what moves "
+            "comes and goes"
+        )
+    if signs.rim < bounds[1]:
+        doubts.append(
+            f"flow jumps at {signs.rim:.0%} of the masks' rims: elsewhere they end in the middle of something that "
+            "moves, or lie on what stands still"
+        )
+    figures = {name: None if value != value else value for name, value in asdict(signs).items()}
+    if not doubts:
+        return {**summary, "signs": figures}
+    message = f"{summary['message']} " + " ".join(f"{doubt.capitalize()}." for doubt in doubts)
+    verdict = "doubtful" if summary["verdict"] == "good" else summary["verdict"]
+    return {**summary, "signs": figures, "verdict": verdict, "message": message}
+
+
+def carried_overlap(
+    mask: Bool[np.ndarray, "H W"],
+    after: Bool[np.ndarray, "H W"],
+    flow: Float32[np.ndarray, "H W 2"],
+    consistent: Bool[np.ndarray, "H W"],
+) -> float | None:
+    """Jaccard of a mask with that of the next frame, read where flow leads, on consistent flow; None where both are
+    empty."""
+    rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]].astype(np.float32)
+    at = columns + flow[..., 0], rows + flow[..., 1]
+    found = cv2.remap(after.astype(np.float32), *at, cv2.INTER_LINEAR) > 0.5
+    either = (mask | found) & consistent
+    return float((mask & found & consistent).sum() / either.sum()) if either.any() else None
+
+
+def rim_jumps(mask: Bool[np.ndarray, "H W"], flow: Float32[np.ndarray, "H W 2"]) -> float | None:
+    """Share of the mask's rim at which the mean flow of both sides differs by JUMP; None where there is no rim."""
+    scale = mask.shape[0] / REFERENCE_ROWS
+    side = max(2, round(SIDE * scale))
+    rim = (cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~mask
+    rim[:side] = rim[-side:] = rim[:, :side] = rim[:, -side:] = False
+    if rim.sum() < LEAST_RIM:
+        return None
+    inside, outside = (_mean(flow, part, side) for part in (mask, ~mask))
+    return float((np.linalg.norm(inside - outside, axis=-1)[rim] > JUMP * scale).mean())
+
+
+def _mean(flow: Float32[np.ndarray, "H W 2"], part: Bool[np.ndarray, "H W"], side: int) -> Float32[np.ndarray, "H W 2"]:
+    """Mean flow of the pixels of ``part`` within a square of ``side`` pixels to each side."""
+    size = (2 * side + 1, 2 * side + 1)
+    weight = part.astype(np.float32)
+    total = cv2.blur(flow.astype(np.float32) * weight[..., None], size)
+    return total / np.maximum(cv2.blur(weight, size), 1e-6)[..., None]

@@ -1,0 +1,51 @@
+"""Signs of masks on known flow: a square that moves before a ground that stands still."""
+
+import numpy as np
+import pytest
+
+from nsff.priors.motion.mask_signs import FINAL, Signs, judged_by_signs, mask_signs
+
+SIZE, STEP = (288, 320), 6
+
+
+def square(t, grow=0):
+    mask = np.zeros(SIZE, bool)
+    mask[100 - grow : 160 + grow, 60 - grow + STEP * t : 120 + grow + STEP * t] = True
+    return mask
+
+
+def link(i, j):
+    flow = np.zeros((*SIZE, 2), np.float32)
+    flow[square(i)] = [STEP * (j - i), 0]
+    return flow, np.ones(SIZE, bool)
+
+
+def test_masks_of_a_thing_stay_on_it_and_end_where_flow_jumps():
+    signs = mask_signs([square(t) for t in range(6)], link)
+    assert signs.carried > 0.9  # less what the square newly covers
+    assert signs.rim == 1
+    assert judged_by_signs({"verdict": "good", "message": "Fine."}, signs, FINAL)["verdict"] == "good"
+
+
+def test_masks_that_come_and_go_are_not_carried():
+    signs = mask_signs([square(t) if t % 2 else np.roll(square(t), 90, axis=0) for t in range(6)], link)
+    assert signs.carried < 0.1
+    summary = judged_by_signs({"verdict": "good", "message": "Fine."}, signs, FINAL)
+    assert summary["verdict"] == "doubtful"
+    assert "come" in summary["message"]
+
+
+@pytest.mark.parametrize("masks", [[square(t, 20) for t in range(6)], [np.roll(square(0), -90, axis=0)] * 6])
+def test_flow_does_not_jump_at_rims_beside_the_thing(masks):
+    """Masks that are too large, and masks on the ground, which flow carries very well."""
+    signs = mask_signs(masks, link)
+    assert signs.carried > 0.8
+    assert signs.rim < 0.3
+
+
+def test_nothing_masked_has_no_signs_and_a_poor_verdict_stays_poor():
+    assert np.isnan([mask_signs([np.zeros(SIZE, bool)] * 3, link).carried, mask_signs([square(0)], link).rim]).all()
+    assert judged_by_signs({"verdict": "poor", "message": ""}, Signs(0.1, 0.1), FINAL)["verdict"] == "poor"
+    written = judged_by_signs({"verdict": "doubtful", "message": ""}, Signs(np.nan, np.nan), FINAL)
+    assert written["signs"] == {"carried": None, "rim": None}
+    assert written["verdict"] == "doubtful"
