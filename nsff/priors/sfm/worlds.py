@@ -89,7 +89,8 @@ def choose_world(scene: Scene, sfm: SfmConfig, climb: Callable[[str, Moving | No
     Raises StageError: that of the first attempt that gave no model, such as too little parallax, where no other is
     believed; else the reason why none is.
     """
-    outcomes, errors = [], []
+    outcomes: list[Outcome] = []
+    errors: list[StageError] = []
     turns = False
     for name, moving in attempts(scene, sfm):
         if name == ON_MASKS and (turns or any(outcome.still for outcome in outcomes)):
