@@ -7,7 +7,7 @@ import math
 import torch
 
 from nsff.models.gaussians.advection import paths
-from nsff.models.gaussians.lifting import depths
+from nsff.models.gaussians.lifting import depths, disparities
 from nsff.models.gaussians.options import Options
 from nsff.models.gaussians.scene import GaussianScene
 from nsff.models.gaussians.seeds import dynamic_seeds, static_seeds
@@ -20,7 +20,7 @@ OPACITY = 0.88
 @torch.no_grad()
 def fill_clouds(model: GaussianScene, data: TrainingData, options: Options, seed: int) -> None:
     """Sets the frame of reference and fills both clouds from the training frames."""
-    z, median = depths(data)
+    z, median = depths(disparities(data, options))
     pose = data.world_to_camera
     camera_centres = -(pose[:, :, :3].transpose(1, 2) @ pose[:, :, 3:])[..., 0]
     model.to(data.device)

@@ -12,6 +12,7 @@ from nsff.models.base import BatchIndex, Camera, ParameterGroup, Terms
 from nsff.models.clock import Clock
 from nsff.models.gaussians.drawing import Picture, camera_inside
 from nsff.models.gaussians.growth import Growth
+from nsff.models.gaussians.lifting import disparities
 from nsff.models.gaussians.objective import colour_loss, feature_terms, geometry_terms
 from nsff.models.gaussians.options import Options
 from nsff.models.gaussians.scene import GaussianScene
@@ -30,6 +31,7 @@ class Learning:
         self.model, self.data, self.config = model, data, config
         self.options = Options(**config.model.options)
         self.train = config.train
+        self.disparity = disparities(data, self.options)
         self.median_disparity = float(1 / model.frame.unit)
         most = int(self.options.most_per_pixel * data.height * data.width)
         self.growth = Growth(model, self.options, self.train.steps, most)
@@ -38,7 +40,6 @@ class Learning:
         """Parameters of both clouds by name, and the corrections."""
         given, model = self.options, self.model
         rates = {
-            "position": given.rate_positions,
             "log_scale": given.rate_scales,
             "rotation": given.rate_rotations,
             "opacity_logit": given.rate_opacities,
@@ -47,7 +48,10 @@ class Learning:
             "raw_saliency": given.rate_features,
             "log_span": given.rate_spans,
         }
-        groups = []
+        groups = [
+            ParameterGroup([model.static.position], given.rate_positions * given.rate_static, EPSILON),
+            ParameterGroup([model.moving.position], given.rate_positions, EPSILON),
+        ]
         for name, rate in rates.items():
             found = [getattr(cloud, name, None) for cloud in (model.static, model.moving)]
             members = [p for p in found if isinstance(p, nn.Parameter)]
@@ -84,8 +88,8 @@ class Learning:
         terms: Terms = {"rgb": colour_loss(drawn, image, given)}
         depth = picture.depth(FARTHEST) * model.frame.unit
         terms |= geometry_terms(
-            picture.share, depth, data.moving[frame], data.disparity[frame], data.confidence[frame],
-            self.median_disparity, given,
+            picture.share, depth, data.moving[frame], self.disparity[frame], data.confidence[frame],
+            self.median_disparity, image, given,
         )  # fmt: skip
         begun = step >= given.features_from * self.train.steps
         if data.features is not None and begun and step % given.features_every == 0:

@@ -10,15 +10,21 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from nsff.models.gaussians.depth_edges import sharpened
+from nsff.models.gaussians.options import Options
 from nsff.models.supervision import TrainingData
 
 FARTHEST = 30.0
 """Depths are cut off at this many times the median: what lies farther hardly has parallax."""
 
 
-def depths(data: TrainingData) -> tuple[Float[Tensor, "N H W"], float]:
-    """z of all pixels from the prior's disparity, world units, and their median over all frames."""
-    disparity = data.disparity
+def disparities(data: TrainingData, options: Options) -> Float[Tensor, "N H W"]:
+    """The prior's disparity, with sharp edges where the options say so."""
+    return sharpened(data.disparity, data.images) if options.sharp_depth else data.disparity
+
+
+def depths(disparity: Float[Tensor, "N H W"]) -> tuple[Float[Tensor, "N H W"], float]:
+    """z of all pixels from disparity, world units, and their median over all frames."""
     median = float(disparity.flatten()[:: max(1, disparity.numel() // 1_000_000)].median())
     least = max(median, 1e-12) / FARTHEST
     return 1 / disparity.clamp(min=least), 1 / max(median, 1e-12)

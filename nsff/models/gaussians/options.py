@@ -26,6 +26,8 @@ class Options(StageConfig):
     """Frames before and after its own through which the path of a dynamic Gaussian is followed."""
     span: float = Field(0.7, gt=0)
     """Standard deviation, in frames, of the time in which a dynamic Gaussian is seen, at the start."""
+    sharp_depth: bool = True
+    """Slopes of the prior's depth between a thing and what lies behind it become steps, where colours change."""
     neighbours: int = Field(8, ge=1)
     """Pixels that move nearby, whose median motion carries a dynamic Gaussian from frame to frame."""
     size: float = Field(0.6, gt=0)
@@ -36,6 +38,8 @@ class Options(StageConfig):
     """Absolute difference between the share of what moves and the motion mask."""
     w_disparity: float = Field(0.2, ge=0)
     """Absolute difference between drawn and given disparity, in units of the median."""
+    w_smooth: float = Field(0.0, ge=0)
+    """Absolute differences of drawn disparity between neighbours that move, less at edges of the picture."""
     w_features: float = Field(1.0, ge=0)
     """Mean squared difference of features and of saliency; only these learn by it."""
     features_from: float = Field(0.5, ge=0, le=1)
@@ -45,6 +49,8 @@ class Options(StageConfig):
     """Steps between two in which they do: many channels take as long as all else."""
     rate_positions: float = Field(1.6e-4, ge=0)
     """Positions, median depths."""
+    rate_static: float = Field(1.0, ge=0)
+    """Factor on rate_positions for static Gaussians."""
     rate_scales: float = Field(5e-3, ge=0)
     """Logarithms of scales."""
     rate_rotations: float = Field(1e-3, ge=0)
