@@ -157,6 +157,11 @@ def true_frames(scene: Scene, clip: str, scenes: Path) -> list[np.ndarray]:
     return masks
 
 
+def canonical_truth(scene: Scene, clip: str, scenes: Path) -> list[np.ndarray]:
+    """The truth of what moves in each canonical picture, (H,W) bool."""
+    return _canonical(scene, true_frames(scene, clip, scenes))
+
+
 def _canonical(scene: Scene, masks: Sequence[np.ndarray]) -> list[np.ndarray]:
     at = read_npz(scene.pixel_map_path, ["map"])["map"].astype(np.float32) - 0.5
     return [cv2.remap(mask.astype(np.uint8), at, None, cv2.INTER_NEAREST) > 0 for mask in masks]  # type: ignore[call-overload]

@@ -43,9 +43,21 @@ def test_flow_does_not_jump_at_rims_beside_the_thing(masks):
     assert signs.rim < 0.3
 
 
+def test_a_mover_that_is_half_unmasked_is_missed():
+    def evidence(i):
+        return square(i).astype(np.float32), np.ones(SIZE, np.float32)
+
+    half = [square(t) & (np.arange(SIZE[1]) < 90 + STEP * t) for t in range(6)]
+    assert mask_signs(half, link, evidence).missed == pytest.approx(0.5)
+    assert mask_signs([square(t) for t in range(6)], link, evidence).missed == 0
+    summary = judged_by_signs({"verdict": "good", "message": ""}, Signs(1.0, 1.0, 0.5), FINAL)
+    assert summary["verdict"] == "doubtful"
+    assert "50% of what surely moves" in summary["message"]
+
+
 def test_nothing_masked_has_no_signs_and_a_poor_verdict_stays_poor():
     assert np.isnan([mask_signs([np.zeros(SIZE, bool)] * 3, link).carried, mask_signs([square(0)], link).rim]).all()
     assert judged_by_signs({"verdict": "poor", "message": ""}, Signs(0.1, 0.1), FINAL)["verdict"] == "poor"
     written = judged_by_signs({"verdict": "doubtful", "message": ""}, Signs(np.nan, np.nan), FINAL)
-    assert written["signs"] == {"carried": None, "rim": None}
+    assert written["signs"] == {"carried": None, "rim": None, "missed": None}
     assert written["verdict"] == "doubtful"

@@ -26,48 +26,77 @@ SIDE = 4.0
 """Pixels at 288 rows on both sides of a rim over which flow is averaged."""
 JUMP = 0.5
 """Pixels at 288 rows by which flow differs at the rim of a thing that moves."""
-COARSE, FINAL = (0.85, 0.0), (0.8, 0.8)
-"""Least carried share and least share of the rim of masks without doubt, before and after the cameras are known. Coarse
-masks are grown, so that no flow jumps at their rims. Chosen on ten runs on nine clips (docs/notebook.md)."""
+SURE = 0.8
+"""Evidence of motion, and trust in it, of pixels that belong onto a mask."""
 LEAST_RIM = 20
 """Shorter rims, in pixels, say nothing."""
 
 
 @dataclass(frozen=True)
 class Signs:
-    """Shares between 0 and 1; NaN where nothing is masked."""
+    """Shares between 0 and 1; NaN where nothing is masked, or nothing known."""
 
     carried: float
     """Overlap (Jaccard) of masks carried by flow to the next frame with those found there, mean over pairs."""
     rim: float
     """Share of the masks' rims, the border of the picture apart, at which flow jumps, mean over pairs."""
+    missed: float = float("nan")
+    """Share of the pixels that surely move by the cameras that lie off the masks."""
 
 
-def mask_signs(masks: Sequence[Bool[np.ndarray, "H W"]], link: Callable[[int, int], FlowAndMask]) -> Signs:
-    """Signs of the masks of a clip; ``link(i, j)`` is flow between neighbours and its mask, of the masks' size."""
-    carried, rims = [], []
+@dataclass(frozen=True)
+class Bounds:
+    """Least carried share, least share of the rim and most missed share of masks without doubt."""
+
+    carried: float
+    rim: float = 0.0
+    missed: float = 1.0
+
+
+COARSE, FINAL = Bounds(0.85), Bounds(0.8, 0.8, 0.2)
+"""Before and after the cameras are known. Coarse masks are grown, so that no flow jumps at their rims. Chosen on ten
+runs on nine clips and their broken twins (docs/notebook.md)."""
+
+
+def mask_signs(
+    masks: Sequence[Bool[np.ndarray, "H W"]],
+    link: Callable[[int, int], FlowAndMask],
+    evidence: Callable[[int], tuple[Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]] | None = None,
+) -> Signs:
+    """Signs of the masks of a clip; ``link(i, j)`` is flow between neighbours and its mask, of the masks' size.
+
+    ``evidence(i)`` gives the evidence of motion of a frame and how far it can be trusted, both 0 to 1.
+    """
+    carried, rims, off, sure = [], [], 0, 0
     for i in np.unique(np.linspace(0, len(masks) - 2, PAIRS).astype(int)) if len(masks) > 1 else ():
         flow, consistent = link(int(i), int(i) + 1)
         overlap = carried_overlap(masks[i], masks[i + 1], flow, consistent)
         jumps = rim_jumps(masks[i], flow)
         carried += [overlap] if overlap is not None else []
         rims += [jumps] if jumps is not None else []
-    return Signs(*(float(np.mean(values)) if values else float("nan") for values in (carried, rims)))
+        if evidence is not None:
+            moves, trust = evidence(int(i))
+            moving = (moves > SURE) & (trust > SURE)
+            off, sure = off + int((moving & ~masks[i]).sum()), sure + int(moving.sum())
+    means = (float(np.mean(values)) if values else float("nan") for values in (carried, rims))
+    return Signs(*means, off / sure if sure else float("nan"))
 
 
-def judged_by_signs(summary: dict[str, Any], signs: Signs, bounds: tuple[float, float]) -> dict[str, Any]:
+def judged_by_signs(summary: dict[str, Any], signs: Signs, bounds: Bounds) -> dict[str, Any]:
     """The summary of masks with their signs, and doubtful instead of good where one is below its bound."""
     doubts = []
-    if signs.carried < bounds[0]:
+    if signs.carried < bounds.carried:
         doubts.append(
             f"masks carried to the next frame by flow meet {signs.carried:.0%} of what is found there: what moves "
             "comes and goes"
         )
-    if signs.rim < bounds[1]:
+    if signs.rim < bounds.rim:
         doubts.append(
             f"flow jumps at {signs.rim:.0%} of the masks' rims: elsewhere they end in the middle of something that "
             "moves, or lie on what stands still"
         )
+    if signs.missed > bounds.missed:
+        doubts.append(f"{signs.missed:.0%} of what surely moves by the cameras is not on the masks")
     figures = {name: None if value != value else value for name, value in asdict(signs).items()}
     if not doubts:
         return {**summary, "signs": figures}

@@ -87,7 +87,7 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
     grown = [morphology(mask, cv2.MORPH_DILATE, motion.dilation_radius) for mask in full]
     _write(scene, grown)
     summary = summarise_coverage([float(mask.mean()) for mask in grown], motion, "Motion masks cover")
-    summary = judged_by_signs(summary, mask_signs(full, link), FINAL)
+    summary = judged_by_signs(summary, mask_signs(full, link, evidence.of_frame), FINAL)
     summary |= {"resting_fraction": resting, "dropped_fraction": dropped, "filled_fraction": gaps}
     if resting > 0.001:
         summary["message"] = f"{summary['message']} {resting:.1%} move at other times, and rest or seem to in between."
