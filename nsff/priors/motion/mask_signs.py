@@ -78,8 +78,8 @@ def mask_signs(
             moves, trust = evidence(int(i))
             moving = (moves > SURE) & (trust > SURE)
             off, sure = off + int((moving & ~masks[i]).sum()), sure + int(moving.sum())
-    means = (float(np.mean(values)) if values else float("nan") for values in (carried, rims))
-    return Signs(*means, off / sure if sure else float("nan"))
+    mean_carried, mean_rim = (float(np.mean(values)) if values else float("nan") for values in (carried, rims))
+    return Signs(mean_carried, mean_rim, off / sure if sure else float("nan"))
 
 
 def judged_by_signs(summary: dict[str, Any], signs: Signs, bounds: Bounds) -> dict[str, Any]:
