@@ -22,6 +22,7 @@ from nsff.machine.gpus import visible_devices
 from nsff.machine.overview import usable_cores
 from nsff.workflow.costs import made_for_gpu, slow_notes
 from nsff.workflow.folder_runs import explain_locks, runs_of_folder
+from nsff.workflow.rasteriser_check import check_rasterisers
 from nsff.workflow.progress import read_progress, stages_of, summary_text
 from nsff.workflow.reasons import shorter_reason
 from nsff.workflow.target_names import unknown_target
@@ -69,7 +70,18 @@ def notes_on_slow_training():
     return slow_notes(settings, bool(visible_devices()), usable_cores()) if settings else []
 
 
+def check_drawing():
+    """Stops where Gaussians are to be trained and the GPU of this machine cannot draw them."""
+    gaussians = {name: scene.settings for name, scene in SCENES.items() if scene.settings.model.kind == "gaussians"}
+    waiting = {name: scene for name, scene in gaussians.items() if not os.path.exists(SCENES[name].path("model"))}
+    try:
+        check_rasterisers(waiting, bool(waiting and visible_devices()))
+    except NsffError as error:
+        sys.exit(f"The scene cannot be trained. {error}")
+
+
 if workflow.is_main_process:
+    check_drawing()
     register_run()
     for line in notes_on_names(config):
         print(f"Renamed settings. {line}", file=sys.stderr)

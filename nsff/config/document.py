@@ -38,7 +38,7 @@ Generated from the models in `nsff/config/` by `make schema`; do not edit. The s
 
 `config.yaml` says what to run: scenes and science. Cores, memory and GPUs belong to `profiles/`.
 
-    preset: fast                   # of all scenes: demo, fast, nsff, saff, planes, demo_planes
+    preset: fast                   # of all scenes: demo, fast, gaussians, nsff, saff, planes, demo_planes
     train:                         # a section here holds for all scenes
       steps: 8000
     scenes:

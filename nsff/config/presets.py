@@ -1,12 +1,13 @@
-"""Presets: named overlays of the stage sections. demo: Gaussians, minutes on a CPU; fast: planes on a GPU; nsff, saff:
-the published models; planes: planes on a GPU, whatever fast is; demo_planes: planes on a CPU.
+"""Presets: named overlays of the stage sections. demo: Gaussians, minutes on a CPU; fast: planes on a GPU; gaussians:
+Gaussians on a GPU; nsff, saff: the published models; planes: planes on a GPU, whatever fast is; demo_planes: planes on
+a CPU.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-PresetName = Literal["demo", "fast", "nsff", "saff", "planes", "demo_planes"]
+PresetName = Literal["demo", "fast", "gaussians", "nsff", "saff", "planes", "demo_planes"]
 
 _PUBLISHED: dict[str, Any] = {
     "canonical": {"focal": "published"},
@@ -152,6 +153,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         **_ON_CPU,
         "model": {"kind": "gaussians"},
         "train": {
+            # Also beside a GPU, whose rasteriser may not be built.
+            "device": "cpu",
             "steps": 700,
             "learning_rate_decay_steps": 700,
             "checkpoint_every": 100,
@@ -185,6 +188,17 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
     },
     "fast": _FAST,
+    "gaussians": {
+        "model": {"kind": "gaussians"},
+        "train": {
+            "steps": 3000,
+            "steps_for_frames": 24,
+            "learning_rate_decay_steps": 3000,
+            "checkpoint_every": 1000,
+            "log_every": 50,
+        },
+        "crf": _PLANES["crf"],
+    },
     "planes": _FAST,
     "nsff": {
         **_PUBLISHED,

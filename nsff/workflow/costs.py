@@ -19,7 +19,7 @@ from nsff.config import SceneConfig
 from nsff.training.schedule import for_frames
 from nsff.workflow.progress import stages_of
 
-GPU_PRESETS = ("fast", "planes", "nsff", "saff")
+GPU_PRESETS = ("fast", "gaussians", "planes", "nsff", "saff")
 FEW_STEPS = 500
 """So few steps are nobody's training, and need no warning."""
 MEASURED_CORES = 2
@@ -82,12 +82,14 @@ SPEEDS = {
     # One step beside one of preset demo, same scene and machine: 13.6 times the processor time for fast. Pictures are
     # not measured: taken to cost as many times more as samples and width of the networks.
     ("fast", "cpu"): Speed(6.0, 280.0),
+    ("gaussians", "cpu"): Speed(1.0, 4.0, 60.0),  # not measured: 2.6 times the pixels of demo's steps
     # Not measured: the arithmetic of the published networks at 60 billion operations a second.
     ("nsff", "cpu"): Speed(40.0, 2500.0),
     ("saff", "cpu"): Speed(30.0, 2500.0),
     ("demo", "gpu"): Speed(0.008, 0.02, 60.0),  # a prototype's 8 ms a step and 3 ms a picture of 480x270
     ("demo_planes", "gpu"): Speed(0.011, 0.2, 30.0),  # not measured: as fast
     ("fast", "gpu"): Speed(0.0106, 0.2, 30.0),  # nsff bench: 10.6 ms, 38 pictures of 480x270 a second
+    ("gaussians", "gpu"): Speed(0.0064, 0.02, 30.0),  # 6.4 ms, 2.2 ms a picture of 480x270
     ("nsff", "gpu"): Speed(0.0183, 1.33, 30.0),  # 18.3 ms, 5.8 pictures
     ("saff", "gpu"): Speed(0.0151, 1.5, 30.0),  # 15.1 ms, 5.0 to 5.2 pictures
 }

@@ -161,7 +161,7 @@ def test_old_names_in_changes_on_a_command_line(change):
         (
             {"preset": "fats"},
             "scenes.a.preset",
-            ["'fats'", "did you mean 'fast'?", "demo, demo_planes, fast, planes, nsff, saff"],
+            ["'fats'", "did you mean 'fast'?", "demo, demo_planes, fast, gaussians, planes, nsff, saff"],
         ),
     ],
 )

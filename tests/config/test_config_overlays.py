@@ -83,7 +83,7 @@ def test_published_presets_keep_the_published_numbers(root):
         assert scene.sampling.pixel_centre == 0
     assert not resolved(root, {}, preset="nsff").field.features
     views = {name: resolved(root, {}, preset=name).render.canonical_views for name in PRESETS}
-    usual = ("demo", "fast", "planes", "demo_planes", "nsff")
+    usual = ("demo", "fast", "gaussians", "planes", "demo_planes", "nsff")
     assert views == dict.fromkeys(usual, "training") | {"saff": "auto"}
     assert resolved(root, {"overlays": ["on_saff"]}, preset="saff").render.canonical_views == "saff"
     saff = resolved(root, {}, preset="saff")

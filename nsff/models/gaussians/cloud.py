@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from nsff.models.gaussians.light import Light
+
 LEAST_COLOUR = 0.01
 """Colours start no nearer than this to black and white, where the sigmoid hardly changes."""
 
@@ -112,6 +114,21 @@ class Cloud(nn.Module):
                 else:
                     setattr(self, name, room)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class StaticCloud(Cloud):
+    """Static Gaussians. Each belongs to a ``cell`` whose light changes with time, where there are any cells."""
+
+    cell: Int[Tensor, "G"]
+
+    def __init__(self, count: int, channels: int, saliency: bool, cells: int, frames: int) -> None:
+        super().__init__(count, channels, saliency)
+        self.register_buffer("cell", torch.zeros(count, dtype=torch.int32))
+        self.light = Light(cells, frames)
+
+    def colour_at(self, time: float) -> Float[Tensor, "G 3"]:
+        """Colours in the light of ``time``."""
+        return self.colour * self.light.at(self.cell, time)[:, None] if len(self.light) else self.colour
 
 
 class MovingCloud(Cloud):

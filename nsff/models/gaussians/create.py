@@ -8,6 +8,7 @@ import torch
 
 from nsff.models.gaussians.advection import paths
 from nsff.models.gaussians.lifting import depths, disparities
+from nsff.models.gaussians.light import Light, cells_of
 from nsff.models.gaussians.options import Options
 from nsff.models.gaussians.scene import GaussianScene
 from nsff.models.gaussians.seeds import dynamic_seeds, static_seeds
@@ -31,6 +32,12 @@ def fill_clouds(model: GaussianScene, data: TrainingData, options: Options, seed
     for cloud, seeds, pixels in ((model.static, static, options.static_spacing), (model.moving, moving, spacing)):
         size = seeds.size * options.size * pixels / unit
         cloud.fill(frame.inside(seeds.position), size, OPACITY, seeds.colour, seeds.feature, seeds.saliency)
+    model.static.cell = torch.zeros(len(static), dtype=torch.int32, device=data.device)
+    if options.w_light:
+        static_cloud = model.static
+        centre, focal = frame.inside(camera_centres.mean(0)), float(data.intrinsics[0, 0, 0])
+        static_cloud.cell, cells = cells_of(static_cloud.position.detach(), centre, focal)
+        static_cloud.light = Light(cells, data.n_frames).to(data.device)
     cloud = model.moving
     reach = model.window // 2
     cloud.log_span.data = torch.full_like(moving.size, math.log(options.span))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nsff.models.base import Camera
 from nsff.models.gaussians import splats
-from nsff.models.gaussians.cloud import Cloud, MovingCloud
+from nsff.models.gaussians.cloud import Cloud, MovingCloud, StaticCloud
 from nsff.models.gaussians.rasterisers import rasterise
 from nsff.models.gaussians.splats import MIN_ALPHA, Splats
 
@@ -95,7 +95,7 @@ class Picture:
 
     def __init__(
         self,
-        static: Cloud,
+        static: StaticCloud,
         moving: MovingCloud,
         background: Float[Tensor, "3"],
         camera: splats.Camera,
@@ -111,7 +111,7 @@ class Picture:
         channels.add("share", flag(S, 0, like), flag(P, 1, like))
         rows, wanted = now.rows, set(outputs)
         if wanted & {"rgb"}:
-            channels.add("rgb", static.colour, moving.colour[rows])
+            channels.add("rgb", static.colour_at(time), moving.colour[rows])
         if "features" in wanted:
             assert static.feature is not None and moving.feature is not None
             channels.add("features", static.feature, moving.feature[rows])
@@ -155,10 +155,15 @@ class Picture:
 
 
 def alone(
-    cloud: Cloud, position: Tensor, opacity: Tensor, rows: Tensor | slice, background: Tensor, camera: splats.Camera
+    cloud: Cloud,
+    position: Tensor,
+    opacity: Tensor,
+    colour: Tensor,
+    rows: Tensor | slice,
+    background: Tensor,
+    camera: splats.Camera,
 ) -> Float[Tensor, "H W 3"]:
     """The colours of one cloud without the other."""
-    of = lambda value: value[rows]  # noqa: E731
-    only = Splats(position, of(cloud.rotation), of(cloud.scale), opacity, of(cloud.colour))
+    only = Splats(position, cloud.rotation[rows], cloud.scale[rows], opacity, colour)
     drawing = rasterise(only, camera)
     return drawing.values + (1 - drawing.alpha[..., None]) * background

@@ -57,6 +57,8 @@ class Learning:
             members = [p for p in found if isinstance(p, nn.Parameter)]
             if members:
                 groups.append(ParameterGroup(members, rate, EPSILON))
+        if len(model.static.light):
+            groups.append(ParameterGroup([model.static.light.log_factor], given.rate_light, EPSILON))
         groups.append(ParameterGroup([model.raw_background], given.rate_colours, EPSILON))
         for parameter, rate in ((model.pose_correction, given.rate_cameras), (model.exposure, given.rate_exposure)):
             parameter.requires_grad_(rate > 0)
@@ -91,6 +93,8 @@ class Learning:
             picture.share, depth, data.moving[frame], self.disparity[frame], data.confidence[frame],
             self.median_disparity, image, given,
         )  # fmt: skip
+        if len(model.static.light):
+            terms["light"] = given.w_light * model.static.light.log_factor[:, frame].abs().mean()
         begun = step >= given.features_from * self.train.steps
         if data.features is not None and begun and step % given.features_every == 0:
             with clock("features"):

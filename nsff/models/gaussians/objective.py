@@ -2,8 +2,8 @@
 
 rgb: (1 - w_ssim) |Ĉ - C| + w_ssim (1 - SSIM), means over the picture. mask: w_mask |share of what moves - motion mask|.
 disparity: w_disparity |1/ẑ - d| / median(d), cut off at 2. smooth: w_smooth |∇(1/ẑ)| / median(d) exp(-10 |∇C|) where it
-moves (Godard et al. 2017, equation 3). features, saliency: w_features times mean squared
-differences, at the size of the features; only features and saliencies of Gaussians learn by them.
+moves (Godard et al. 2017, equation 3). light: w_light |log light|, the mean over cells. features, saliency: w_features
+times mean squared differences, at the size of the features; only features and saliencies of Gaussians learn by them.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ def explained(options: Options, config: SceneConfig, step: int | None) -> str:
         ("rgb", 1.0, 0, "(1 - w_ssim) |colour - image| + w_ssim (1 - SSIM)"),
         ("mask", options.w_mask, 0, "|share of what moves - motion mask|"),
         ("disparity", options.w_disparity, 0, "|disparity - prior| / median disparity, at most 2"),
+        ("light", options.w_light, 0, "|logarithm of the light of this time on static Gaussians|"),
         ("smooth", options.w_smooth, 0, "|differences of disparity| / median disparity where it moves, less at edges"),
     ]
     if config.field.features:

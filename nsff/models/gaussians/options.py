@@ -40,6 +40,9 @@ class Options(StageConfig):
     """Absolute difference between drawn and given disparity, in units of the median."""
     w_smooth: float = Field(0.0, ge=0)
     """Absolute differences of drawn disparity between neighbours that move, less at edges of the picture."""
+    w_light: float = Field(0.0, ge=0)
+    """Absolute logarithm of the light that a time adds to or takes from static Gaussians: moving shadows; 0: light does
+    not change."""
     w_features: float = Field(1.0, ge=0)
     """Mean squared difference of features and of saliency; only these learn by it."""
     features_from: float = Field(0.5, ge=0, le=1)
@@ -51,6 +54,8 @@ class Options(StageConfig):
     """Positions, median depths."""
     rate_static: float = Field(1.0, ge=0)
     """Factor on rate_positions for static Gaussians."""
+    rate_light: float = Field(0.01, ge=0)
+    """Logarithms of light."""
     rate_scales: float = Field(5e-3, ge=0)
     """Logarithms of scales."""
     rate_rotations: float = Field(1e-3, ge=0)

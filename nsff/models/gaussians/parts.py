@@ -29,7 +29,7 @@ def draw_parts(
     now, size = present(model.moving, time), (camera.height, camera.width)
     S, like = len(model.static), model.static.position
     channels = Channels()
-    channels.add("rgb", model.static.colour, model.moving.colour[now.rows])
+    channels.add("rgb", model.static.colour_at(time), model.moving.colour[now.rows])
     channels.add("one", flag(S, 1, like), flag(len(now.rows), 1, like))
     everything = joined(model.static, model.moving, now, channels)
     rgba, depth, seen = {}, np.zeros(size, np.float32), 1.0

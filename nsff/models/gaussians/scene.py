@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from nsff.cameras.spaces import Space
 from nsff.models.base import SceneModel
-from nsff.models.gaussians.cloud import Cloud, MovingCloud
+from nsff.models.gaussians.cloud import MovingCloud, StaticCloud
 from nsff.models.gaussians.frame import Frame
 
 
@@ -16,17 +16,26 @@ class GaussianScene(SceneModel):
     """The parameters, and the few things that training and drawing both do with them.
 
     ``channels``: of features, 0 for none. ``window``: frames of a path. ``space``: the normalised space in which points
-    tell clusters their direction. ``static``, ``moving``: numbers of Gaussians.
+    tell clusters their direction. ``static``, ``moving``: numbers of Gaussians. ``cells``: places
+    whose light changes, 0 for none.
     """
 
     def __init__(
-        self, n_frames: int, channels: int, saliency: bool, window: int, space: Space, static: int = 0, moving: int = 0
+        self,
+        n_frames: int,
+        channels: int,
+        saliency: bool,
+        window: int,
+        space: Space,
+        static: int = 0,
+        moving: int = 0,
+        cells: int = 0,
     ) -> None:
         super().__init__()
         self.space = space
         self.n_frames, self.channels, self.has_saliency, self.window = n_frames, channels, saliency, window
         self.frame = Frame()
-        self.static = Cloud(static, channels, saliency)
+        self.static = StaticCloud(static, channels, saliency, cells, n_frames)
         self.moving = MovingCloud(moving, channels, saliency, window)
         self.raw_background = nn.Parameter(torch.zeros(3))
         self.pose_correction = nn.Parameter(torch.zeros(n_frames, 6))

@@ -101,21 +101,23 @@ class Model(GaussianScene):
             "saliency": lambda: picture.channel("saliency")[..., 0],
             "moved_prev": lambda: self.frame.outside(picture.moved("moved_prev")),
             "moved_post": lambda: self.frame.outside(picture.moved("moved_post")),
-            "static_rgb": lambda: self._static_rgb(inside, kept),
+            "static_rgb": lambda: self._static_rgb(inside, time, kept),
             "dynamic_rgb": lambda: self._dynamic_rgb(inside, time, kept),
         }
         return {name: maps[name]() for name in wanted if name in own}
 
-    def _static_rgb(self, camera: splats.Camera, kept: Tensor | None) -> Tensor:
+    def _static_rgb(self, camera: splats.Camera, time: float, kept: Tensor | None) -> Tensor:
         cloud = self.static
         rows = slice(None) if kept is None else kept[: len(cloud)]
-        return alone(cloud, cloud.position[rows], cloud.opacity[rows], rows, self.background, camera)
+        colour = cloud.colour_at(time)[rows]
+        return alone(cloud, cloud.position[rows], cloud.opacity[rows], colour, rows, self.background, camera)
 
     def _dynamic_rgb(self, camera: splats.Camera, time: float, kept: Tensor | None) -> Tensor:
         now = present(self.moving, time)
         if kept is not None:
             now = now.chosen(kept[len(self.static) :])
-        return alone(self.moving, now.position, now.opacity, now.rows, torch.zeros_like(self.background), camera)
+        black, colour = torch.zeros_like(self.background), self.moving.colour[now.rows]
+        return alone(self.moving, now.position, now.opacity, colour, now.rows, black, camera)
 
     def without(self, left_out: LeftOut) -> Self:
         """Gaussians are judged one by one."""
@@ -188,9 +190,10 @@ class Model(GaussianScene):
             "space": self.space.to_dict(),
             "static": len(self.static),
             "moving": len(self.moving),
+            "cells": len(self.static.light),
         }
 
     @classmethod
     def from_description(cls, content: dict[str, Any]) -> Self:
         counts = {name: content[name] for name in ("n_frames", "channels", "saliency", "window", "static", "moving")}
-        return cls(space=Space.from_dict(content["space"]), **counts)
+        return cls(space=Space.from_dict(content["space"]), cells=content.get("cells", 0), **counts)
