@@ -30,7 +30,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def formula(latex: str, display: str) -> str:
     """MathML without line breaks, so that Markdown leaves it alone."""
-    return convert(latex.strip(), display=display).replace("\n", " ")
+    made = convert(latex.strip(), display=display).replace("\n", " ")
+    return made if display == "block" else f"<span>{made}</span>"  # a line may begin with one
 
 
 def prose(text: str) -> str:
