@@ -212,7 +212,7 @@ class SingleScene:
             say(f"made     {self.results / target}")
         page = self.results / "scene.html"
         if page.exists():
-            say(f"         {page}: the scene itself, in any browser")
+            say(f"         {page}: the scene itself, in any browser; in full quality: nsff view {self.results}")
         say(f"go on    edit {self.config} and give the same command again: {self._again}")
         say(f"         one part alone: {self._again} --target NAME; names: nsff targets {self.name}")
         say(f"         Snakemake itself: {shlex.join(['snakemake', *arguments[3:]])}")

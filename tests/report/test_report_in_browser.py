@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nsff.report.comparison import Row, compare, write_comparison
 from nsff.report.page import run_report
 from nsff.scene import Scene
 
@@ -46,6 +48,21 @@ def test_nothing_sticks_out_on_a_phone(browser):
         assert browser.run(BEYOND) == []
     finally:
         browser.resize(1000, 800)
+
+
+def test_two_results_side_by_side_fit_a_phone(browser, complete, tmp_path):
+    found = compare(complete, complete)
+    long = [Row("canonical.undistorter", "a " * 60, "pycolmap/" * 20)]
+    write_comparison(dataclasses.replace(found, settings=long), tmp_path / "both.html")
+    browser.resize(400, 800)
+    try:
+        browser.open(tmp_path / "both.html", "document.readyState === 'complete'")
+        assert browser.run("document.documentElement.scrollWidth") <= 400
+        assert browser.run(BEYOND) == []
+    finally:
+        browser.resize(1000, 800)
+        browser.open(complete / "report.html", "document.readyState === 'complete'")
+        browser.run(OPEN)
 
 
 def test_charts_tell_their_values(browser):
