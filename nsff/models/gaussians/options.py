@@ -38,7 +38,7 @@ class Options(StageConfig):
     """Absolute difference between the share of what moves and the motion mask."""
     w_disparity: float = Field(0.2, ge=0)
     """Absolute difference between drawn and given disparity, in units of the median."""
-    w_smooth: float = Field(0.0, ge=0)
+    w_smooth: float = Field(0.03, ge=0)
     """Absolute differences of drawn disparity between neighbours that move, less at edges of the picture."""
     w_light: float = Field(0.0, ge=0)
     """Absolute logarithm of the light that a time adds to or takes from static Gaussians: moving shadows; 0: light does
@@ -52,7 +52,7 @@ class Options(StageConfig):
     """Steps between two in which they do: many channels take as long as all else."""
     rate_positions: float = Field(1.6e-4, ge=0)
     """Positions, median depths."""
-    rate_static: float = Field(1.0, ge=0)
+    rate_static: float = Field(3.0, ge=0)
     """Factor on rate_positions for static Gaussians."""
     rate_light: float = Field(0.01, ge=0)
     """Logarithms of light."""
