@@ -109,7 +109,8 @@ def _parser(description: str | None, stage: str, reads: str, writes: str) -> arg
     )
     parser.add_argument(
         "--preset",
-        help="demo, fast, gaussians, nsff, saff, planes or demo_planes: fills what is not set (default: of --config, or fast)",
+        help="demo, fast, gaussians, nsff, saff, planes or demo_planes: fills what is not set "
+        "(default: of --config, or fast)",
     )
     parser.add_argument(
         "--weights",
