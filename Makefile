@@ -23,7 +23,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: $(STAMP)  ## Run the whole workflow on the demo clip (CPU, about a quarter of an hour)
 	snakemake --cores $(CORES)
-	@echo "Open results/demo/report.html"
+	@echo "Open results/demo/report.html, or results/demo/scene.html, the scene to fly through"
 
 test: $(STAMP)  ## Run the tests, in two processes
 	python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 40

@@ -146,7 +146,7 @@ class App {
       // Smaller pictures where the machine is slow, larger ones again where it is not.
       this.scale = this.scale === 1 && this.keptScale ? this.keptScale : this.scale;
       this.slow = 0.8 * (this.slow || 30) + 0.2 * Math.min(1000 * seconds, 400);
-      if (this.slow > TARGET_MS) this.scale = Math.max(SMALLEST_SCALE, this.scale * 0.95);
+      if (this.slow > TARGET_MS) this.scale = Math.max(SMALLEST_SCALE, this.scale * clamp(Math.sqrt(TARGET_MS / this.slow), 0.75, 0.95));
       else if (this.slow < TARGET_MS / 2) this.scale = Math.min(1, this.scale * 1.03);
       this.keptScale = this.scale;
     }
