@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+from nsff.cli import main
 from nsff.config import resolve_scene
 from nsff.errors import NsffError
 from nsff.models.registry import register
@@ -138,6 +139,27 @@ def test_it_stops_and_gives_its_port_back(live):
     assert "http" not in re.sub(r"http-equiv", "", page)
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(again.url, timeout=2)
+
+
+def test_the_command_serves_until_it_is_interrupted(live, monkeypatch, capsys):
+    """The address is said, Ctrl-C ends with its usual status, and a port that is taken is an error with a remedy."""
+    opened = []
+
+    def interrupted(server: LiveServer) -> None:
+        opened.append(urllib.request.urlopen(server.url, timeout=20).status)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(live_scene, "LiveScene", lambda scene, device: live)
+    monkeypatch.setattr(LiveServer, "wait", interrupted)
+    assert main(["view", str(live.scene.root), "--no-browser"]) == 130
+    said = capsys.readouterr().out
+    assert re.match(r"http://127\.0\.0\.1:\d+/  \(tiny, drawn on cpu; Ctrl-C stops\)", said)
+    assert opened == [200]
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(said.split()[0], timeout=2)
+    with LiveServer(live) as other:
+        assert main(["view", str(live.scene.root), "--no-browser", "--port", str(other.port)]) == 1
+    assert "choose another one" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(chromium() is None, reason="no Chromium here: install it, or name it in NSFF_CHROMIUM")
