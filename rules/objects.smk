@@ -41,6 +41,9 @@ rule cluster:
         maps="results/{scene}/maps",
         features=of_scene("clustered", "images", "features"),
         points=of_scene("clustered", "points", "surface_points"),
+        images=of_scene("grouped", "images"),
+        masks=of_scene("grouped", "motion_masks"),
+        depth=of_scene("grouped", "depth"),
         flow="results/{scene}/flow",
     output:
         clusters=directory("results/{scene}/clusters"),

@@ -55,7 +55,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "points": _of("decompose", *_POINTS),
     # point_opacity alone is the points' own: the seed draws points and starts k-means.
     "cluster": _but("decompose", DecomposeConfig, "point_interval", "point_opacity", *_CLEANING, "split_instances"),
-    "postprocess": _of("decompose", *_CLEANING, "split_instances"),
+    "postprocess": _of("decompose", "method", *_CLEANING, "split_instances"),
     "crf": ("crf",),
     "extract": _of("extract", "occluded", "clouds", "point_opacity", "far"),
     "page": ("field.features", "field.saliency", *_but("page", PageConfig, "enabled")),

@@ -58,8 +58,12 @@ class RenderConfig(StageConfig):
 
 
 class DecomposeConfig(StageConfig):
-    """Clustering of rendered features into objects (SAFF)."""
+    """Objects: clusters of rendered features (SAFF), or groups of what moves together."""
 
+    method: Literal["clusters", "motion"] = "clusters"
+    """clusters: of features, and votes by saliency (SAFF). motion: objects are what moves together, by trajectories,
+    motion masks, clean plates and colours, with masks at full resolution; keys for clusters and cleaning do not count
+    (docs/methods.md#objects-by-motion). Where source names other features than rendered ones, clusters it is."""
     seed: int = 1234
     """Seed of k-means (SAFF: 1234)."""
     source: Literal["rendered", "images", "points"] = "rendered"
@@ -120,6 +124,11 @@ class DecomposeConfig(StageConfig):
     split_instances: bool = True
     """Instance splitting: parts of one label that are apart in many views, with nothing nearer in the gap, are objects
     of their own, so that two people are two. false: a label is one object (SAFF)."""
+
+    @property
+    def by_motion(self) -> bool:
+        """Whether objects are groups of what moves together: method, unless a source of features was asked for."""
+        return self.method == "motion" and self.source == "rendered"
 
 
 class CrfConfig(StageConfig):

@@ -52,6 +52,7 @@ _PUBLISHED: dict[str, Any] = {
         "moving": "surroundings",
     },
     "decompose": {
+        "method": "clusters",
         "cleaning": "published",
         "merge_chains": "resolved",
         "keep_best": False,
@@ -134,6 +135,7 @@ _FAST: dict[str, Any] = {
         "checkpoint_every": 1000,
         "log_every": 50,
     },
+    "decompose": {"method": "motion"},
     "crf": _PLANES["crf"],
 }
 
@@ -145,6 +147,7 @@ _ON_CPU: dict[str, Any] = {
     "motion": {"instances": "off"},
     "depth": {"auto_order": ["given", "classical"]},
     "features": {"stride": 4, "backend": "classical"},
+    "decompose": {"method": "motion"},
     "crf": _PLANES["crf"],
 }
 

@@ -36,6 +36,11 @@ def run_cluster(scene: Scene, decompose: DecomposeConfig) -> None:
 
     Raises StageError where maps are missing, of different shapes, or not finite.
     """
+    if decompose.by_motion:
+        from nsff.decompose.motion_groups.stage import run_motion_groups
+
+        run_motion_groups(scene)
+        return
     views = read_views(scene)
     training = training_views(views)
     descriptors = Descriptors(scene, decompose)

@@ -91,6 +91,13 @@ def salient_labels(scene: Scene) -> list[int]:
         return [int(label) for label in read_json(path)["salient"]]
 
 
+def method_of(scene: Scene) -> str:
+    """How the objects in clusters/ were found: ``clusters`` of features, or by ``motion``."""
+    path = scene.clusters_path
+    with reading(path, "delete clusters/ and run again", message="is no clustering"):
+        return str(read_json(path).get("method", "clusters")) if path.exists() else "clusters"
+
+
 def objects_of(merged: Int64[np.ndarray, "H W"], salient: Sequence[int]) -> Int64[np.ndarray, "H W"]:
     """Object numbers of merged labels (0-based): 0 for labels that are not salient, else 1, 2, … in the order of
     labels."""

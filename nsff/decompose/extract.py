@@ -20,6 +20,7 @@ from nsff.config import ExtractConfig
 from nsff.decompose.clusters import Clusters, objects_of
 from nsff.decompose.colours import colour_labels
 from nsff.decompose.instances import Instances
+from nsff.decompose.motion_groups.placed import PlacedObjects
 from nsff.decompose.surfaces import near_surfaces
 from nsff.decompose.view_points import ViewPoints, describe_points
 from nsff.decompose.views import View, read_labelled, training_views
@@ -118,6 +119,10 @@ def number_points(
 ) -> Int64[np.ndarray, "P"]:
     """The object number of every point at a time, by its own feature (and place and time, where the clusters have
     these); with ``things``, by where it is as well. 0 belongs to no object."""
+    if isinstance(things, PlacedObjects):
+        placed = things.numbers_of(np.ones(len(points.positions), np.int64), points.positions.cpu().numpy(), time)
+        # What the model holds for still is of no object, however near.
+        return placed if points.moving is None else np.where(points.moving.cpu().numpy(), placed, 0)
     assert points.features is not None
     parts = [points.features]
     if clusters.has_position:
@@ -144,6 +149,9 @@ def numbered_cloud(
     # What is infinitely far has no place in a point cloud.
     distance = np.linalg.norm(points.points - scene.cameras.centres[view.camera], axis=1)
     points = points[np.flatnonzero(distance < extract.far * scene.cameras.near_far[view.camera, 1])]
+    if isinstance(things, PlacedObjects):
+        placed = things.numbers_of(np.ones(len(points), np.int64), points.points, view.time)
+        return points, placed, placed
     values = describe_points(points, view, scene.n_frames, clusters.has_position, clusters.has_time)
     _, merged = clusters.labels(values)
     objects = objects_of(merged, clusters.salient)

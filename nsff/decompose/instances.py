@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int64, Integer
 from scipy.spatial import cKDTree
 
+from nsff.decompose.clusters import method_of
 from nsff.decompose.instance_splitting import split_label
 from nsff.decompose.view_surfaces import read_disparity, surface_points
 from nsff.decompose.views import View
@@ -93,7 +94,12 @@ class Instances:
         if len(sizes) != len(content["times"]) or {int(sizes.sum())} != {len(content[n]) for n in PER_VIEW_ARRAYS}:
             raise StageError(path, "has lists of different lengths", "delete masks/ and run again")
         lists = {name: np.split(content[name], np.cumsum(sizes)[:-1]) for name in PER_VIEW_ARRAYS}
-        return Instances([int(n) for n in content["counts"]], content["times"], **lists)
+        counts, times = [int(n) for n in content["counts"]], content["times"]
+        if method_of(scene) == "motion":
+            from nsff.decompose.motion_groups.placed import PlacedObjects
+
+            return PlacedObjects(counts, times, **lists)
+        return Instances(counts, times, **lists)
 
 
 def find_instances(

@@ -19,7 +19,7 @@ from skimage.morphology import remove_small_holes, remove_small_objects
 from tqdm import tqdm
 
 from nsff.config import DecomposeConfig
-from nsff.decompose.clusters import objects_of, salient_labels
+from nsff.decompose.clusters import method_of, objects_of, salient_labels
 from nsff.decompose.instances import find_instances, label_instances
 from nsff.decompose.published_cleaning import SQUARE_3X3, clean_as_published
 from nsff.decompose.stability import describe_masks, judge
@@ -36,6 +36,9 @@ CROSS_3X3 = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
     """Writes masks/ ({i}.png labels, colour/{i}.png, preview.png, and things.npz where a label has several
     instances) of all views, and the summary over the training views."""
+    if method_of(scene) == "motion":
+        _keep_masks(scene)
+        return
     salient = salient_labels(scene)
     views = read_labelled(scene, scene.merged_labels_dir)
     iterations, closing = scaled_sizes(decompose, scene.size[0])
@@ -78,6 +81,26 @@ def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
         "iterations": iterations, "closing_area": closing, "foreground_kept": float(kept),
         "pixels_changed": changed, "empty_views": empty, "things": None if instances is None else instances.counts,
     }  # fmt: skip
+    scene.write_summary("postprocess", numbers | {"verdict": level, "message": message})
+
+
+def _keep_masks(scene: Scene) -> None:
+    """Objects by motion are what they are at full resolution: masks/ are their labels, with their points in space."""
+    from nsff.decompose.motion_groups.placed import place_objects
+
+    salient = salient_labels(scene)
+    views = read_labelled(scene, scene.merged_labels_dir)
+    masks = [read_objects(scene, view, salient) for view in views]
+    training = [i for i, view in enumerate(views) if view.split == TRAINING]
+    own, seen = [views[i] for i in training], [masks[i] for i in training]
+    with atomic_directory(scene.masks_dir, sealed=True) as folder:
+        for view, mask in zip(views, masks, strict=True):
+            write_mask_folder(folder, view, mask)
+        place_objects(scene, own, seen, len(salient)).save(folder)
+        write_preview(scene, folder, own)
+    numbers = describe_masks(scene, seen, [view.camera for view in own])
+    level, message = judge(numbers)
+    numbers |= {"pixels_changed": 0.0, "empty_views": sum(not mask.any() for mask in seen)}
     scene.write_summary("postprocess", numbers | {"verdict": level, "message": message})
 
 

@@ -16,6 +16,7 @@ from nsff.config.renamed import with_earlier_names
 
 ADDED: dict[str, Any] = {
     "decompose.clusterer": "kmeans",
+    "decompose.method": "clusters",
     "render.without": [],
     "flow.large_motion": False,
     "motion.picture_evidence": False,

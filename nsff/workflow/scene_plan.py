@@ -174,6 +174,10 @@ class ScenePlan:
         """A folder that is clustered where ``decompose.source`` is ``source``."""
         return [self.path(name)] if self.settings.decompose.source == source else []
 
+    def grouped(self, name: str) -> list[str]:
+        """A folder of priors that objects by motion are found with (``decompose.method``)."""
+        return [self.path(name)] if self.settings.decompose.by_motion else []
+
     def left_out_by(self) -> list[str]:
         """Folders that tell apart the objects which the videos leave out, where they do."""
         named = self.settings.render.without not in ([], "moving")

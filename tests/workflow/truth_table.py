@@ -105,6 +105,7 @@ LINES: dict[str, dict[str, str]] = {
     },
     "decompose": {
         "cluster points": "seed",
+        "cluster postprocess": "method",
         "cluster": (
             "source clusterer use_position use_time motion_threshold max_clusters elbow sample_interval restarts "
             "iterations merge_similarity merge_chains saliency_threshold vote_fraction keep_best"

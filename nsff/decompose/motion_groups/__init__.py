@@ -1,0 +1,1 @@
+"""Objects are what moves together: trajectories, their motion evidence, groups, and masks at full sharpness."""

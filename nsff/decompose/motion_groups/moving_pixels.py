@@ -1,0 +1,230 @@
+"""Which pixels of every frame show something that moves, and which its shadow, at full resolution.
+
+Four kinds of evidence are added up as log likelihood ratios: votes of the motion masks, gathered along trajectories
+over the whole clip; steadiness of colours over the clip and against the clean plate, whose ratios are read off the clip
+itself (what the motion masks cover against what lies far from them); and colours of what moves against those around it.
+A shadow is the plate darkened. The sum is smoothed along the edges of the picture.
+
+Notation. N frames (H,W). Evidence is positive where something moves. ``rows`` is the height over 288.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+from tqdm import tqdm
+
+from nsff.cameras import Cameras
+from nsff.decompose.motion_groups.clean_plate import CleanPlate, clean_plate, still_inverse_depth
+from nsff.decompose.motion_groups.pixel_evidence import (
+    ColourModel,
+    gradient,
+    likelihood_ratio,
+    log_shadow,
+    plate_noise,
+    texture_correlation,
+)
+from nsff.decompose.motion_groups.steadiness import LEAST_FRAMES, colour_change, significance
+from nsff.decompose.motion_groups.track_evidence import vote_evidence
+from nsff.decompose.motion_groups.track_graph import build_graph, spread
+from nsff.imaging.densify import densify
+from nsff.imaging.filters import blur
+from nsff.imaging.flow_sampling import FlowAndMask
+from nsff.imaging.morphology import dilate_by_distance
+from nsff.imaging.scale import REFERENCE_ROWS
+from nsff.tracking.point_tracks import PointTracks, track_points
+
+GRID = 5.0
+"""Pixels at 288 rows between trajectories."""
+EDGE = 4.0
+"""Pixels at 288 rows by which the edges of motion masks may be wrong."""
+FAR = 10.0
+"""Pixels at 288 rows from the motion masks beyond which pixels stand for the still scene."""
+AROUND = 30.0
+"""Pixels at 288 rows around what moves whose colours are those that it has to be told from."""
+PRIOR = -0.5
+"""Evidence of a pixel before anything is known: most of a picture stands still."""
+REACH = 6.0
+"""Pixels at 288 rows over which evidence is smoothed where the picture has no edge."""
+SHADOW_REACH = 8.0
+"""The same for shadows."""
+SHADOW_NOISE = 0.1
+"""Deviation of a shadow's brightness from an even one, as a share of the plate's."""
+MOST = 4.0
+"""One kind of evidence says at most so much."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The clip as grouping by motion reads it: typed arrays, so that it can be tested without a scene."""
+
+    cameras: Cameras
+    images: Sequence[UInt8[np.ndarray, "H W 3"]]
+    masks: Sequence[Bool[np.ndarray, "H W"]]
+    """Motion masks."""
+    inverse_depth: Sequence[Float32[np.ndarray, "H W"]] | None
+    """1/scene units; None where only relative depth is known: then nothing is asked of plates."""
+    link: Callable[[int, int], FlowAndMask]
+    """Flow between neighbouring frames and its mask."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        height, width = self.images[0].shape[:2]
+        return height, width
+
+    @property
+    def rows(self) -> float:
+        return self.size[0] / REFERENCE_ROWS
+
+
+@dataclass(frozen=True)
+class MovingPixels:
+    """The result for N frames."""
+
+    evidence: list[Float32[np.ndarray, "H W"]]
+    """Log odds of showing something that moves, shadows aside."""
+    shadow: list[Bool[np.ndarray, "H W"]]
+    """Shadows of what moves."""
+    tracks: PointTracks
+    moving: Float32[np.ndarray, "P"]
+    """Probability of moving, by trajectory."""
+
+    @property
+    def masks(self) -> list[Bool[np.ndarray, "H W"]]:
+        return [one > 0 for one in self.evidence]
+
+
+def find_moving_pixels(clip: Clip) -> MovingPixels:
+    """Evidence and shadows of all frames. Without metric depth votes and colours tell alone; shadows are not found."""
+    rows, step = clip.rows, max(3, round(GRID * clip.rows))
+    tracks = track_points(clip.link, len(clip), clip.size, step)
+    moving = moving_tracks(clip, tracks, step)
+    votes = [vote_map(clip, i, tracks, moving, step) for i in range(len(clip))]
+    grown = [dilate_by_distance(mask, max(2, round(EDGE * rows))) for mask in clip.masks]
+    change = [np.zeros(clip.size, np.float32) for _ in votes]
+    shadows: list[np.ndarray | None] = [None] * len(clip)
+    if clip.inverse_depth is not None and len(clip) > LEAST_FRAMES:
+        change, shadows = _against_still_scene(clip, grown)
+    colours = _colour_evidence(clip, change, shadows)
+    evidence, shadow = [], []
+    for i in tqdm(range(len(clip)), desc="moving pixels", unit="frame"):
+        total = votes[i] + np.clip(change[i], -MOST, MOST) + 0.5 * np.clip(colours.against_around[i], -3, 3) + PRIOR
+        cast = np.zeros(clip.size, bool)
+        if (dark := shadows[i]) is not None:
+            odds = np.where(dark > SHADOWLESS, np.clip(dark - colours.of_moving[i], -3, 3), -3.0)
+            odds = _smooth(odds, clip.images[i], SHADOW_REACH * rows, 0.05)
+            cast = (odds > 0) & (total > 0)
+            total = np.minimum(total, -4 * odds)
+        smooth = _smooth(np.clip(total, -MOST, MOST), clip.images[i], REACH * rows, 0.03)
+        evidence.append(smooth)
+        shadow.append(cast & (smooth <= 0))
+    return MovingPixels(evidence, shadow, tracks, moving)
+
+
+SHADOWLESS = -8.0
+
+
+def moving_tracks(clip: Clip, tracks: PointTracks, step: int) -> Float32[np.ndarray, "P"]:
+    """Probability of moving by the votes along each trajectory, spread among neighbours that move and look alike."""
+    seen = tracks.alive.sum(0).astype(np.float64)
+    votes, colours = np.zeros(len(tracks)), np.zeros((len(tracks), 3))
+    for i in range(len(clip)):
+        votes += np.nan_to_num(tracks.sample(i, clip.masks[i].astype(np.float32)))
+        colours += np.nan_to_num(tracks.sample(i, blur(clip.images[i].astype(np.float32) / 255, step * 0.5)))
+    evidence = np.clip(vote_evidence(votes, seen), -MOST, MOST) + PRIOR / 2
+    graph = build_graph(tracks, colours / seen[:, None], step, clip.rows)
+    return spread(graph, evidence, 1.0).astype(np.float32)
+
+
+def vote_map(
+    clip: Clip, i: int, tracks: PointTracks, moving: Float32[np.ndarray, "P"], step: int
+) -> Float32[np.ndarray, "H W"]:
+    """Evidence of the motion masks: half from the frame's own, half from the trajectories around, over the clip."""
+    alive = tracks.alive[i]
+    at = np.rint(tracks.positions[i, alive]).astype(int)
+    chance = np.clip(moving[alive], 0.02, 0.98)
+    odds, confidence = np.zeros(clip.size, np.float32), np.zeros(clip.size, np.float32)
+    odds[at[:, 1], at[:, 0]] = np.log(chance / (1 - chance))
+    confidence[at[:, 1], at[:, 0]] = 1
+    own = np.where(clip.masks[i], 1.0, -1.0)
+    if not confidence.any():
+        return own.astype(np.float32)
+    around = densify(odds, confidence, clip.images[i], strength=(2.0 * step) ** 2, sigma=0.05)
+    return np.clip(0.5 * around + own, -2, 2).astype(np.float32)
+
+
+def _against_still_scene(
+    clip: Clip, grown: Sequence[Bool[np.ndarray, "H W"]]
+) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
+    """Evidence of change against the still scene, and log densities of shadows on it."""
+    assert clip.inverse_depth is not None
+    rows, count = clip.rows, len(clip)
+    behind = [still_inverse_depth(w, mask) for w, mask in zip(clip.inverse_depth, grown, strict=True)]
+    far = [~dilate_by_distance(mask, round(FAR * rows)) for mask in clip.masks]
+    steady, near, known, dark = [], [], [], []
+    window = max(3, round(7 * rows) | 1)
+    for i in tqdm(range(count), desc="clean plates", unit="frame"):
+        picture = clip.images[i].astype(np.float32) / 255
+        change = colour_change(clip.cameras, i, clip.inverse_depth, clip.images)
+        z = significance(change, gradient(picture), ~grown[i])
+        steady.append(np.where(np.isfinite(z), blur(np.minimum(np.nan_to_num(z, nan=1.0), 4), 3 * rows), np.nan))
+        plate = clean_plate(clip.cameras, i, behind, clip.images, grown)
+        deviation = plate_noise(picture, plate, ~grown[i]).deviation(plate)
+        distance = np.sqrt(((picture - plate.colour) ** 2).mean(-1)) / deviation
+        near.append(np.where(plate.known, np.minimum(cv2.blur(distance, (3, 3)), 9.9), np.nan))
+        known.append(plate.known)
+        dark.append(_shadow(picture, plate, deviation, window))
+    over_clip = likelihood_ratio(steady, clip.masks, far, 4.0)
+    over_plate = likelihood_ratio(near, clip.masks, far, 10.0)
+    result = []
+    for i in range(count):
+        # Behind a mask depth is filled in, and only the plate tells; elsewhere what changes over the clip moves, and
+        # what stands still does so for both.
+        outside = np.where(over_clip[i] > 0, over_clip[i], np.minimum(over_clip[i], over_plate[i]))
+        result.append(np.where(grown[i], over_plate[i], outside).astype(np.float32))
+    return result, list(dark)
+
+
+def _shadow(
+    picture: Float32[np.ndarray, "H W 3"], plate: CleanPlate, deviation: Float32[np.ndarray, "H W"], window: int
+) -> Float32[np.ndarray, "H W"]:
+    """Log density of a shadow's colours, more where it keeps the texture of the plate, less where it does not."""
+    wide = np.hypot(deviation, SHADOW_NOISE * plate.colour.mean(-1)).astype(np.float32)
+    density = np.nan_to_num(log_shadow(picture, plate, wide, window), neginf=SHADOWLESS - 1)
+    kept = 3 * (texture_correlation(picture, plate.colour, window) - 0.35)
+    return np.where(density > SHADOWLESS, density + kept, density).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Colours:
+    of_moving: list[np.ndarray]
+    """Log densities of the colours of what moves."""
+    against_around: list[np.ndarray]
+    """Log ratio with the colours around it."""
+
+
+def _colour_evidence(clip: Clip, change: Sequence[np.ndarray], shadows: Sequence[np.ndarray | None]) -> _Colours:
+    moves, around = [], []
+    for i, mask in enumerate(clip.masks):
+        own = mask & (change[i] >= 0)
+        if (dark := shadows[i]) is not None:
+            own &= dark <= 0
+        moves.append(clip.images[i][own])
+        ring = dilate_by_distance(mask, round(AROUND * clip.rows)) & ~dilate_by_distance(mask, 3)
+        around.append(clip.images[i][ring])
+    moving, still = ColourModel(np.concatenate(moves)), ColourModel(np.concatenate(around))
+    of_moving = [moving.log_density(image) for image in clip.images]
+    return _Colours(of_moving, [a - still.log_density(b) for a, b in zip(of_moving, clip.images, strict=True)])
+
+
+def _smooth(
+    evidence: np.ndarray, image: UInt8[np.ndarray, "H W 3"], reach: float, sigma: float
+) -> Float32[np.ndarray, "H W"]:
+    return densify(evidence, np.ones(evidence.shape), image, strength=reach**2, sigma=sigma)
