@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nsff.priors.motion.mask_signs import FINAL, Signs, judged_by_signs, mask_signs
+from nsff.priors.motion.rims import without_smooth_parts
 
 SIZE, STEP = (288, 320), 6
 
@@ -41,6 +42,22 @@ def test_flow_does_not_jump_at_rims_beside_the_thing(masks):
     signs = mask_signs(masks, link)
     assert signs.carried > 0.8
     assert signs.rim < 0.3
+
+
+def test_parts_that_end_without_a_jump_of_flow_are_left_out():
+    """A square that moves, and a smooth error of the cameras in a corner that is as large as its motion."""
+
+    def smooth(i, j):
+        flow, mask = link(i, j)
+        rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+        error = 6 * np.exp(-((rows - SIZE[0]) ** 2 + (columns - SIZE[1]) ** 2) / (2 * 60**2))
+        return flow + (error * ~square(i))[..., None].astype(np.float32), mask
+
+    masks = [square(t) for t in range(4)]
+    corner = np.zeros(SIZE, bool)
+    corner[230:, 260:] = True
+    found = without_smooth_parts([mask | corner for mask in masks], smooth)
+    np.testing.assert_array_equal(np.stack(found), np.stack(masks))
 
 
 def test_a_mover_that_is_half_unmasked_is_missed():

@@ -18,18 +18,12 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from nsff.imaging.flow_sampling import FlowAndMask
-from nsff.imaging.scale import REFERENCE_ROWS
+from nsff.priors.motion.rims import rim_jumps
 
 PAIRS = 30
 """So many pairs of frames, spread over the clip, are looked at."""
-SIDE = 4.0
-"""Pixels at 288 rows on both sides of a rim over which flow is averaged."""
-JUMP = 0.5
-"""Pixels at 288 rows by which flow differs at the rim of a thing that moves."""
 SURE = 0.8
 """Evidence of motion, and trust in it, of pixels that belong onto a mask."""
-LEAST_RIM = 20
-"""Shorter rims, in pixels, say nothing."""
 
 
 @dataclass(frozen=True)
@@ -118,23 +112,3 @@ def carried_overlap(
     found = cv2.remap(after.astype(np.float32), *at, cv2.INTER_LINEAR) > 0.5
     either = (mask | found) & consistent
     return float((mask & found & consistent).sum() / either.sum()) if either.any() else None
-
-
-def rim_jumps(mask: Bool[np.ndarray, "H W"], flow: Float32[np.ndarray, "H W 2"]) -> float | None:
-    """Share of the mask's rim at which the mean flow of both sides differs by JUMP; None where there is no rim."""
-    scale = mask.shape[0] / REFERENCE_ROWS
-    side = max(2, round(SIDE * scale))
-    rim = (cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~mask
-    rim[:side] = rim[-side:] = rim[:, :side] = rim[:, -side:] = False
-    if rim.sum() < LEAST_RIM:
-        return None
-    inside, outside = (_mean(flow, part, side) for part in (mask, ~mask))
-    return float((np.linalg.norm(inside - outside, axis=-1)[rim] > JUMP * scale).mean())
-
-
-def _mean(flow: Float32[np.ndarray, "H W 2"], part: Bool[np.ndarray, "H W"], side: int) -> Float32[np.ndarray, "H W 2"]:
-    """Mean flow of the pixels of ``part`` within a square of ``side`` pixels to each side."""
-    size = (2 * side + 1, 2 * side + 1)
-    weight = part.astype(np.float32)
-    total = cv2.blur(flow.astype(np.float32) * weight[..., None], size)
-    return total / np.maximum(cv2.blur(weight, size), 1e-6)[..., None]

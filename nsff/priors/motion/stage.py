@@ -10,7 +10,8 @@ The distance e of a frame's pixels, in pixels, is taken over several frames befo
 intervals of one side, then the geometric mean (or maximum) of both sides. It becomes evidence e^2 / (e^2 + threshold^2)
 in [0, 1), is fitted to image edges by a colour-guided filter, and cut at 1/2. Evidence is gathered along the tracks of
 flow, which adds what moves at other times and takes away what one frame alone says
-(nsff.priors.motion.track_evidence); holes of the same colours are added (nsff.priors.motion.hole_filling).
+(nsff.priors.motion.track_evidence); parts that end without a jump of flow are errors of the cameras
+(nsff.priors.motion.rims); holes of the same colours are added (nsff.priors.motion.hole_filling).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from nsff.priors.motion.hole_filling import fill_holes
 from nsff.priors.motion.instances import Instances, open_instances
 from nsff.priors.motion.mask_signs import FINAL, judged_by_signs, mask_signs
 from nsff.priors.motion.picture_evidence import told_by_picture
+from nsff.priors.motion.rims import without_smooth_parts
 from nsff.priors.motion.sides import Distances, combine_sides
 from nsff.priors.motion.track_evidence import LEAST_TRUST, Evidence, moving_by_tracks
 from nsff.scene import Scene
@@ -75,6 +77,8 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
     moves, resting, dropped = moving_by_tracks(
         evidence, scene.image, link, motion.temporal_propagation, motion.refine_radius, motion.opening_radius
     )
+    if motion.temporal_propagation:
+        moves = without_smooth_parts(moves, link)
     whole, added, kept, still = [], [], 0, 0
     for i, mask in enumerate(moves):
         found = instances(i) if instances is not None else []
