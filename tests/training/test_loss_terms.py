@@ -20,7 +20,7 @@ from nsff.models.ray_fields.terms.setup import Setup
 from nsff.models.supervision import TrainingData
 from nsff.training.run import build_model
 
-RAY_FIELDS = sorted(set(PRESETS) - {"demo", "planes"})
+RAY_FIELDS = sorted(set(PRESETS) - {"demo", "gaussians", "planes"})
 """Presets of ray fields; planes is what fast is."""
 
 S, STEPS = 4, 40

@@ -16,7 +16,7 @@ from nsff.training.checkpoints import CheckpointStore
 from nsff.training.run import build_model, run_train
 from nsff.training.trainer import Trainer
 
-RAY_FIELDS = sorted(set(PRESETS) - {"demo", "planes"})
+RAY_FIELDS = sorted(set(PRESETS) - {"demo", "gaussians", "planes"})
 """Presets of ray fields; planes is what fast is."""
 
 SMALL = {

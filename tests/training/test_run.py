@@ -16,7 +16,7 @@ from nsff.training.checkpoints import fingerprint
 from nsff.training.run import run_train
 from nsff.training.trainer import INTERRUPTED, Trainer
 
-RAY_FIELDS = sorted(set(PRESETS) - {"demo", "planes"})
+RAY_FIELDS = sorted(set(PRESETS) - {"demo", "gaussians", "planes"})
 """Presets of ray fields; planes is what fast is."""
 
 # Rays, samples and steps are reduced, nothing else.
