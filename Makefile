@@ -62,7 +62,7 @@ docs: $(STAMP)  ## Build the documents as a site, in site/
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 lock:  ## Resolve requirements.lock anew
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra cluster --generate-hashes --no-header --no-annotate \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra cluster --extra docs --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --universal --python-version 3.11 --output-file requirements.lock
 
 schema: $(STAMP)  ## Regenerate schemas/ and docs/configuration.md from the models
