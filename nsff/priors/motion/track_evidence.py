@@ -28,7 +28,7 @@ NEARBY, KEPT = 2, 0.5
 """Frames before and after, and the evidence of the tracks over them below which what one frame says is not believed."""
 ADDED = 0.35
 """Evidence of a whole track above which a pixel moves, though its own frame does not show it."""
-THINNEST = 4.0
+THINNEST = 6.0
 """Radius in pixels at 288 rows of what is added: next to a thing, flow drags the background along."""
 CLOSED = 3.0
 """Radius in pixels at 288 rows of the closing of fitted masks."""
