@@ -15,9 +15,9 @@ class Options(StageConfig):
 
     static_spacing: int = Field(2, ge=1)
     """Every how many pixels, along rows and columns, a frame gives a static Gaussian."""
-    thinning: float = Field(1.0, ge=0)
+    thinning: float = Field(2.5, ge=0)
     """Static Gaussians that lie within this many pixels, seen from the middle of the cameras, and at the same depth are
-    made one; 0: none are."""
+    made one, which leaves room to split those that the pictures pull at; 0: none are."""
     dynamic_spacing: int = Field(1, ge=1)
     """Every how many pixels that move, along rows and columns, give a dynamic Gaussian."""
     max_dynamic: int = Field(400_000, ge=1)
