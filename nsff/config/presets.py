@@ -200,6 +200,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "checkpoint_every": 1000,
             "log_every": 50,
         },
+        "decompose": {"method": "motion"},
         "crf": _PLANES["crf"],
     },
     "planes": _FAST,

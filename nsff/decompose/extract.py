@@ -19,8 +19,7 @@ from tqdm import tqdm
 from nsff.config import ExtractConfig
 from nsff.decompose.clusters import Clusters, objects_of
 from nsff.decompose.colours import colour_labels
-from nsff.decompose.instances import Instances
-from nsff.decompose.motion_groups.placed import PlacedObjects
+from nsff.decompose.instances import Instances, PlacedObjects
 from nsff.decompose.surfaces import near_surfaces
 from nsff.decompose.view_points import ViewPoints, describe_points
 from nsff.decompose.views import View, read_labelled, training_views

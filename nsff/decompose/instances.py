@@ -96,10 +96,31 @@ class Instances:
         lists = {name: np.split(content[name], np.cumsum(sizes)[:-1]) for name in PER_VIEW_ARRAYS}
         counts, times = [int(n) for n in content["counts"]], content["times"]
         if method_of(scene) == "motion":
-            from nsff.decompose.motion_groups.placed import PlacedObjects
-
             return PlacedObjects(counts, times, **lists)
         return Instances(counts, times, **lists)
+
+
+class PlacedObjects(Instances):
+    """Points of objects and of the background, for each training view (nsff.decompose.motion_groups.placed)."""
+
+    @property
+    def total(self) -> int:
+        return self.counts[0]
+
+    @property
+    def split_labels(self) -> list[int]:
+        """All points are told apart by their place."""
+        return [1]
+
+    def numbers_of(
+        self, labels: Integer[np.ndarray, "M"], points: Float[np.ndarray, "M 3"], time: float
+    ) -> Int64[np.ndarray, "M"]:
+        """The object of every point in the world at a time, 0 for none: that of the nearest stored point of the
+        training view nearest in time. ``labels`` do not count."""
+        if not len(points) or not len(self.times):
+            return np.zeros(len(points), np.int64)
+        view = int(np.abs(self.times - time).argmin())
+        return self.numbers[view][cKDTree(self.points[view]).query(points)[1]].astype(np.int64)
 
 
 def find_instances(

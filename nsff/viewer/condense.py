@@ -49,7 +49,7 @@ class View:
 
 
 def condensed(splats: SplatScene, cameras: Cameras, most: tuple[int, int], steps: int) -> SplatScene:
-    """Of Gaussians that rest and that move those that are seen, at most ``most`` of each, after ``steps`` of the fit.
+    """The Gaussians that are seen, at most ``most`` that rest and that move, after ``steps`` of the fit.
 
     ``cameras``: the clip's, one a frame. Object numbers, paths and times stay. Without steps the scene is only thinned.
     """

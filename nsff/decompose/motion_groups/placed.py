@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int64, Integer
-from scipy.spatial import cKDTree
+from jaxtyping import Integer
 
-from nsff.decompose.instances import Instances
+from nsff.decompose.instances import PlacedObjects
 from nsff.decompose.view_surfaces import read_disparity, surface_points
 from nsff.decompose.views import View
 from nsff.imaging.morphology import dilate_by_distance
@@ -24,29 +23,6 @@ OBJECT_POINTS, OTHER_POINTS = 4000, 4000
 """Points that are kept for each training view: of objects, and of what lies around them."""
 AROUND = 24
 """Points of the background are kept more densely within so many pixels of objects: they share half of them."""
-
-
-class PlacedObjects(Instances):
-    """Points of objects and of the background, for each training view."""
-
-    @property
-    def total(self) -> int:
-        return self.counts[0]
-
-    @property
-    def split_labels(self) -> list[int]:
-        """All points are told apart by their place."""
-        return [1]
-
-    def numbers_of(
-        self, labels: Integer[np.ndarray, "M"], points: Float[np.ndarray, "M 3"], time: float
-    ) -> Int64[np.ndarray, "M"]:
-        """The object of every point in the world at a time, 0 for none: that of the nearest stored point of the
-        training view nearest in time. ``labels`` do not count."""
-        if not len(points) or not len(self.times):
-            return np.zeros(len(points), np.int64)
-        view = int(np.abs(self.times - time).argmin())
-        return self.numbers[view][cKDTree(self.points[view]).query(points)[1]].astype(np.int64)
 
 
 def place_objects(
