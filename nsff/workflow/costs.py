@@ -45,12 +45,12 @@ ON_CPU = {
     "motion": Coefficients(2.0, 3.3),  # tiny 2.0; demo 6.6
     "depth": Coefficients(2.0, 5.8),  # tiny 2.3; demo 10.1 (classical)
     "features": Coefficients(1.7, 6.4),  # tiny 1.7; demo 10.5 (classical)
-    "points": Coefficients(8.0, 29.0),  # tiny 7.7; growth as of cluster
-    "cluster": Coefficients(3.0, 29.0),  # tiny 3.4; demo 43
+    "points": Coefficients(8.0, 29.0),  # tiny 7.7; growth as of clusters of features
+    "cluster": Coefficients(3.0, 11.6),  # tiny 3.4; demo 19, toss 37 (objects by motion)
     "postprocess": Coefficients(3.0, 0.3),  # tiny 3.3; demo 3.3
-    "crf": Coefficients(3.0, 2.1),  # tiny 3.4; demo 5.9
+    "crf": Coefficients(3.0, 5.4),  # tiny 3.4; demo 10.5
     "extract": Coefficients(8.0, 72.0),  # tiny 10.4; growth as of maps
-    "page": Coefficients(22.0, 16.0),  # demo 44 of one core, 34 of it the fit; planes take longer
+    "page": Coefficients(16.0, 10.0),  # demo 30 of one core, most of it the fit; planes take longer
     "score": Coefficients(11.0, 0.0),  # tiny 10.8 to 13.3; and SCORED_VIEW where there is truth
     "report": Coefficients(4.0, 3.0),  # tiny 4.1; demo 8.2
 }
@@ -60,7 +60,7 @@ UNKNOWN = Coefficients(5.0, 5.0)
 SFM_FRAME = 1.6
 """Seconds a frame, whose features are searched for at up to 540 rows: demo 1.5; davis-train 1.1, toss 1.1, demo 1.9 in
 docs/benchmarks.md."""
-SCORED = 118.0
+SCORED = 88.0
 """Seconds of scoring where there is truth: demo, six held-out views and 24 masks."""
 RAFT_PAIR = {"cpu": 22.7, "gpu": 0.25}
 """Seconds a pair of flow by RAFT at its long side of 768: docs/benchmarks.md, "Optical flow", for the CPU; on a GPU
@@ -77,7 +77,7 @@ class Speed:
 
 
 SPEEDS = {
-    ("demo", "cpu"): Speed(0.29, 4.0, 25.0),  # demo: 231 s for 700 steps, 24 pictures of 320x180 in 11.5 s
+    ("demo", "cpu"): Speed(0.174, 1.7, 24.0),  # demo: 122 s for 700 steps, 96 pictures of 320x180 in 15 s
     ("demo_planes", "cpu"): Speed(0.44, 70.0),  # demo: 2.27 steps a second; 24 pictures of 320x180 in 94 s
     # One step beside one of preset demo, same scene and machine: 13.6 times the processor time for fast. Pictures are
     # not measured: taken to cost as many times more as samples and width of the networks.
