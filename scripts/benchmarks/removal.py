@@ -6,7 +6,12 @@ place (depths agree within 5 %). Their median stands for the truth. PSNR of the 
 pixels, on other pixels where something moves (its shadow, the rim), and far from both. Correspondences rest on the
 model's own depth and cameras; the background's colours do not. ``psnr_object_with_it`` is that of the whole scene.
 
+With --filmed, the folder of an NVIDIA Dynamic Scene with mv_images/ and mv_masks/, truth is what the same camera filmed
+at other times, the median over those whose masks leave the pixel free: nothing of the model is in it.
+
     python scripts/benchmarks/removal.py results/demo demo/truth/labels --without 1 --frames 0 6 12 18
+    python scripts/benchmarks/removal.py results/toss ../shared/scenes/toss/gt_masks --label 200 --without 1 \\
+        --filmed ../shared/scenes/toss/dense --frames 0 4 8 12 16 20
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ from nsff.decompose.view_surfaces import unproject
 from nsff.decompose.views import read_rgb, read_views, training_views
 from nsff.export.depth import rendered_depth
 from nsff.export.videos import asked
-from nsff.files.io import read_mask, read_npz
+from nsff.files.io import read_image, read_mask, read_npz
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 
@@ -65,17 +70,42 @@ def background(scene: Scene, i: int, depth: np.ndarray, busy: list[np.ndarray], 
     return result
 
 
+def filmed_background(folder: Path, camera: int, size: tuple[int, int]) -> np.ndarray:
+    """Colours (H,W,3) that a camera of the rig, from 0, filmed where nothing moves, NaN where it always does."""
+    colours = []
+    for time in sorted((folder / "mv_images").iterdir()):
+        picture = read_image(time / f"cam{camera + 1:02d}.jpg", size) / 255
+        masks = list((folder / "mv_masks" / time.name).glob(f"cam{camera + 1:02d}.*"))
+        picture[grown(read_image(masks[0], size)[..., 0] > 127, 2)] = np.nan
+        colours.append(picture)
+    stacked = np.stack(colours)
+    enough = np.isfinite(stacked[..., 0]).sum(0) >= FEWEST
+    result = np.full((*size, 3), np.nan)
+    result[enough] = np.nanmedian(stacked[:, enough], axis=0)
+    return result
+
+
+def labels_of(folder: Path, camera: int, label: int | None) -> np.ndarray:
+    """True pixels of what is left out, in training frame ``camera``."""
+    paths = (folder / f"{camera:05d}.png", folder / f"training_{camera:2d}.png")
+    mask = read_mask(next(path for path in paths if path.is_file()))
+    return mask > 0 if label is None else mask == label
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scene", type=Path, help="a finished scene, results/NAME")
     parser.add_argument("labels", type=Path, help="true masks of the frames, 00000.png ...: 0 is no object")
+    parser.add_argument("--label", type=int, metavar="N", help="the value of what is left out (default: all but 0)")
+    parser.add_argument("--filmed", type=Path, metavar="DIR", help="truth is what the same camera filmed: see above")
+    parser.add_argument("--rig", type=int, default=12, help="cameras of the rig: frame t is of camera t mod N")
     parser.add_argument("--without", nargs="+", default=["1"], help="what is left out")
     parser.add_argument("--frames", type=int, nargs="+", default=[0])
     arguments = parser.parse_args()
     scene = Scene(arguments.scene)
     grid = read_npz(scene.pixel_map_path, ["map"])["map"].astype(np.float32) - 0.5
     views = training_views(read_views(scene))
-    labels = [read_mask(arguments.labels / f"{view.camera:05d}.png") > 0 for view in views]
+    labels = [labels_of(arguments.labels, view.camera, arguments.label) for view in views]
     labels = [cv2.remap(x.astype(np.uint8), grid[..., 0], grid[..., 1], cv2.INTER_NEAREST) > 0 for x in labels]
     blends = [read_mask(scene.map_path(view.index, "blend"), scene.size) > 25 for view in views]
     busy = [grown(label, 5) | grown(blend, 2) for label, blend in zip(labels, blends, strict=True)]
@@ -87,7 +117,10 @@ def main() -> None:
         K, E = scene.cameras.intrinsics[i], scene.cameras.world_to_camera[i]
         with torch.no_grad():
             maps = renderer.render(K, E, *scene.size, float(i), ("rgb", "depth"))
-        truth = background(scene, i, maps["depth"].numpy(), busy, depths)
+        if arguments.filmed:
+            truth = filmed_background(arguments.filmed, i % arguments.rig, scene.size)
+        else:
+            truth = background(scene, i, maps["depth"].numpy(), busy, depths)
         known = np.isfinite(truth[..., 0])
         error = np.square(maps["rgb"].clamp(0, 1).numpy() - truth).mean(-1)
         whole = np.square(read_rgb(scene, views[i], scene.size) / 255 - truth).mean(-1)
