@@ -25,9 +25,9 @@ from nsff.models.gaussians.splats import Camera, Splats
 from nsff.splats.scene import SplatScene
 
 SEEN = 0.6
-"""Pixels of light, of a picture of PIXELS, that a Gaussian has to give to be kept."""
-PIXELS = 60_000
-"""Pictures are shrunk to about so many pixels."""
+"""Pixels of light that a Gaussian has to give to a picture to be kept."""
+PIXELS = 150_000
+"""Larger pictures are shrunk to about so many pixels."""
 PICTURES = 48
 """Pictures of the clip's cameras, at most."""
 BESIDE = 0.08
@@ -67,7 +67,7 @@ def condensed(splats: SplatScene, cameras: Cameras, most: tuple[int, int], steps
 def observed(
     splats: SplatScene, cameras: Cameras, device: torch.device
 ) -> tuple[list[View], Float32[np.ndarray, "static+moving"]]:
-    """Views of the scene, and the most light, in pixels of PIXELS a picture, that each Gaussian gives to one of them.
+    """Views of the scene, and the most light, in pixels, that each Gaussian gives to one of them.
 
     What moves and is seen best between the frames that were drawn counts as if it had been drawn then.
     """
@@ -84,22 +84,25 @@ def observed(
         views.append(View(camera, time, picture.detach()))
         assert drawn.values.grad is not None
         light = np.maximum(light, drawn.values.grad[:, 0].cpu().numpy() * best)
-    return views, light * (PIXELS / (small.width * small.height))
+    return views, light
 
 
 def places(cameras: Cameras, device: torch.device) -> list[tuple[Camera, float]]:
-    """The clip's cameras, and after every second one another beside it, with their times."""
+    """The clip's cameras with their times, and after every second one another beside it, half a frame later: between
+    frames less of each moving Gaussian is there."""
     generator = np.random.default_rng(0)
     n = len(cameras.intrinsics)
     result = []
     for k, frame in enumerate(np.unique(np.linspace(0, n - 1, min(n, PICTURES)).round().astype(int))):
-        poses = [cameras.world_to_camera[frame, :3]]
+        own = cameras.world_to_camera[frame, :3]
+        seen = [(own, float(frame))]
         if k % 2:
             shift = generator.uniform(-1, 1, 3) * (1, 1, 0.5) * BESIDE * cameras.near_far[frame, 0]
-            poses.append(poses[0] + np.concatenate([np.zeros((3, 3)), shift[:, None]], axis=1))
-        for pose in poses:
+            beside = own + np.concatenate([np.zeros((3, 3)), shift[:, None]], axis=1)
+            seen.append((beside, min(frame + 0.5, n - 1.0)))
+        for pose, time in seen:
             K, E = (torch.as_tensor(a, dtype=torch.float32, device=device) for a in (cameras.intrinsics[frame], pose))
-            result.append((Camera(K, E, cameras.height, cameras.width), float(frame)))
+            result.append((Camera(K, E, cameras.height, cameras.width), time))
     return result
 
 

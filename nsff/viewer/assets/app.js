@@ -27,7 +27,7 @@ class App {
       preview: null, dirty: true, scale: 1, lastChange: 0, ticket: 0, sorted: -1, busy: false, wanted: true, canvas: $("picture"),
     });
     this.renderer = new Renderer(this.canvas, this.packed, {
-      blur: page.blur, compensate: page.compensate, depthRange: this.depthRange(views[Math.floor(views.length / 2)]), speedScale: this.speedScale(),
+      blur: page.blur, focal: views[0].lens[0], compensate: page.compensate, depthRange: this.depthRange(views[Math.floor(views.length / 2)]), speedScale: this.speedScale(),
     });
     this.input = new InputFrames(page.pictures, $("input-picture"), () => this.changed());
     this.worker = new Worker(URL.createObjectURL(new Blob([workerSource], {type: "text/javascript"})));

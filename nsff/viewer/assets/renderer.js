@@ -139,7 +139,8 @@ class Renderer {
     gl.uniform1f(u.time, time);
     gl.uniform3fv(u.pathLow, packed.pathLow);
     gl.uniform3fv(u.pathSize, packed.pathSize);
-    gl.uniform1f(u.blur, options.blur);
+    // Gaussians were fitted with the blur of the clip's pixels: larger pictures have it as large, or gaps would show.
+    gl.uniform1f(u.blur, options.blur * Math.max(1, (view.lens[0] / options.focal) ** 2));
     gl.uniform1i(u.compensate, options.compensate ? 1 : 0);
     gl.uniform1i(u.layer, LAYERS[layer]);
     gl.uniform2fv(u.depthRange, options.depthRange);
