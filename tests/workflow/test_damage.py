@@ -23,7 +23,11 @@ STAGES = {
     "train": ("nsff.training.run:run_train", lambda c: (c,), "model"),
     "render": ("nsff.rendering.videos:run_render", lambda c: (c.render, "time"), "renders/time.mp4"),
     "maps": ("nsff.rendering.maps:run_maps", lambda c: (c.render,), "maps"),
-    "cluster": ("nsff.decompose.clustering:run_cluster", lambda c: (c.decompose,), "clusters"),
+    "cluster": (
+        "nsff.decompose.clustering:run_cluster",
+        lambda c: (c.decompose.model_copy(update={"method": "clusters"}),),
+        "clusters",
+    ),
     "postprocess": ("nsff.decompose.postprocess:run_postprocess", lambda c: (c.decompose,), "masks"),
     "crf": ("nsff.decompose.crf:run_crf", lambda c: (c.crf,), "masks_crf"),
     "score": ("nsff.metrics.score:run_score", lambda c: (c,), "scores.csv"),

@@ -130,7 +130,7 @@ def test_clustering_again_leaves_the_model_alone(finished, tmp_path):
     project = finished.copy(tmp_path)
     scene = project.scene(finished.scene)
     before = {path: path.stat().st_mtime_ns for path in (scene / "model").iterdir()}
-    project.configure(project.config["scenes"], decompose={"max_clusters": 2, "restarts": 1})
+    project.configure(project.config["scenes"], decompose={"method": "clusters", "max_clusters": 2, "restarts": 1})
     ended = project.snakemake(f"results/{finished.scene}/masks")
     assert ended.status == 0, ended.text[-3000:]
     assert "2 of 2 steps" in ended.text
