@@ -154,7 +154,8 @@ _ON_CPU: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
         **_ON_CPU,
-        "model": {"kind": "gaussians"},
+        # Fewer Gaussians than usual: less time, and better on demo (docs/notebook.md#gaussians-on-the-cpu).
+        "model": {"kind": "gaussians", "options": {"thinning": 2.5}},
         "train": {
             # Also beside a GPU, whose rasteriser may not be built.
             "device": "cpu",

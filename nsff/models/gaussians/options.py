@@ -15,7 +15,7 @@ class Options(StageConfig):
 
     static_spacing: int = Field(2, ge=1)
     """Every how many pixels, along rows and columns, a frame gives a static Gaussian."""
-    thinning: float = Field(2.5, ge=0)
+    thinning: float = Field(1.7, ge=0)
     """Static Gaussians that lie within this many pixels, seen from the middle of the cameras, and at the same depth are
     made one, which leaves room to split those that the pictures pull at; 0: none are."""
     dynamic_spacing: int = Field(1, ge=1)
