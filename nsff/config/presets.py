@@ -154,8 +154,7 @@ _ON_CPU: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {
     "demo": {
         **_ON_CPU,
-        # Fewer Gaussians than usual: less time, and better on demo (docs/notebook.md#gaussians-on-the-cpu).
-        "model": {"kind": "gaussians", "options": {"thinning": 2.5}},
+        "model": {"kind": "gaussians"},
         "train": {
             # Also beside a GPU, whose rasteriser may not be built.
             "device": "cpu",
