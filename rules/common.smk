@@ -63,17 +63,21 @@ def register_run():
         print(explain_locks(runs, run), file=sys.stderr)
 
 
+def untrained(chosen):
+    """The settings, by name, of the scenes that are still to be trained and for which ``chosen(settings)`` holds."""
+    scenes = {name: scene for name, scene in SCENES.items() if chosen(scene.settings)}
+    return {name: scene.settings for name, scene in scenes.items() if not os.path.exists(scene.path("model"))}
+
+
 def notes_on_slow_training():
     """A line for each scene that is still to be trained, on a CPU, with a preset that is made for a GPU."""
-    settings = {name: scene.settings for name, scene in SCENES.items() if not os.path.exists(scene.path("model"))}
-    settings = {name: scene for name, scene in settings.items() if made_for_gpu(scene)}
+    settings = untrained(made_for_gpu)
     return slow_notes(settings, bool(visible_devices()), usable_cores()) if settings else []
 
 
 def check_drawing():
     """Stops where Gaussians are to be trained and the GPU of this machine cannot draw them."""
-    gaussians = {name: scene.settings for name, scene in SCENES.items() if scene.settings.model.kind == "gaussians"}
-    waiting = {name: scene for name, scene in gaussians.items() if not os.path.exists(SCENES[name].path("model"))}
+    waiting = untrained(lambda settings: settings.model.kind == "gaussians")
     try:
         check_rasterisers(waiting, bool(waiting and visible_devices()))
     except NsffError as error:

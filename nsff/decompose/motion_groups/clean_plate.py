@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
@@ -107,16 +107,10 @@ def clean_plate(
     count = np.zeros((height, width), int)
     rows, columns = np.indices((height, width))
     for j in nearby_frames(i, len(cameras)):
-        a, b = epipolar_curve(cameras, i, j, x)
-        there = a + w[..., None] * b
-        ahead = there[..., 2] > 1e-6
-        position = (there[..., :2] / np.where(ahead, there[..., 2], 1)[..., None] - 0.5).astype(np.float32)
-        u, v = position[..., 0], position[..., 1]
-        inside = ahead & (u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1)
+        u, v, depth_ratio, inside = seen_by(cameras, i, j, x, w)
         covered = cv2.remap(moving[j].astype(np.float32), u, v, cv2.INTER_LINEAR, borderValue=1) > 0.01
-        # The depth of the pixel in frame j is its depth in frame i times the third coordinate.
         surface = cv2.remap(inverse_depth[j], u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-        hidden = surface * there[..., 2] > OCCLUDED * w
+        hidden = surface * depth_ratio > OCCLUDED * w
         free = inside & ~covered & ~hidden & (count < SAMPLES)
         if free.any():
             seen = cv2.remap(images[j], u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -127,6 +121,21 @@ def clean_plate(
     colour = np.nanmedian(samples, axis=0)
     deviation = 1.4826 * np.nanmedian(np.abs(samples - colour), axis=0).mean(-1)
     return CleanPlate(colour.astype(np.float32), deviation.astype(np.float32), known)
+
+
+def seen_by(
+    cameras: Cameras, i: int, j: int, x: Float[np.ndarray, "H W 2"], w: Float32[np.ndarray, "H W"]
+) -> tuple[Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"], Float[np.ndarray, "H W"], Bool[np.ndarray, "H W"]]:
+    """Where frame j sees the pixels ``x`` of frame i at inverse depths ``w``: columns and rows, whole at pixel centres;
+    the depth there over that in frame i; and whether that lies ahead of the camera and in the picture."""
+    height, width = w.shape
+    a, b = epipolar_curve(cameras, i, j, x)
+    there = a + w[..., None] * b
+    ahead = there[..., 2] > 1e-6
+    position = (there[..., :2] / np.where(ahead, there[..., 2], 1)[..., None] - 0.5).astype(np.float32)
+    u, v = position[..., 0], position[..., 1]
+    inside = ahead & (u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1)
+    return u, v, there[..., 2], inside
 
 
 def nearby_frames(i: int, count: int) -> list[int]:

@@ -16,14 +16,14 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from nsff.cameras import Cameras
-from nsff.decompose.motion_groups.clean_plate import nearby_frames
-from nsff.geometry.epipolar import epipolar_curve, pixel_centres
+from nsff.decompose.motion_groups.clean_plate import nearby_frames, seen_by
+from nsff.decompose.motion_groups.pixel_evidence import LEAST_NOISE
+from nsff.geometry.epipolar import pixel_centres
 
 VISIBLE = 0.1
 """A frame sees a pixel where its own depth differs by at most this share."""
 LEAST_FRAMES = 3
 """With fewer frames nothing is said."""
-LEAST_NOISE = 1.5 / 255
 
 
 def colour_change(
@@ -35,19 +35,13 @@ def colour_change(
     """Root of the median (over frames) mean (over channels) squared difference of colours in [0,1]; NaN where too few
     frames see a pixel."""
     w = inverse_depth[i]
-    height, width = w.shape
-    x = pixel_centres(height, width)
+    x = pixel_centres(*w.shape)
     own = images[i].astype(np.float32) / 255
     squares = []
     for j in nearby_frames(i, len(cameras)):
-        a, b = epipolar_curve(cameras, i, j, x)
-        there = a + w[..., None] * b
-        ahead = there[..., 2] > 1e-6
-        position = (there[..., :2] / np.where(ahead, there[..., 2], 1)[..., None] - 0.5).astype(np.float32)
-        u, v = position[..., 0], position[..., 1]
-        inside = ahead & (u >= 0) & (v >= 0) & (u <= width - 1) & (v <= height - 1)
+        u, v, depth_ratio, inside = seen_by(cameras, i, j, x, w)
         surface = cv2.remap(inverse_depth[j], u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-        ratio = np.maximum(surface * there[..., 2], 1e-9) / np.maximum(w, 1e-9)
+        ratio = np.maximum(surface * depth_ratio, 1e-9) / np.maximum(w, 1e-9)
         sees = inside & (np.abs(np.log(ratio)) < VISIBLE)
         seen = cv2.remap(images[j], u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32) / 255
         squares.append(np.where(sees, ((seen - own) ** 2).mean(-1), np.nan).astype(np.float32))

@@ -8,7 +8,7 @@ import torch
 
 from nsff.models.gaussians.advection import paths
 from nsff.models.gaussians.lifting import depths, disparities
-from nsff.models.gaussians.light import Light, cells_of
+from nsff.models.gaussians.light import CELL, Light, cells_of
 from nsff.models.gaussians.options import Options
 from nsff.models.gaussians.scene import GaussianScene
 from nsff.models.gaussians.seeds import dynamic_seeds, static_seeds
@@ -35,8 +35,9 @@ def fill_clouds(model: GaussianScene, data: TrainingData, options: Options, seed
     model.static.cell = torch.zeros(len(static), dtype=torch.int32, device=data.device)
     if options.w_light:
         static_cloud = model.static
-        centre, focal = frame.inside(camera_centres.mean(0)), float(data.intrinsics[0, 0, 0])
-        static_cloud.cell, cells = cells_of(static_cloud.position.detach(), centre, focal)
+        centre, focal = frame.inside(camera_centres.mean(0)), data.intrinsics[0, 0, 0]
+        cell, cells = cells_of(static_cloud.position.detach(), centre, focal, CELL)
+        static_cloud.cell = cell.int()
         static_cloud.light = Light(cells, data.n_frames).to(data.device)
     cloud = model.moving
     reach = model.window // 2

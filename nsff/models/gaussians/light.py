@@ -45,12 +45,14 @@ class Light(nn.Module):
         return log.exp()[cell]
 
 
-def cells_of(position: Float[Tensor, "G 3"], centre: Float[Tensor, "3"], focal: float) -> tuple[Int[Tensor, "G"], int]:
-    """The cell of each position, cells of CELL pixels of a camera of this focal length (pixels) at ``centre``, and the
-    number of cells."""
+def cells_of(
+    position: Float[Tensor, "G 3"], centre: Float[Tensor, "3"], focal: Float[Tensor, ""], width: float
+) -> tuple[Int[Tensor, "G"], int]:
+    """The cell of each position, cells of ``width`` pixels of a camera of this focal length (pixels) at ``centre``, and
+    the number of cells."""
     away = position - centre
     distance = away.norm(dim=1).clamp(min=1e-12)
-    shell = (distance / distance.median()).log() * SHELLS / CELL
-    place = torch.cat([away / distance[:, None] * focal / CELL, shell[:, None]], 1).round().long()
-    cell = torch.unique(place, dim=0, return_inverse=True)[1].int()
+    shell = (distance / distance.median()).log() * SHELLS / width
+    place = torch.cat([away / distance[:, None] * (focal / width), shell[:, None]], 1).round().long()
+    cell = torch.unique(place, dim=0, return_inverse=True)[1]
     return cell, int(cell.max()) + 1 if len(cell) else 0

@@ -12,12 +12,11 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from nsff.models.gaussians.lifting import centres, lift
+from nsff.models.gaussians.light import cells_of
 from nsff.models.supervision import TrainingData
 
 AROUND = 5
 """Static pixels keep half of this distance, in pixels, from the motion masks, whose edges are uncertain."""
-SHELLS = 60.0
-"""Steps of depth within which static Gaussians of one direction are made one: an e-fold has this many."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +87,7 @@ def static_seeds(data: TrainingData, z: Float[Tensor, "N H W"], spacing: int, th
         return seeds
     pose = data.world_to_camera
     centre = -(pose[:, :, :3].transpose(1, 2) @ pose[:, :, 3:])[..., 0].mean(0)
-    away = seeds.position - centre
-    distance = away.norm(dim=1).clamp(min=1e-12)
-    angle = data.intrinsics[0, 0, 0] / thinning
-    shell = (distance / distance.median()).log() * SHELLS / thinning
-    cell = torch.cat([away / distance[:, None] * angle, shell[:, None]], 1).round().long()
-    _, group = torch.unique(cell, dim=0, return_inverse=True)
-    count = int(group.max()) + 1
+    group, count = cells_of(seeds.position, centre, data.intrinsics[0, 0, 0], thinning)
     first = torch.full((count,), len(seeds), device=group.device)
     first = first.scatter_reduce(0, group, torch.arange(len(seeds), device=group.device), "amin")
     return seeds[first.sort().values]

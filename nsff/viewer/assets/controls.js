@@ -87,3 +87,17 @@ class Controls {
     return true;
   }
 }
+
+const on = (id, event, action) => $(id).addEventListener(event, action);
+
+// The buttons that both the page and the live viewer have: time and cameras.
+function connectTime(app) {
+  on("play", "click", () => app.toggle());
+  on("time", "input", () => { app.player.playing = false; app.seek(Number($("time").value)); });
+  on("speed", "change", () => { app.player.speed = Number($("speed").value); });
+  on("loop", "change", () => { app.player.loop = $("loop").value; });
+  on("clip-camera", "click", () => app.clipCamera());
+  on("stop-before", "click", () => app.stop(-1));
+  on("stop-after", "click", () => app.stop(1));
+  on("overview", "click", () => app.overview());
+}

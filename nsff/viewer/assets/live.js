@@ -135,15 +135,7 @@ class LiveApp {
 
 const app = new LiveApp(JSON.parse($("page-data").textContent));
 window.livePage = app;
-const on = (id, event, action) => $(id).addEventListener(event, action);
-on("play", "click", () => app.toggle());
-on("time", "input", () => { app.player.playing = false; app.seek(Number($("time").value)); });
-on("speed", "change", () => { app.player.speed = Number($("speed").value); });
-on("loop", "change", () => { app.player.loop = $("loop").value; });
-on("clip-camera", "click", () => app.clipCamera());
-on("stop-before", "click", () => app.stop(-1));
-on("stop-after", "click", () => app.stop(1));
-on("overview", "click", () => app.overview());
+connectTime(app);
 on("screenshot", "click", () => app.screenshot());
 on("theme", "click", () => app.setTheme(!app.dark));
 on("help-button", "click", () => $("help").showModal());

@@ -1,15 +1,7 @@
 // Starts the page: reads what it holds, and connects its buttons.
 
 function connect(app) {
-  const on = (id, event, action) => $(id).addEventListener(event, action);
-  on("play", "click", () => app.toggle());
-  on("time", "input", () => { app.player.playing = false; app.seek(Number($("time").value)); });
-  on("speed", "change", () => { app.player.speed = Number($("speed").value); });
-  on("loop", "change", () => { app.player.loop = $("loop").value; });
-  on("clip-camera", "click", () => app.clipCamera());
-  on("stop-before", "click", () => app.stop(-1));
-  on("stop-after", "click", () => app.stop(1));
-  on("overview", "click", () => app.overview());
+  connectTime(app);
   on("show-path", "change", () => app.setOverlay("path", $("show-path").checked));
   on("show-tracks", "change", () => app.setOverlay("tracks", $("show-tracks").checked));
   on("screenshot", "click", () => app.screenshot());
