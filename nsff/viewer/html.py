@@ -25,10 +25,11 @@ from nsff.errors import StageError
 from nsff.splats.compact import encode
 from nsff.splats.scene import SplatScene
 
-WORKER = ("sorting.js", "worker.js")
+WORKER = ("sorting.js", "assembler.js", "kernel.js", "splatting.js", "worker.js")
 PROGRAM = (
-    "maths.js", "decode.js", "packing.js", "sorting.js", "shaders.js", "renderer.js", "viewpoint.js", "player.js",
-    "lines.js", "keyframes.js", "compare.js", "controls.js", "panel.js", "measure.js", "app.js", "main.js",
+    "maths.js", "decode.js", "packing.js", "sorting.js", "ranges.js", "shaders.js", "renderer.js", "software.js",
+    "viewpoint.js", "player.js", "lines.js", "keyframes.js", "compare.js", "controls.js", "panel.js", "measure.js",
+    "app.js", "main.js",
 )  # fmt: skip
 """In this order: a file uses what those before it define."""
 LAYERS = (

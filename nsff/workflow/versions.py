@@ -23,7 +23,7 @@ VERSIONS = {
     "postprocess": 4,
     "crf": 2,
     "extract": 2,
-    "page": 2,
+    "page": 3,
     "score": 4,
     "report": 3,
     "collect_scores": 1,

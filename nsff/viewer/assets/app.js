@@ -1,19 +1,20 @@
 // The page: its state, what buttons and keys do, and the loop that draws.
 
 const $ = (id) => document.getElementById(id);
-const TARGET_MS = 45;       // a picture may take so long before a moving view is drawn smaller
 const STILL_MS = 250;       // after so long without change it is drawn in full size
 const SMALLEST_SCALE = 0.5;
 const BACKGROUNDS = {dark: [0.05, 0.06, 0.07], light: [0.93, 0.93, 0.92]};
 
 class App {
-  constructor(page, content, workerSource) {
+  constructor(page, content, workerSource, drawing) {
+    this.drawing = drawing;
     this.page = page;
     const numbers = page.objects.map((object) => object.number);
     this.packed = packScene(content, numbers, page.near * 0.05);
     this.scene = this.packed.scene;
     const views = page.cameras.map(({lens, rows}) => ({pose: poseOfMatrix(rows), lens}));
-    const distance = this.middleDepth(views[Math.floor(views.length / 2)]);
+    const middle = views[Math.floor(views.length / 2)], depths = depthsBefore(middle, this.scene, page);
+    const distance = middleDepth(depths, page);
     this.viewpoint = new Viewpoint(views, [page.width, page.height], distance);
     this.player = new Player(page.frames, page.frame_rate);
     this.lines = new Lines(this.scene, views, [page.width, page.height], distance);
@@ -24,15 +25,12 @@ class App {
     ].map((entry, i) => ({...entry, members: this.scene.object.reduce((n, own) => n + (own === i), 0), shown: true, tint: 0, css: `rgb(${entry.colour.map((v) => Math.round(v * 255))})`}));
     Object.assign(this, {
       layer: "all", isolated: null, followed: null, compare: "off", wipe: 0.5, overlays: {path: false, tracks: false},
-      preview: null, dirty: true, scale: 1, lastChange: 0, ticket: 0, sorted: -1, busy: false, wanted: true, canvas: $("picture"),
+      preview: null, dirty: true, scale: 1, keptScale: 1, lastChange: 0, sorted: false, sorting: null, wanted: true, canvas: $("picture"),
     });
-    this.renderer = new Renderer(this.canvas, this.packed, {
-      blur: page.blur, focal: views[0].lens[0], compensate: page.compensate, depthRange: this.depthRange(views[Math.floor(views.length / 2)]), speedScale: this.speedScale(),
-    });
+    this.renderer = new (drawing === "cpu" ? SoftwareRenderer : Renderer)(this.canvas, this.packed, {
+      blur: page.blur, focal: views[0].lens[0], compensate: page.compensate, depthRange: depthRange(depths, page), speedScale: speedScale(this.scene),
+    }, URL.createObjectURL(new Blob([workerSource], {type: "text/javascript"})));
     this.input = new InputFrames(page.pictures, $("input-picture"), () => this.changed());
-    this.worker = new Worker(URL.createObjectURL(new Blob([workerSource], {type: "text/javascript"})));
-    this.worker.onmessage = ({data}) => this.ordered(data);
-    this.worker.postMessage({scene: this.scene});
     this.keys = this.actions();
     this.controls = new Controls(this, this.canvas);
     this.showObjects();
@@ -40,41 +38,6 @@ class App {
     new ResizeObserver(() => this.changed()).observe($("stage"));
     this.lastTick = performance.now();
     requestAnimationFrame((now) => this.tick(now));
-  }
-
-  // --- what the scene is like ---------------------------------------------------------------------------------------
-  middleDepth(view) {
-    const depths = this.depths(view);
-    return depths.length ? depths[Math.floor(depths.length * 0.4)] : this.page.near * 2;
-  }
-
-  // Inverse depths of the far and the near end of the colours of layer depth.
-  depthRange(view) {
-    const depths = this.depths(view), at = (share) => depths[Math.floor(share * (depths.length - 1))];
-    return depths.length > 9 ? [1 / at(0.98), 1 / at(0.01)] : [1 / this.page.far, 1 / this.page.near];
-  }
-
-  // Depths of what rests before a view, the smallest first: of a few thousand Gaussians.
-  depths({pose, lens}) {
-    const forward = turned(pose.q, [0, 0, 1]), depths = [], {position, count, moving} = this.scene;
-    const every = Math.max(1, Math.floor(count / 5000));
-    for (let i = 0; i < count - moving; i += every) {
-      const place = sub([position[3 * i], position[3 * i + 1], position[3 * i + 2]], pose.p), z = dot(forward, place);
-      const wide = dot(turned(pose.q, [1, 0, 0]), place) * lens[0] / z, high = dot(turned(pose.q, [0, 1, 0]), place) * lens[1] / z;
-      if (z > this.page.near * 0.3 && Math.abs(wide) < this.page.width / 2 && Math.abs(high) < this.page.height / 2) depths.push(z);
-    }
-    return depths.sort((a, b) => a - b);
-  }
-
-  speedScale() {
-    const {moving, middle} = this.scene, speeds = [], a = [0, 0, 0], b = [0, 0, 0];
-    for (let m = 0; m < moving; m += Math.max(1, Math.floor(moving / 5000))) {
-      pathAt(this.scene, m, middle[m] - 0.5, a);
-      pathAt(this.scene, m, middle[m] + 0.5, b);
-      speeds.push(norm(sub(a, b)));
-    }
-    speeds.sort((x, y) => x - y);
-    return 1 / Math.max(speeds[Math.floor(speeds.length * 0.9)] || 0, 1e-9);
   }
 
   // --- drawing ------------------------------------------------------------------------------------------------------
@@ -93,33 +56,32 @@ class App {
     this.changed();
   }
 
-  current(width, height) {
-    return this.viewpoint.fitted(this.player.time, width, height);
+  // What is to be drawn now.
+  state() {
+    const ratio = Math.min(devicePixelRatio || 1, 2) * this.scale, {time} = this.player;
+    const size = this.fixed || ["clientWidth", "clientHeight"].map((side) => Math.max(1, Math.round(this.canvas[side] * ratio)));
+    const background = BACKGROUNDS[this.dark ? "dark" : "light"];
+    return {size, time, background, layer: this.layer, shown: this.shown, view: this.viewpoint.fitted(time, ...size), ownCamera: this.viewpoint.mode === "clip"};
   }
 
+  // Asks for the present state to be sorted, or drawn by the processor; resolves once it is.
   sort() {
-    const {rows, slopes} = this.current(this.canvas.width, this.canvas.height);
-    this.busy = true;
     this.wanted = false;
-    this.worker.postMessage({
-      ticket: ++this.ticket, rows, slopes, time: this.player.time, shown: this.shown,
-      still: this.layer !== "moving", moves: this.layer !== "still",
+    this.sorting = this.renderer.order(this.state()).then(() => {
+      Object.assign(this, {sorting: null, sorted: true, dirty: true});
+      if (!this.renderer.state) return;
+      this.adapt(this.renderer.milliseconds);
+      if (this.wanted && !this.measuring) this.sort().catch(console.error);  // without waiting for the next tick
     });
-  }
-
-  ordered({order, ticket}) {
-    this.renderer.setOrder(order);
-    Object.assign(this, {busy: false, sorted: ticket, dirty: true});
+    return this.sorting;
   }
 
   draw() {
-    const {canvas} = this, ratio = Math.min(devicePixelRatio || 1, 2) * this.scale;
-    const [width, height] = this.fixed || [canvas.clientWidth, canvas.clientHeight].map((side) => Math.max(1, Math.round(side * ratio)));
+    // The processor draws while the page goes on: the state is that of its last picture.
+    const {canvas} = this, state = this.renderer.state || this.state(), [width, height] = state.size, {path, tracks} = this.overlays;
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, {width, height});
-    const view = this.current(width, height), {path, tracks} = this.overlays;
-    const segments = path || tracks
-      ? this.lines.at(this.player.time, this.overlays, this.entries.map((e) => e.colour), this.shown, this.viewpoint.mode === "clip") : null;
-    this.renderer.render(view, this.player.time, this.layer, BACKGROUNDS[this.dark ? "dark" : "light"], segments);
+    const segments = path || tracks ? this.lines.at(state.time, this.overlays, this.entries.map((e) => e.colour), state.shown, state.ownCamera) : null;
+    this.renderer.render(state, segments);
     this.drawInput();
     this.showTime();
   }
@@ -137,25 +99,33 @@ class App {
     if (this.measuring) return;
     const moves = this.controls.advance(seconds) | this.player.advance(seconds) | this.advancePreview(seconds);
     if (moves) this.changed(true);
-    const still = now - this.lastChange > STILL_MS;
-    if (still && this.scale < 1) {
-      this.keptScale = this.scale;
-      this.scale = 1;
-      this.dirty = true;
-    } else if (!still && this.dirty) {
-      // Smaller pictures where the machine is slow, larger ones again where it is not.
-      this.scale = this.scale === 1 && this.keptScale ? this.keptScale : this.scale;
-      this.slow = 0.8 * (this.slow || 30) + 0.2 * Math.min(1000 * seconds, 400);
-      if (this.slow > TARGET_MS) this.scale = Math.max(SMALLEST_SCALE, this.scale * clamp(Math.sqrt(TARGET_MS / this.slow), 0.75, 0.95));
-      else if (this.slow < TARGET_MS / 2) this.scale = Math.min(1, this.scale * 1.03);
-      this.keptScale = this.scale;
+    if (now - this.lastChange > STILL_MS) {
+      if (this.scale < 1) this.setScale(1);
+    } else {
+      if (this.scale === 1 && this.keptScale < 1) this.setScale(this.keptScale);
+      if (this.dirty && !this.renderer.state) this.adapt(1000 * seconds);
     }
-    if (this.wanted && !this.busy) this.sort();
-    if (this.dirty && this.sorted >= 0) {
+    if (this.wanted && !this.sorting) this.sort().catch(console.error);
+    if (this.dirty && this.sorted) {
       this.dirty = false;
       this.draw();
       if (!this.ready) this.finishLoading();
     }
+  }
+
+  setScale(scale) {
+    this.scale = scale;
+    this.changed();
+  }
+
+  // A view that changes is drawn smaller where the machine is slow, larger again where it is not.
+  adapt(milliseconds) {
+    if (performance.now() - this.lastChange > STILL_MS) return;
+    this.slow = 0.8 * (this.slow || 30) + 0.2 * Math.min(milliseconds, 400);
+    const {targetMs} = this.renderer;
+    if (this.slow > targetMs) this.scale = Math.max(SMALLEST_SCALE, this.scale * clamp(Math.sqrt(targetMs / this.slow), 0.75, 0.95));
+    else if (this.slow < targetMs / 2) this.scale = Math.min(1, this.scale * 1.03);
+    this.keptScale = this.scale;
   }
 
   // Resolves once the present view is sorted and drawn in full size.
@@ -163,7 +133,7 @@ class App {
     this.changed();
     return new Promise((done) => {
       const look = () => {
-        if (!this.wanted && !this.busy && !this.dirty && this.scale === 1) requestAnimationFrame(done);
+        if (!this.wanted && !this.sorting && !this.dirty && this.scale === 1) requestAnimationFrame(done);
         else requestAnimationFrame(look);
       };
       look();
@@ -304,8 +274,9 @@ class App {
   }
 
   // --- pictures and paths -------------------------------------------------------------------------------------------
-  screenshot() {
-    this.scale = 1;
+  async screenshot() {
+    this.lastChange = 0;
+    await this.whenDrawn();
     this.draw();
     this.canvas.toBlob((blob) => download(`${this.page.name}_${this.player.time.toFixed(1)}.png`, blob));
   }

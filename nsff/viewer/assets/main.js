@@ -37,7 +37,8 @@ async function start() {
   const page = JSON.parse($("page-data").textContent);
   const content = decodeSplats(await unzipped(bytesOfBase64($("scene-data").textContent)));
   $("scene-data").remove();
-  const app = new App(page, content, $("worker-source").textContent);
+  const drawing = {cpu: "cpu", gpu: "gpu"}[hashed.get("draw")] || drawingFor();
+  const app = new App(page, content, $("worker-source").textContent, drawing);
   window.scenePage = app;
   connect(app);
   app.setTheme(matchMedia("(prefers-color-scheme: dark)").matches);

@@ -2,18 +2,21 @@
 // second in full size; scenePage.measure(640, 360, 5, true) as a slow machine draws a view that changes.
 
 async function measure(app, width, height, seconds, moving = false) {
-  const {gl} = app.renderer, pixel = new Uint8Array(4), scale = moving ? SMALLEST_SCALE : 1;
+  const scale = moving ? SMALLEST_SCALE : 1;
   const before = {time: app.player.time, playing: app.player.playing}, begin = performance.now();
   Object.assign(app, {fixed: [width * scale, height * scale], measuring: true});
   app.viewpoint.takeOver(app.player.time);
+  await app.sorting;
+  await app.sort();
   let pictures = 0;
   while (performance.now() - begin < 1000 * seconds) {
     app.player.playing = true;
     app.player.advance(1 / 30);
     app.viewpoint.orbit(0.01 * Math.cos(pictures / 10), 0);
-    if (!app.busy) app.sort();
+    if (app.drawing === "cpu") await app.sorting;  // its last picture, which is shown while the next one is drawn
+    if (!app.sorting) app.sort();
     app.draw();
-    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, pixel);  // waits until the picture is there
+    app.renderer.finish();
     pictures++;
     await new Promise((done) => setTimeout(done));
   }

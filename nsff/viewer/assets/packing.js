@@ -64,7 +64,21 @@ function packScene(content, numbers, near) {
     scene.length[m] = places;
     scene.offset[m] = m * places;
   }
-  return {scene, texels, ...packPaths(scene)};
+  return {scene, texels, covariance: () => packCovariances(content), ...packPaths(scene)};
+}
+
+function packCovariances({still, moving}) {
+  // For each Gaussian xx xy xz yy yz zz of R S² Rᵀ, in world axes.
+  const result = new Float32Array(6 * (still.count + moving.count));
+  let at = 0;
+  for (const {count, quaternions, scales} of [still, moving]) {
+    for (let k = 0; k < count; k++, at += 6) {
+      const [w, x, y, z] = normalised(Array.from(quaternions.subarray(4 * k, 4 * k + 4)));
+      const axes = matrixOf([x, y, z, w]).map((row) => row.map((value, j) => value * scales[3 * k + j]));
+      [[0, 0], [0, 1], [0, 2], [1, 1], [1, 2], [2, 2]].forEach(([i, j], n) => (result[at + n] = dot(axes[i], axes[j])));
+    }
+  }
+  return result;
 }
 
 function packPaths(scene) {

@@ -1,12 +1,30 @@
 // Draws the scene with WebGL2: Gaussians as ellipses from back to front, and lines over them.
 
 const LAYERS = {all: 0, still: 0, moving: 0, depth: 1, flow: 2, features: 3, objects: 4};
+const IMITATIONS = /swiftshader|llvmpipe|softpipe|software|basic render/i;
+
+// How to draw: "gpu", or "cpu" where the browser has no WebGL2 or imitates it.
+function drawingFor() {
+  const gl = document.createElement("canvas").getContext("webgl2");
+  if (!gl) return "cpu";
+  const names = gl.getExtension("WEBGL_debug_renderer_info");
+  const name = gl.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : gl.RENDERER);
+  gl.getExtension("WEBGL_lose_context")?.loseContext();
+  return IMITATIONS.test(name) ? "cpu" : "gpu";
+}
+
+// Gaussians were fitted with the blur of the clip's pixels: larger pictures have it as large, or gaps would show.
+function blurOf({blur, focal}, lens) {
+  return blur * Math.max(1, (lens[0] / focal) ** 2);
+}
 
 class Renderer {
-  constructor(canvas, packed, options) {
+  constructor(canvas, packed, options, workerSource) {
     const gl = canvas.getContext("webgl2", {alpha: false, antialias: false, depth: false, powerPreference: "high-performance"});
-    if (!gl) throw new Error("This browser has no WebGL2, which the scene is drawn with.");
-    Object.assign(this, {canvas, gl, packed, options, count: 0});
+    if (!gl) throw new Error("This browser has no WebGL2.");
+    Object.assign(this, {canvas, gl, packed, options, count: 0, targetMs: 45});
+    this.worker = new Worker(workerSource);
+    this.worker.postMessage({scene: packed.scene});
     this.prepare = this.program(WHOLE, PREPARE);
     this.draw = this.program(DRAW, DRAW_PIXELS);
     this.lines = this.program(LINES, LINE_PIXELS);
@@ -94,6 +112,20 @@ class Renderer {
     this.plain();
   }
 
+  // Sorts for a state (App.state); resolves once what is drawn is drawn in its order.
+  async order({view: {rows, slopes}, time, layer, shown}) {
+    const {order} = await new Promise((done) => {
+      this.worker.onmessage = ({data}) => done(data);
+      this.worker.postMessage({rows, slopes, time, shown, still: layer !== "moving", moves: layer !== "still"});
+    });
+    this.setOrder(order);
+  }
+
+  // Waits until the picture is there.
+  finish() {
+    this.gl.readPixels(0, 0, 1, 1, this.gl.RGBA, this.gl.UNSIGNED_BYTE, new Uint8Array(4));
+  }
+
   setOrder(order) {
     const {gl} = this, whole = Math.floor(order.length / TEXTURE_WIDTH), rest = order.length % TEXTURE_WIDTH;
     gl.bindTexture(gl.TEXTURE_2D, this.textures.order);
@@ -104,8 +136,8 @@ class Renderer {
     this.count = order.length;
   }
 
-  // `view`: {rows, lens [fx, fy, cx, cy] in pixels of the picture}; `segments`: 7 numbers an end (place, colour).
-  render(view, time, layer, background, segments) {
+  // Of the state `view`: {rows, lens [fx, fy, cx, cy] in pixels of the picture}; `segments`: 7 numbers an end (place, colour).
+  render({view, time, layer, background}, segments) {
     const {gl, canvas} = this;
     gl.disable(gl.BLEND);
     if (this.count) this.prepareAll(view, time, layer);
@@ -139,8 +171,7 @@ class Renderer {
     gl.uniform1f(u.time, time);
     gl.uniform3fv(u.pathLow, packed.pathLow);
     gl.uniform3fv(u.pathSize, packed.pathSize);
-    // Gaussians were fitted with the blur of the clip's pixels: larger pictures have it as large, or gaps would show.
-    gl.uniform1f(u.blur, options.blur * Math.max(1, (view.lens[0] / options.focal) ** 2));
+    gl.uniform1f(u.blur, blurOf(options, view.lens));
     gl.uniform1i(u.compensate, options.compensate ? 1 : 0);
     gl.uniform1i(u.layer, LAYERS[layer]);
     gl.uniform2fv(u.depthRange, options.depthRange);

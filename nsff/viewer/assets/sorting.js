@@ -32,7 +32,7 @@ class Sorter {
   }
 
   // The Gaussians that a view shows, farthest first. `rows`: the three rows [R | t] from the world to the camera;
-  // `slopes`: the largest |x/z| and |y/z| that are seen; `shown`: one number an object and two layers, 0 where hidden.
+  // `slopes`: the largest |x/z| that is seen, the smallest and the largest y/z; `shown`: one number an object and two layers, 0 where hidden.
   sort({rows, slopes, time, shown, still, moves}) {
     const {scene, kept, depths, keys, counts} = this;
     const [[a, b, c, d], [e, f, g, h], [p, q, r, s]] = rows;
@@ -55,7 +55,8 @@ class Sorter {
       const reach = 3 * scene.reach[i];
       if (!(depth > scene.near)) continue;
       if (Math.abs(a * x + b * y + c * z + d) > slopes[0] * depth + reach) continue;
-      if (Math.abs(e * x + f * y + g * z + h) > slopes[1] * depth + reach) continue;
+      const down = e * x + f * y + g * z + h;
+      if (down < slopes[1] * depth - reach || down > slopes[2] * depth + reach) continue;
       // Sorted by inverse depth: bins are fine where things are near.
       const key = 1 / depth;
       depths[n] = key;

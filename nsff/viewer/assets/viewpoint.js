@@ -19,15 +19,13 @@ class Viewpoint {
   // The view for a picture of so many pixels, in which the clip's picture lies whole: {rows, lens, slopes, pose}.
   fitted(time, width, height) {
     const {pose, lens} = this.at(time), scale = Math.min(width / this.size[0], height / this.size[1]);
-    const wide = scale * (this.mode === "clip" ? 1 : this.zoom);
+    const zoomed = scale * (this.mode === "clip" ? 1 : this.zoom);
     const fitted = [
-      lens[0] * wide, lens[1] * wide,
-      width / 2 + (lens[2] - this.size[0] / 2) * wide, height / 2 + (lens[3] - this.size[1] / 2) * wide,
+      lens[0] * zoomed, lens[1] * zoomed,
+      width / 2 + (lens[2] - this.size[0] / 2) * zoomed, height / 2 + (lens[3] - this.size[1] / 2) * zoomed,
     ];
-    const slopes = [
-      1.15 * Math.max(fitted[2], width - fitted[2]) / fitted[0], 1.15 * Math.max(fitted[3], height - fitted[3]) / fitted[1],
-    ];
-    return {rows: matrixOfPose(pose), lens: fitted, slopes, pose};
+    const [wide, high] = [width, height].map((side, k) => 1.15 * Math.max(fitted[2 + k], side - fitted[2 + k]) / fitted[k]);
+    return {rows: matrixOfPose(pose), lens: fitted, slopes: [wide, -high, high], pose};
   }
 
   // Where the clip's picture lies on a picture of so many pixels: [left, top, width, height].
