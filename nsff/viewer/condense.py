@@ -2,14 +2,15 @@
 
 A trained scene has many Gaussians behind others, and many of almost no light. How much Gaussian i lights a picture is
 Σ T_i α_i over its pixels (notation of nsff.models.gaussians.splats). Those that light less than ``SEEN`` pixels in
-every picture are left out. Scales, opacities and colours of the others are then fitted to the pictures that all made
-(as compression of Gaussian scenes does, Fan et al. 2023, LightGaussian). The clip's cameras, and others beside them,
-draw these pictures, each at its own time.
+every picture are left out, and more where the file has no room for them. Scales, opacities and colours of the others
+are then fitted to the pictures that all made, and to how opaque these are (as compression of Gaussian scenes does, Fan
+et al. 2023, LightGaussian): without the latter, dark places would become holes, through which a light background
+shines. The clip's cameras, and others beside them, draw these pictures, each at its own time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +27,8 @@ from nsff.splats.scene import SplatScene
 
 SEEN = 0.6
 """Pixels of light that a Gaussian has to give to a picture to be kept."""
+TRIES = 4
+"""Times that more are left out where there is no room."""
 PIXELS = 150_000
 """Larger pictures are shrunk to about so many pixels."""
 PICTURES = 48
@@ -45,23 +48,45 @@ class View:
 
     camera: Camera
     time: float
-    picture: Float32[Tensor, "H W 3"]
+    picture: Float32[Tensor, "H W 4"]
+    """Colours, and how opaque the pixel is."""
 
 
-def condensed(splats: SplatScene, cameras: Cameras, most: tuple[int, int], steps: int) -> SplatScene:
+def condensed(
+    splats: SplatScene,
+    cameras: Cameras,
+    most: tuple[int, int],
+    steps: int,
+    room: Callable[[SplatScene], float] = lambda splats: np.inf,
+) -> SplatScene:
     """The Gaussians that are seen, at most ``most`` that rest and that move, after ``steps`` of the fit.
 
-    ``cameras``: the clip's, one a frame. Object numbers, paths and times stay. Without steps the scene is only thinned.
+    ``cameras``: the clip's, one a frame. ``room``: the share of a scene that there is room for; below 1 those that
+    light least are left out. Object numbers, paths and times stay. Without steps the scene is only thinned.
     """
     device = torch.device("cuda" if torch.cuda.is_available() and gpu_problem() is None else "cpu")
     views, light = observed(splats, cameras, device)
+    light = np.where(light > SEEN, light, 0)
+    fewer = brightest(splats, light, most)
+    for _ in range(TRIES):
+        count = len(fewer.static) + len(fewer.moving)
+        if not count or (share := room(fewer)) >= 1:
+            break
+        kept = np.partition(light, -count)[-count:]
+        least = np.quantile(kept, min(1 - 0.98 * share, 1.0))
+        light = np.where(light > least, light, 0)
+        fewer = brightest(splats, light, most)
+    return fitted(fewer, views, steps, device) if steps and len(fewer.static) + len(fewer.moving) else fewer
+
+
+def brightest(splats: SplatScene, light: Float32[np.ndarray, "static+moving"], most: tuple[int, int]) -> SplatScene:
+    """The Gaussians that give light, at most ``most`` that rest and that move: those that give the most."""
     parts: dict[str, Any] = {}
     count = len(splats.static)
     for name, own, limit in (("static", light[:count], most[0]), ("moving", light[count:], most[1])):
-        brightest = np.argsort(-own, kind="stable")[: min(limit, int((own > SEEN).sum()))]
-        parts[name] = getattr(splats, name).chosen(np.sort(brightest))
-    fewer = replace(splats, **parts)
-    return fitted(fewer, views, steps, device) if steps and len(fewer.static) + len(fewer.moving) else fewer
+        order = np.argsort(-own, kind="stable")[: min(limit, int((own > 0).sum()))]
+        parts[name] = getattr(splats, name).chosen(np.sort(order))
+    return replace(splats, **parts)
 
 
 def observed(
@@ -79,12 +104,18 @@ def observed(
         drawn, best = _at(splats, time, device), np.ones(len(light), np.float32)
         best[len(splats.static) :] = 1 / np.maximum(splats.moving.gates(time), 0.3)
         drawn.values.requires_grad_()
-        picture = rasterise(drawn, camera).values
+        picture = picture_of(drawn, camera)
         picture[..., 0].sum().backward()
         views.append(View(camera, time, picture.detach()))
         assert drawn.values.grad is not None
         light = np.maximum(light, drawn.values.grad[:, 0].cpu().numpy() * best)
     return views, light
+
+
+def picture_of(splats: Splats, camera: Camera) -> Float32[Tensor, "H W 4"]:
+    """Colours before nothing, and how opaque each pixel is."""
+    drawn = rasterise(splats, camera)
+    return torch.cat([drawn.values, drawn.alpha.reshape(*drawn.values.shape[:2], 1)], dim=-1)
 
 
 def places(cameras: Cameras, device: torch.device) -> list[tuple[Camera, float]]:
@@ -120,7 +151,7 @@ def fitted(splats: SplatScene, views: Sequence[View], steps: int, device: torch.
         view = views[int(generator.integers(len(views)))]
         means, gates = _moved(splats, view.time, device)
         drawn = Splats(means, quaternions, scales.exp(), opacities.sigmoid() * gates, colours)
-        loss = (rasterise(drawn, view.camera).values - view.picture).abs().mean()
+        loss = (picture_of(drawn, view.camera) - view.picture).abs().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

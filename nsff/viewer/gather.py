@@ -21,6 +21,7 @@ from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 from nsff.splats.from_points import FramePoints, scene_of_points
 from nsff.splats.scene import SplatScene, SplatSet
+from nsff.viewer.backdrop import with_backdrop
 from nsff.viewer.condense import condensed
 
 THRESHOLD = 0.2
@@ -31,8 +32,12 @@ NO_GAUSSIANS = "This scene has no Gaussians of its own: what is shown are points
 Show = Callable[[Float32[np.ndarray, "P C"]], Float32[np.ndarray, "P 3"]]
 
 
-def splats_for_page(scene: Scene, page: PageConfig) -> tuple[SplatScene, list[str]]:
+def splats_for_page(
+    scene: Scene, page: PageConfig, room: Callable[[SplatScene], float]
+) -> tuple[SplatScene, list[str]]:
     """The Gaussians of a finished scene, at most as many as the settings say, and sentences about what was done.
+
+    ``room``: the share of a scene that the page has room for.
 
     Raises StageError where there is no model, or a damaged one.
     """
@@ -41,7 +46,9 @@ def splats_for_page(scene: Scene, page: PageConfig) -> tuple[SplatScene, list[st
         splats = splats_of_model_points(scene, renderer, page)
         return splats, [NO_GAUSSIANS]
     whole = splats_of(scene)
-    splats = condensed(whole, scene.cameras, (page.static_splats, page.moving_splats), page.fit_steps)
+    if (background := getattr(renderer.model, "background", None)) is not None:
+        whole = with_backdrop(whole, scene.cameras, background.detach().cpu().numpy())
+    splats = condensed(whole, scene.cameras, (page.static_splats, page.moving_splats), page.fit_steps, room)
     left_out = len(whole.static) + len(whole.moving) - len(splats.static) - len(splats.moving)
     return splats, [f"{left_out:,} Gaussians of the model that are hardly seen are left out."] if left_out else []
 

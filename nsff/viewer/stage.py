@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from nsff.config import SceneConfig
 from nsff.files.io import write_text
 from nsff.scene import Scene
+from nsff.splats.scene import SplatScene
 from nsff.viewer.gather import pruned, splats_for_page
 from nsff.viewer.html import PageContent, jpeg, scene_page
 
@@ -18,13 +20,21 @@ SMALL, LARGE = (24, 10.0), (200, 40.0)
 def run_page(scene: Scene, config: SceneConfig) -> dict[str, Any]:
     """Writes scene.html; returns the summary. Raises StageError where the model or the frames are missing or damaged.
 
-    Gaussians that matter least are left out until the page is no larger than ``size_limit`` says.
+    Gaussians that matter least are left out until the page is no larger than ``size_limit`` says: those of a model of
+    Gaussians before they are fitted, so that the others make up for them.
     """
     page = config.page
-    splats, notes = splats_for_page(scene, page)
     pictures = [jpeg(scene.image(i), page.picture_width) for i in range(scene.n_frames)] if page.picture_width else []
-    content = PageContent(scene.name, splats, scene.cameras, pictures, notes)
     limit = page.megabytes or size_limit(scene.n_frames)
+
+    def content_of(splats: SplatScene, notes: Sequence[str] = ()) -> PageContent:
+        return PageContent(scene.name, splats, scene.cameras, pictures, notes)
+
+    def room(splats: SplatScene) -> float:
+        program = size_of(content_of(pruned(splats, 0, 0)))
+        return max(limit - program, 0.0) / max(size_of(content_of(splats)) - program, 1e-9)
+
+    content = content_of(*splats_for_page(scene, page, room))
     while True:
         text = scene_page(content)
         megabytes = len(text.encode()) / 1e6
@@ -51,6 +61,11 @@ def run_page(scene: Scene, config: SceneConfig) -> dict[str, Any]:
     }
     scene.write_summary("page", summary)
     return summary
+
+
+def size_of(content: PageContent) -> float:
+    """Megabytes of a page."""
+    return len(scene_page(content).encode()) / 1e6
 
 
 def size_limit(frames: int) -> float:

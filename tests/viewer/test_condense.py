@@ -67,6 +67,38 @@ def test_light_is_counted_in_pixels():
     assert max(alphas) > 1
 
 
+def test_the_dimmest_are_left_out_where_there_is_no_room():
+    """Asked until there is room; of both kinds those go that light least."""
+    whole, asked = content().splats, []
+
+    def room(splats: SplatScene) -> float:
+        asked.append(len(splats.static) + len(splats.moving))
+        return 1000 / asked[-1]
+
+    thin = condensed(whole, cameras(), MANY, 0, room)
+    assert 900 < len(thin.static) + len(thin.moving) <= 1000
+    assert asked[0] > 1500
+    light = observed(whole, cameras(), CPU)[1]
+    light = light[light > condense.SEEN]
+    least = np.sort(light)[-1000]
+    kept = observed(thin, cameras(), CPU)[1]
+    assert len(kept) == pytest.approx((light >= least).sum(), rel=0.1)
+    assert np.median(kept) > np.median(light)
+
+
+def test_the_fit_keeps_dark_places_opaque():
+    """A wall that is black: on nothing it looks the same with holes, on a light background it does not."""
+    splats = content().splats
+    dark = replace(splats, static=replace(splats.static, colours=0 * splats.static.colours))
+    most = (len(splats.static) // 3, len(splats.moving))
+    thin, fitted = (condensed(dark, cameras(), most, steps) for steps in (0, 40))
+    opaque = [
+        np.mean([rasterise(condense._at(own, v, CPU), c).alpha.mean() for c, v in places(cameras(), CPU)])
+        for own in (dark, thin, fitted)
+    ]
+    assert opaque[2] > opaque[1] + 0.5 * (opaque[0] - opaque[1])
+
+
 def test_the_fit_makes_up_for_what_is_left_out():
     """With a quarter of its Gaussians the scene after the fit is much nearer to the whole than before."""
     whole = content().splats

@@ -96,9 +96,10 @@ def test_a_model_of_gaussians_gives_its_own(tiny_scene, monkeypatch):
     monkeypatch.setattr(gather.Renderer, "load", lambda folder: renderer)
     monkeypatch.setattr(gather, "splats_of", lambda scene: own)
     monkeypatch.setattr(gather, "condensed", lambda splats, *rest: asked.append(rest) or pruned(splats, *rest[1]))
-    assert gather.splats_for_page(scene, PageConfig()) == (own, [])
-    few, notes = gather.splats_for_page(scene, PageConfig(static_splats=10, fit_steps=7))
-    assert [rest[1:] for rest in asked] == [((150_000, 100_000), 100), ((10, 100_000), 7)]
+    room = lambda splats: 1.0  # noqa: E731
+    assert gather.splats_for_page(scene, PageConfig(), room) == (own, [])
+    few, notes = gather.splats_for_page(scene, PageConfig(static_splats=10, fit_steps=7), room)
+    assert [rest[1:] for rest in asked] == [((150_000, 100_000), 100, room), ((10, 100_000), 7, room)]
     assert len(few.static) == 10
     assert len(few.moving) == len(own.moving)
     assert f"{len(own.static) - 10:,}" in notes[0]
