@@ -10,6 +10,8 @@ rule score:
         motion_masks="results/{scene}/motion_masks",
         model="results/{scene}/model",
         maps="results/{scene}/maps",
+        flow=of_scene("for_refit", "flow"),
+        depth=of_scene("for_refit", "depth"),
         objects=of_scene("object_masks"),
         truth=outside_files("truths"),
         weights=of_scene("lpips_weights"),

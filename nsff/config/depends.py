@@ -83,7 +83,8 @@ EXECUTION: dict[str, tuple[str, ...]] = {
     "extract": _GPU,
     "page": _GPU,
     # score.oracle cleans and refines as the masks were: what changes these makes other masks, which are scored anew.
-    "score": ("render.chunk", *_GPU, "crf", *_of("decompose", *_CLEANING)),
+    # Protocol refit: another model is trained anew, and scored then.
+    "score": ("render.chunk", *_GPU, "crf", *_of("decompose", *_CLEANING), "model"),
 }
 """By stage, all that it reads beside that."""
 

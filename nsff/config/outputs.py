@@ -224,6 +224,9 @@ class ScoreConfig(StageConfig):
     """LPIPS where its AlexNet weights are found (NSFF_WEIGHTS or ~/.cache/nsff)."""
     oracle: bool = False
     """Also score the clusters that an oracle picks by the first true mask, as they are, cleaned, and after the CRF."""
+    refit_steps: int = Field(75, ge=0)
+    """Steps of the short second training of Gaussians that the score without truth takes (protocol refit), for clips of
+    up to 24 frames, longer ones in proportion; 0: no such score."""
 
 
 class ReportConfig(StageConfig):

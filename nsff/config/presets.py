@@ -66,6 +66,7 @@ _PUBLISHED: dict[str, Any] = {
         "labels": "grey",
         "exact_pixels": 0,
     },
+    "score": {"refit_steps": 0},
 }
 
 # Plane fields with supervision that NSFF does not have: metric depth, motion masks, a static picture

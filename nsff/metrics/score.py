@@ -1,5 +1,5 @@
-"""The score stage: every evaluation of a scene, the only reader of truth. Writes scores.csv, score_pictures/ and the
-summary.
+"""The score stage: every evaluation of a scene, the only reader of truth, and the score without truth. Writes
+scores.csv, score_pictures/ and the summary.
 
 Nothing here changes the scene: refined cameras are used for their score and thrown away.
 """
@@ -18,7 +18,8 @@ from nsff.files.io import atomic_directory
 from nsff.metrics.images import score_images
 from nsff.metrics.lpips import Lpips, load_lpips, why_absent
 from nsff.metrics.masks import score_masks
-from nsff.metrics.protocols import Protocol, get_protocol
+from nsff.metrics.protocols import REFIT, Protocol, get_protocol
+from nsff.metrics.refit import left_out_every, score_refit
 from nsff.metrics.table import Record, Row, average, write_records, write_scores
 from nsff.metrics.targets import Targets, frame_numbers, self_targets, truth_targets
 from nsff.metrics.verdicts import describe
@@ -26,8 +27,8 @@ from nsff.scene import Scene
 
 
 def run_score(scene: Scene, config: SceneConfig, renderer: Any = None) -> dict[str, Any]:
-    """Scores a scene by all its configured evaluations; returns the summary. Without evaluations the table holds its
-    header only.
+    """Scores a scene by protocol refit and all its configured evaluations; returns the summary. Without any the table
+    holds its header only.
 
     ``renderer`` replaces the scene's own (nsff.rendering.renderer.Renderer). Raises InputError where truth is missing
     or does not fit, StageError for damaged intermediate files.
@@ -38,6 +39,11 @@ def run_score(scene: Scene, config: SceneConfig, renderer: Any = None) -> dict[s
     notes: list[str] = []
     lpips: Lpips | None = None
     with atomic_directory(scene.score_pictures_dir) as folder:
+        if config.score.refit_steps and left_out_every(scene.n_frames):
+            renderer = renderer or _renderer(scene, config)
+            refitted, numbers["protocols"][REFIT.name] = score_refit(scene, config, renderer, folder)
+            records += refitted.records
+            rows += average(refitted.records, REFIT, scene.name)
         for evaluation in config.evaluation:
             protocol = get_protocol(evaluation.protocol)
             if protocol.images and renderer is None:

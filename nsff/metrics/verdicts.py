@@ -8,9 +8,10 @@ from typing import Any
 from nsff.config import SceneConfig
 from nsff.layout import VERDICTS
 from nsff.metrics.baselines import TRAINING
-from nsff.metrics.protocols import get_protocol
+from nsff.metrics.protocols import REFIT, get_protocol
 from nsff.metrics.table import Row
 
+COPIES = ("copy", "copy_camera")
 CLEAR_GAIN = 1.0
 """dB above the best copied frame that count as more than chance."""
 CAMERA_GAIN = 2.0
@@ -21,15 +22,53 @@ to blame."""
 
 def describe(rows: Sequence[Row], numbers: Mapping[str, Mapping[str, Any]], config: SceneConfig) -> tuple[str, str]:
     """(verdict, words) over all protocols; the worst protocol decides. Rows are those of scores.csv."""
-    if not config.evaluation:
-        return "good", "No evaluation is configured for this scene (key evaluation), so there is nothing to score."
+    if not config.evaluation and not numbers:
+        return "doubtful", (
+            "Nothing was scored: no evaluation is configured (key evaluation), and there is no score without truth "
+            "(score.refit_steps)."
+        )
     judged = []
     for name in numbers:
         mine = [row for row in rows if row.protocol == name]
+        if name == REFIT.name:
+            judged.append(describe_refit(mine))
+            continue
         level, message = _describe_one(name, _held_out(mine), numbers[name])
         judged.append(_with_motion(level, message, mine))
     worst = max((VERDICTS.index(level) for level, _ in judged), default=0)
     return VERDICTS[worst], " ".join(message for _, message in judged)
+
+
+def describe_refit(rows: Sequence[Row]) -> tuple[str, str]:
+    """(verdict, words) of the score without truth: pictures above both baselines, of the whole and of what moves, and a
+    model of the scene that shows what it was trained on better than the second training shows what it never saw."""
+    psnr = {(row.variant, row.split): row.value for row in rows if row.metric == "psnr"}
+    views = next(row.value for row in rows if (row.variant, row.split, row.metric) == ("raw", "full", "count"))
+    whole, moving = psnr["raw", "full"], psnr.get(("raw", "dynamic"))
+    copied = max(psnr[variant, "full"] for variant in COPIES if (variant, "full") in psnr)
+    gain = whole - copied
+    level = 0 if gain >= CLEAR_GAIN else 1 if gain > 0 else 2
+    words = (
+        f"Without truth (refit): {views:.0f} frames that a short second training never saw reach {whole:.2f} dB, "
+        f"{abs(gain):.2f} dB {'above' if gain >= 0 else 'below'} the frames beside them."
+    )
+    if level:
+        words += " What one frame sees is not found where the next one looks: look at cameras and depth."
+    if moving is not None:
+        best = max(psnr[variant, "dynamic"] for variant in ("static", *COPIES) if (variant, "dynamic") in psnr)
+        words += f" Where it moves: {moving:.2f} dB, {abs(moving - best):.2f} dB "
+        words += f"{'above' if moving >= best else 'below'} the best of these frames and the static part."
+        if moving <= best:
+            level = max(level, 1)
+            words += " Look at flow and motion masks."
+    trained = psnr.get(("trained", "full"))
+    if trained is not None and trained < whole:
+        level = max(level, 1)
+        words += (
+            f" The scene's own model shows these frames, which it was trained on, at {trained:.2f} dB alone: it was "
+            "trained too short, or fails to draw what the second training does."
+        )
+    return VERDICTS[level], words
 
 
 def _with_motion(level: str, message: str, rows: Sequence[Row]) -> tuple[str, str]:
@@ -73,7 +112,7 @@ def _describe_one(name: str, value: Mapping[tuple[str, str], float], numbers: Ma
     variant = next((v for v in ("aligned", "raw") if (v, "psnr") in value), None)
     if protocol.images and variant:
         ours = value[variant, "psnr"]
-        copied = max(value.get(("copy", "psnr"), 0.0), value.get(("copy_camera", "psnr"), 0.0))
+        copied = max(value.get((kind, "psnr"), 0.0) for kind in COPIES)
         gain = ours - copied
         levels.append(0 if gain >= CLEAR_GAIN else 1 if gain > 0 else 2)
         message.append(

@@ -34,6 +34,7 @@ VARIANTS = {
     "static": "the static field alone",
     "copy": "baseline: the training frame nearest in time",
     "copy_camera": "baseline: the training frame of the nearest camera",
+    "trained": "refit: the scene's own model, which was trained on these frames",
     "clusters": "ours, salient clusters",
     "processed": "ours, after cleaning",
     "crf": "ours, after the CRF",

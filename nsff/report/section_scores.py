@@ -30,8 +30,8 @@ SHEET_WIDTH = 1100
 
 def scores_section(material: Material) -> Section:
     scene, parts = material.scene, Parts()
-    if not material.config.evaluation:
-        why = "no evaluation is configured (key evaluation): without truth there is nothing to compare with"
+    if not (material.config.evaluation or _any_rows(scene)):
+        why = "no evaluation is configured (key evaluation), and there is no score without truth (score.refit_steps)"
         parts.parts.append(Absent("Scores", why))
     else:
         parts.add("Scores", lambda: _tables(scene))
@@ -44,12 +44,21 @@ def scores_section(material: Material) -> Section:
     return Section("scores", "Scores", material.of("score"), intro, parts.parts)
 
 
+def _any_rows(scene: Scene) -> bool:
+    """Whether there are scores, or a table that cannot be read, which is then shown as that."""
+    try:
+        return len(read_scores(scene)) > 0
+    except StageError:
+        return True
+
+
 def _tables(scene: Scene) -> list[Part]:
     table = read_scores(scene)
     if not len(table):
         return [Absent("Scores", "scores.csv has no rows")]
     tables: list[Part] = list(score_tables(table, single_object(scene)))
-    pictures = set(table["metric"])
+    # Protocol refit compares pictures that are too small for LPIPS.
+    pictures = set(table[table["protocol"] != "refit"]["metric"])
     if "psnr" in pictures and "lpips" not in pictures:
         notes = (scene.summary("score") or {}).get("notes") or []
         why = next((str(n) for n in notes if "LPIPS" in str(n)), "it was not taken (score.lpips, docs/protocols.md)")

@@ -62,6 +62,8 @@ SFM_FRAME = 1.6
 docs/benchmarks.md."""
 SCORED = 118.0
 """Seconds of scoring where there is truth: demo_planes, six held-out views and 24 masks; demo 88."""
+REFITTED = 0.35
+"""Seconds a frame of the score without truth: demo 8.7 for 24 frames, of one core."""
 RAFT_PAIR = {"cpu": 22.7, "gpu": 0.25}
 """Seconds a pair of flow by RAFT at its long side of 768: docs/benchmarks.md, "Optical flow", for the CPU; on a GPU
 assumed from RAFT's published speed, not measured here."""
@@ -178,7 +180,9 @@ def _prior(stage: str, settings: SceneConfig, frames: int, megapixels: float, fa
     known = ON_CPU.get(stage, UNKNOWN)
     growing = known.growing * frames * megapixels
     growing += SFM_FRAME * frames if stage == "sfm" else 0.0
-    growing += SCORED if stage == "score" and settings.evaluation else 0.0
+    if stage == "score":
+        growing += SCORED if settings.evaluation else 0.0
+        growing += REFITTED * frames if settings.score.refit_steps else 0.0
     return known.fixed + growing / faster
 
 

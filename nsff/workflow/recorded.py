@@ -22,6 +22,7 @@ ADDED: dict[str, Any] = {
     "motion.picture_evidence": False,
     "page": PageConfig().model_dump(mode="json"),
     "render.path_file": None,
+    "score.refit_steps": 0,
     "model": {"kind": "ray_fields", "options": {}},
 }
 """Keys (``section.key``, or a section) that later versions brought, with the value that earlier ones behaved as."""

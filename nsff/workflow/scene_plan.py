@@ -166,6 +166,10 @@ class ScenePlan:
         """Features, where the field has a head for them."""
         return self.for_training("features") if self.settings.field.features else []
 
+    def for_refit(self, name: str) -> list[str]:
+        """A file or folder of the scene that the second training of the score without truth reads."""
+        return [self.path(name)] if self.settings.score.refit_steps else []
+
     def object_masks(self) -> list[str]:
         """Folders of the decomposition, where there is something to cluster and to vote on."""
         return [self.path(name) for name in ("clusters", "masks", "masks_crf")] if self.settings.has_objects else []

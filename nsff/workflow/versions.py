@@ -24,7 +24,7 @@ VERSIONS = {
     "crf": 2,
     "extract": 2,
     "page": 3,
-    "score": 4,
+    "score": 5,
     "report": 3,
     "collect_scores": 1,
     "overview": 2,

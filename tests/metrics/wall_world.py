@@ -127,7 +127,9 @@ def write_truth(root: Path, poses: np.ndarray, heldout: list[np.ndarray]) -> Pat
 
 
 def config(**sections) -> SceneConfig:
-    return SceneConfig.model_validate({"input": {"path": "x"}, **sections})
+    """Settings without the score that needs no truth, unless ``score`` asks for it."""
+    score = {"refit_steps": 0, **sections.pop("score", {})}
+    return SceneConfig.model_validate({"input": {"path": "x"}, "score": score, **sections})
 
 
 def rows_of(scene: Scene) -> dict[tuple[str, str, str], float]:

@@ -44,7 +44,7 @@ TINY: dict[str, Any] = {
     },
     "render": {"paths": ["spacetime"], "frames": 4, "frame_rate": 4},
     "decompose": {"max_clusters": 4, "restarts": 2},
-    "score": {"refine_steps": 2, "refine_rays": 64, "lpips": False},
+    "score": {"refine_steps": 2, "refine_rays": 64, "lpips": False, "refit_steps": 3},
     "report": {"frames": 2, "width": 96},
     "page": {"enabled": False},
 }  # fmt: skip

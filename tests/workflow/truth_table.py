@@ -129,7 +129,7 @@ LINES: dict[str, dict[str, str]] = {
         "nothing": "enabled",
     },
     "score": {
-        "score": "variants refine_steps refine_rays refine_learning_rate dilation lpips oracle",
+        "score": "variants refine_steps refine_rays refine_learning_rate dilation lpips oracle refit_steps",
     },
     "report": {
         "nothing": "frames width embed_videos",
