@@ -238,6 +238,10 @@ class Layout:
         """Labels + 1 of a view, before (``raw``) or after merging."""
         return self.clusters_dir / which / labels_name(index)
 
+    def shadow_path(self, index: int) -> Path:
+        """Numbers of the objects that cast the shadows of a training view (``decompose.method: motion``)."""
+        return self.clusters_dir / "shadows" / labels_name(index)
+
     def mask_path(self, index: int) -> Path:
         return self.masks_dir / labels_name(index)
 

@@ -23,6 +23,7 @@ from nsff.scene import Scene
 
 def objects_section(material: Material) -> Section:
     scene, parts = material.scene, Parts()
+    by_motion = material.config.decompose.by_motion
 
     def shown() -> list[int]:
         if scene.maps_dir.exists():
@@ -38,7 +39,9 @@ def objects_section(material: Material) -> Section:
     def masked(folder: Path) -> Callable[[int], np.ndarray]:
         def picture(i: int) -> np.ndarray:
             image = under(i)
-            return outlined(read_mask(folder / labels_name(i), image.shape[:2]), image)
+            shadow = scene.shadow_path(i)
+            cast = read_mask(shadow, image.shape[:2]) if shadow.exists() else None
+            return outlined(read_mask(folder / labels_name(i), image.shape[:2]), image, cast)
 
         return picture
 
@@ -52,12 +55,12 @@ def objects_section(material: Material) -> Section:
         parts.strip(material, "Frames", under, "frame", "postprocess", scene.masks_dir, frames=shown)
     parts.strip(
         material,
-        "Clusters after merging",
+        "Objects by motion" if by_motion else "Clusters after merging",
         clusters,
-        "clusters of the rendered features, each in its colour",
+        "what moves together" if by_motion else "clusters of the rendered features, each in its colour",
         "cluster",
         scene.clusters_dir,
-        "Salient ones become objects; the others are background.",
+        "" if by_motion else "Salient ones become objects; the others are background.",
         frames=shown,
     )
     rows = (
@@ -72,8 +75,11 @@ def objects_section(material: Material) -> Section:
     for title, what, stage, folder in rows:
         parts.strip(material, title, masked(folder), what, stage, folder, frames=shown)
     parts.add("Choice of the number of clusters", lambda: _elbow(scene))
-    shown_parts = [*results.parts, *_folded("From clusters to objects, frame by frame", parts.parts)]
+    title = "Objects, frame by frame" if by_motion else "From clusters to objects, frame by frame"
+    shown_parts = [*results.parts, *_folded(title, parts.parts)]
     intro = "An object has one number and one colour in every view."
+    if by_motion:
+        intro += " Its shadow, a layer of its own, is tinted less and has no outline."
     return Section("objects", "Objects", material.of("cluster", "postprocess", "crf"), intro, shown_parts)
 
 
@@ -84,8 +90,17 @@ def _folded(title: str, parts: list[Part]) -> list[Part]:
     return [*([Fold(title, there)] if there else []), *absent]
 
 
-def outlined(labels: Integer[np.ndarray, "H W"], image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
-    """Objects tinted in their colours, with a white outline: a tint alone is lost on things of the same colour."""
+def outlined(
+    labels: Integer[np.ndarray, "H W"],
+    image: UInt8[np.ndarray, "H W 3"],
+    shadow: Integer[np.ndarray, "H W"] | None = None,
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Objects tinted in their colours, with a white outline: a tint alone is lost on things of the same colour.
+
+    ``shadow``: numbers of the objects whose shadow is cast there, tinted less and without an outline.
+    """
+    if shadow is not None:
+        image = overlay(np.where(labels > 0, 0, shadow), image, 0.35)
     picture = overlay(labels, image, 0.6)
     edge = cv2.dilate(labels.astype(np.uint8), np.ones((3, 3), np.uint8)) != labels
     picture[edge & (labels == 0)] = 255

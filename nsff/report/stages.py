@@ -5,7 +5,7 @@ Keys of the configuration stand in backquotes as ``section.key``; a test checks 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nsff.config import SceneConfig
 
@@ -177,6 +177,28 @@ STAGES = (
         ("train", "crf"),
     ),
 )
+
+BY_MOTION = {
+    "cluster": {
+        "title": "Objects by motion",
+        "cause": "Motion masks miss what moves, or hold what rests; or what is behind a thing is seen too rarely.",
+        "remedy": "See the motion masks first (`motion.epipolar_threshold`, `motion.picture_evidence`); what crosses "
+        "more of the picture is told apart better (`input.stride`). Set `decompose.method` to clusters for features.",
+        "builds_on": ("motion", "depth", "maps"),
+    },
+    "postprocess": {
+        "cause": "What the objects by motion were: with this method masks are not cleaned.",
+        "remedy": "See the stage before; outlines are moved by the CRF (`crf.rgb_weight`).",
+    },
+}
+"""What is said of stages otherwise where objects are what moves together (decompose.method: motion)."""
+
+
+def as_configured(stage: Stage, config: SceneConfig | None) -> Stage:
+    """The stage with what is said of it under these settings."""
+    said = BY_MOTION.get(stage.name, {}) if config is not None and config.decompose.by_motion else {}
+    return replace(stage, **said)
+
 
 TITLES = {stage.name: stage.title for stage in STAGES}
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from nsff.config import SceneConfig
 from nsff.errors import StageError
-from nsff.report.stages import STAGES, TITLES, Stage, not_asked
+from nsff.report.stages import STAGES, TITLES, Stage, as_configured, not_asked
 from nsff.scene import Scene
 
 JUDGED = ("good", "doubtful", "poor")
@@ -70,7 +70,7 @@ def read_verdicts(scene: Scene, config: SceneConfig | None) -> list[Verdict]:
     """One verdict for each stage, in the order of the pipeline. A damaged summary is a verdict, not an error."""
     verdicts: list[Verdict] = []
     bad: set[str] = set()
-    for stage in STAGES:
+    for stage in (as_configured(stage, config) for stage in STAGES):
         level, message, summary = _read(scene, stage, config)
         first = [name for name in _earlier(stage.name) if name in bad]
         verdicts.append(Verdict(stage, level, message, number_texts(summary), [TITLES[name] for name in first]))

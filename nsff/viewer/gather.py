@@ -23,6 +23,7 @@ from nsff.splats.from_points import FramePoints, scene_of_points
 from nsff.splats.scene import SplatScene, SplatSet
 from nsff.viewer.backdrop import with_backdrop
 from nsff.viewer.condense import condensed
+from nsff.viewer.shadows import with_shadows
 
 THRESHOLD = 0.2
 """Points of ray fields: opacity, and light that reaches them, exceed this (SAFF's near surfaces)."""
@@ -45,7 +46,7 @@ def splats_for_page(
     if type(renderer.model).splats is SceneModel.splats:
         splats = splats_of_model_points(scene, renderer, page)
         return splats, [NO_GAUSSIANS]
-    whole = splats_of(scene)
+    whole = with_shadows(splats_of(scene), scene)
     if (background := getattr(renderer.model, "background", None)) is not None:
         whole = with_backdrop(whole, scene.cameras, background.detach().cpu().numpy())
     splats = condensed(whole, scene.cameras, (page.static_splats, page.moving_splats), page.fit_steps, room)

@@ -24,6 +24,7 @@ from nsff.decompose.colours import N_COLOURS, PALETTE
 from nsff.errors import StageError
 from nsff.splats.compact import encode
 from nsff.splats.scene import SplatScene
+from nsff.viewer.shadows import SHADOWS
 
 WORKER = ("sorting.js", "assembler.js", "kernel.js", "splatting.js", "worker.js")
 PROGRAM = (
@@ -107,7 +108,12 @@ def page_data(content: PageContent) -> dict[str, Any]:
             for K, E in zip(cameras.intrinsics, cameras.world_to_camera, strict=True)
         ],
         "objects": [
-            {"number": n, "name": splats.object_names.get(n) or f"Object {n}", "colour": colour_of(n)}
+            {
+                "number": n,
+                "name": splats.object_names.get(n) or f"Object {n}",
+                "colour": colour_of(n) if n < SHADOWS else [round(0.5 * v, 4) for v in colour_of(n - SHADOWS)],
+                "caster": n - SHADOWS if n > SHADOWS else None,
+            }
             for n in splats.object_numbers
         ],
         "pictures": [base64.b64encode(picture).decode("ascii") for picture in content.pictures],

@@ -12,6 +12,7 @@ from nsff.scene import Scene
 from nsff.splats.scene import SplatScene
 from nsff.viewer.gather import pruned, splats_for_page
 from nsff.viewer.html import PageContent, jpeg, scene_page
+from nsff.viewer.shadows import SHADOWS
 
 SMALL, LARGE = (24, 10.0), (200, 40.0)
 """Frames of a clip, and the most megabytes of its page; between them in a straight line."""
@@ -54,7 +55,7 @@ def run_page(scene: Scene, config: SceneConfig) -> dict[str, Any]:
     summary = {
         "static": count[0],
         "moving": count[1],
-        "objects": len(content.splats.object_numbers),
+        "objects": sum(number < SHADOWS for number in content.splats.object_numbers),
         "megabytes": round(megabytes, 2),
         "verdict": verdict,
         "message": message,

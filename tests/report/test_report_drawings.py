@@ -22,7 +22,7 @@ from nsff.report.pictures import (
     tint,
 )
 from nsff.report.section_provenance import differences, duration
-from nsff.report.stages import STAGES
+from nsff.report.stages import STAGES, as_configured
 from nsff.report.verdicts import number_texts, plain_number
 
 
@@ -160,7 +160,9 @@ def test_numbers_of_a_summary():
 
 def test_advice_names_real_settings():
     """Every key in a stage's remedy exists, with its section."""
-    named = [key for stage in STAGES for key in re.findall(r"`([^`]*)`", stage.cause + stage.remedy)]
+    config = resolve_scene("s", {"input": {"path": "v.mp4"}}, "demo", {})
+    stages = [*STAGES, *(as_configured(stage, config) for stage in STAGES)]
+    named = [key for stage in stages for key in re.findall(r"`([^`]*)`", stage.cause + stage.remedy)]
     assert len(named) > 20
     for key in named:
         section, field = key.split(".")
@@ -171,6 +173,15 @@ def test_stages_build_on_earlier_ones_only():
     names = [stage.name for stage in STAGES]
     for stage in STAGES:
         assert all(names.index(earlier) < names.index(stage.name) for earlier in stage.builds_on)
+
+
+def test_objects_by_motion_are_advised_otherwise():
+    """Keys of clusters change nothing there."""
+    for preset, clusters in (("demo", False), ("nsff", True)):
+        config = resolve_scene("s", {"input": {"path": "v.mp4"}}, preset, {})
+        said = {s.name: s.remedy for s in (as_configured(stage, config) for stage in STAGES)}
+        assert ("decompose.saliency_threshold" in said["cluster"]) == clusters
+        assert ("decompose.min_component" in said["postprocess"]) == clusters
 
 
 def test_differences_from_the_preset():

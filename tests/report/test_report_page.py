@@ -13,7 +13,7 @@ from nsff.config import resolve_scene
 from nsff.files.io import write_npz
 from nsff.report import movies
 from nsff.report.page import run_report
-from nsff.report.stages import STAGES
+from nsff.report.stages import STAGES, as_configured
 from nsff.scene import Scene
 
 ASKED = [stage for stage in STAGES if stage.name != "render_keyframes"]
@@ -60,9 +60,9 @@ def test_everyone_can_read_it(page):
     assert all("controls" in attributes for attributes in page.all("video"))
 
 
-def test_verdict_of_every_stage(page, complete):
+def test_verdict_of_every_stage(page, complete, config):
     section = page.part('<section id="verdicts"', "</section>")
-    for stage in ASKED:
+    for stage in (as_configured(stage, config) for stage in ASKED):
         message = json.loads((complete / "summaries" / f"{stage.name}.json").read_text())["message"]
         assert message in page.part(f'<section id="{stage.section}"', "</section>")
         assert stage.title in section
@@ -195,7 +195,7 @@ ABSENT = [
         "points.npz": "Points of the scene is not shown: points.npz is missing",
         "depth": "Inverse depth is not shown",
         "model": "Curves of the training is not shown",
-        "clusters": "Clusters after merging is not shown",
+        "clusters": "Objects by motion is not shown",
         "score_pictures": "Contact sheets is not shown",
         "benchmarks": "Time of each stage is not shown",
     },

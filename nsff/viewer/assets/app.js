@@ -21,7 +21,8 @@ class App {
     this.keyFrames = new KeyFrames(page);
     this.entries = [
       {label: "Background", colour: [0.5, 0.5, 0.5]}, {label: "Moving, no object", colour: [0.3, 0.8, 1]},
-      ...page.objects.map(({name, colour}) => ({label: name, colour})),
+      // A shadow is hidden, isolated and followed with the object that casts it.
+      ...page.objects.map(({name, colour, caster}) => ({label: name, colour, caster: caster === null ? null : 2 + numbers.indexOf(caster)})),
     ].map((entry, i) => ({...entry, members: this.scene.object.reduce((n, own) => n + (own === i), 0), shown: true, tint: 0, css: `rgb(${entry.colour.map((v) => Math.round(v * 255))})`}));
     Object.assign(this, {
       layer: "all", isolated: null, followed: null, compare: "off", wipe: 0.5, overlays: {path: false, tracks: false},
@@ -47,7 +48,10 @@ class App {
   }
 
   get shown() {
-    return this.entries.map((entry, i) => ((this.isolated === null ? entry.shown : this.isolated === i) ? 1 : 0));
+    const {entries, isolated} = this;
+    const alone = ({shown, caster}, i) => i === isolated || (caster === isolated && shown);
+    const among = ({shown, caster}) => shown && (caster == null || entries[caster].shown);
+    return entries.map((entry, i) => ((isolated === null ? among(entry) : alone(entry, i)) ? 1 : 0));
   }
 
   updateTable() {

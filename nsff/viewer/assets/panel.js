@@ -11,6 +11,7 @@ function listObjects(app, place) {
   place.replaceChildren(...app.entries.flatMap((entry, i) => {
     if (!entry.members) return [];
     const box = element("input", {type: "checkbox", checked: entry.shown, onchange: () => app.setShown(i, box.checked)});
+    box.disabled = entry.caster != null && !app.entries[entry.caster].shown;
     const swatch = element("span", {className: "swatch"});
     swatch.style.background = entry.css;
     const button = (label, title, pressed, action) => {
