@@ -6,6 +6,7 @@ Keys of the configuration stand in backquotes as ``section.key``; a test checks 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from nsff.config import SceneConfig
 
@@ -178,7 +179,7 @@ STAGES = (
     ),
 )
 
-BY_MOTION = {
+BY_MOTION: dict[str, dict[str, Any]] = {
     "cluster": {
         "title": "Objects by motion",
         "cause": "Motion masks miss what moves, or hold what rests; or what is behind a thing is seen too rarely.",
