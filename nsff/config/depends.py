@@ -14,7 +14,7 @@ from nsff.config.base import StageConfig
 from nsff.config.inputs import InputConfig
 from nsff.config.model import TrainConfig
 from nsff.config.outputs import DecomposeConfig, PageConfig
-from nsff.config.priors import FeaturesConfig, MotionConfig
+from nsff.config.priors import FeaturesConfig, MotionConfig, SfmConfig
 
 
 def _but(section: str, model: type[StageConfig], *without: str) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "ingest": _but("input", InputConfig, "max_frames"),
     "flow": ("flow", "canonical.resize_height"),
     "coarse_masks": _of("motion", *_COARSE, "opening_radius", "coverage_warning"),
-    "sfm": ("sfm",),
+    "sfm": _but("sfm", SfmConfig, "turning"),
     "cameras": ("canonical",),
     "motion": _but("motion", MotionConfig, *_COARSE),
     "depth": ("depth",),
@@ -68,6 +68,8 @@ CHANGES: dict[str, tuple[str, ...]] = {
 EXECUTION: dict[str, tuple[str, ...]] = {
     "ingest": ("input.max_frames",),
     "flow": _GPU,
+    # A clip that was refused has no results that another value would change.
+    "sfm": ("sfm.turning",),
     "motion": _GPU,
     "depth": _GPU,
     # Whether the stage is needed at all, which it asks where it asks for weights.

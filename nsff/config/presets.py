@@ -30,7 +30,7 @@ _PUBLISHED: dict[str, Any] = {
         "precision": "bf16",
     },
     "render": {"interpolation": "depth_planes", "frames": 60},
-    "sfm": {"refine_given": False},
+    "sfm": {"refine_given": False, "turning": "refuse"},
     "flow": {"consistency_inside": False, "large_motion": False},
     "motion": {
         "intervals": [1],

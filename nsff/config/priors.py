@@ -159,6 +159,10 @@ class SfmConfig(StageConfig):
     min_parallax: float = Field(2.0, ge=0)
     """Pixels at the height features are extracted at: what a camera that only turns and zooms leaves unexplained of the
     matches of frames that lie far apart. Below, no depth can be told."""
+    turning: Literal["accept", "refuse"] = "accept"
+    """A camera that only turns while something moves. accept: its rotations are found, all points lie at one distance,
+    and masks and objects can be had, though no depth; refuse: the clip is refused, since the published codes need
+    depth."""
     focal_range: tuple[float, float] = (0.6, 2.5)
     """Plausible focal length as a multiple of the longer image side. Not asked of a known one."""
     focal: float | None = Field(None, gt=0)

@@ -1,8 +1,8 @@
-"""From pixels alone to cameras and motion masks on any clip, against the truth: one line of a table a clip.
+"""From pixels alone to cameras, motion masks and objects on any clip, against the truth: one line of a table a clip.
 
-Stages up to motion are run with default settings and estimated cameras below ``work/FLOW/CLIP``; what an earlier run
-left there is kept, unless --from names a stage, from which on everything is made again. A stage that refuses a clip is
-a result, too. Columns:
+Stages up to depth, and objects by motion, which need no model, are run with default settings and estimated cameras
+below ``work/FLOW/CLIP``; what an earlier run left there is kept, unless --from names a stage, from which on everything
+is made again. A stage that refuses a clip is a result, too. Columns:
 
 - coarse, motion: intersection over union (Jaccard) of coarse and final motion masks with the truth, mean over frames;
 - registered: share of the frames with a camera of their own;
@@ -11,9 +11,13 @@ a result, too. Columns:
 - near-far: 95th over 5th percentile of the depth of points; order: median depth of points in the upper third of the
   pictures over that in the lower third (ground lies below, so above 1 is likely right);
 - cameras: root mean square error of the centres over the extent of the path, where the truth is known;
+- objects: mean Jaccard of the union of the true objects, those of which more than half lies in the true masks, with a
+  clip that is refused counting 0; ARI, fg-ARI; the number of true objects; the false ones, each with its mean share of
+  the picture, though they may be things that move and are not annotated;
 - verdicts of the stages: g(ood), d(oubtful), p(oor), and what a stage that refused said.
 
---sheets writes a contact sheet a clip: frame, flow, coarse mask, motion mask, truth.
+--sheets writes contact sheets: frame, flow, coarse mask, motion mask, truth; frame, motion mask, objects, with the
+outlines of the truth; and a picture of each false object.
 """
 
 from __future__ import annotations
@@ -25,21 +29,24 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from _clip_objects import HEAD as OBJECTS_HEAD
+from _clip_objects import false_pictures, objects_sheet, read_objects, run_objects, score_objects
 from _root import ROOT
 from _scenes import markdown, true_cameras
 
 from nsff.cameras.align import pose_errors
 from nsff.cameras.points import SparsePoints
-from nsff.config import CanonicalConfig, FlowConfig, InputConfig, MotionConfig, SfmConfig
+from nsff.config import CanonicalConfig, DepthConfig, FlowConfig, InputConfig, MotionConfig, SfmConfig
 from nsff.errors import StageError
 from nsff.files.io import read_json, read_mask, read_npz, write_image, write_json
-from nsff.geometry.epipolar import curve_distance, pixel_centres
+from nsff.geometry.epipolar import curve_distance, has_parallax, pixel_centres, segment_distance
 from nsff.scene import Scene
 
 CLIPS = ("davis-train", "davis-camel", "davis-car-roundabout", "davis-dog", "davis-horsejump-high",
          "davis-scooter-black", "flag", "toss", "demo")  # fmt: skip
-STAGES = ("ingest", "flow", "coarse_masks", "sfm", "cameras", "motion")
-HEAD = ["clip", "coarse", "motion", "registered", "epipolar", "near-far", "order", "cameras", "verdicts", "refused"]
+STAGES = ("ingest", "flow", "coarse_masks", "sfm", "cameras", "motion", "depth", "objects")
+HEAD = ["clip", "coarse", "motion", *OBJECTS_HEAD, "registered", "epipolar", "near-far", "order", "cameras", "verdicts",
+        "refused"]  # fmt: skip
 
 
 def main() -> None:
@@ -51,8 +58,14 @@ def main() -> None:
         rows.append(row(scene, clip, given.scenes, refused))
         print("| " + " | ".join(rows[-1]) + " |", flush=True)
         if given.sheets:
-            contact_sheet(scene, clip, given.scenes, given.work / f"{given.flow}-{clip}.png")
+            write_sheets(scene, clip, given)
     print(markdown(HEAD, rows))
+    scores = [_number(line[HEAD.index("objects")]) for line in rows]
+    print(f"mean Jaccard of objects, refused clips as 0: {np.mean(scores):.3f}")
+
+
+def _number(cell: str) -> float:
+    return 0.0 if cell == "-" else float(cell)
 
 
 def _arguments() -> argparse.Namespace:
@@ -66,7 +79,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--stride", type=int, default=1, help="every so many frames of DAVIS clips (default: 1)")
     parser.add_argument("--count", type=int, help="so many frames of a clip (default: all)")
     parser.add_argument("--from", dest="first", choices=STAGES, help="make everything again from this stage on")
-    parser.add_argument("--to", dest="last", choices=STAGES, default="motion", help="stop after this stage")
+    parser.add_argument("--to", dest="last", choices=STAGES, default="objects", help="stop after this stage")
     parser.add_argument("--sheets", action="store_true", help="write contact sheets beside the results")
     return parser.parse_args()
 
@@ -75,6 +88,7 @@ def run_stages(scene: Scene, clip: str, given: argparse.Namespace) -> str:
     """Runs what is not there yet; returns what a stage that refused the clip said, or an empty text."""
     from nsff.datasets.ingest import run_ingest
     from nsff.priors.canonical.stage import run_canonical
+    from nsff.priors.depth.stage import run_depth
     from nsff.priors.flow.stage import run_flow
     from nsff.priors.motion.stage import run_coarse_masks, run_motion
     from nsff.priors.sfm.stage import run_sfm
@@ -90,6 +104,8 @@ def run_stages(scene: Scene, clip: str, given: argparse.Namespace) -> str:
         "sfm": lambda: run_sfm(scene, SfmConfig()),
         "cameras": lambda: run_canonical(scene, CanonicalConfig()),
         "motion": lambda: run_motion(scene, MotionConfig(instances="off")),
+        "depth": lambda: run_depth(scene, DepthConfig(auto_order=["classical"])),
+        "objects": lambda: run_objects(scene),
     }
     scene.root.mkdir(parents=True, exist_ok=True)
     done = scene.path("any_clip.json")
@@ -134,6 +150,9 @@ def row(scene: Scene, clip: str, scenes: Path, refused: str) -> list[str]:
             cells["cameras"] = f"{100 * pose_errors(scene.cameras, known).position_rmse:.2f} %"
     if "motion" in done:
         cells["motion"] = f"{jaccard(list(scene.motion_masks()), truth):.2f}"
+    if "objects" in done:
+        labels = canonical_labels(scene, clip, scenes)
+        cells |= dict(zip(OBJECTS_HEAD, score_objects(read_objects(scene), labels).cells(), strict=True))
     cells["verdicts"] = " ".join(str(summaries[name].get("verdict", "-"))[0] for name in STAGES)
     cells["refused"] = refused.split("(")[0].strip() or "-"
     return list(cells.values())
@@ -146,14 +165,19 @@ def _summary(scene: Scene, stage: str) -> dict[str, object]:
 
 def true_frames(scene: Scene, clip: str, scenes: Path) -> list[np.ndarray]:
     """The truth of what moves in each ingested frame, (H,W) bool."""
+    return [labels > 0 for labels in true_labels(scene, clip, scenes)]
+
+
+def true_labels(scene: Scene, clip: str, scenes: Path) -> list[np.ndarray]:
+    """The true labels in each ingested frame, (H,W) uint8, 0 for what stands still."""
     masks = []
     for frame in range(scene.n_frames):
         i = scene.ingest_result.frames[frame].index
         name = {"demo": f"truth/labels/{i:05d}.png", "toss": f"gt_masks/training_{i:2d}.png",
                 "flag": f"gt_masks/training_{i:2d}.png"}.get(clip, f"masks/{i:05d}.png")  # fmt: skip
-        mask = (read_mask(scenes / clip / name) > 0).astype(np.uint8)
+        mask = read_mask(scenes / clip / name).astype(np.uint8)
         size = scene.frame(frame).shape[:2]
-        masks.append(cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST) > 0)
+        masks.append(cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST))
     return masks
 
 
@@ -162,9 +186,25 @@ def canonical_truth(scene: Scene, clip: str, scenes: Path) -> list[np.ndarray]:
     return _canonical(scene, true_frames(scene, clip, scenes))
 
 
+def canonical_labels(scene: Scene, clip: str, scenes: Path) -> list[np.ndarray]:
+    """The true labels in each canonical picture, (H,W) uint8."""
+    return _canonical(scene, true_labels(scene, clip, scenes))
+
+
 def _canonical(scene: Scene, masks: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Masks or labels in the canonical pictures, with the type that they have."""
     at = read_npz(scene.pixel_map_path, ["map"])["map"].astype(np.float32) - 0.5
-    return [cv2.remap(mask.astype(np.uint8), at, None, cv2.INTER_NEAREST) > 0 for mask in masks]  # type: ignore[call-overload]
+    carried = [cv2.remap(mask.astype(np.uint8), at, None, cv2.INTER_NEAREST) for mask in masks]  # type: ignore[call-overload]
+    return [one.astype(mask.dtype) for one, mask in zip(carried, masks, strict=True)]
+
+
+def write_sheets(scene: Scene, clip: str, given: argparse.Namespace) -> None:
+    contact_sheet(scene, clip, given.scenes, given.work / f"{given.flow}-{clip}.png")
+    if scene.path("objects").is_dir():
+        labels = canonical_labels(scene, clip, given.scenes)
+        objects_sheet(scene, labels, given.work / f"{given.flow}-{clip}-objects.png")
+        scores = score_objects(read_objects(scene), labels)
+        false_pictures(scene, scores, given.work / f"{given.flow}-{clip}-false")
 
 
 def jaccard(masks: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> float:
@@ -181,7 +221,12 @@ def epipolar(scene: Scene, truth: Sequence[np.ndarray]) -> tuple[float, float]:
         flow, mask = scene.flow(i, "fwd")
         still = mask & ~(cv2.dilate(truth[i].astype(np.uint8), np.ones((size, size), np.uint8)) > 0)
         if still.any():
-            medians.append(np.median(curve_distance(cameras, i, i + 1, x[still], (x + flow)[still])))
+            nearest = float(cameras.near_far[i, 0])
+            # A camera that only turns has no epipolar lines: there the distance is that to the one point left.
+            turns = not has_parallax(cameras, i, i + 1, nearest)
+            there = (x + flow)[still]
+            medians.append(np.median(segment_distance(cameras, i, i + 1, x[still], there, nearest) if turns
+                                     else curve_distance(cameras, i, i + 1, x[still], there)))  # fmt: skip
     return float(np.median(medians)), float(np.mean(np.array(medians) < 1))
 
 

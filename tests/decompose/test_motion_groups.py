@@ -19,7 +19,7 @@ from nsff.decompose.motion_groups.moving_pixels import Clip, find_moving_pixels
 from nsff.decompose.motion_groups.pixel_evidence import log_shadow, log_still, plate_noise, texture_correlation
 from nsff.decompose.motion_groups.placed import PlacedObjects
 from nsff.decompose.motion_groups.track_evidence import vote_evidence
-from nsff.decompose.motion_groups.track_graph import build_graph, spread
+from nsff.decompose.motion_groups.track_graph import build_graph, carried_along, spread
 from nsff.decompose.postprocess import read_objects, run_postprocess
 from nsff.decompose.view_surfaces import read_disparity, surface_points
 from nsff.decompose.views import read_views
@@ -114,6 +114,26 @@ def test_evidence_spreads_to_what_moves_and_looks_alike_and_not_across_motion():
     moving = spread(graph, np.array([4.0, 0, 0]), 1.0)
     assert moving[1] > 0.9
     assert moving[2] < 0.75
+
+
+def test_what_hardly_moves_of_a_body_most_of_which_moves_is_carried_along():
+    """A row of trajectories that bends more and more to its right end, above one that stands still and looks the same,
+    and beside a single one that looks otherwise, to which it is tied."""
+    n_frames, count = 10, 30
+    t, k = np.arange(n_frames)[:, None], np.arange(count)
+    cloth = np.stack([4.0 * k + 0 * t, 50 + 0.05 * k * np.sin(t)], axis=-1)
+    below = np.stack([4.0 * k + 0 * t, 54 + 0 * t + 3.0 * (t > 4) * np.ones(count)], axis=-1)
+    pole = np.stack([np.full((n_frames, 1), -4.0), np.full((n_frames, 1), 50.0)], axis=-1)
+    positions = np.concatenate([cloth, below, pole], axis=1).astype(np.float32)
+    colours = np.full((2 * count + 1, 3), 0.8)
+    colours[-1] = 0.1
+    graph = build_graph(PointTracks(positions), colours, 4.0, 1.0)
+    moving = np.r_[np.where(k >= 10, 0.95, 0.1), np.full(count + 1, 0.05)]
+    seen = np.full(2 * count + 1, float(n_frames))
+    carried = carried_along(graph, moving, seen, n_frames)
+    assert carried[:10].all() and not carried[10:].any()
+    few = np.r_[np.where(k >= 20, 0.95, 0.1), np.full(count + 1, 0.05)]
+    assert not carried_along(graph, few, seen, n_frames).any()
 
 
 # --- the still scene -------------------------------------------------------------------------------------------------

@@ -239,6 +239,16 @@ def test_a_camera_that_stands_still_is_an_error_that_says_so(tmp_path, layered):
     assert not scene.depth_dir.exists()
 
 
+def test_a_camera_that_only_turns_gets_one_distance_and_says_so(tmp_path, layered):
+    cameras = layered.make_cameras(3, (0, 0, 0), angle=0.05)
+    scene = with_masks(layered.make_scene(tmp_path / "scene", cameras, room(layered)))
+    run_depth(scene, DepthConfig())
+    disparity, confidence = scene.disparity(1)
+    assert np.ptp(disparity) == 0 and disparity.min() > 0 and confidence.max() < 0.1
+    assert scene.summary("depth")["verdict"] == "poor"
+    assert "only turns" in scene.summary("depth")["message"]
+
+
 def test_given_depth_is_resized_and_its_scale_tested(tmp_path, layered):
     cameras, layers = layered.make_cameras(2, (0.08, 0, 0)), [layered.Layer(4.0)]
     _, seen, _ = layered.trace(cameras, layers, 0)

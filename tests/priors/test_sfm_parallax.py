@@ -17,6 +17,8 @@ from scipy.spatial.transform import Rotation
 from nsff.config import FlowConfig, InputConfig, MotionConfig, SfmConfig
 from nsff.datasets.ingest import run_ingest
 from nsff.errors import StageError
+from nsff.files.io import write_image
+from nsff.layout import frame_name
 from nsff.priors.flow.stage import run_flow
 from nsff.priors.motion.stage import run_coarse_masks
 from nsff.priors.sfm.features import extract, sequential_pairs
@@ -24,7 +26,7 @@ from nsff.priors.sfm.parallax import parallax, unexplained
 from nsff.priors.sfm.stage import run_sfm
 from nsff.scene import Scene
 
-pytest.importorskip("pycolmap")
+pycolmap = pytest.importorskip("pycolmap")
 FAST = SfmConfig(image_height=240)
 
 
@@ -55,10 +57,10 @@ CLIPS: dict[str, tuple[Callable[[np.ndarray], list[np.ndarray]], str]] = {
 }
 
 
-def with_mover(frame: np.ndarray, i: int) -> np.ndarray:
+def with_mover(frame: np.ndarray, i: int, side: int = 100) -> np.ndarray:
     """A textured square that crosses the picture."""
-    board = cv2.resize(np.random.default_rng(3).integers(0, 256, (20, 20, 3), dtype=np.uint8), (100, 100))
-    frame[70:170, 20 + 24 * i : 120 + 24 * i] = board
+    board = cv2.resize(np.random.default_rng(3).integers(0, 256, (20, 20, 3), dtype=np.uint8), (side, side))
+    frame[70 : 70 + side, 20 + 24 * i : 20 + side + 24 * i] = board
     return frame
 
 
@@ -78,6 +80,33 @@ def test_cameras_that_do_not_change_place_are_refused(filmed: Any, picture: np.n
         run_sfm(scene, FAST)
     assert "moving position" in error.value.remedy
     assert not scene.sfm_dir.exists()
+
+
+@pytest.mark.parametrize("turning", ["accept", "refuse"])
+def test_a_turning_camera_is_of_use_where_something_moves(
+    filmed: Any, picture: np.ndarray, tmp_path: Path, turning: Any
+):
+    frames = noisy([with_mover(turned(picture, -6 + 2 * i), i, 40) for i in range(7)])
+    film = filmed.film(np.zeros((1, 3)), np.zeros(1))
+    scene = type(film)(frames, film.cameras, 0.0).save(tmp_path / "scene")
+    for i in range(7):
+        mask = np.zeros((240, 320), np.uint8)
+        mask[65:115, 15 + 24 * i : 65 + 24 * i] = 255
+        write_image(scene.coarse_masks_dir / frame_name(i), mask)
+    sfm = SfmConfig(image_height=240, turning=turning)
+    if turning == "refuse":
+        with pytest.raises(StageError, match="too little parallax: the camera only turns"):
+            run_sfm(scene, sfm)
+        return
+    run_sfm(scene, sfm)
+    summary = scene.summary("sfm")
+    assert summary["attempt"] == "turning" and summary["registered"] == 7 and summary["verdict"] == "doubtful"
+    assert "only turns" in summary["message"]
+    found = pycolmap.Reconstruction(str(scene.sparse_model_dir))
+    poses = [image.cam_from_world() for image in sorted(found.images.values(), key=lambda image: image.name)]
+    angles = [np.degrees(pose.rotation.angle()) for pose in poses]
+    np.testing.assert_allclose(angles, 2 * np.arange(7), atol=0.8)
+    assert max(np.linalg.norm(pose.translation) for pose in poses) < 1e-9
 
 
 def test_a_real_picture_that_is_panned_over(shared: Path, filmed: Any, tmp_path: Path):

@@ -30,7 +30,7 @@ from nsff.decompose.motion_groups.pixel_evidence import (
 )
 from nsff.decompose.motion_groups.steadiness import LEAST_FRAMES, colour_change, significance
 from nsff.decompose.motion_groups.track_evidence import vote_evidence
-from nsff.decompose.motion_groups.track_graph import build_graph, spread
+from nsff.decompose.motion_groups.track_graph import build_graph, carried_along, spread
 from nsff.imaging.densify import densify
 from nsff.imaging.filters import blur
 from nsff.imaging.flow_sampling import FlowAndMask
@@ -54,6 +54,8 @@ SHADOW_REACH = 8.0
 """The same for shadows."""
 SHADOW_NOISE = 0.1
 """Deviation of a shadow's brightness from an even one, as a share of the plate's."""
+SURE = 0.98
+"""Most probability of moving that a trajectory says."""
 MOST = 4.0
 """One kind of evidence says at most so much."""
 
@@ -105,8 +107,9 @@ def find_moving_pixels(clip: Clip) -> MovingPixels:
     """Evidence and shadows of all frames. Without metric depth votes and colours tell alone; shadows are not found."""
     rows, step = clip.rows, max(3, round(GRID * clip.rows))
     tracks = track_points(clip.link, len(clip), clip.size, step)
-    moving = moving_tracks(clip, tracks, step)
-    votes = [vote_map(clip, i, tracks, moving, step) for i in range(len(clip))]
+    moving, along = moving_tracks(clip, tracks, step)
+    carried = [near_tracks(clip, i, tracks, along, step) for i in range(len(clip))]
+    votes = [vote_map(clip, i, tracks, moving, step, carried[i]) for i in range(len(clip))]
     grown = [dilate_by_distance(mask, max(2, round(EDGE * rows))) for mask in clip.masks]
     change = [np.zeros(clip.size, np.float32) for _ in votes]
     shadows: list[np.ndarray | None] = [None] * len(clip)
@@ -115,7 +118,9 @@ def find_moving_pixels(clip: Clip) -> MovingPixels:
     colours = _colour_evidence(clip, change, shadows)
     evidence, shadow = [], []
     for i in tqdm(range(len(clip)), desc="moving pixels", unit="frame"):
-        total = votes[i] + np.clip(change[i], -MOST, MOST) + 0.5 * np.clip(colours.against_around[i], -3, 3) + PRIOR
+        # What a body carries along hardly moves itself: that it looks still says nothing.
+        changed = np.where(carried[i], np.maximum(change[i], 0), change[i])
+        total = votes[i] + np.clip(changed, -MOST, MOST) + 0.5 * np.clip(colours.against_around[i], -3, 3) + PRIOR
         cast = np.zeros(clip.size, bool)
         if (dark := shadows[i]) is not None:
             odds = np.where(dark > SHADOWLESS, np.clip(dark - colours.of_moving[i], -3, 3), -3.0)
@@ -131,8 +136,9 @@ def find_moving_pixels(clip: Clip) -> MovingPixels:
 SHADOWLESS = -8.0
 
 
-def moving_tracks(clip: Clip, tracks: PointTracks, step: int) -> Float32[np.ndarray, "P"]:
-    """Probability of moving by the votes along each trajectory, spread among neighbours that move and look alike."""
+def moving_tracks(clip: Clip, tracks: PointTracks, step: int) -> tuple[Float32[np.ndarray, "P"], Bool[np.ndarray, "P"]]:
+    """Probability of moving by the votes along each trajectory, spread among neighbours that move and look alike; and
+    the trajectories that are carried along by a body most of which moves, whose probability is that of the body."""
     seen = tracks.alive.sum(0).astype(np.float64)
     votes, colours = np.zeros(len(tracks)), np.zeros((len(tracks), 3))
     for i in range(len(clip)):
@@ -140,23 +146,48 @@ def moving_tracks(clip: Clip, tracks: PointTracks, step: int) -> Float32[np.ndar
         colours += np.nan_to_num(tracks.sample(i, blur(clip.images[i].astype(np.float32) / 255, step * 0.5)))
     evidence = np.clip(vote_evidence(votes, seen), -MOST, MOST) + PRIOR / 2
     graph = build_graph(tracks, colours / seen[:, None], step, clip.rows)
-    return spread(graph, evidence, 1.0).astype(np.float32)
+    moving = spread(graph, evidence, 1.0).astype(np.float32)
+    along = carried_along(graph, moving, seen, len(clip))
+    return np.where(along, np.float32(SURE), moving), along
+
+
+def near_tracks(
+    clip: Clip, i: int, tracks: PointTracks, chosen: Bool[np.ndarray, "P"], step: int
+) -> Bool[np.ndarray, "H W"]:
+    """Pixels of frame i that belong to the chosen trajectories rather than to others, by the edges of the picture."""
+    alive = tracks.alive[i]
+    if not (chosen & alive).any():
+        return np.zeros(clip.size, bool)
+    return _spread_over_picture(clip, i, tracks, chosen.astype(np.float32), step) > 0.5
+
+
+def _spread_over_picture(
+    clip: Clip, i: int, tracks: PointTracks, values: Float32[np.ndarray, "P"], step: int
+) -> Float32[np.ndarray, "H W"]:
+    """Values of the trajectories that live in frame i, of which there are some, brought to all its pixels."""
+    alive = tracks.alive[i]
+    at = np.rint(tracks.positions[i, alive]).astype(int)
+    known, confidence = np.zeros(clip.size, np.float32), np.zeros(clip.size, np.float32)
+    known[at[:, 1], at[:, 0]] = values[alive]
+    confidence[at[:, 1], at[:, 0]] = 1
+    return densify(known, confidence, clip.images[i], strength=(2.0 * step) ** 2, sigma=0.05)
 
 
 def vote_map(
-    clip: Clip, i: int, tracks: PointTracks, moving: Float32[np.ndarray, "P"], step: int
+    clip: Clip,
+    i: int,
+    tracks: PointTracks,
+    moving: Float32[np.ndarray, "P"],
+    step: int,
+    carried: Bool[np.ndarray, "H W"] | None = None,
 ) -> Float32[np.ndarray, "H W"]:
-    """Evidence of the motion masks: half from the frame's own, half from the trajectories around, over the clip."""
-    alive = tracks.alive[i]
-    at = np.rint(tracks.positions[i, alive]).astype(int)
-    chance = np.clip(moving[alive], 0.02, 0.98)
-    odds, confidence = np.zeros(clip.size, np.float32), np.zeros(clip.size, np.float32)
-    odds[at[:, 1], at[:, 0]] = np.log(chance / (1 - chance))
-    confidence[at[:, 1], at[:, 0]] = 1
-    own = np.where(clip.masks[i], 1.0, -1.0)
-    if not confidence.any():
+    """Evidence of the motion masks: half from the frame's own, half from the trajectories around, over the clip. What a
+    body carries along (``carried``) counts as if it were on the frame's mask."""
+    own = np.where(clip.masks[i] if carried is None else clip.masks[i] | carried, 1.0, -1.0)
+    if not tracks.alive[i].any():
         return own.astype(np.float32)
-    around = densify(odds, confidence, clip.images[i], strength=(2.0 * step) ** 2, sigma=0.05)
+    chance = np.clip(moving, 1 - SURE, SURE)
+    around = _spread_over_picture(clip, i, tracks, np.log(chance / (1 - chance)).astype(np.float32), step)
     return np.clip(0.5 * around + own, -2, 2).astype(np.float32)
 
 

@@ -6,9 +6,11 @@ input frames; views from elsewhere get the objects of the points that they show 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Integer
 from tqdm import tqdm
 
 from nsff.decompose.clusters import Clusters
@@ -27,18 +29,37 @@ MOST_OBJECTS = 254
 """Labels of a view fit 8 bits."""
 
 
+@dataclass(frozen=True)
+class FoundObjects:
+    """Objects of the N frames of a clip."""
+
+    labels: list[Integer[np.ndarray, "H W"]]
+    """Numbers of the objects, 0 for none."""
+    shadows: list[Integer[np.ndarray, "H W"]]
+    """For each pixel in a shadow the number of the object that casts it."""
+    count: int
+    moving_trajectories: float
+    """Share of the trajectories that move."""
+
+
+def find_objects(clip: Clip) -> FoundObjects:
+    """The objects of a clip and their shadows."""
+    moving = find_moving_pixels(clip)
+    labels = group_objects(clip, moving)
+    count = min(max(int(one.max(initial=0)) for one in labels), MOST_OBJECTS)
+    labels = [np.where(one <= count, one, 0) for one in labels]
+    share = float((moving.moving > 0.5).mean()) if len(moving.tracks) else 0.0
+    return FoundObjects(labels, shadows_of(labels, moving.shadow), count, share)
+
+
 def run_motion_groups(scene: Scene) -> None:
     """Writes clusters/ (clusters.json, raw/ and merged/ labels of all views, shadows/ of the training views) and the
     summary. Raises StageError where maps are missing."""
     views = read_views(scene)
     training = training_views(views)
-    clip = read_clip(scene)
-    moving = find_moving_pixels(clip)
-    found = group_objects(clip, moving)
-    count = min(max(int(one.max(initial=0)) for one in found), MOST_OBJECTS)
-    found = [np.where(one <= count, one, 0) for one in found]
-    shadows = shadows_of(found, moving.shadow)
-    masks = [found[view.camera] for view in training]
+    found = find_objects(read_clip(scene))
+    count, shadows = found.count, found.shadows
+    masks = [found.labels[view.camera] for view in training]
     placed = place_objects(scene, training, masks, count)
     clusters = Clusters(np.zeros((count + 1, 1), np.float32), np.arange(count + 1), list(range(1, count + 1)))
     labelled = {view.index: mask for view, mask in zip(training, masks, strict=True)}
@@ -57,7 +78,7 @@ def run_motion_groups(scene: Scene) -> None:
     summary |= {
         "K": count + 1, "labels_after_merging": count + 1, "salient_labels": count, "training_views": len(training),
         "shadow_fraction": float(np.mean([(one > 0).mean() for one in shadows])),
-        "moving_trajectories": float((moving.moving > 0.5).mean()) if len(moving.tracks) else 0.0,
+        "moving_trajectories": found.moving_trajectories,
     }  # fmt: skip
     scene.write_summary("cluster", summary | verdict(summary))
 

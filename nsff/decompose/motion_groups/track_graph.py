@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import cg
 from scipy.spatial import cKDTree
 
@@ -28,6 +29,14 @@ BENDING = 0.15
 """Change of a distance, as a share of it, that bending, turning and perspective bring in WINDOW frames."""
 LOOKS = 0.2
 """Difference of (smoothed) colours in [0,1] that makes an edge weaker by e^-1/2."""
+BOUND = 0.3
+"""Weight of an edge above which both ends are parts of one body."""
+BOUND_FRAMES = 6
+"""Frames, or all of a shorter clip, that both ends of such an edge are seen in: less says little."""
+MAJORITY = 0.5
+"""Share of a body that moves, above which the rest of it does so too."""
+LEAST_BODY = 100
+"""Trajectories of a body times the frames in which they live, at least."""
 
 
 @dataclass(frozen=True)
@@ -112,3 +121,21 @@ def spread(graph: TrackGraph, evidence: Float[np.ndarray, "P"], strength: float)
 def edge_weights(graph: TrackGraph) -> Float[np.ndarray, "E"]:
     """Weights in [0,1]: how surely both ends are parts of one thing."""
     return graph.likeness / (1 + graph.strain.astype(np.float64) ** 2) ** 2
+
+
+def carried_along(
+    graph: TrackGraph, moving: Float[np.ndarray, "P"], seen: Float[np.ndarray, "P"], n_frames: int
+) -> Bool[np.ndarray, "P"]:
+    """Trajectories that hardly move themselves, of bodies that do: the hem of a flag at its pole, a foot that stands.
+
+    A body are all trajectories that strong edges join: what looks alike and never parts, by more than smooth bending
+    allows. It ends where flow jumps or looks change. ``moving`` are probabilities; ``seen`` the frames of each.
+    """
+    strong = (edge_weights(graph) > BOUND) & (graph.shared >= min(BOUND_FRAMES, n_frames))
+    count = len(moving)
+    a, b = graph.edges[strong].T
+    _, body = connected_components(sparse.coo_matrix((np.ones(len(a)), (a, b)), shape=(count, count)), directed=False)
+    moves = moving > 0.5
+    size = np.bincount(body, seen)
+    share = np.bincount(body, seen * moves) / np.maximum(size, 1e-9)
+    return ~moves & (share[body] > MAJORITY) & (size[body] > LEAST_BODY)

@@ -7,6 +7,7 @@ Static pixels are triangulated (nsff.geometry.triangulation), moving components 
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from tqdm import tqdm
 
+from nsff.cameras import Cameras
 from nsff.config import DepthConfig
 from nsff.errors import StageError
+from nsff.geometry.epipolar import has_parallax
 from nsff.geometry.triangulation import Triangulation
 from nsff.imaging.densify import densify
 from nsff.priors.depth.ground_contact import Contact, ground_contact, smooth_contacts
@@ -31,10 +34,15 @@ GROUND_CONTACT_WEIGHT = 0.01
 """Weight of these pixels in the interpolation: enough to fill the rim of their own component, too little to spread into
 the static pixels around it."""
 
+LEAST_TURN = 0.01
+"""Radians between two viewing directions of a camera that turns."""
+
 
 def classical_depth(scene: Scene, depth: DepthConfig, folder: Path) -> dict[str, Any]:
     """Triangulation, ground contact and edge-aware interpolation of all frames."""
     cameras, n = scene.cameras, scene.n_frames
+    if only_turns(cameras):
+        return one_distance(scene, folder)
     triangulation = SceneTriangulation(scene, depth)
     masks, link = triangulation.masks, triangulation.link
     measured = [triangulation(i) for i in tqdm(range(n), desc="triangulation", unit="frame")]
@@ -60,6 +68,32 @@ def classical_depth(scene: Scene, depth: DepthConfig, folder: Path) -> dict[str,
         if contact.weight >= 1
     )
     return _verdict(scene, folder, measured, masks, float(np.mean(static_confidence)), grounded)
+
+
+def only_turns(cameras: Cameras) -> bool:
+    """Whether the camera turns, and no pair of frames shows parallax, so that nothing can be triangulated."""
+    nearest, pairs = cameras.near_far[:, 0], list(combinations(range(len(cameras)), 2))
+    if any(has_parallax(cameras, i, j, float(nearest[i])) for i, j in pairs):
+        return False
+    axes = cameras.world_to_camera[:, 2, :3]
+    return bool(pairs) and float((axes @ axes.T).min()) < np.cos(LEAST_TURN)
+
+
+def one_distance(scene: Scene, folder: Path) -> dict[str, Any]:
+    """Disparity of a camera that only turns: everything lies at the distance of the points, with little confidence.
+    What stands still is seen right from all frames at any distance."""
+    cameras = scene.cameras
+    for i in range(scene.n_frames):
+        at = float(1 / np.sqrt(cameras.near_far[i, 0] * cameras.near_far[i, 1]))
+        write_map(folder, i, np.full(scene.size, at, np.float32), np.full(scene.size, 0.02, np.float32))
+    return {
+        "metric": True,
+        "triangulated_fraction": 0.0,
+        "moving_fraction": float(scene.motion_masks().mean()),
+        "verdict": "poor",
+        "message": "The camera only turns, so nothing tells depth: all lies at one distance. Bring depth of your own, "
+        "or weights of a network (`nsff weights get`).",
+    }
 
 
 def fill_frame(

@@ -45,6 +45,11 @@ LEAST_SEEN = 40
 class LittleParallaxError(StageError):
     """The camera stays at its place: no model can tell depth."""
 
+    database: Any = None
+    """The matches that show it (a FeatureDatabase)."""
+    still: bool = False
+    """Whether it hardly turns either."""
+
 
 @dataclass(frozen=True)
 class Evidence:

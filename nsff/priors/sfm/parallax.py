@@ -72,13 +72,13 @@ def unexplained(
     """Distances in pixels of the end points of matches from where the best rotation and zoom takes them. ``longer``:
     the image side."""
     focal = FIRST_FOCAL * longer
-    start = Rotation.align_vectors(_rays(second / focal), _rays(first / focal))[0].as_rotvec()
+    start = Rotation.align_vectors(with_unit_depth(second / focal), with_unit_depth(first / focal))[0].as_rotvec()
     unknowns = np.r_[start, 0.0, 0.0, 0.0]
     low = np.r_[np.full(3, -np.pi), np.full(2, np.log(0.3)), -0.4]
 
     def misses(x: Float[np.ndarray, " 6"]) -> Float[np.ndarray, "M 2"]:
         f, g, k = focal * np.exp(x[3]), focal * np.exp(x[4]), x[5]
-        turned = Rotation.from_rotvec(x[:3]).apply(_rays(_straight(first / f, k)))
+        turned = Rotation.from_rotvec(x[:3]).apply(with_unit_depth(straightened(first / f, k)))
         plane = turned[:, :2] / np.maximum(turned[:, 2:], 1e-3)
         return g * plane * (1 + k * (plane**2).sum(1, keepdims=True)) - second
 
@@ -89,11 +89,11 @@ def unexplained(
     return np.linalg.norm(misses(found.x), axis=1)
 
 
-def _rays(plane: Float[np.ndarray, "M 2"]) -> Float[np.ndarray, "M 3"]:
+def with_unit_depth(plane: Float[np.ndarray, "M 2"]) -> Float[np.ndarray, "M 3"]:
     return np.concatenate([plane, np.ones((len(plane), 1))], axis=1)
 
 
-def _straight(seen: Float[np.ndarray, "M 2"], k: float) -> Float[np.ndarray, "M 2"]:
+def straightened(seen: Float[np.ndarray, "M 2"], k: float) -> Float[np.ndarray, "M 2"]:
     """Positions without distortion, by a few fixed-point steps."""
     x = seen
     for _ in range(4):

@@ -26,7 +26,17 @@ from nsff.files.io import atomic_directory, write_json
 from nsff.files.temporary import temporary_directory
 from nsff.geometry.static_world import WorldCheck
 from nsff.layout import frame_name
-from nsff.priors.sfm.acceptance import LEAST_POINTS, Evidence, best, failure, faults, figures, only_turns, verdict
+from nsff.priors.sfm.acceptance import (
+    LEAST_POINTS,
+    Evidence,
+    LittleParallaxError,
+    best,
+    failure,
+    faults,
+    figures,
+    only_turns,
+    verdict,
+)
 from nsff.priors.sfm.features import FeatureDatabase, Moving, exhaustive_pairs, extract, sequential_pairs
 from nsff.priors.sfm.focal import focal_by_pairs
 from nsff.priors.sfm.keyframes import LONG, denser_keyframes, keyframe_pairs, keyframes, map_keyframes
@@ -44,8 +54,10 @@ from nsff.priors.sfm.mapping import (
 from nsff.priors.sfm.parallax import parallax
 from nsff.priors.sfm.refinement import refine_given
 from nsff.priors.sfm.reversal import is_better, reversed_twin
+from nsff.priors.sfm.turning_taken import may_turn, take_turning
 from nsff.priors.sfm.world import World
 from nsff.priors.sfm.worlds import Outcome, choose_world, judged, world_figures
+from nsff.priors.sfm.written_model import frame_size, write_at_frame_size
 from nsff.scene import Scene
 
 ENLARGE = 1.5
@@ -125,15 +137,15 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
         def climb_without(masks: str, moving: Moving | None) -> Outcome:
             return climb(scene, sfm, work / masks.replace(" ", "_"), guess, masks, moving)
 
-        chosen = choose_world(scene, sfm, climb_without)
+        try:
+            chosen = choose_world(scene, sfm, climb_without)
+        except LittleParallaxError as error:
+            if not may_turn(scene, sfm, error):
+                raise
+            return take_turning(scene, sfm, error, folder, guess)
         quality, model, database = chosen.quality, chosen.model, chosen.ladder.database
         features, displacement = float(np.median(database.features_per_image())), database.displacement()
-        model.extract_colors_for_all_images(str(database.images))
-        to_frame_size(model, *_frame_size(scene))
-        to_first_camera(model)
-        sparse = folder / scene.sparse_model_dir.name
-        sparse.mkdir()
-        model.write_binary(str(sparse))
+        write_at_frame_size(model, database, folder, scene)
     registered = {image.name for image in model.images.values() if image.has_pose}
     judgement, message = verdict(quality, n, sfm)
     judgement, message = judged(chosen, judgement, message)
@@ -141,7 +153,7 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
     if overlay is not None:
         judgement = "poor" if judgement == "poor" else "doubtful"
         message += (
-            f" Left out of the features, as it stays while the rest moves: {overlay.message(_frame_size(scene))}. "
+            f" Left out of the features, as it stays while the rest moves: {overlay.message(frame_size(scene))}. "
             "Later stages still see it: frames without it are better."
         )
     camera = next(iter(model.cameras.values()))
@@ -187,8 +199,18 @@ def climb(scene: Scene, sfm: SfmConfig, work: Path, guess: float | None, masks: 
             return Outcome(masks, quality, model, ladder, tried, evidence, check)
         rejected += [quality for quality, _ in candidates]
         if flat or only_turns([quality for quality, _ in candidates], n, sfm):
-            raise failure(rejected, evidence, sfm, tried)
-    raise failure(rejected, ladder.evidence(), sfm, tried)
+            raise _failed(rejected, evidence, sfm, tried, ladder.database)
+    raise _failed(rejected, ladder.evidence(), sfm, tried, ladder.database)
+
+
+def _failed(
+    rejected: list[Quality], evidence: Evidence, sfm: SfmConfig, tried: list[str], database: FeatureDatabase
+) -> StageError:
+    """The error that names the reason; one of little parallax brings the matches that show it."""
+    error = failure(rejected, evidence, sfm, tried)
+    if isinstance(error, LittleParallaxError):
+        error.database, error.still = database, evidence.still
+    return error
 
 
 def _truer_of_twins(
@@ -271,7 +293,8 @@ class Ladder:
         """Matches pairs and says how many were new; StageError where that shows a camera that hardly moves."""
         new = self.database.match(pairs)
         if (evidence := self.evidence()).still:
-            raise failure([], evidence, self.sfm, [f"{len(self.database.matched)} pairs of frames"])
+            tried = [f"{len(self.database.matched)} pairs of frames"]
+            raise _failed([], evidence, self.sfm, tried, self.database)
         return new
 
     def _long_focal(self) -> float:
@@ -295,41 +318,6 @@ class Ladder:
 
     def _incremental(self, relaxed: bool) -> list[Any]:
         return [model for focal in self.focals() for model in map_incrementally(self.database, focal, relaxed)]
-
-
-def to_frame_size(reconstruction: Any, height: int, width: int) -> None:
-    """Rescales a reconstruction in place to pictures of another size: cameras, observations and point errors."""
-    for camera in reconstruction.cameras.values():
-        across, down = width / camera.width, height / camera.height
-        camera.rescale(width, height)
-    for image in reconstruction.images.values():
-        for point in image.points2D:
-            point.xy = point.xy * [across, down]
-    for point in reconstruction.points3D.values():
-        point.error = point.error * down
-
-
-def to_first_camera(reconstruction: Any) -> None:
-    """Moves a reconstruction in place: its first frame is the world, and 5 % of what all frames see is nearer than 1.
-
-    Structure from motion leaves position and scale open; mapping may return depths of 1e4.
-    """
-    import pycolmap
-
-    images = sorted((i for i in reconstruction.images.values() if i.has_pose), key=lambda image: image.name)
-    depths = []
-    for image in images:
-        seen = [reconstruction.points3D[p.point3D_id].xyz for p in image.points2D if p.has_point3D()]
-        pose = image.cam_from_world().matrix()
-        depths.append(np.array(seen).reshape(-1, 3) @ pose[2, :3] + pose[2, 3])
-    depth = np.concatenate(depths)
-    scale = 1 / np.percentile(depth[depth > 0], 5)
-    pose = images[0].cam_from_world()
-    reconstruction.transform(pycolmap.Sim3d(scale, pose.rotation, scale * pose.translation))
-
-
-def _frame_size(scene: Scene) -> tuple[int, int]:
-    return scene.frame(0).shape[:2]
 
 
 def _line(quality: Quality, n_frames: int) -> str:
