@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 CORES ?= all
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Where Python is told to keep no compiled files, each of hundreds of processes would compile all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup demo docs test test-slow test-slurm test-conda fingerprints lint format clean gpu-check lock schema
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,9 +32,34 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     gpu_check.report(ROOT, terminalreporter.write_line, terminalreporter.write_sep)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With --dist loadfile each process takes whole files, and one takes all files that use the fixture ``finished`` of
+    tests/workflow, a whole run of the workflow, so that it is made once."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "files with a finished scene" if needs_finished(file) else file
+
+    return Scheduling(config, log)
+
+
+@functools.cache
+def needs_finished(file: str) -> bool:
+    return file.startswith("tests/workflow/") and bool(
+        re.search(r"def \w+\([^)]*\bfinished\b", (ROOT / file).read_text())
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take minutes come first, so that two processes end at about the same time."""
-    items.sort(key=lambda item: "workflow" not in item.path.parts)
+    files = {item.path: item.path.relative_to(ROOT).as_posix() for item in items}
+    late = {path: (not needs_finished(file), "workflow" not in path.parts) for path, file in files.items()}
+    items.sort(key=lambda item: late[item.path])
 
 
 REAL_WEIGHTS = os.environ.pop("NSFF_WEIGHTS", None) or os.environ.get("NSFF_TEST_WEIGHTS")

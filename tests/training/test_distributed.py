@@ -21,28 +21,31 @@ from nsff.training.gradients import GradientBuffer
 from nsff.training.run import build_model, run_train
 from nsff.training.trainer import Trainer
 
+STEPS = 60
 SETTINGS = {
     "input": {"path": "x"},
     "train": {
-        "gpus": 2, "device": "cpu", "steps": 150, "rays": 24, "motion_rays": 8, "warp_rays": 16, "log_every": 10,
+        "gpus": 2, "device": "cpu", "steps": STEPS, "rays": 24, "motion_rays": 8, "warp_rays": 16, "log_every": 10,
         "checkpoint_every": 5, "tensorboard": False,
     },
     "sampling": {"samples": 8, "coarse_samples": 8},
     "field": {"plane_resolutions": [16], "dynamic_resolutions": [16]},
 }  # fmt: skip
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--"]
+PROGRAM, FORKING = Path(__file__).with_name("together.py"), [sys.executable]
 
 
 @pytest.fixture
 def together(repo):
-    """A function that starts a program in two processes; whatever still runs is ended after the test."""
+    """A function that starts a program in two processes, by torchrun unless the program forks by itself; whatever still
+    runs is ended after the test."""
     started = []
 
-    def start(*command: object) -> subprocess.Popen[str]:
+    def start(*command: object, launcher: list[str] = TORCHRUN) -> subprocess.Popen[str]:
         paths = [str(repo), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
-            [*TORCHRUN, *map(str, command)], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [*launcher, *map(str, command)], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         started.append(process)
         return process
@@ -75,7 +78,7 @@ def workers(process: subprocess.Popen[str]) -> list[int]:
 # --- one gradient ----------------------------------------------------------------------------------------------------
 def test_gradients_are_averaged_and_weights_stay_equal(tiny_scene, together, tmp_path):
     scene = tiny_scene()
-    process = together(Path(__file__).with_name("together.py"), scene.root, tmp_path, json.dumps(SETTINGS))
+    process = together(PROGRAM, scene.root, tmp_path, json.dumps(SETTINGS), launcher=FORKING)
     assert process.wait(timeout=180) == 0, process.communicate()[1][-3000:]
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     assert torch.equal(first["start"], second["start"])
@@ -108,7 +111,7 @@ def test_gradients_are_averaged_and_weights_stay_equal(tiny_scene, together, tmp
 def test_planes_that_wait_stay_equal(tiny_scene, together, tmp_path):
     """5 frames, meant for 2: updates after the second and the fourth of four steps, by the mean of both processes."""
     own = SETTINGS | {"train": SETTINGS["train"] | {"steps_for_frames": 2}}
-    process = together(Path(__file__).with_name("together.py"), tiny_scene().root, tmp_path, json.dumps(own))
+    process = together(PROGRAM, tiny_scene().root, tmp_path, json.dumps(own), launcher=FORKING)
     assert process.wait(timeout=180) == 0, process.communicate()[1][-3000:]
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     assert not torch.equal(first["index"], second["index"])
@@ -169,7 +172,7 @@ def test_a_signal_to_one_stops_both_and_the_same_command_goes_on(tiny_scene, tog
     assert re.findall(r"exitcode +: (-?\d+)", told) == ["75", "75"], told[-3000:]
     log = (scene.root / "train.log").read_text()
     (step,) = map(int, re.findall(r"signal 15: state saved at step (\d+)", log))
-    assert 5 <= step < 150
+    assert 5 <= step < STEPS
     assert (scene.root / "state" / f"step_{step:09d}.pt").exists()
     assert not scene.model_dir.exists()
 
@@ -177,14 +180,14 @@ def test_a_signal_to_one_stops_both_and_the_same_command_goes_on(tiny_scene, tog
     output, told = process.communicate(timeout=180)
     assert process.returncode == 0, told[-3000:]
     log = (scene.root / "train.log").read_text()
-    assert f"resuming at step {step} of 150 on cpu, 2 processes together" in log
+    assert f"resuming at step {step} of {STEPS} on cpu, 2 processes together" in log
     assert (output + log).count("resuming at step") == 2  # once in the log, once where it is copied to
-    assert json.loads((scene.model_dir / "model.json").read_text())["steps"] == 150
+    assert json.loads((scene.model_dir / "model.json").read_text())["steps"] == STEPS
     steps = [
         line.split(",")[0] for line in (scene.model_dir / "history.csv").read_text().splitlines() if "psnr" in line
     ]
-    assert steps == [str(step) for step in range(10, 151, 10)]
-    assert scene.summary("train")["steps"] == 150
+    assert steps == [str(step) for step in range(10, STEPS + 1, 10)]
+    assert scene.summary("train")["steps"] == STEPS
 
 
 def test_an_error_of_all_is_told_once(tiny_scene, together, repo):
@@ -213,7 +216,7 @@ def test_two_gpus_train_together(tiny_scene, together, repo):
     if torch.cuda.device_count() < 2:
         pytest.skip("needs two GPUs")
     scene = tiny_scene()
-    process = together(*training(repo, scene, device="cuda"))
+    process = together(*training(repo, scene, device="cuda", steps=150))
     told = process.communicate(timeout=300)[1]
     assert process.returncode == 0, told[-3000:]
     assert "on cuda:0, 2 processes together" in (scene.root / "train.log").read_text()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import os
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,17 +16,13 @@ import numpy as np
 import pytest
 import yaml
 
+sys.path.insert(0, str(Path(__file__).parent))
+from servers import ENVIRONMENT, ROOT, Ended, SnakemakeServer
+
 from nsff.cameras import Cameras
 from nsff.cameras.colmap import write_model
 from nsff.cameras.llff import write_poses_bounds
 from nsff.cameras.points import SparsePoints
-
-ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "PYTHONPATH": str(ROOT),
-    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-}
 
 # The least of everything: every stage real, nothing large.
 TINY: dict[str, Any] = {
@@ -48,48 +42,6 @@ TINY: dict[str, Any] = {
     "report": {"frames": 2, "width": 96},
     "page": {"enabled": False},
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a run ended: exit status, what it printed, and both together."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-    @property
-    def text(self) -> str:
-        return self.stdout + self.stderr
-
-
-class SnakemakeServer:
-    """A process that has Snakemake imported and runs it on request (snakemake_server.py)."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("snakemake_server.py"))],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | ENVIRONMENT,
-        )  # fmt: skip
-
-    def run(self, folder: Path, arguments: list[str], environment: dict[str, str] | None = None) -> Ended:
-        assert self.process.stdin
-        assert self.process.stdout
-        with tempfile.TemporaryDirectory() as outputs:
-            out, err = Path(outputs, "out"), Path(outputs, "err")
-            request = {
-                "folder": str(folder), "arguments": arguments, "stdout": str(out), "stderr": str(err),
-                "environment": environment or {},
-            }  # fmt: skip
-            self.process.stdin.write(json.dumps(request) + "\n")
-            self.process.stdin.flush()
-            status = int(self.process.stdout.readline())
-            return Ended(status, out.read_text(), err.read_text())
-
-    def stop(self) -> None:
-        assert self.process.stdin
-        self.process.stdin.close()
-        self.process.wait(timeout=30)
 
 
 @dataclass
@@ -204,6 +156,7 @@ def room(time: float) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, int, boo
     ]
 
 
+@functools.cache
 def texture(seed: int) -> np.ndarray:
     """Noise with detail at several scales, (256,256,3) float32 in 0..255; each rectangle has a hue of its own."""
     generator = np.random.default_rng(seed)

@@ -2,14 +2,20 @@
 
 A request is a line of JSON: folder, arguments, stdout, stderr (paths), environment (over this process's own). The
 answer is a line with the exit status. The option --d3dag is taken over: it prints every job of the DAG in full.
+What one run imports, of this project or of installed packages, later runs find imported.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import importlib
 import json
 import os
 import sys
+import sysconfig
 import traceback
+from pathlib import Path
 from typing import Any
 
 from snakemake.cli import main
@@ -52,6 +58,20 @@ def print_jobs(dag: DAG, max_jobs: int = 0) -> None:
 
 
 DAG.d3dag = print_jobs
+HOMES = (str(Path(__file__).resolve().parents[2] / "nsff"), *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))
+
+
+def imported() -> list[str]:
+    """Names of the modules that this process has, of the project or installed; none that a test put somewhere."""
+    found = [(name, getattr(module, "__file__", None)) for name, module in sys.modules.items()]
+    return [name for name, file in found if file and file.startswith(HOMES) and name != "__main__"]
+
+
+def import_all(names: list[str]) -> None:
+    for name in names:
+        if name not in sys.modules:
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
 
 
 def run(request: dict[str, Any]) -> int:
@@ -75,10 +95,18 @@ def run(request: dict[str, Any]) -> int:
 
 if __name__ == "__main__":
     for line in sys.stdin:
+        modules, write = os.pipe()
         child = os.fork()
         if child == 0:
+            os.close(modules)
             status = run(json.loads(line))
+            atexit._run_exitfuncs()  # as a process that ends by itself
             sys.stdout.flush()
             sys.stderr.flush()
+            os.write(write, json.dumps(imported()).encode())
             os._exit(status)
+        os.close(write)
+        with os.fdopen(modules) as stream:
+            told = stream.read()
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        import_all(json.loads(told or "[]"))

@@ -56,13 +56,24 @@ def trained(project, scene):
     return first[1], int(first[2]), model["steps"]
 
 
-def test_sigkill_in_the_middle_of_training(untrained, finished, repo, environment):
+def test_a_second_run_is_refused_and_a_killed_one_goes_on(untrained, finished, repo, environment):
+    """A lock whose holder is alive stays; after SIGKILL in the middle of training it is taken away when asked."""
     target = f"results/{finished.scene}/model"
     state = untrained.scene(finished.scene) / "state"
     running = start(untrained, target, repo, environment)
-    wait_for(lambda: list(state.glob("step_*.pt")))
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
+    try:
+        wait_for(lambda: list(state.glob("step_*.pt")))
+        refused = untrained.snakemake(target)
+        assert refused.status != 0
+        assert "cannot be locked" in refused.text
+        assert f"process {running.pid} on {socket.gethostname()}, since" in refused.text
+        assert "alive" in refused.text
+        assert running.poll() is None
+        assert main(["unlock", str(untrained.folder)]) == 1
+        assert (untrained.folder / ".snakemake" / "locks" / "0.output.lock").exists()
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
     assert not (untrained.scene(finished.scene) / "model").exists()
     assert list((untrained.folder / ".snakemake" / "locks").iterdir())  # as Snakemake leaves them
     refused = untrained.snakemake(target)
@@ -77,25 +88,6 @@ def test_sigkill_in_the_middle_of_training(untrained, finished, repo, environmen
     assert word == "resuming"
     assert 10 <= first < STEPS
     assert steps == STEPS
-
-
-def test_two_runs_at_once_are_refused(untrained, finished, repo, environment):
-    """A lock whose holder is alive stays."""
-    target = f"results/{finished.scene}/model"
-    running = start(untrained, target, repo, environment)
-    try:
-        wait_for((untrained.folder / ".snakemake" / "locks" / "0.output.lock").exists)
-        ended = untrained.snakemake(target)
-        assert ended.status != 0
-        assert "cannot be locked" in ended.text
-        assert f"process {running.pid} on {socket.gethostname()}, since" in ended.text
-        assert "alive" in ended.text
-        assert running.poll() is None
-        assert main(["unlock", str(untrained.folder)]) == 1
-        assert (untrained.folder / ".snakemake" / "locks" / "0.output.lock").exists()
-    finally:
-        os.killpg(running.pid, signal.SIGKILL)
-        running.wait()
 
 
 def processes_of(folder, script):

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -84,21 +81,6 @@ def planned_stages(project):
     return [(found[name], set(stages_of(settings[name]))) for name in own]
 
 
-@pytest.fixture
-def warm(tmp_path):
-    """The environment in which scripts start at once (warm_server.py)."""
-    address = str(tmp_path / "warm.socket")
-    variables = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    program = str(Path(__file__).with_name("warm_server.py"))
-    server = subprocess.Popen([sys.executable, program, address], env=variables, stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    assert server.stdout.readline() == "ready\n"
-    path = os.pathsep.join([str(Path(__file__).with_name("warm")), str(ROOT)])
-    yield {"PYTHONPATH": path, "NSFF_WARM": address}
-    server.kill()
-    server.wait()
-
-
 def told(project, capsys) -> dict[str, dict]:
     capsys.readouterr()
     assert main(["status", str(project.folder), "--json"]) == 0
@@ -106,9 +88,9 @@ def told(project, capsys) -> dict[str, dict]:
 
 
 @pytest.mark.slow
-def test_twenty_scenes_two_of_which_fail(project, scenes, warm, capsys):
+def test_twenty_scenes_two_of_which_fail(project, scenes, capsys):
     scenes(20)
-    ended = project.snakemake(*QUIET, environment=warm)
+    ended = project.snakemake(*QUIET)
     assert ended.status != 0
     lines = [line for line in ended.text.splitlines() if line.strip()]
     assert len(lines) < 20 * 16 + 40, ended.text[-3000:]
@@ -126,7 +108,7 @@ def test_twenty_scenes_two_of_which_fail(project, scenes, warm, capsys):
     # As the summary says: mended, the same command goes on, and makes nothing again that was done.
     before = {name: (project.scene(name) / "report.html").stat().st_mtime_ns for name in good}
     scenes(20, no_video={"input": {"path": "clip"}}, no_depth={"input": {"path": "clip"}})
-    ended = project.snakemake(*QUIET, environment=warm)
+    ended = project.snakemake(*QUIET)
     assert ended.status == 0, ended.text[-3000:]
     assert "20 of 20 scenes are complete." in ended.text
     assert before == {name: (project.scene(name) / "report.html").stat().st_mtime_ns for name in good}

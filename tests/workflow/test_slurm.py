@@ -56,14 +56,13 @@ def test_what_a_job_asks_slurm_for(finished, tmp_path, repo, environment, device
         program.write_text(RECORDING if name == "sbatch" else "#!/bin/sh\nexit 0\n")
         program.chmod(0o755)
     path = os.pathsep.join([str(tmp_path / "bin"), environment["PATH"]])
-    variables = os.environ | environment | {"PATH": path, "RECORDED": str(tmp_path / "recorded")}
-    command = [
-        sys.executable, "-m", "snakemake", f"results/{finished.scene}/model", "--snakefile", str(repo / "Snakefile"),
-        "--configfile", "config.yaml", "--workflow-profile", str(repo / "profiles" / "slurm"),
-        "--slurm-no-account", "--slurm-status-command", "squeue", "--retries", "0",
-    ]  # fmt: skip
-    ended = subprocess.run(command, cwd=project.folder, env=variables, capture_output=True, text=True, timeout=300)
-    assert ended.returncode != 0
+    variables = {"PATH": path, "RECORDED": str(tmp_path / "recorded")}
+    ended = project.server.run(project.folder, [
+        f"results/{finished.scene}/model", "--snakefile", str(repo / "Snakefile"), "--configfile", "config.yaml",
+        "--workflow-profile", str(repo / "profiles" / "slurm"), "--slurm-no-account", "--slurm-status-command",
+        "squeue", "--slurm-init-seconds-before-status-checks", "1", "--retries", "0",
+    ], variables)  # fmt: skip
+    assert ended.status != 0
     assert (tmp_path / "recorded").exists(), ended.stderr[-3000:]
     asked = (tmp_path / "recorded").read_text()
     assert ("--gpus=1" in asked) == gpu, asked
