@@ -40,7 +40,7 @@ def start(project, target, repo, environment):
     )  # fmt: skip
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=600):
     ended = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < ended, "waited in vain"
@@ -83,7 +83,7 @@ def test_a_second_run_is_refused_and_a_killed_one_goes_on(untrained, finished, r
     assert (untrained.folder / ".snakemake" / "locks").iterdir()
     wait_for(lambda: not processes_of(untrained.folder.resolve(), "train.py"))
     assert main(["unlock", str(untrained.folder)]) == 0
-    assert start(untrained, target, repo, environment).wait(timeout=120) == 0
+    assert start(untrained, target, repo, environment).wait(timeout=600) == 0
     word, first, steps = trained(untrained, finished.scene)
     assert word == "resuming"
     assert 10 <= first < STEPS
@@ -114,7 +114,7 @@ def test_a_polite_signal_is_answered_by_another_attempt(untrained, finished, rep
     wait_for(lambda: list(state.glob("step_*.pt")))
     (process,) = processes_of(untrained.folder.resolve(), "train.py")
     os.kill(process, number)
-    assert running.wait(timeout=180) == 0
+    assert running.wait(timeout=600) == 0
     word, first, steps = trained(untrained, finished.scene)
     assert (word, steps) == ("resuming", STEPS)
     assert first >= 10
