@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from nsff.models.gaussians.advection import paths
@@ -12,6 +10,7 @@ from nsff.models.gaussians.light import CELL, Light, cells_of
 from nsff.models.gaussians.options import Options
 from nsff.models.gaussians.scene import GaussianScene
 from nsff.models.gaussians.seeds import dynamic_seeds, static_seeds
+from nsff.models.gaussians.spans import colour_errors, spans_of
 from nsff.models.supervision import TrainingData
 
 OPACITY = 0.88
@@ -41,8 +40,12 @@ def fill_clouds(model: GaussianScene, data: TrainingData, options: Options, seed
         static_cloud.light = Light(cells, data.n_frames).to(data.device)
     cloud = model.moving
     reach = model.window // 2
-    cloud.log_span.data = torch.full_like(moving.size, math.log(options.span))
     cloud.reference = moving.frame.float()
     cloud.first = (moving.frame - reach).int()
     path = paths(data, z, moving.position, moving.frame, reach, options.neighbours, seed)
+    spans = torch.full_like(moving.size, options.span)
+    if options.span_error:
+        errors = colour_errors(data, z, moving, path)
+        spans = spans_of(errors, options.span_error, options.span, max(options.span, cloud.longest_span))
+    cloud.log_span.data = spans.log()
     cloud.path = path / unit

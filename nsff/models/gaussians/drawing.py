@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nsff.models.base import Camera
@@ -35,12 +35,20 @@ class Present:
         return Present(self.rows[kept], self.position[kept], self.opacity[kept])
 
 
-def present(cloud: MovingCloud, time: float) -> Present:
-    """Those of at least MIN_ALPHA opacity at ``time``."""
+def present(cloud: MovingCloud, time: float, others: bool = False) -> Present:
+    """Those of at least MIN_ALPHA opacity at ``time``; ``others``: but for those that were made of the frame there."""
     opacity = cloud.opacity * cloud.presence(time)
-    rows = (opacity.detach() >= MIN_ALPHA).nonzero()[:, 0]
-    position = cloud.position[rows] + cloud.displacement_of(rows, time)
-    return Present(rows, position, opacity[rows])
+    there = opacity.detach() >= MIN_ALPHA
+    if others:
+        there &= cloud.reference != time
+    rows = there.nonzero()[:, 0]
+    position = pick(cloud.position, rows) + cloud.displacement_of(rows, time)
+    return Present(rows, position, pick(opacity, rows))
+
+
+def pick(values: Float[Tensor, "G ..."], rows: Int[Tensor, "P"]) -> Float[Tensor, "P ..."]:
+    """``values[rows]``, whose gradient is one kernel on a GPU where that of an index is a sort."""
+    return values.index_select(0, rows)
 
 
 @dataclass
@@ -65,8 +73,8 @@ def joined(static: Cloud, moving: MovingCloud, now: Present, channels: Channels,
     rows = now.rows
     parts = [
         torch.cat([static.position, now.position]),
-        torch.cat([static.rotation, moving.rotation[rows]]),
-        torch.cat([static.scale, moving.scale[rows]]),
+        torch.cat([static.rotation, pick(moving.rotation, rows)]),
+        torch.cat([static.scale, pick(moving.scale, rows)]),
         torch.cat([static.opacity, now.opacity]),
         torch.cat([torch.cat(channels.static, 1), torch.cat(channels.dynamic, 1)]),
     ]
@@ -90,7 +98,7 @@ class Picture:
 
     The camera's pose is in the model's units; ``background`` (3,) is the colour where no light is stopped. ``fixed``:
     gradients reach the values alone. ``kept``: which of the static Gaussians, and then of the dynamic ones that are
-    there, are drawn.
+    there, are drawn. ``others``: as of ``present``.
     """
 
     def __init__(
@@ -103,18 +111,19 @@ class Picture:
         outputs: Sequence[str],
         fixed: bool = False,
         kept: Bool[Tensor, "G"] | None = None,
+        others: bool = False,
     ) -> None:
         self.background, self.camera = background, camera
-        now = present(moving, time)
+        now = present(moving, time, others)
         S, P, like = len(static), len(now.rows), static.position
         channels = Channels()
         channels.add("share", flag(S, 0, like), flag(P, 1, like))
         rows, wanted = now.rows, set(outputs)
         if wanted & {"rgb"}:
-            channels.add("rgb", static.colour_at(time), moving.colour[rows])
+            channels.add("rgb", static.colour_at(time), pick(moving.colour, rows))
         if "features" in wanted:
             assert static.feature is not None and moving.feature is not None
-            channels.add("features", static.feature, moving.feature[rows])
+            channels.add("features", static.feature, pick(moving.feature, rows))
         if "saliency" in wanted:
             assert static.raw_saliency is not None and moving.raw_saliency is not None
             channels.add("saliency", static.raw_saliency.sigmoid()[:, None], moving.raw_saliency.sigmoid()[rows, None])

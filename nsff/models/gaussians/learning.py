@@ -20,6 +20,8 @@ from nsff.models.supervision import TrainingData
 
 EPSILON = 1e-15
 """Added to Adam's denominators: gradients of single Gaussians are small."""
+LEAVE_OUT_STREAM = 1
+"""Tells the random numbers of leave_out from others of the same seed and step."""
 FARTHEST = 100.0
 """Depth where nothing is drawn, median depths."""
 
@@ -73,6 +75,11 @@ class Learning:
         order = np.random.default_rng((self.train.seed, epoch, rank)).permutation(len(frames))
         return frames[int(order[place])]
 
+    def leaves_out(self, step: int) -> bool:
+        """Whether this step's frame is drawn without the dynamic Gaussians that were made of it."""
+        share = self.options.leave_out
+        return share > 0 and bool(np.random.default_rng((self.train.seed, LEAVE_OUT_STREAM, step)).random() < share)
+
     def sample_batch(self, step: int, rank: int) -> BatchIndex:
         return BatchIndex(torch.tensor([self.frame_of(step, rank)], device=self.data.device), 1)
 
@@ -83,8 +90,9 @@ class Learning:
         with clock("drawing"):
             pose = model.corrected_pose(frame, camera.world_to_camera)
             picture = Picture(
-                model.static, model.moving, model.background, camera_inside(camera, pose), float(frame), ("rgb",)
-            )
+                model.static, model.moving, model.background, camera_inside(camera, pose), float(frame), ("rgb",),
+                others=self.leaves_out(step),
+            )  # fmt: skip
         image = data.images[frame].float() / 255
         drawn = model.exposed(frame, picture.rgb)
         terms: Terms = {"rgb": colour_loss(drawn, image, given)}

@@ -25,7 +25,12 @@ class Options(StageConfig):
     reach: int = Field(6, ge=0)
     """Frames before and after its own through which the path of a dynamic Gaussian is followed."""
     span: float = Field(0.7, gt=0)
-    """Standard deviation, in frames, of the time in which a dynamic Gaussian is seen, at the start."""
+    """Standard deviation, in frames, of the time in which a dynamic Gaussian is seen, at the start; the least one."""
+    span_error: float = Field(0.1, ge=0, le=1)
+    """Spans start longer where the pictures along a path show the Gaussian's colour to within this; 0: nowhere."""
+    leave_out: float = Field(0.3, ge=0, lt=1)
+    """Part of the steps in which a frame is drawn without the dynamic Gaussians that were made of it, so that those of
+    other times have to lie where it shows them."""
     sharp_depth: bool = True
     """Slopes of the prior's depth between a thing and what lies behind it become steps, where colours change."""
     neighbours: int = Field(8, ge=1)
@@ -50,7 +55,7 @@ class Options(StageConfig):
     made of."""
     features_every: int = Field(4, ge=1)
     """Steps between two in which they do: many channels take as long as all else."""
-    rate_positions: float = Field(1.6e-4, ge=0)
+    rate_positions: float = Field(3.2e-4, ge=0)
     """Positions, median depths."""
     rate_static: float = Field(3.0, ge=0)
     """Factor on rate_positions for static Gaussians."""
