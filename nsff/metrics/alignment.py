@@ -18,6 +18,7 @@ from kornia.filters import gaussian_blur2d
 from kornia.geometry.conversions import axis_angle_to_rotation_matrix
 from kornia.losses import charbonnier_loss
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from nsff.config import ScoreConfig
 
@@ -34,6 +35,10 @@ class PixelRenderer(Protocol):
     @property
     def device(self) -> torch.device:
         """Where the model is."""
+
+    @property
+    def whole_pictures(self) -> bool:
+        """Whether some pixels cost as much as the whole picture."""
 
     def render_pixels(
         self, K: Tensor, world_to_camera: Tensor, size: tuple[int, int], pixels: Tensor, time: float
@@ -65,25 +70,26 @@ def refine_camera(
     """The camera that explains ``image`` best, from the best of ``starts``; the first is what ``raw`` scores.
 
     Adam on six numbers, a robust colour loss on score.refine_rays random pixels a step (half of them while the target
-    is blurred: blurring one of two pictures smooths their correlation as blurring both would). The result is never
-    worse than the start on a fixed set of pixels.
+    is blurred: blurring one of two pictures smooths their correlation as blurring both would). Models that draw whole
+    pictures are compared at all pixels, while the target is blurred at the size that its blur leaves. The result is
+    never worse than the start on a fixed set of pixels.
     """
     height, width = image.shape[:2]
-    device = renderer.device
+    device, whole = renderer.device, renderer.whole_pictures
     generator = torch.Generator().manual_seed(seed)
     check = torch.randint(height * width, (min(CHECK_RAYS, height * width),), generator=generator)
-    camera = torch.as_tensor(np.asarray(K), dtype=torch.float32, device=device)
-    sharp = _target(image, 0.0, device)
+    levels = [_level(image, K, fraction * height, whole, device) for fraction in BLUR]
 
-    def loss_at(pose: Tensor, pixels: Tensor, target: Tensor) -> Tensor:
-        rgb = renderer.render_pixels(camera, pose, (height, width), pixels, time)
+    def loss_at(pose: Tensor, pixels: Tensor, level: Level) -> Tensor:
+        rgb = renderer.render_pixels(level.K, pose, level.size, pixels, time)
         # kornia's loss turns from quadratic to linear at 1.
-        return ROBUST * charbonnier_loss(rgb / ROBUST, target[pixels.to(device)] / ROBUST, reduction="mean")
+        return ROBUST * charbonnier_loss(rgb / ROBUST, level.target[pixels.to(device)] / ROBUST, reduction="mean")
 
     def check_loss(pose: Float64[np.ndarray, "3 4"]) -> float:
         with torch.no_grad():
             place = torch.as_tensor(pose, dtype=torch.float32, device=device)
-            parts = [loss_at(place, part, sharp) * len(part) for part in check.split(score.refine_rays)]
+            at_once = len(check) if whole else score.refine_rays
+            parts = [loss_at(place, part, levels[-1]) * len(part) for part in check.split(at_once)]
             return float(sum(parts)) / len(check)
 
     losses = [check_loss(np.asarray(start)) for start in starts]
@@ -91,14 +97,19 @@ def refine_camera(
     base = torch.as_tensor(start, dtype=torch.float32, device=device)
     xi = torch.zeros(6, device=device, requires_grad=True)
     optimiser = torch.optim.Adam([xi], lr=score.refine_learning_rate, betas=(0.9, 0.99))
-    levels = [_target(image, fraction * height, device) for fraction in BLUR]
+    last = len(levels) - 1
     for step in range(score.refine_steps):
-        level = min(len(levels) - 1, step * len(levels) // score.refine_steps)
-        target = levels[level]
+        level = min(last, step * len(levels) // score.refine_steps)
+        if level == last and (step - 1) * len(levels) // score.refine_steps < last:
+            # What blurred pictures say may be further off than the start.
+            if check_loss(_end(start, xi, unit)) > min(losses):
+                xi = torch.zeros(6, device=device, requires_grad=True)
+            optimiser = torch.optim.Adam([xi], lr=score.refine_learning_rate, betas=(0.9, 0.99))
         # A blurred picture needs no more: the last level alone decides how close the pose gets.
-        count = score.refine_rays if level == len(levels) - 1 else (score.refine_rays + 1) // 2
-        pixels = torch.randint(height * width, (count,), generator=generator)
-        loss = loss_at(moved(base, xi, unit), pixels, target)
+        count = score.refine_rays if level == last else (score.refine_rays + 1) // 2
+        every = len(levels[level].target)
+        pixels = torch.arange(every) if whole else torch.randint(every, (count,), generator=generator)
+        loss = loss_at(moved(base, xi, unit), pixels, levels[level])
         # Only xi gets a gradient, whatever the renderer's parameters say.
         (xi.grad,) = torch.autograd.grad(loss, [xi])
         if not bool(torch.isfinite(xi.grad).all()):
@@ -107,7 +118,7 @@ def refine_camera(
         optimiser.param_groups[0]["lr"] = score.refine_learning_rate * (0.05 + 0.95 * fall)
         optimiser.step()
     change = xi.detach().double().cpu()
-    end = moved(torch.from_numpy(start), change, unit).numpy()
+    end = _end(start, xi, unit)
     after = check_loss(end)
     if not after < min(losses):
         change, end, after = torch.zeros_like(change), start, min(losses)
@@ -121,11 +132,33 @@ def moved(pose: Float[Tensor, "3 4"], xi: Float[Tensor, "xi=6"], unit: float) ->
     return torch.cat([rotation @ pose[:, :3], (rotation @ pose[:, 3] + unit * xi[3:])[:, None]], 1)
 
 
-def _target(image: UInt8[np.ndarray, "H W 3"], sigma: float, device: torch.device) -> Float[Tensor, "P 3"]:
-    picture = torch.from_numpy(image).to(device).float() / 255
+def _end(start: Float64[np.ndarray, "3 4"], xi: Float[Tensor, "xi=6"], unit: float) -> Float64[np.ndarray, "3 4"]:
+    return moved(torch.from_numpy(start), xi.detach().double().cpu(), unit).numpy()
+
+
+@dataclass(frozen=True)
+class Level:
+    """The target of some steps: colours of all pixels (P,3), and the camera (3,3) and size (H, W) that show it."""
+
+    target: Tensor
+    K: Tensor
+    size: tuple[int, int]
+
+
+def _level(
+    image: UInt8[np.ndarray, "H W 3"], K: Float64[np.ndarray, "3 3"], sigma: float, smaller: bool, device: torch.device
+) -> Level:
+    """``image`` blurred by ``sigma`` pixels; ``smaller``: reduced by as many."""
+    picture = (torch.from_numpy(image).to(device).float() / 255).permute(2, 0, 1)[None]
+    height, width = image.shape[:2]
     if sigma > 0:
-        radius = min(max(1, round(4 * sigma)), min(image.shape[:2]) - 1)
-        planes = picture.permute(2, 0, 1)[None]
-        planes = gaussian_blur2d(planes, (2 * radius + 1, 2 * radius + 1), (sigma, sigma), border_type="reflect")
-        picture = planes[0].permute(1, 2, 0)
-    return picture.reshape(-1, 3)
+        radius = min(max(1, round(4 * sigma)), min(height, width) - 1)
+        picture = gaussian_blur2d(picture, (2 * radius + 1, 2 * radius + 1), (sigma, sigma), border_type="reflect")
+    reduction = max(1, int(sigma)) if smaller else 1
+    size = (max(1, height // reduction), max(1, width // reduction))
+    if reduction > 1:
+        picture = interpolate(picture, size, mode="area")
+    camera = np.diag([size[1] / width, size[0] / height, 1.0]) @ np.asarray(K)
+    return Level(
+        picture[0].permute(1, 2, 0).reshape(-1, 3), torch.as_tensor(camera, dtype=torch.float32, device=device), size
+    )

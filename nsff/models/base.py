@@ -201,6 +201,8 @@ class SceneModel(nn.Module, ABC):
     continuous: bool = True
     """Whether pictures can be drawn at any time. Otherwise they can at whole frames, and between two frames their
     moving layers, or depth planes, are splatted (nsff.rendering.between)."""
+    whole_pictures: bool = True
+    """Whether some pixels cost as much as the whole picture."""
     reduced_precision: bool = False
     """Networks compute matrix products in bfloat16 (CUDA); what they return is float32 all the same."""
     clock: Clock = Clock()

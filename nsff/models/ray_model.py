@@ -24,6 +24,7 @@ SHARE, PROBE = 0.5, 256
 class RayModel(SceneModel):
     """A scene model that knows the colour along any ray."""
 
+    whole_pictures = False
     samples_per_ray: int
     """Samples on a ray, by which its memory on the CPU is estimated."""
 

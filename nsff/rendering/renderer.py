@@ -47,6 +47,11 @@ class Renderer:
         """Where the model is."""
         return self.model.device
 
+    @property
+    def whole_pictures(self) -> bool:
+        """Whether some pixels cost as much as the whole picture."""
+        return self.model.whole_pictures
+
     def camera(self, K: np.ndarray, world_to_camera: np.ndarray, height: int, width: int) -> Camera:
         """The camera as models have it, on the model's device; the first one decides ``chunk`` where it is 0."""
         camera = Camera.of(K, world_to_camera, height, width, self.device)

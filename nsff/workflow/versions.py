@@ -15,7 +15,7 @@ VERSIONS = {
     "features": 4,
     "motion": 5,
     "depth": 6,
-    "train": 4,
+    "train": 5,
     "render": 2,
     "maps": 2,
     "points": 1,

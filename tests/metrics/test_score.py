@@ -179,12 +179,13 @@ def test_masks(tmp_path: Path) -> None:
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
-def test_refinement_recovers_a_pose() -> None:
+@pytest.mark.parametrize("whole", [False, True])
+def test_refinement_recovers_a_pose(whole) -> None:
     true = path_of_cameras(3)[2]
     image = picture(true, 1.0)
     start = moved(torch.from_numpy(true), torch.tensor([0.05, -0.04, 0.03, 0.03, 0.02, -0.02]).double(), 1.0).numpy()
     settings = ScoreConfig(refine_steps=100, refine_rays=500, refine_learning_rate=4e-3)
-    result = refine_camera(WallRenderer(), K, [start], image, 1.0, DEPTH, settings)
+    result = refine_camera(WallRenderer(whole_pictures=whole), K, [start], image, 1.0, DEPTH, settings)
     assert result.loss_after < 0.05 * result.loss_before
     cameras = [
         Cameras(K[None], pose[None], np.array([[1.0, 2.0]]), WIDTH, HEIGHT)

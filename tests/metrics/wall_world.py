@@ -38,6 +38,7 @@ class WallRenderer:
     change."""
 
     scale: float = 1.0
+    whole_pictures: bool = False
 
     def __post_init__(self) -> None:
         self.device = torch.device("cpu")
