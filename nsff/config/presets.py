@@ -150,6 +150,8 @@ _ON_CPU: dict[str, Any] = {
     "features": {"stride": 4, "backend": "classical"},
     "decompose": {"method": "motion"},
     "crf": _PLANES["crf"],
+    # Half of the default is enough where whole pictures are compared.
+    "score": {"refine_steps": 30},
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -195,10 +197,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "gaussians": {
         "model": {"kind": "gaussians"},
         "train": {
-            "steps": 3000,
+            "steps": 2400,
             "steps_for_frames": 24,
-            "learning_rate_decay_steps": 3000,
-            "checkpoint_every": 1000,
+            "learning_rate_decay_steps": 2400,
+            "checkpoint_every": 800,
             "log_every": 50,
         },
         "decompose": {"method": "motion"},
