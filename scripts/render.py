@@ -17,11 +17,17 @@ def path_option(parser):
 def run(scene, config, arguments):
     from nsff.decompose.removal import left_out_of
     from nsff.rendering.videos import run_render
+    from nsff.workflow.costs import speed_of
+    from nsff.workflow.video_size import sized
 
     with one_gpu(config):
+        import torch
+
         left_out = left_out_of(scene, config.render.without)
+        speed = speed_of(config.preset, "gpu" if torch.cuda.is_available() else "cpu")
+        render = sized(scene, config.render, speed.megapixel)
         for path in arguments.path or config.render.paths:
-            run_render(scene, config.render, path, left_out)
+            run_render(scene, render, path, left_out)
 
 
 if __name__ == "__main__":

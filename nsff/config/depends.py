@@ -33,7 +33,7 @@ _TRAINING = (
 _COARSE = ("coarse_threshold", "coarse_dilation_radius", "seed")
 _POINTS = ("seed", "point_interval", "point_opacity")
 _CLEANING = ("cleaning", "morphology_iterations", "closing_area", "min_component", "scale_with_height")
-_VIDEO = ("frames", "frame_rate", "target", "maps", "pictures", "render_factor", "interpolation", "without")
+_VIDEO = ("frames", "frame_rate", "target", "maps", "pictures", "render_factor", "interpolation", "without", "size")
 # The same order: it is that of what Snakemake has recorded.
 _ANY_VIDEO = tuple(name for name in _VIDEO if name not in ("frames", "target"))
 
@@ -75,10 +75,10 @@ EXECUTION: dict[str, tuple[str, ...]] = {
     # Whether the stage is needed at all, which it asks where it asks for weights.
     "features": ("features.batch", "field.features", *_GPU),
     "train": (*_of("train", *_TRAINING), "render.chunk"),
-    "render_view": ("render.chunk", *_GPU),
-    "render_time": ("render.chunk", *_GPU),
-    "render_spacetime": ("render.chunk", *_GPU),
-    "render_keyframes": ("render.chunk", *_GPU),
+    "render_view": ("render.chunk", "preset", *_GPU),
+    "render_time": ("render.chunk", "preset", *_GPU),
+    "render_spacetime": ("render.chunk", "preset", *_GPU),
+    "render_keyframes": ("render.chunk", "preset", *_GPU),
     "maps": ("render.chunk", *_GPU),
     "points": _GPU,
     "cluster": ("decompose.point_opacity",),

@@ -48,6 +48,10 @@ class RenderConfig(StageConfig):
     has: with 24 frames, or in NSFF's layout, all; with 48 frames (DyCheck) no fixed time; else the training views."""
     render_factor: float = Field(1.0, ge=1)
     """Videos are rendered at 1/render_factor of the canonical size."""
+    size: Literal["auto", "canonical", "source"] = "auto"
+    """Size of the videos. canonical: of the frames that the model was trained on. source: of the source's frames. auto:
+    up to the source's, at most twice the canonical sides and as far as a video's pictures take half a minute by the
+    estimate for this preset and machine; canonical where render_factor is not 1."""
     chunk: int = Field(0, ge=0)
     """Rays per chunk; 0 follows the free memory."""
     interpolation: Literal["layers", "depth_planes"] = "layers"

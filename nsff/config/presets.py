@@ -29,7 +29,7 @@ _PUBLISHED: dict[str, Any] = {
         # On a GPU as good as fp32 and TF32, and faster (docs/notebook.md#the-published-presets).
         "precision": "bf16",
     },
-    "render": {"interpolation": "depth_planes", "frames": 60},
+    "render": {"interpolation": "depth_planes", "frames": 60, "size": "canonical"},
     "sfm": {"refine_given": False, "turning": "refuse"},
     "flow": {"consistency_inside": False, "large_motion": False},
     "motion": {

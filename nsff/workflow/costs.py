@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from nsff.config import SceneConfig
 from nsff.training.schedule import for_frames
 from nsff.workflow.progress import stages_of
+from nsff.workflow.video_size import enlargement
 
 GPU_PRESETS = ("fast", "gaussians", "planes", "nsff", "saff")
 FEW_STEPS = 500
@@ -134,6 +135,11 @@ def canonical_megapixels(settings: SceneConfig, size: tuple[int, int]) -> float:
     return rows * rows * width / height / 1e6
 
 
+def speed_of(preset: str, device: str) -> Speed:
+    """Speed of a preset on a device, ``cpu`` or ``gpu``."""
+    return SPEEDS.get((preset, device), SPEEDS["fast", device])
+
+
 def costs_of(
     settings: SceneConfig, frames: int, size: tuple[int, int], gpu: bool, cores: int, raft: bool = False
 ) -> Costs:
@@ -151,7 +157,7 @@ def costs_of(
     small = canonical_megapixels(settings, size)
     rows = min(size[0], settings.input.max_height or size[0])
     source = rows * rows * size[1] / size[0] / 1e6
-    speed = SPEEDS.get((settings.preset, device), SPEEDS["fast", device])
+    speed = speed_of(settings.preset, device)
     faster = (min(max(cores, 1), MOST_CORES) / MEASURED_CORES) ** CORE_POWER
     seconds = {}
     for stage in stages_of(settings):
@@ -161,6 +167,10 @@ def costs_of(
         elif stage.startswith("render") or stage in ("maps", "extract"):
             count = settings.render.frames if stage.startswith("render") else frames
             pictures = count * small / settings.render.render_factor**2 * _scaled(speed.megapixel, device, faster)
+            if stage.startswith("render"):
+                high = min(size[0], settings.canonical.resize_height)
+                own = (high, round(high * size[1] / size[0]))
+                pictures *= enlargement(settings.render, own, rows, speed.megapixel) ** 2
             seconds[stage] = (GPU_START if device == "gpu" else 6.0) + pictures
         else:
             seconds[stage] = _prior(stage, settings, frames, source if stage == "ingest" else small, faster)

@@ -18,6 +18,7 @@ ADDED: dict[str, Any] = {
     "decompose.clusterer": "kmeans",
     "decompose.method": "clusters",
     "render.without": [],
+    "render.size": "auto",
     "flow.large_motion": False,
     "motion.picture_evidence": False,
     "page": PageConfig().model_dump(mode="json"),

@@ -96,7 +96,7 @@ LINES: dict[str, dict[str, str]] = {
     },
     "render": {
         VIDEOS: "frames target",
-        ALL_VIDEOS: "frame_rate maps pictures render_factor interpolation without",
+        ALL_VIDEOS: "frame_rate maps pictures render_factor interpolation without size",
         "render_keyframes": "path_file",
         "render_spacetime": "follow",
         "render_time render_spacetime": "start end",
