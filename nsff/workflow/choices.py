@@ -72,10 +72,19 @@ def preset_for(machine: Machine, asked: Asked) -> tuple[str, str]:
     if asked.preset:
         return asked.preset, f"preset {asked.preset}, as asked for"
     if machine.gpus and (gpu >= LEAST_GPU or not gpu):  # some report no memory
-        return "fast", "preset fast, since there is a GPU"
+        if gaussians_work():
+            return "gaussians", "preset gaussians, since there is a GPU and gsplat is built for it"
+        return "fast", "preset fast, since there is a GPU (sharper, once nsff build-rasteriser has run: gaussians)"
     if machine.gpus:
         return "demo", f"preset demo, since the GPU has less than {LEAST_GPU:.0f} GB of memory"
     return "demo", "preset demo, since there is no GPU (with one: --preset fast, sharper and larger)"
+
+
+def gaussians_work() -> bool:
+    """Whether scenes of Gaussians can be drawn on the GPU of this machine."""
+    from nsff.models.gaussians.rasterisers import gpu_problem
+
+    return gpu_problem() is None
 
 
 def most_frames(machine: Machine, asked: Asked) -> int:

@@ -77,9 +77,15 @@ def test_the_whole_of_a_short_clip(repo: Path):
     assert look.parallax > 10 * NO_PARALLAX
 
 
-def test_a_preset_for_the_machine(tmp_path: Path):
+def test_a_preset_for_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("nsff.workflow.choices.gaussians_work", lambda: False)
     assert choose(seen(), "clip", SMALL, Asked(), tmp_path).content["preset"] == "demo"
-    assert choose(seen(), "clip", LARGE, Asked(), tmp_path).content["preset"] == "fast"
+    without = choose(seen(), "clip", LARGE, Asked(), tmp_path)
+    assert without.content["preset"] == "fast"
+    assert "nsff build-rasteriser" in without.reasons[0]
+    monkeypatch.setattr("nsff.workflow.choices.gaussians_work", lambda: True)
+    assert choose(seen(), "clip", LARGE, Asked(), tmp_path).content["preset"] == "gaussians"
+    assert choose(seen(), "clip", SMALL, Asked(), tmp_path).content["preset"] == "demo"
     assert choose(seen(), "clip", LARGE, Asked(preset="nsff"), tmp_path).content["preset"] == "nsff"
     with pytest.raises(ConfigError, match="unknown preset"):
         choose(seen(), "clip", SMALL, Asked(preset="quick"), tmp_path)
