@@ -16,9 +16,12 @@ from nsff.files.io import atomic_directory, write_json
 from nsff.priors.backends import GIVEN
 from nsff.priors.depth.given import given_depth
 from nsff.priors.depth.moving import place_moving
+from nsff.priors.depth.parallax import Parallax, judged_by_parallax, parallax_of_depth
 from nsff.priors.depth.registry import DEPTH
 from nsff.results import DepthResult
 from nsff.scene import Scene
+from nsff.tracking.chaining import FlowCache
+from nsff.tracking.flow_pairs import flow_pairs
 
 
 def run_depth(scene: Scene, depth: DepthConfig) -> None:
@@ -34,7 +37,12 @@ def run_depth(scene: Scene, depth: DepthConfig) -> None:
         numbers |= place_moving(scene, depth, folder, estimate(scene, depth, folder))
         result = DepthResult.from_summary(numbers)
         write_json(folder / scene.depth_result_path.name, result.model_dump())
-    scene.write_summary("depth", numbers)
+    scene.write_summary("depth", judged_by_parallax(numbers, _parallax(scene, result.metric)))
+
+
+def _parallax(scene: Scene, metric: bool) -> Parallax | None:
+    pairs = flow_pairs(FlowCache(scene.flow), scene.n_frames) if scene.n_frames > 1 else ()
+    return parallax_of_depth(scene.cameras, pairs, lambda i: scene.disparity(i)[0], scene.motion_mask, metric)
 
 
 def choose_backend(scene: Scene, depth: DepthConfig) -> str:

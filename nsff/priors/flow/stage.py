@@ -27,7 +27,11 @@ from nsff.layout import flow_name
 from nsff.priors.flow.cut_check import CutCheck, agreements, describe_cuts, list_cuts
 from nsff.priors.flow.estimator import FlowBackend, FlowEstimator
 from nsff.priors.flow.registry import FLOW
+from nsff.priors.flow.signs import explained_change, judged_by_change
 from nsff.scene import Scene, read_flow, write_flow
+
+PAIRS = 30
+"""So many pairs of frames, spread over the clip, are compared with the pictures."""
 
 
 def choose_backend(flow: FlowConfig, given: bool) -> str:
@@ -63,10 +67,11 @@ def run_flow(scene: Scene, flow: FlowConfig, height: int) -> None:
             estimator = FLOW.open_chosen(named, backend, weights)
             numbers = _estimate_all(scene, estimator, named, height, folder)
         cuts = look.after(agreements([share for share, _ in numbers]))
+        explained = _explained(scene, folder)
     summary = {
         "backend": backend,
         "weights": weights.name if weights else None,
-        **_verdict(numbers),
+        **judged_by_change(_verdict(numbers), explained),
         "cuts": list_cuts(cuts),
     }
     if cuts:
@@ -186,6 +191,16 @@ def _copy_given(scene: Scene, given: Path, folder: Path) -> list[tuple[float, fl
         write_flow(folder / name, flow, mask)
         numbers.append((float(mask.mean()), float(np.linalg.norm(flow, axis=2).mean())))
     return numbers
+
+
+def _explained(scene: Scene, folder: Path) -> list[float | None]:
+    """What flow explains of the change between frames (nsff.priors.flow.signs), of pairs spread over the clip."""
+    found = []
+    for i in np.unique(np.linspace(0, scene.n_frames - 2, PAIRS).astype(int)) if scene.n_frames > 1 else ():
+        flow, consistent = read_flow(folder / flow_name(int(i), "fwd"), None)
+        first, second = (resize_frame(scene.frame(int(k)), consistent.shape) for k in (i, i + 1))
+        found.append(explained_change(first, second, flow, consistent))
+    return found
 
 
 def _verdict(numbers: list[tuple[float, float]]) -> dict[str, Any]:
