@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +114,22 @@ def test_it_is_drawn_without_webgl(browser):
     finally:
         browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=script)
     assert browser.console == []
+
+
+def test_what_moves_stays_while_its_order_is_old(browser, tmp_path):
+    """A slow machine sorts later than it draws: what is seen for a short time only must not vanish meanwhile."""
+    own = content()
+    count = len(own.splats.moving)
+    brief = replace(own.splats.moving, reference=np.full(count, 3.0), span=np.full(count, 0.4))
+    path = tmp_path / "scene.html"
+    path.write_text(scene_page(replace(own, splats=replace(own.splats, moving=brief))), encoding="utf-8")
+    browser.open("about:blank", "true")
+    browser.open(path.as_uri() + "#draw=gpu")
+    browser.run("scenePage.player.playing = false; scenePage.clipCamera(); scenePage.seek(3); 0")
+    browser.run("scenePage.whenDrawn()")
+    red = """(() => { const {gl} = scenePage.renderer, {width, height} = scenePage.canvas;
+      const data = new Uint8Array(4 * width * height);
+      scenePage.measuring = true; scenePage.player.seek(6); scenePage.draw();
+      gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, data);
+      let n = 0; for (let i = 0; i < data.length; i += 4) n += data[i] > 180 && data[i + 1] < 90; return n; })()"""
+    assert browser.run(red) > 100

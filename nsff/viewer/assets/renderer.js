@@ -119,6 +119,7 @@ class Renderer {
       this.worker.postMessage({rows, slopes, time, shown, still: layer !== "moving", moves: layer !== "still"});
     });
     this.setOrder(order);
+    this.time = time;
   }
 
   // Waits until the picture is there.
@@ -137,7 +138,9 @@ class Renderer {
   }
 
   // Of the state `view`: {rows, lens [fx, fy, cx, cy] in pixels of the picture}; `segments`: 7 numbers an end (place, colour).
-  render({view, time, layer, background}, segments) {
+  render({view, layer, background}, segments) {
+    // As of the time for which it was sorted: what is not yet seen then has no place in the order.
+    const {time} = this;
     const {gl, canvas} = this;
     gl.disable(gl.BLEND);
     if (this.count) this.prepareAll(view, time, layer);
