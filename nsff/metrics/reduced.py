@@ -15,7 +15,7 @@ from nsff.priors.depth.given import resize_known
 from nsff.scene import Scene
 
 GREY = 128
-"""What hidden frames show."""
+"""The grey level that hidden frames show."""
 
 
 @dataclass(frozen=True)
