@@ -23,6 +23,8 @@ from nsff.workflow.folder_runs import runs_of_folder, start_time
 from nsff.workflow.summaries import seconds_of, summary_of
 
 State = Literal["done", "running", "failed", "stopped", "waiting"]
+ERROR = re.compile(r"error: |[\w.]*(Error|Exception|Interrupt)\b")
+REMEDY = "what to do: "
 BAR = re.compile(r"(\d+)%\|[^|]*\|.*?<(?:(\d+):)?(\d+):(\d\d)")
 """A progress bar of tqdm: percent, and hours, minutes and seconds that are left."""
 TAIL = 8192
@@ -195,9 +197,20 @@ def _tail(log: Path) -> str:
 
 def last_error(log: Path) -> str:
     """The last error in a log, or its last line where it has none; empty for an empty log."""
-    lines = [line.strip() for line in re.split(r"[\r\n]+", _tail(log)) if line.strip()]
-    errors = [line for line in lines if re.match(r"error: |[\w.]*(Error|Exception|Interrupt)\b", line)]
+    lines = _lines(log)
+    errors = [line for line in lines if ERROR.match(line)]
     return next(iter([*errors[::-1], *lines[::-1]]), "")
+
+
+def last_remedy(log: Path) -> str:
+    """What the last error in a log says about what to do; empty where it says nothing."""
+    lines = _lines(log)
+    after = next((i for i in range(len(lines) - 1, -1, -1) if ERROR.match(lines[i])), len(lines))
+    return next((line.removeprefix(REMEDY) for line in lines[after:] if line.startswith(REMEDY)), "")
+
+
+def _lines(log: Path) -> list[str]:
+    return [line.strip() for line in re.split(r"[\r\n]+", _tail(log)) if line.strip()]
 
 
 def _bar(log: Path) -> tuple[int | None, float | None]:
@@ -215,13 +228,16 @@ def _bar(log: Path) -> tuple[int | None, float | None]:
 
 # --- as text ---------------------------------------------------------------------------------------------------------
 def failures(scenes: Iterable[SceneProgress]) -> list[str]:
-    """A line for every failed stage: scene, stage, error and log."""
-    return [
-        f"{scene.name}: {stage.name} failed: {stage.error or 'its log says nothing'} ({scene.log(stage)})"
-        for scene in scenes
-        for stage in scene.stages
-        if stage.state == "failed"
-    ]
+    """For every failed stage scene, stage, error and log, and on a second line what to do, where the log says it."""
+    found = []
+    for scene in scenes:
+        for stage in scene.stages:
+            if stage.state == "failed":
+                log = scene.log(stage)
+                text = f"{scene.name}: {stage.name} failed: {stage.error or 'its log says nothing'} ({log})"
+                remedy = last_remedy(Path(log))
+                found.append(text + (f"\n  {REMEDY}{remedy}" if remedy else ""))
+    return found
 
 
 def summary_text(scenes: list[SceneProgress]) -> str:

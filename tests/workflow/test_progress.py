@@ -131,7 +131,8 @@ def test_last_error(tmp_path, text, line):
 def test_the_summary_says_who_failed_where_and_how_to_go_on(results):
     text = summary_text(progress(results, "done", "slow", "failed"))
     assert text.startswith("2 of 3 scenes are complete, 1 failed:\n")
-    for word in ("failed: sfm failed", "hardly moves", "results/failed/logs/sfm.log", "same\ncommand again"):
+    words = ("failed: sfm failed", "hardly moves", "what to do: film again", "results/failed/logs/sfm.log")
+    for word in (*words, "same\ncommand again"):
         assert word in text
     assert summary_text(progress(results, "done")) == "1 of 1 scene is complete."
 
