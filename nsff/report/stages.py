@@ -192,7 +192,7 @@ BY_MOTION: dict[str, dict[str, Any]] = {
         "remedy": "See the stage before; outlines are moved by the CRF (`crf.rgb_weight`).",
     },
 }
-"""What is said of stages otherwise where objects are what moves together (decompose.method: motion)."""
+"""Other words for stages where objects are found by what moves together (decompose.method: motion)."""
 
 
 def as_configured(stage: Stage, config: SceneConfig | None) -> Stage:

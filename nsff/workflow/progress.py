@@ -203,7 +203,7 @@ def last_error(log: Path) -> str:
 
 
 def last_remedy(log: Path) -> str:
-    """What the last error in a log says about what to do; empty where it says nothing."""
+    """The advice that the last error in a log gives; empty where it says nothing."""
     lines = _lines(log)
     after = next((i for i in range(len(lines) - 1, -1, -1) if ERROR.match(lines[i])), len(lines))
     return next((line.removeprefix(REMEDY) for line in lines[after:] if line.startswith(REMEDY)), "")

@@ -194,7 +194,7 @@ def _copy_given(scene: Scene, given: Path, folder: Path) -> list[tuple[float, fl
 
 
 def _explained(scene: Scene, folder: Path) -> list[float | None]:
-    """What flow explains of the change between frames (nsff.priors.flow.signs), of pairs spread over the clip."""
+    """How much of the change between frames flow explains (nsff.priors.flow.signs), of pairs spread over the clip."""
     found = []
     for i in np.unique(np.linspace(0, scene.n_frames - 2, PAIRS).astype(int)) if scene.n_frames > 1 else ():
         flow, consistent = read_flow(folder / flow_name(int(i), "fwd"), None)
