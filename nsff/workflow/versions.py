@@ -13,7 +13,7 @@ VERSIONS = {
     "sfm": 7,
     "cameras": 1,
     "features": 4,
-    "motion": 5,
+    "motion": 6,
     "depth": 6,
     "train": 5,
     "render": 2,

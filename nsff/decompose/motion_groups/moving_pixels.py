@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, Float64, UInt8
 from tqdm import tqdm
 
 from nsff.cameras import Cameras
@@ -30,7 +30,7 @@ from nsff.decompose.motion_groups.pixel_evidence import (
 )
 from nsff.decompose.motion_groups.steadiness import LEAST_FRAMES, colour_change, significance
 from nsff.decompose.motion_groups.track_evidence import vote_evidence
-from nsff.decompose.motion_groups.track_graph import build_graph, carried_along, spread
+from nsff.decompose.motion_groups.track_graph import TrackGraph, build_graph, carried_along, spread
 from nsff.imaging.densify import densify
 from nsff.imaging.filters import blur
 from nsff.imaging.flow_sampling import FlowAndMask
@@ -46,9 +46,9 @@ FAR = 10.0
 """Pixels at 288 rows from the motion masks beyond which pixels stand for the still scene."""
 AROUND = 30.0
 """Pixels at 288 rows around what moves whose colours are those that it has to be told from."""
-PRIOR = -0.5
+PRIOR = -1.0
 """Evidence of a pixel before anything is known: most of a picture stands still."""
-REACH = 6.0
+REACH = 8.0
 """Pixels at 288 rows over which evidence is smoothed where the picture has no edge."""
 SHADOW_REACH = 8.0
 """The same for shadows."""
@@ -56,6 +56,10 @@ SHADOW_NOISE = 0.1
 """Deviation of a shadow's brightness from an even one, as a share of the plate's."""
 SURE = 0.98
 """Most probability of moving that a trajectory says."""
+COLOURS = 1.0
+"""Weight of the evidence of colours."""
+SHADOWLESS = -8.0
+"""Log density below which nothing is a shadow."""
 MOST = 4.0
 """One kind of evidence says at most so much."""
 
@@ -103,51 +107,87 @@ class MovingPixels:
         return [one > 0 for one in self.evidence]
 
 
+@dataclass(frozen=True)
+class Gathered:
+    """What a clip tells before it is weighed: N frames, P trajectories."""
+
+    tracks: PointTracks
+    votes: Float64[np.ndarray, "P"]
+    """Frames in which the motion masks cover each trajectory; a share of a frame where it lies at an edge."""
+    seen: Float64[np.ndarray, "P"]
+    """Frames in which it lives."""
+    graph: TrackGraph
+    change: list[Float32[np.ndarray, "H W"]]
+    """Evidence of change against the still scene."""
+    shadows: list[Float32[np.ndarray, "H W"] | None]
+    """Log densities of shadows on it; None without metric depth."""
+    step: int
+    """Pixels between trajectories."""
+
+
 def find_moving_pixels(clip: Clip) -> MovingPixels:
     """Evidence and shadows of all frames. Without metric depth votes and colours tell alone; shadows are not found."""
-    rows, step = clip.rows, max(3, round(GRID * clip.rows))
-    tracks = track_points(clip.link, len(clip), clip.size, step)
-    moving, along = moving_tracks(clip, tracks, step)
-    carried = [near_tracks(clip, i, tracks, along, step) for i in range(len(clip))]
-    votes = [vote_map(clip, i, tracks, moving, step, carried[i]) for i in range(len(clip))]
-    grown = [dilate_by_distance(mask, max(2, round(EDGE * rows))) for mask in clip.masks]
-    change = [np.zeros(clip.size, np.float32) for _ in votes]
-    shadows: list[np.ndarray | None] = [None] * len(clip)
-    if clip.inverse_depth is not None and len(clip) > LEAST_FRAMES:
-        change, shadows = _against_still_scene(clip, grown)
-    colours = _colour_evidence(clip, change, shadows)
+    gathered = gather(clip)
+    moving, along = moving_tracks(gathered, len(clip))
+    colours = colour_evidence(clip, gathered)
     evidence, shadow = [], []
     for i in tqdm(range(len(clip)), desc="moving pixels", unit="frame"):
-        # What a body carries along hardly moves itself: that it looks still says nothing.
-        changed = np.where(carried[i], np.maximum(change[i], 0), change[i])
-        total = votes[i] + np.clip(changed, -MOST, MOST) + 0.5 * np.clip(colours.against_around[i], -3, 3) + PRIOR
-        cast = np.zeros(clip.size, bool)
-        if (dark := shadows[i]) is not None:
-            odds = np.where(dark > SHADOWLESS, np.clip(dark - colours.of_moving[i], -3, 3), -3.0)
-            odds = _smooth(odds, clip.images[i], SHADOW_REACH * rows, 0.05)
-            cast = (odds > 0) & (total > 0)
-            total = np.minimum(total, -4 * odds)
-        smooth = _smooth(np.clip(total, -MOST, MOST), clip.images[i], REACH * rows, 0.03)
+        smooth, cast = add_up(clip, gathered, moving, along, colours, i)
         evidence.append(smooth)
-        shadow.append(cast & (smooth <= 0))
-    return MovingPixels(evidence, shadow, tracks, moving)
+        shadow.append(cast)
+    return MovingPixels(evidence, shadow, gathered.tracks, moving)
 
 
-SHADOWLESS = -8.0
-
-
-def moving_tracks(clip: Clip, tracks: PointTracks, step: int) -> tuple[Float32[np.ndarray, "P"], Bool[np.ndarray, "P"]]:
-    """Probability of moving by the votes along each trajectory, spread among neighbours that move and look alike; and
-    the trajectories that are carried along by a body most of which moves, whose probability is that of the body."""
+def gather(clip: Clip) -> Gathered:
+    """Trajectories, the motion masks' votes along them, their graph, and change against the still scene."""
+    rows, step, count = clip.rows, max(3, round(GRID * clip.rows)), len(clip)
+    tracks = track_points(clip.link, count, clip.size, step)
     seen = tracks.alive.sum(0).astype(np.float64)
     votes, colours = np.zeros(len(tracks)), np.zeros((len(tracks), 3))
-    for i in range(len(clip)):
+    for i in range(count):
         votes += np.nan_to_num(tracks.sample(i, clip.masks[i].astype(np.float32)))
         colours += np.nan_to_num(tracks.sample(i, blur(clip.images[i].astype(np.float32) / 255, step * 0.5)))
-    evidence = np.clip(vote_evidence(votes, seen), -MOST, MOST) + PRIOR / 2
-    graph = build_graph(tracks, colours / seen[:, None], step, clip.rows)
-    moving = spread(graph, evidence, 1.0).astype(np.float32)
-    along = carried_along(graph, moving, seen, len(clip))
+    graph = build_graph(tracks, colours / seen[:, None], step, rows)
+    grown = [dilate_by_distance(mask, max(2, round(EDGE * rows))) for mask in clip.masks]
+    change = [np.zeros(clip.size, np.float32) for _ in range(count)]
+    shadows: list[np.ndarray | None] = [None] * count
+    if clip.inverse_depth is not None and count > LEAST_FRAMES:
+        change, shadows = _against_still_scene(clip, grown)
+    return Gathered(tracks, votes, seen, graph, change, shadows, step)
+
+
+def add_up(
+    clip: Clip,
+    gathered: Gathered,
+    moving: Float32[np.ndarray, "P"],
+    along: Bool[np.ndarray, "P"],
+    colours: Colours,
+    i: int,
+) -> tuple[Float32[np.ndarray, "H W"], Bool[np.ndarray, "H W"]]:
+    """Log odds of what moves in frame i, smoothed along its edges, and shadows; ``moving`` and ``along`` as from
+    ``moving_tracks``."""
+    carried = near_tracks(clip, i, gathered.tracks, along, gathered.step)
+    change = gathered.change[i]
+    # What a body carries along hardly moves itself: that it looks still says nothing.
+    change = np.where(carried, np.maximum(change, 0), change)
+    total = vote_map(clip, i, gathered.tracks, moving, gathered.step, carried) + np.clip(change, -MOST, MOST)
+    total += COLOURS * np.clip(colours.against_around[i], -3, 3) + PRIOR
+    cast = np.zeros(clip.size, bool)
+    if (dark := gathered.shadows[i]) is not None:
+        odds = np.where(dark > SHADOWLESS, np.clip(dark - colours.of_moving[i], -3, 3), -3.0)
+        odds = _smooth(odds, clip.images[i], SHADOW_REACH * clip.rows, 0.05)
+        cast = (odds > 0) & (total > 0)
+        total = np.minimum(total, -4 * odds)
+    smooth = _smooth(np.clip(total, -MOST, MOST), clip.images[i], REACH * clip.rows, 0.03)
+    return smooth, cast & (smooth <= 0)
+
+
+def moving_tracks(gathered: Gathered, n_frames: int) -> tuple[Float32[np.ndarray, "P"], Bool[np.ndarray, "P"]]:
+    """Probability of moving by the votes along each trajectory, spread among neighbours that move and look alike; and
+    the trajectories that are carried along by a body most of which moves, whose probability is that of the body."""
+    evidence = np.clip(vote_evidence(gathered.votes, gathered.seen), -MOST, MOST) + PRIOR / 2
+    moving = spread(gathered.graph, evidence, 1.0).astype(np.float32)
+    along = carried_along(gathered.graph, moving, gathered.seen, n_frames)
     return np.where(along, np.float32(SURE), moving), along
 
 
@@ -234,14 +274,18 @@ def _shadow(
 
 
 @dataclass(frozen=True)
-class _Colours:
+class Colours:
+    """Log densities and ratios of colours in each frame."""
+
     of_moving: list[np.ndarray]
     """Log densities of the colours of what moves."""
     against_around: list[np.ndarray]
     """Log ratio with the colours around it."""
 
 
-def _colour_evidence(clip: Clip, change: Sequence[np.ndarray], shadows: Sequence[np.ndarray | None]) -> _Colours:
+def colour_evidence(clip: Clip, gathered: Gathered) -> Colours:
+    """Colours of what moves, by the motion masks and change, and of what lies around it, over all frames."""
+    change, shadows = gathered.change, gathered.shadows
     moves, around = [], []
     for i, mask in enumerate(clip.masks):
         own = mask & (change[i] >= 0)
@@ -252,7 +296,7 @@ def _colour_evidence(clip: Clip, change: Sequence[np.ndarray], shadows: Sequence
         around.append(clip.images[i][ring])
     moving, still = ColourModel(np.concatenate(moves)), ColourModel(np.concatenate(around))
     of_moving = [moving.log_density(image) for image in clip.images]
-    return _Colours(of_moving, [a - still.log_density(b) for a, b in zip(of_moving, clip.images, strict=True)])
+    return Colours(of_moving, [a - still.log_density(b) for a, b in zip(of_moving, clip.images, strict=True)])
 
 
 def _smooth(

@@ -28,6 +28,9 @@ NEARBY, KEPT = 2, 0.5
 """Frames before and after, and the evidence of the tracks over them below which what one frame says is not believed."""
 ADDED = 0.35
 """Evidence of a whole track above which a pixel moves, though its own frame does not show it."""
+TRUSTED = 0.5
+"""Mean trust along a whole track above which it adds anything: flow without a network drags bare ground along with a
+thing in all frames, and the pictures tell of that in none."""
 THINNEST = 6.0
 """Radius in pixels at 288 rows of what is added: next to a thing, flow drags the background along."""
 CLOSED = 3.0
@@ -104,11 +107,13 @@ def moving_by_tracks(
         if not reach:
             masks.append(alone)
             continue
-        nearby, whole = (
-            fitted(*found, picture, radius) for found in evidence.of_tracks(i, link, (min(NEARBY, reach), reach))
-        )
+        tracks = evidence.of_tracks(i, link, (min(NEARBY, reach), reach))
+        nearby, whole = (fitted(*found, picture, radius) for found in tracks)
         kept = own & (nearby > KEPT)
-        more = morphology((whole > ADDED) & ~kept, cv2.MORPH_OPEN, max(1, round(THINNEST * rows)))
+        side = 2 * max(1, round(radius * rows)) + 1
+        trusted = cv2.blur(tracks[1][1], (side, side)) > TRUSTED
+        more = (whole > ADDED) & trusted & ~kept
+        more = morphology(more, cv2.MORPH_OPEN, max(1, round(THINNEST * rows)))
         masks.append(_cleaned(kept | more, opening, closing))
         added.append(float((masks[i] & ~alone).mean()))
         dropped.append(float((alone & ~masks[i]).mean()))
