@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from nsff.cameras import Cameras
 from nsff.models.gaussians.rasterisers import rasterise
-from nsff.models.gaussians.splats import Camera, Splats
+from nsff.models.gaussians.splats import Camera, Rendering, Splats
 from nsff.splats.scene import SplatScene, SplatSet
 
 BLOCK = 8
@@ -42,7 +42,7 @@ def with_backdrop(splats: SplatScene, cameras: Cameras, background: Float32[np.n
     for frame in np.unique(np.linspace(0, n - 1, min(n, VIEWS)).round().astype(int)):
         E = cameras.world_to_camera[frame, :3].astype(np.float32)
         K = cameras.intrinsics[frame].astype(np.float32)
-        depth = depth_of_gaps(splats.static, K, E, cameras.height, cameras.width)
+        depth = depth_of_gaps(splats, float(frame), K, E, cameras.height, cameras.width)
         more = discs(depth, K, E, background, splats.static)
         arrays = dict(more.arrays())
         joined = {name: np.concatenate([array, arrays[name]]) for name, array in splats.static.arrays()}
@@ -51,15 +51,20 @@ def with_backdrop(splats: SplatScene, cameras: Cameras, background: Float32[np.n
 
 
 def depth_of_gaps(
-    static: SplatSet, K: Float32[np.ndarray, "3 3"], E: Float32[np.ndarray, "3 4"], height: int, width: int
+    splats: SplatScene,
+    time: float,
+    K: Float32[np.ndarray, "3 3"],
+    E: Float32[np.ndarray, "3 4"],
+    height: int,
+    width: int,
 ) -> Float32[np.ndarray, "R C"]:
-    """For each block of a picture the depth at which its gaps are closed; nan where there are none."""
-    means, quaternions, scales, opacities = (
-        torch.from_numpy(getattr(static, name)) for name in ("means", "quaternions", "scales", "opacities")
-    )
-    with torch.no_grad():
-        camera = Camera(torch.from_numpy(K), torch.from_numpy(E), height, width)
-        drawn = rasterise(Splats(means, quaternions, scales, opacities, torch.zeros(len(static), 1)), camera)
+    """For each block of a picture the depth at which its gaps are closed; nan where there are none.
+
+    Gaps behind what moves are none here: what is there is not known at this time.
+    """
+    camera = Camera(torch.from_numpy(K), torch.from_numpy(E), height, width)
+    drawn = _drawn(splats.static, camera)
+    stopped = _drawn(splats.at(time), camera).alpha.numpy()
     alpha, z = drawn.alpha.numpy(), drawn.depth.numpy()
     rows, columns = height // BLOCK, width // BLOCK
 
@@ -69,8 +74,16 @@ def depth_of_gaps(
 
     surface = blocks(alpha) >= SURFACE
     farthest = np.where(surface, blocks(z), 0).max(axis=-1)
-    has_gaps = (1 - blocks(alpha).mean(axis=-1) > OPEN) & (surface.mean(axis=-1) > SURFACE)
+    has_gaps = (1 - blocks(stopped).mean(axis=-1) > OPEN) & (surface.mean(axis=-1) > SURFACE)
     return np.where(has_gaps, farthest * (1 + BEHIND), np.nan).astype(np.float32)
+
+
+def _drawn(part: SplatSet, camera: Camera) -> Rendering:
+    means, quaternions, scales, opacities = (
+        torch.from_numpy(getattr(part, name)) for name in ("means", "quaternions", "scales", "opacities")
+    )
+    with torch.no_grad():
+        return rasterise(Splats(means, quaternions, scales, opacities, torch.zeros(len(part), 1)), camera)
 
 
 def discs(

@@ -147,6 +147,8 @@ def fitted(splats: SplatScene, views: Sequence[View], steps: int, device: torch.
     leaves = (scales, opacities, colours)
     optimiser = torch.optim.Adam([{"params": [leaf], "lr": rate} for leaf, rate in zip(leaves, RATES, strict=True)])
     generator = np.random.default_rng(0)
+    # Towards the end steps become small: each view is drawn a few times only, and the last ones would show as noise.
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
     for _ in tqdm(range(steps), desc="fit", unit="step"):
         view = views[int(generator.integers(len(views)))]
         means, gates = _moved(splats, view.time, device)
@@ -155,6 +157,7 @@ def fitted(splats: SplatScene, views: Sequence[View], steps: int, device: torch.
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+        schedule.step()
     with torch.no_grad():
         found = {"scales": scales.exp(), "opacities": opacities.sigmoid(), "colours": colours.clamp(0, 1)}
         arrays = {name: value.cpu().numpy() for name, value in found.items()}

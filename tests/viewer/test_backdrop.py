@@ -52,10 +52,22 @@ def test_closed_surfaces_and_open_space_get_nothing():
     splats, own = content().splats, cameras()
     splats = replace(splats, static=replace(splats.static, scales=1.4 * splats.static.scales))
     K, E = own.intrinsics[0].astype(np.float32), own.world_to_camera[0].astype(np.float32)
-    depth = depth_of_gaps(splats.static, K, E, own.height, own.width)
+    depth = depth_of_gaps(splats, 0.0, K, E, own.height, own.width)
     assert not np.isfinite(depth[1:-1, 1:-1]).any()
-    ball = splats.static.chosen(splats.static.objects == 2)  # alone: nothing is behind it
-    assert np.isfinite(depth_of_gaps(ball, K, E, own.height, own.width)).mean() < 0.05
+    ball = replace(splats, static=splats.static.chosen(splats.static.objects == 2))  # nothing is behind it
+    assert np.isfinite(depth_of_gaps(ball, 0.0, K, E, own.height, own.width)).mean() < 0.05
+
+
+def test_what_no_frame_saw_behind_something_that_moves_stays_open():
+    """The wall has gaps all over, but where the red ball stands they are not looked for."""
+    splats, own = with_gaps(), cameras()
+    K, E = own.intrinsics[0].astype(np.float32), own.world_to_camera[0].astype(np.float32)
+    larger = replace(splats.moving, scales=3 * splats.moving.scales)
+    with_ball, without = (
+        np.isfinite(depth_of_gaps(replace(splats, moving=moving), 0.0, K, E, own.height, own.width))
+        for moving in (larger, splats.moving.chosen(np.zeros(0, int)))
+    )
+    assert without.sum() > with_ball.sum() + 3
 
 
 def test_they_lie_behind_the_surface():
