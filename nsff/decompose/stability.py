@@ -48,6 +48,22 @@ def area_jitter(areas: Sequence[float]) -> float:
     return float((np.abs(after - now)[seen] / larger[seen]).mean()) if seen.any() else 0.0
 
 
+AGREEING = 0.6
+"""Overlap of objects and motion masks below which one of them is doubtful (docs/quality.md)."""
+
+
+def motion_agreement(scene: Scene, labels: Sequence[Integer[np.ndarray, "H W"]], frames: Sequence[int]) -> float | None:
+    """Overlap (Jaccard) of all objects together with the motion masks, mean over frames in which there are any; None
+    without motion masks."""
+    found = []
+    for view, i in zip(labels, frames, strict=True):
+        if scene.motion_mask_path(i).exists() and view.shape == scene.size:
+            objects, moving = view > 0, scene.motion_mask(i)
+            either = int((objects | moving).sum())
+            found += [float((objects & moving).sum() / either)] if either else []
+    return float(np.mean(found)) if found else None
+
+
 def describe_masks(
     scene: Scene, labels: Sequence[Integer[np.ndarray, "H W"]], frames: Sequence[int]
 ) -> dict[str, object]:
@@ -71,6 +87,7 @@ def describe_masks(
         "area_jitter": {str(k): area_jitter(areas[k]) for k in objects},
         "foreground_fraction": float(np.mean([(view > 0).mean() for view in labels])) if len(labels) else 0.0,
         "warped_overlap": float(np.mean(known)) if known else None,
+        "motion_agreement": motion_agreement(scene, labels, frames),
         "views": len(labels),
     }
 
@@ -104,4 +121,13 @@ def judge(numbers: dict[str, object]) -> tuple[str, str]:
             message + " The masks flicker: features or saliency are not consistent over time. Train longer, or see the "
             "features stage.",
         )
-    return ("good", message) if steady else ("doubtful", message + " The masks are unsteady: look at the preview.")
+    if not steady:
+        return "doubtful", message + " The masks are unsteady: look at the preview."
+    agreement = numbers.get("motion_agreement")
+    if isinstance(agreement, float) and agreement < AGREEING:
+        message += (
+            f" They overlap the motion masks by {agreement:.0%} alone: a part of what moves is missing, or what stands "
+            "still is called an object."
+        )
+        return "doubtful", message
+    return "good", message

@@ -109,16 +109,17 @@ class Case:
         return str(judged_by_signs(summary, self.signs, bounds)["verdict"])
 
 
-def mask_twins(scene: Scene, other: Scene) -> list[tuple[str, list[np.ndarray]]]:
-    """The motion masks of a scene and what they are broken into, by name."""
-    masks = list(scene.motion_masks())
+def mask_twins(
+    masks: Sequence[np.ndarray], others: Sequence[np.ndarray], other_name: str
+) -> list[tuple[str, list[np.ndarray]]]:
+    """The masks of a scene and what they are broken into, by name; ``others`` are those of another clip."""
     height, width = masks[0].shape
     size = 2 * round(12 * height / 288) + 1
-    foreign = [_resized(mask, height, width) for mask in other.motion_masks()]
+    foreign = [_resized(mask, height, width) for mask in others]
     return [
-        ("as they are", masks),
+        ("as they are", list(masks)),
         (
-            f"masks of {other.root.name}",
+            f"masks of {other_name}",
             [foreign[i % len(foreign)] for i in range(len(masks))],
         ),
         ("grown", [cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0 for mask in masks]),
@@ -149,7 +150,7 @@ def mask_cases(scene: Scene, other: Scene, truths: Path) -> list[Case]:
         Case(
             clip, name, jaccard(masks, truth), [float(mask.mean()) for mask in masks], mask_signs(masks, link, evidence)
         )
-        for name, masks in mask_twins(scene, other)
+        for name, masks in mask_twins(scene.motion_masks(), other.motion_masks(), other.root.name)
     ]
 
 

@@ -1,13 +1,16 @@
-"""Verdicts on flow and depth beside the truth, for prepared scenes and broken twins of them: is what is wrong called
-wrong, and by its cause?
+"""Verdicts on flow, depth and objects beside the truth, for prepared scenes and broken twins of them: is what is wrong
+called wrong, and by its cause?
 
 A scene is a folder with its stages done, named after the clip (digits and "own" at the end do not count). Truth:
 `toss`, `flag`, `demo`. Flow is truly good where its end-point error on truly static pixels is below 1 px (median over
 pairs, at the flow's size), depth where its median relative error is at most 10 % (brought to the true unit first where
-cameras were estimated). Twins of flow: of another clip, none (zero), 1.5 times as long, of the next pair of frames,
-with smooth noise of 3 px, averaged over sixteenths of the picture. Twins of depth: inverted, 1.3 times as far, flat,
-with smooth noise of 30 %, of another clip, in reverse order. Bounds are chosen once more for each clip on the others,
-with all their twins.
+cameras were estimated), objects where the Jaccard of all of them with the truth is at least 0.6.
+
+Twins of flow: of another clip, none (zero), 1.5 times as long, of the next pair of frames, with smooth noise of 3 px,
+averaged over sixteenths of the picture. Twins of depth: inverted, 1.3 times as far, flat, with smooth noise of 30 %, of
+another clip, in reverse order. Twins of objects: those of another clip, grown by 12 pixels at 288 rows, shifted by a
+tenth of the width, without their left half, none, and all that is no object. Bounds are chosen once more for each clip
+on the others, with all their twins.
 """
 
 from __future__ import annotations
@@ -22,19 +25,22 @@ import cv2
 import numpy as np
 from _root import ROOT
 from _scenes import markdown
-from any_clip import true_frames
+from any_clip import canonical_truth, jaccard, true_frames
+from camera_verdicts import mask_twins
 
+from nsff.decompose.stability import describe_masks, judge
 from nsff.files.io import read_npz
 from nsff.imaging.flow_sampling import FlowAndMask
 from nsff.imaging.resizing import resize_flow, resize_frame
+from nsff.layout import labels_name
 from nsff.priors.depth import parallax as depth_signs
 from nsff.priors.flow import signs as flow_signs
 from nsff.scene import Scene
 from nsff.tracking.chaining import FlowCache
 from nsff.tracking.flow_pairs import flow_pairs
 
-FLOW_GOOD, DEPTH_GOOD = 1.0, 0.10
-"""Largest error of what is truly good: pixels, and relative."""
+FLOW_GOOD, DEPTH_GOOD, OBJECTS_GOOD = 1.0, 0.10, 0.6
+"""Largest error of what is truly good, pixels and relative; least Jaccard."""
 PAIRS = 8
 """Pairs of frames of flow that are looked at."""
 READ_FLOW = Callable[[int], FlowAndMask]
@@ -188,6 +194,27 @@ def unit_of(scene: Scene, truths: Path, frames: Sequence[int]) -> float:
     return float(np.median(np.concatenate(ratios)))
 
 
+# --- objects ---------------------------------------------------------------------------------------------------------
+def objects_of(scene: Scene) -> list[np.ndarray]:
+    return [
+        cv2.imread(str(scene.masks_crf_dir / labels_name(i)), cv2.IMREAD_UNCHANGED) > 0 for i in range(scene.n_frames)
+    ]
+
+
+def object_cases(scene: Scene, other: Scene, truths: Path) -> list[Case]:
+    masks, truth = objects_of(scene), canonical_truth(scene, clip_of(scene), truths)
+    twins = mask_twins(masks, objects_of(other), clip_of(other))
+    cases = []
+    for name, twin in [*twins, ("all that is no object", [~mask for mask in masks])]:
+        numbers = describe_masks(scene, [mask.astype(np.uint8) for mask in twin], range(scene.n_frames))
+        verdict, words = judge(numbers)
+        wrong, agreement = 1 - jaccard(twin, truth), numbers["motion_agreement"]
+        assert isinstance(agreement, float)
+        good = wrong <= 1 - OBJECTS_GOOD
+        cases.append(Case(scene.root.name, name, wrong, 1 - agreement, verdict, words, good))
+    return cases
+
+
 # --- the tables ------------------------------------------------------------------------------------------------------
 CAUSES = {
     "inverted": "exchanged",
@@ -224,20 +251,23 @@ def print_cases(subject: str, cases: Sequence[Case]) -> None:
     print(markdown([f"{subject} of", "twin", "true error", "sign", "truly", "verdict", "without the clip"], rows))
     truly = sum(case.truly_good for case in cases)
     print(f"{subject}: {len(cases)} cases, {truly} truly good. Good is right in {good[0]} of {good[1]} (bound in use), "
-          f"{elsewhere_good[0]} of {elsewhere_good[1]} (chosen without the clip); poor names the cause in "
-          f"{named[0]} of {named[1]}\n")  # fmt: skip
+          f"{elsewhere_good[0]} of {elsewhere_good[1]} (chosen without the clip)")  # fmt: skip
+    if subject != "objects":
+        print(f"poor names the cause in {named[0]} of {named[1]}")
+    print()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenes", nargs="+", type=Path, metavar="DIR")
     parser.add_argument("--truth", type=Path, default=ROOT.parent / "shared" / "scenes", metavar="DIR")
-    parser.add_argument("--only", choices=("flow", "depth"))
+    parser.add_argument("--only", choices=("flow", "depth", "objects"))
     given = parser.parse_args()
     scenes = [Scene(path) for path in given.scenes]
     for subject, cases_of, there in (
         ("flow", flow_cases, lambda scene: scene.raw_flow_dir.is_dir()),
         ("depth", depth_cases, lambda scene: scene.depth_dir.is_dir()),
+        ("objects", object_cases, lambda scene: scene.masks_crf_dir.is_dir()),
     ):
         usable = [scene for scene in scenes if there(scene)]
         if given.only in (None, subject):
