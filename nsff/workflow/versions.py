@@ -25,7 +25,7 @@ VERSIONS = {
     "extract": 2,
     "page": 3,
     "score": 5,
-    "report": 3,
+    "report": 4,
     "collect_scores": 1,
     "overview": 2,
     "reproduce": 1,
