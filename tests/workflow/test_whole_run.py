@@ -62,7 +62,7 @@ def test_every_stage_leaves_a_verdict_a_log_and_times(finished):
 def test_scores_are_in_long_form_and_collected(finished):
     own = list(csv.DictReader((finished.project.scene(finished.scene) / "scores.csv").open()))
     assert list(own[0]) == ["scene", "protocol", "variant", "split", "metric", "value"]
-    assert {row["protocol"] for row in own} == {"views", "masks"}
+    assert {row["protocol"] for row in own} == {"refit", "views", "masks"}
     assert {row["scene"] for row in own} == {finished.scene}
     assert {"psnr", "ssim", "jaccard", "ari"} <= {row["metric"] for row in own}
     together = list(csv.DictReader((finished.project.folder / "results" / "scores.csv").open()))
