@@ -6,12 +6,8 @@ from nsff.workflow.stage_resources import one_gpu
 
 
 def path_option(parser):
-    parser.add_argument(
-        "--path",
-        action="append",
-        choices=["view", "time", "spacetime", "keyframes"],
-        help="which path (default: render.paths); repeatable",
-    )
+    paths = ["view", "time", "spacetime", "keyframes"]
+    parser.add_argument("--path", action="append", choices=paths, help="which path (default: render.paths); repeatable")
 
 
 def run(scene, config, arguments):
@@ -24,8 +20,8 @@ def run(scene, config, arguments):
         import torch
 
         left_out = left_out_of(scene, config.render.without)
-        speed = speed_of(config.preset, "gpu" if torch.cuda.is_available() else "cpu")
-        render = sized(scene, config.render, speed.megapixel)
+        device = "gpu" if torch.cuda.is_available() else "cpu"
+        render = sized(scene, config.render, speed_of(config.preset, device).megapixel)
         for path in arguments.path or config.render.paths:
             run_render(scene, render, path, left_out)
 

@@ -47,6 +47,16 @@ def test_the_hash_sees_code(project: Path) -> None:
     assert gpu_check.code_hash(project) not in (first, second)
 
 
+def test_the_hash_sees_no_words(project: Path) -> None:
+    file = project / "nsff" / "models" / "a.py"
+    file.write_text('"""A module."""\n\nx = "# text"  # why\n\n\ndef f():\n    """Does it."""\n    return x\n')
+    first = gpu_check.code_hash(project)
+    file.write_text('"""Another\nmodule."""\nx = "# text"  # why\n# A note.\ndef f():\n    return x\n')
+    assert gpu_check.code_hash(project) == first
+    file.write_text(file.read_text().replace("# text", "# other"))
+    assert gpu_check.code_hash(project) != first
+
+
 def test_a_current_record_is_not_mentioned(project: Path) -> None:
     write_record(project)
     assert gpu_check.state(project) == "current"

@@ -16,7 +16,7 @@ from nsff.models.gaussians.seeds import Seeds
 from nsff.models.supervision import TrainingData
 
 BEHIND = 1.05
-"""What lies this many times deeper than the surface is hidden, and its colour is not seen."""
+"""Seeds that lie this many times deeper than the surface are hidden, and their colour is not seen."""
 FRAMES_PER_SPAN = 1.5
 """A Gaussian that keeps its colour through k frames on either side gets a span of k divided by this."""
 
