@@ -80,7 +80,7 @@ def test_a_damaged_record_is_said(project: Path, text: str) -> None:
 def test_pytest_says_it_last_and_passes(repo: Path) -> None:
     """The hook in tests/conftest.py, in a run of its own."""
     found = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_gpu_check.py", "-k", "hash_sees"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_gpu_check.py", "-k", "sees_code"],
         cwd=repo, capture_output=True, text=True,
     )  # fmt: skip
     assert found.returncode == 0, found.stdout

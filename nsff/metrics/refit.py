@@ -47,7 +47,7 @@ def left_out_every(n_frames: int) -> int:
     which there is no other. 0 where there is no such k.
 
     >>> [left_out_every(n) for n in (2, 3, 7, 12, 24, 100)]
-    [0, 2, 3, 5, 7, 8]
+    [0, 2, 2, 5, 7, 8]
     """
     for least in (3, 2, 1):
         for every in range(MOST_APART, 1, -1):

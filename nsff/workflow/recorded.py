@@ -21,8 +21,6 @@ ADDED: dict[str, Any] = {
     "render.size": "auto",
     "flow.large_motion": False,
     "motion.picture_evidence": False,
-    # What was accepted before is not touched by it, and what was refused has no results.
-    "sfm.turning": "accept",
     "page": PageConfig().model_dump(mode="json"),
     "render.path_file": None,
     "score.refit_steps": 0,

@@ -60,7 +60,7 @@ RUNS: dict[str, tuple[str, float, dict[str, Any]]] = {
     "thinning 4": ("", 1, {"thinning": 4.0}),
     "span 2.8": ("", 1, {"span": 2.8}),
 }
-"""What is broken in the data, share of the steps, options."""
+"""The damage to the data, the share of the steps, options."""
 
 
 @dataclass(frozen=True)

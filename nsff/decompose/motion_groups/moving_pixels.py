@@ -109,7 +109,7 @@ class MovingPixels:
 
 @dataclass(frozen=True)
 class Gathered:
-    """What a clip tells before it is weighed: N frames, P trajectories."""
+    """Evidence of a clip before it is weighed: N frames, P trajectories."""
 
     tracks: PointTracks
     votes: Float64[np.ndarray, "P"]
