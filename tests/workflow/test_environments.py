@@ -3,6 +3,7 @@
 Faster than `make test-conda`, which builds the environments; this one sees what a file forgets.
 """
 
+import ast
 import importlib.metadata
 import json
 import os
@@ -61,6 +62,20 @@ def test_what_is_hidden(repo):
     assert {"torch", "snakemake", "lpips"} <= hidden_from(repo, "video.yaml")
     assert not {"numpy", "cv2", "av", "scipy"} & hidden_from(repo, "video.yaml")
     assert "torch" not in hidden_from(repo, "torch.yaml")
+
+
+@pytest.mark.parametrize("room", ["models", "training", "rendering", "metrics", "viewer"])
+def test_the_environment_with_torch_has_what_its_rooms_import(repo, room):
+    """Also what no rule of the small scene comes to, such as the kernels of Gaussians on a CPU."""
+    imported = set()
+    for path in (repo / "nsff" / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.split(".")[0])
+    assert "torch" in imported
+    assert not imported & hidden_from(repo, "torch.yaml")
 
 
 @pytest.mark.slow
