@@ -22,6 +22,15 @@ ClusterLabels = Literal["raw", "merged"]
 CloudKind = Literal["colour", "saliency", "clusters"]
 
 
+def worse(one: str, other: str) -> str:
+    """The worse of two verdicts.
+
+    >>> worse("good", "doubtful"), worse("poor", "doubtful")
+    ('doubtful', 'poor')
+    """
+    return max(one, other, key=VERDICTS.index)
+
+
 def frame_name(i: int) -> str:
     """A picture or mask of frame i: ``00007.png``."""
     return f"{i:05d}.png"

@@ -24,7 +24,7 @@ from nsff.decompose.views import View, read_motion, read_views, training_views
 from nsff.decompose.voting import mean_by_label, merge_map, overall_saliency, select_salient, voting_merge
 from nsff.errors import StageError
 from nsff.files.io import atomic_directory, write_image
-from nsff.layout import labels_name
+from nsff.layout import labels_name, worse
 from nsff.scene import Scene
 
 DILUTED = 0.4
@@ -146,13 +146,13 @@ def verdict(numbers: dict[str, object]) -> dict[str, str]:
     level, message = judge(numbers)
     message = f"{numbers['K']} clusters, {numbers['labels_after_merging']} after merging. {message}"
     if not numbers["passed_vote"]:
-        level = "poor" if level == "poor" else "doubtful"
+        level = worse(level, "doubtful")
         message += (
             f" No cluster had the {numbers['needed_votes']} votes needed; the most salient one was kept. Train longer, "
             "lower decompose.saliency_threshold, or see the motion masks."
         )
     elif isinstance(saliency := numbers.get("object_saliency"), float) and saliency < DILUTED:
-        level = "poor" if level == "poor" else "doubtful"
+        level = worse(level, "doubtful")
         message += (
             f" An object has a mean saliency of {saliency:.2f} only: most of it is not salient, and was probably "
             "merged into it. Raise decompose.merge_similarity, or train longer."

@@ -24,6 +24,7 @@ from nsff.decompose.views import TRAINING, read_depth, read_labelled, read_rgb, 
 from nsff.errors import ConfigError
 from nsff.files.io import atomic_directory, read_mask
 from nsff.imaging.scale import REFERENCE_ROWS
+from nsff.layout import worse
 from nsff.scene import Scene
 
 
@@ -203,7 +204,7 @@ def verdict(numbers: dict[str, object], earlier: dict[str, object], changed: flo
     assert isinstance(was_shown, dict)
     lost = [k for k, n in was_shown.items() if shown.get(k, 0) < 0.5 * n]
     if lost:
-        level = "poor" if level == "poor" else "doubtful"
+        level = worse(level, "doubtful")
         message += (
             f" Object {', '.join(lost)} vanished in most of its views: lower crf.rgb_weight "
             "and crf.depth_weight, or use masks/."

@@ -26,6 +26,7 @@ from nsff.decompose.stability import describe_masks, judge
 from nsff.decompose.views import TRAINING, View, read_labelled, write_mask_folder, write_preview
 from nsff.files.io import atomic_directory, read_mask
 from nsff.imaging.scale import REFERENCE_ROWS
+from nsff.layout import worse
 from nsff.scene import Scene
 
 GENTLE_SHARE = 0.03
@@ -75,7 +76,7 @@ def run_postprocess(scene: Scene, decompose: DecomposeConfig) -> None:
     if salient and not numbers["n_objects"]:
         message += " The clusters had objects, but none survived the cleaning: lower decompose.min_component."
     elif empty > len(masks) // 4:
-        level = "poor" if level == "poor" else "doubtful"
+        level = worse(level, "doubtful")
         message += f" {empty} of {len(masks)} views show no object."
     numbers |= {
         "iterations": iterations, "closing_area": closing, "foreground_kept": float(kept),

@@ -98,9 +98,10 @@ def refine_camera(
     xi = torch.zeros(6, device=device, requires_grad=True)
     optimiser = torch.optim.Adam([xi], lr=score.refine_learning_rate, betas=(0.9, 0.99))
     last = len(levels) - 1
+    level = 0
     for step in range(score.refine_steps):
-        level = min(last, step * len(levels) // score.refine_steps)
-        if level == last and (step - 1) * len(levels) // score.refine_steps < last:
+        before, level = level, step * len(levels) // score.refine_steps
+        if before < level == last:
             # What blurred pictures say may be further off than the start.
             if check_loss(_end(start, xi, unit)) > min(losses):
                 xi = torch.zeros(6, device=device, requires_grad=True)
@@ -117,11 +118,11 @@ def refine_camera(
         fall = 0.5 * (1 + np.cos(np.pi * step / score.refine_steps))
         optimiser.param_groups[0]["lr"] = score.refine_learning_rate * (0.05 + 0.95 * fall)
         optimiser.step()
-    change = xi.detach().double().cpu()
     end = _end(start, xi, unit)
     after = check_loss(end)
     if not after < min(losses):
-        change, end, after = torch.zeros_like(change), start, min(losses)
+        xi, end, after = torch.zeros(6), start, min(losses)
+    change = xi.detach().double()
     angle, length = float(change[:3].norm()), float(change[3:].norm())
     return Refinement(end, losses[0], after, float(np.degrees(angle)), length * unit)
 

@@ -17,6 +17,7 @@ from scipy.stats import spearmanr
 from nsff.cameras import Cameras
 from nsff.geometry.static_world import Pair, nearness
 from nsff.imaging.scale import REFERENCE_ROWS
+from nsff.layout import worse
 
 TELLING = 4.0
 """Pixels of parallax at 288 rows from which a pixel tells its depth to within an eighth, flow being right to half a
@@ -79,7 +80,7 @@ def judged_by_parallax(summary: dict[str, Any], found: Parallax | None) -> dict[
     message = f"{summary['message']} Where what stands still has parallax, depth is off by {found.error:.0%} (median)"
     if found.error <= ERROR[0]:
         return {**summary, "message": f"{message}."}
-    verdict = "poor" if found.error > ERROR[1] or summary["verdict"] == "poor" else "doubtful"
+    verdict = worse(summary["verdict"], "poor" if found.error > ERROR[1] else "doubtful")
     if found.order < 0:
         cause = "near and far are exchanged"
     elif summary.get("metric") and abs(found.scale - 1) > SCALE and found.error > 0.5 * abs(1 / found.scale - 1):

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
+from nsff.layout import worse
+
 BLUR = 1.0
 """Standard deviation, pixels, of the blur of both frames before they are compared."""
 CHANGE = 8.0
@@ -58,7 +60,7 @@ def judged_by_change(summary: dict[str, Any], explained: list[float | None]) -> 
     summary = {**summary, "explained_change": mean}
     if mean is None or mean >= EXPLAINED[0]:
         return summary
-    verdict = "poor" if mean < EXPLAINED[1] or summary["verdict"] == "poor" else "doubtful"
+    verdict = worse(summary["verdict"], "poor" if mean < EXPLAINED[1] else "doubtful")
     message = (
         f"{summary['message']} It takes away the change between frames at {mean:.0%} of the pixels that change: flow "
         "of other frames, of another size or unit, or motion that it does not follow."

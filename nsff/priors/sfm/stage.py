@@ -25,7 +25,7 @@ from nsff.errors import StageError
 from nsff.files.io import atomic_directory, write_json
 from nsff.files.temporary import temporary_directory
 from nsff.geometry.static_world import WorldCheck
-from nsff.layout import frame_name
+from nsff.layout import frame_name, worse
 from nsff.priors.sfm.acceptance import (
     LEAST_POINTS,
     Evidence,
@@ -151,7 +151,7 @@ def _estimate(scene: Scene, sfm: SfmConfig, folder: Path) -> dict[str, Any]:
     judgement, message = judged(chosen, judgement, message)
     overlay = database.overlay
     if overlay is not None:
-        judgement = "poor" if judgement == "poor" else "doubtful"
+        judgement = worse(judgement, "doubtful")
         message += (
             f" Left out of the features, as it stays while the rest moves: {overlay.message(frame_size(scene))}. "
             "Later stages still see it: frames without it are better."
