@@ -138,6 +138,17 @@ def stage_command(*more, start="python"):
     return " ".join([*line, *more, "--threads {threads} --log {log:q}"])
 
 
+LONG_WAY = 1
+"""Priority of the rules from the maps to the scores, which follow each other: videos and pages fill what they leave."""
+
+
+def beside_others(threads):
+    """Threads of a job that others can run beside: no more than half of this machine's cores. Hardly a stage keeps two
+    cores busy all the time, so that on two cores two jobs at once end sooner than one after the other."""
+    cores = workflow.global_resources["_cores"].value  # unknown in a dry run and where a cluster runs the jobs
+    return max(1, min(threads, cores // 2)) if cores else threads
+
+
 def of_scene(question, *about):
     """An input, parameter or resource function: the answer of a method of the job's ScenePlan (nsff/workflow)."""
     return lambda wildcards: getattr(SCENES[wildcards.scene], question)(*about)

@@ -52,9 +52,10 @@ rule cluster:
         "results/{scene}/logs/cluster.log",
     benchmark:
         "results/{scene}/benchmarks/cluster.tsv"
+    priority: LONG_WAY
     conda:
         "../envs/objects.yaml"
-    threads: 4
+    threads: beside_others(4)
     resources:
         mem_mb=8000,
         runtime=120,
@@ -83,9 +84,10 @@ rule postprocess:
         "results/{scene}/logs/postprocess.log",
     benchmark:
         "results/{scene}/benchmarks/postprocess.tsv"
+    priority: LONG_WAY
     conda:
         "../envs/objects.yaml"
-    threads: 2
+    threads: beside_others(2)
     resources:
         mem_mb=4000,
         runtime=60,
@@ -122,9 +124,10 @@ rule crf:
         "results/{scene}/logs/crf.log",
     benchmark:
         "results/{scene}/benchmarks/crf.tsv"
+    priority: LONG_WAY
     conda:
         "../envs/objects.yaml"
-    threads: 2
+    threads: beside_others(2)
     resources:
         mem_mb=4000,
         runtime=120,

@@ -56,7 +56,7 @@ rule depth:
         "results/{scene}/benchmarks/depth.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: 4
+    threads: beside_others(4)
     resources:
         mem_mb=6000,
         gpu=of_scene("gpus_for", "depth"),
@@ -89,7 +89,7 @@ rule features:
         "results/{scene}/benchmarks/features.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: 4
+    threads: beside_others(4)
     resources:
         mem_mb=8000,
         gpu=of_scene("gpus_for", "features"),

@@ -24,7 +24,7 @@ rule render:
         "results/{scene}/benchmarks/render_{path}.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: 4
+    threads: beside_others(4)
     resources:
         mem_mb=8000,
         runtime=240,
@@ -52,9 +52,10 @@ rule maps:
         "results/{scene}/logs/maps.log",
     benchmark:
         "results/{scene}/benchmarks/maps.tsv"
+    priority: LONG_WAY
     conda:
         "../envs/torch.yaml"
-    threads: 4
+    threads: beside_others(4)
     resources:
         mem_mb=8000,
         runtime=240,

@@ -22,7 +22,7 @@ rule page:
         "results/{scene}/benchmarks/page.tsv"
     conda:
         "../envs/torch.yaml"
-    threads: 4
+    threads: beside_others(4)
     resources:
         mem_mb=8000,
         runtime=60,

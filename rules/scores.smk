@@ -28,9 +28,10 @@ rule score:
         "results/{scene}/logs/score.log",
     benchmark:
         "results/{scene}/benchmarks/score.tsv"
+    priority: LONG_WAY
     conda:
         "../envs/torch.yaml"
-    threads: 4
+    threads: beside_others(4)
     resources:
         mem_mb=8000,
         runtime=240,

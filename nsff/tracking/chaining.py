@@ -6,6 +6,7 @@ flow is valid where every link is consistent and the path stays inside the pictu
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import cv2
@@ -44,18 +45,21 @@ def chain_flows(link: Callable[[int, int], FlowAndMask], i: int, targets: list[i
 
 
 class FlowCache:
-    """Reads flows between neighbours through ``read(i, direction)``, keeping the files around the current frame."""
+    """Reads flows between neighbours through ``read(i, direction)``, keeping the files around the current frame.
+    Threads may share one."""
 
     def __init__(self, read: Callable[[int, str], FlowAndMask], keep: int = 24) -> None:
         self._read, self._keep = read, keep
         self._held: dict[tuple[int, int], FlowAndMask] = {}
+        self._lock = threading.Lock()
 
     def __call__(self, i: int, j: int) -> FlowAndMask:
         """Flow from i to its neighbour j and its mask."""
         if abs(i - j) != 1:
             raise ValueError(f"frames {i} and {j} are no neighbours")
-        if (i, j) not in self._held:
-            while len(self._held) >= self._keep:
-                self._held.pop(next(iter(self._held)))
-            self._held[i, j] = self._read(i, "fwd" if j > i else "bwd")
-        return self._held[i, j]
+        with self._lock:
+            if (i, j) not in self._held:
+                while len(self._held) >= self._keep:
+                    self._held.pop(next(iter(self._held)))
+                self._held[i, j] = self._read(i, "fwd" if j > i else "bwd")
+            return self._held[i, j]

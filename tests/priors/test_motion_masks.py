@@ -100,13 +100,14 @@ def test_a_corrupt_flow_file_is_named(tmp_path, layered):
     assert not scene.motion_dir.exists()
 
 
-def test_coarse_masks_find_the_square_without_cameras_and_repeat(tmp_path, layered):
+def test_coarse_masks_find_the_square_without_cameras_and_repeat(tmp_path, layered, monkeypatch):
     cameras, layers = layered.make_cameras(5, (0.05, 0, 0)), world(layered, (0.0, 0.07))
     scene = layered.make_scene(tmp_path / "scene", cameras, layers)
     scene.cameras_path.unlink()
     expected = truth(layered, cameras, layers)
     first = None
-    for _ in range(2):
+    for threads in "12":
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
         run_coarse_masks(scene, MotionConfig())
         masks = np.stack([read_mask(scene.coarse_masks_dir / f"{i:05d}.png", (48, 64)) > 0 for i in range(5)])
         assert (masks & expected).sum() / expected.sum() > 0.95  # recall: rather too much

@@ -213,6 +213,10 @@ def test_the_sources_own_focal_length_is_tried_first(travelling: Any, tmp_path: 
     ladder = Ladder(scene, SfmConfig(image_height=480), tmp_path / "work", Known(), 300.0)
     assert ladder.focals() == [600.0, *(640 * ratio for ratio in START_FOCALS)]
     assert Ladder(scene, SfmConfig(image_height=480), tmp_path / "none", Known()).focals() == ladder.focals()[1:]
+    # What matches tell is computed again only where there are more of them.
+    assert (before := ladder.evidence()) is ladder.evidence()
+    ladder.database.match([(0, 1)])
+    assert ladder.evidence() is not before
     given = SfmConfig(image_height=480, focal=288.0)
     assert Ladder(scene, given, tmp_path / "known", Known(focal=True), 300.0).focals() == [576.0]
     scene = Scene(scene.root)

@@ -98,6 +98,14 @@ def test_every_job_has_what_a_rule_must_have(jobs):
         assert job["message"]
 
 
+def test_jobs_that_others_can_run_beside_leave_them_a_core(jobs):
+    """The fixture plans for two cores: what waits for nothing but itself takes both, two videos get one each."""
+    threads = {job["rule"]: job["threads"] for job in jobs}
+    assert threads["train"] == threads["sfm"] == threads["flow"] == 2
+    shared = ("depth", "features", "render", "maps", "cluster", "postprocess", "crf", "score")
+    assert {threads[rule] for rule in shared} == {1}
+
+
 def test_jobs_of_two_scenes_share_no_file(jobs):
     for part in ("output", "log", "benchmark"):
         paths = [path for job in jobs for path in everything(job[part])]

@@ -22,6 +22,7 @@ from nsff.imaging.flow_sampling import FlowAndMask
 from nsff.imaging.morphology import morphology
 from nsff.imaging.scale import REFERENCE_ROWS
 from nsff.layout import frame_name
+from nsff.machine.threads import in_threads
 from nsff.priors.motion.background import background
 from nsff.priors.motion.coverage import summarise_coverage
 from nsff.priors.motion.mask_signs import COARSE, judged_by_signs, mask_signs
@@ -79,9 +80,11 @@ def coarse_masks(
     found: list[tuple[Bool[np.ndarray, "H W"], list[str]]] = []
     for turn in range(TURNS):
         title = f"coarse masks, turn {turn + 1} of {TURNS}"
-        found = [
-            coarse_mask(link, i, n_frames, motion, likely[i]) for i in tqdm(range(n_frames), desc=title, unit="frame")
-        ]
+
+        def mask(i: int, known: list[Bool[np.ndarray, "H W"] | None] = likely) -> tuple[np.ndarray, list[str]]:
+            return coarse_mask(link, i, n_frames, motion, known[i])
+
+        found = list(tqdm(in_threads(mask, range(n_frames)), total=n_frames, desc=title, unit="frame"))
         # A mask that covers nearly everything says that the fit was wrong, not that all moves.
         likely = [~mask if mask.mean() <= motion.coverage_warning[1] else None for mask, _ in found]
     return found

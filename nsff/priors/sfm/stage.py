@@ -265,8 +265,16 @@ class Ladder:
         self.scene, self.sfm, self.work, self.known, self.guess = scene, sfm, work, known, guess
         self.moving, self.masked = moving, moving is not None
         self.database = extract(scene, sfm, work / "first", moving=moving)
+        self._told: tuple[FeatureDatabase, int, Evidence] | None = None
 
     def evidence(self) -> Evidence:
+        """What the matches so far tell; computed again only where there are more of them."""
+        matched = len(self.database.matched)
+        if self._told is None or self._told[0] is not self.database or self._told[1] != matched:
+            self._told = self.database, matched, self._evidence()
+        return self._told[2]
+
+    def _evidence(self) -> Evidence:
         return Evidence(
             self.scene.n_frames, float(np.median(self.database.features_per_image())), self.database.displacement(),
             self.masked, parallax(self.database),
