@@ -17,11 +17,12 @@ import numpy as np
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = (
-    "--headless=new", "--no-sandbox", "--remote-debugging-pipe", "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-default-apps", "--mute-audio", "--hide-scrollbars", "--force-color-profile=srgb",
+    "--headless=new", "--no-sandbox", "--remote-debugging-pipe", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-default-apps",
+    "--mute-audio", "--hide-scrollbars", "--force-color-profile=srgb",
 )  # fmt: skip
+SWIFTSHADER = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+"""WebGL without a graphics processor."""
 
 
 def chromium() -> str | None:
@@ -30,9 +31,19 @@ def chromium() -> str | None:
 
 
 class Browser:
-    """One page in one browser. ``console`` collects errors and warnings of the page, ``requests`` all addresses."""
+    """One page in one browser. ``console`` collects errors and warnings of the page, ``requests`` all addresses.
 
-    def __init__(self, profile: Path, width: int = 1280, height: int = 800) -> None:
+    ``drawing`` are the flags that choose how WebGL draws, ``patience`` the seconds within which the browser answers.
+    """
+
+    def __init__(
+        self,
+        profile: Path,
+        width: int = 1280,
+        height: int = 800,
+        drawing: tuple[str, ...] = SWIFTSHADER,
+        patience: float = 60,
+    ) -> None:
         program = chromium()
         assert program is not None
         to_browser, from_browser = os.pipe(), os.pipe()
@@ -44,7 +55,7 @@ class Browser:
             os.dup2(31, 4)
 
         self.process = subprocess.Popen(
-            [program, *FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}", "about:blank"],
+            [program, *FLAGS, *drawing, f"--user-data-dir={profile}", f"--window-size={width},{height}", "about:blank"],
             preexec_fn=pipes, pass_fds=(3, 4), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(to_browser[0])
@@ -52,7 +63,7 @@ class Browser:
         self.out, self.into, self.buffer, self.number = to_browser[1], from_browser[0], b"", 0
         self.console: list[str] = []
         self.requests: list[str] = []
-        self.session = ""
+        self.session, self.patience = "", patience
         target = next(t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page")
         attached = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         self.session = attached["sessionId"]
@@ -68,7 +79,7 @@ class Browser:
             message["sessionId"] = self.session
         os.write(self.out, json.dumps(message).encode() + b"\0")
         while True:
-            answer = self.receive(60)
+            answer = self.receive(self.patience)
             if answer.get("id") == self.number:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']['message']}")
