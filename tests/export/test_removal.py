@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from nsff.config import FieldConfig, RenderConfig, SamplingConfig, resolve_scene
+from nsff.decompose.clusters import Clusters
 from nsff.decompose.removal import left_out_of
 from nsff.errors import ConfigError
+from nsff.files.io import write_image
+from nsff.models.base import Points
 from nsff.models.ray_fields.scene_model import Model
 from nsff.rendering.videos import run_render
 from tests.decompose.test_extract import RESTING, moving
@@ -58,6 +63,39 @@ def test_any_and_all_objects(boxes):
     still = drawn(scene, renderer.without(left_out_of(scene, "moving")), 2.0)
     assert_colour(still, rest, GREEN)
     assert_colour(still, (front == 1) & (RESTING == 0), WALL)
+
+
+def shadow_of(scene, number, frames):
+    """The moving box, now no object, is the shadow of ``number`` at some frames."""
+    Clusters(np.eye(4, dtype=np.float32)[:3], np.arange(3), [1]).save(scene.clusters_dir, {})
+    for i in range(scene.n_frames):
+        write_image(scene.shadow_path(i), (number * (moving(i) == 1) * (i in frames)).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("number", "frames", "time", "gone"),
+    [(1, [0, 1, 2], 2.0, True), (1, [0, 1, 2], 1.5, True), (2, [0, 1, 2], 2.0, False), (1, [0], 2.0, False)],
+)
+def test_a_shadow_goes_with_its_caster(boxes, number, frames, time, gone):
+    scene, renderer = boxes()
+    shadow_of(scene, number, frames)
+    front, rest = moving(time), RESTING == 1
+    without = drawn(scene, renderer.without(left_out_of(scene, [1])), time, "depth_planes")
+    assert_colour(without, front == 1, WALL if gone else RED)
+    assert_colour(without, rest & (front == 0), WALL)
+
+
+def test_a_shadow_is_looked_for_in_the_next_frames_too(boxes):
+    """Of points it is known where they are one frame earlier and later; what rests, or is of an object, is no shadow."""
+    scene = boxes()[0]
+    shadow_of(scene, 1, frames=[1])
+    positions = torch.tensor([[0.0, 0, 2.0]]).repeat(4, 1)
+    features = torch.eye(4)[[2, 2, 1, 2]]
+    motion = torch.tensor([[0.0, 0, 0], [9.0, 0, 0], [0, 0, 0], [0, 0, 0]])
+    points = Points(positions, positions, features, motion=motion, moving=torch.tensor([True, True, True, False]))
+    left_out = left_out_of(scene, [1])
+    assert left_out(points, 2.0).tolist() == [True, False, True, False]
+    assert left_out(replace(points, motion=None), 2.0).tolist() == [False, False, True, False]
 
 
 def test_samples_are_drawn_behind_what_is_left_out(box_world):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nsff.decompose.cast_shadows import CastShadows
 from nsff.viewer.html import page_data, scene_page
 from nsff.viewer.shadows import SHADOWS, numbered
 
@@ -44,7 +45,7 @@ def moving(objects: int, reference: float):
     ],
 )
 def test_what_lies_in_a_shadow_has_the_number_of_its_caster(objects, reference, given, expected):
-    assert set(numbered(moving(objects, reference), given, cameras()).tolist()) == {expected}
+    assert set(numbered(moving(objects, reference), CastShadows.of(given, cameras())).tolist()) == {expected}
 
 
 @pytest.mark.skipif(chromium() is None, reason="no Chromium here: install it, or name it in NSFF_CHROMIUM")
