@@ -22,6 +22,7 @@ EXAMPLES = (
     "export splats results/holiday",
 )
 FormatName = Literal["mp4", "webm", "mov", "gif", "pictures"]
+SplatFormat = Literal["ply", "spz"]
 PathName = Literal["view", "time", "spacetime"]
 
 Folder = Annotated[Path, Parameter(help="the scene's folder, results/NAME")]
@@ -129,13 +130,22 @@ def _comparison(
     print(f"{target}: written")
 
 
-def _splats(scene: Folder, /, *, out: Out = None) -> None:
+def _splats(
+    scene: Folder,
+    /,
+    *,
+    formats: Annotated[tuple[SplatFormat, ...], Parameter(help="beside the compact file", consume_multiple=True)] = (
+        "ply",
+        "spz",
+    ),
+    out: Out = None,
+) -> None:
     """Gaussians of a scene of kind gaussians: a compact file with motion, and PLY files in the layout of 3D Gaussian
-    Splatting for every frame, for what rests, and for every object."""
+    Splatting, and SPZ files, for every frame, for what rests, and for every object."""
     from nsff.export.splats import export_splats
 
     opened, target = _opened(scene, "splats", out)
-    print(export_splats(opened, target.parent))
+    print(export_splats(opened, target.parent, formats))
 
 
 ACTIONS = {

@@ -1,12 +1,14 @@
-"""A scene of Gaussians as PLY files and as one compact file with motion.
+"""A scene of Gaussians as PLY and SPZ files and as one compact file with motion.
 
 In the folder ``splats``: scene.splats4d (docs/formats.md#compact-splats); static.ply, what rests; frames/00007.ply, all
-that is drawn at frame 7; and where the scene has objects, object_1/00007.ply, object 1 alone at that frame.
+that is drawn at frame 7; and where the scene has objects, object_1/00007.ply, object 1 alone at that frame. What rests
+is closed: Gaussians of the model's background colour stand behind its gaps (nsff/export/backdrop.py), the last ones of
+static.ply, and alone in backdrop.ply.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from tqdm import tqdm
 from nsff.decompose.clusters import Clusters
 from nsff.decompose.extract import number_points
 from nsff.decompose.instances import Instances
+from nsff.export.backdrop import with_backdrop
 from nsff.files.io import atomic_directory
 from nsff.layout import splats_name
 from nsff.models.base import Numbering, Points, SceneModel
@@ -26,26 +29,42 @@ from nsff.scene import Scene
 from nsff.splats.compact import SUFFIX, write_compact
 from nsff.splats.ply import write_splats_ply
 from nsff.splats.scene import SplatCameras, SplatScene, SplatSet
+from nsff.splats.spz import write_splats_spz
 
 FOLDER = "splats"
+WRITERS = {"ply": write_splats_ply, "spz": write_splats_spz}
 
 
-def export_splats(scene: Scene, out: Path) -> str:
+def export_splats(scene: Scene, out: Path, formats: Sequence[str] = tuple(WRITERS)) -> str:
     """Writes the folder ``splats`` in ``out``; returns a line about it for people.
 
     Raises ConfigError for a model that has no Gaussians, StageError where there is no model, or a damaged one.
     """
-    splats = splats_of(scene)
+    splats, behind = closed_splats_of(scene)
     folder, numbers = out / FOLDER, splats.object_numbers
-    files = 1 + splats.n_frames * (1 + len(numbers))
+    files = 1 + (behind > 0) + splats.n_frames * (1 + len(numbers))
     with atomic_directory(folder) as temporary:
         size = write_compact(temporary / f"scene{SUFFIX}", splats)
-        for name, part in tqdm(ply_files(splats), total=files, desc="splats", unit="file", disable=None):
-            write_splats_ply(temporary / name, part)
+        for name, part in tqdm(parts_of(splats, behind), total=files, desc="splats", unit="file", disable=None):
+            for kind in formats:
+                WRITERS[kind](temporary / Path(name).with_suffix(f".{kind}"), part)
+    closing = f" ({behind:,} of them close gaps from behind)" if behind else ""
+    written = " and ".join(f"{files} {kind.upper()}" for kind in formats)
     return (
-        f"{folder}: {len(splats.static):,} Gaussians that rest, {len(splats.moving):,} that move, {len(numbers)} "
-        f"objects; {files} PLY files, and scene{SUFFIX} of {size / 1e6:.1f} MB"
+        f"{folder}: {len(splats.static):,} Gaussians that rest{closing}, {len(splats.moving):,} that move, "
+        f"{len(numbers)} object{'' if len(numbers) == 1 else 's'}; {written} files, and scene{SUFFIX} of {size / 1e6:.1f} MB"
     )
+
+
+def closed_splats_of(scene: Scene) -> tuple[SplatScene, int]:
+    """The Gaussians of a finished scene, as of ``splats_of``, and how many of those that rest are no model's: the last
+    ones, which close gaps through which it shows its background colour. Raises as ``splats_of``."""
+    model = load_model(scene.model_dir)
+    splats = _splats_of(scene, model)
+    if (background := getattr(model, "background", None)) is None:
+        return splats, 0
+    closed = with_backdrop(splats, scene.cameras, background.detach().cpu().numpy())
+    return closed, len(closed.static) - len(splats.static)
 
 
 def splats_of(scene: Scene) -> SplatScene:
@@ -53,7 +72,11 @@ def splats_of(scene: Scene) -> SplatScene:
 
     Raises ConfigError for a model that has no Gaussians, StageError where there is no model, or a damaged one.
     """
-    model, cameras = load_model(scene.model_dir), scene.cameras
+    return _splats_of(scene, load_model(scene.model_dir))
+
+
+def _splats_of(scene: Scene, model: SceneModel) -> SplatScene:
+    cameras = scene.cameras
     with torch.no_grad():
         splats = model.eval().splats(numbering_of(scene, model))
     views = SplatCameras(cameras.intrinsics, cameras.world_to_camera, *scene.size)
@@ -85,9 +108,11 @@ def numbering_of(scene: Scene, model: SceneModel) -> Numbering | None:
     return numbers
 
 
-def ply_files(splats: SplatScene) -> Iterator[tuple[str, SplatSet]]:
+def parts_of(splats: SplatScene, behind: int) -> Iterator[tuple[str, SplatSet]]:
     """Names of PLY files within the folder, and what is in each."""
     yield "static.ply", splats.static
+    if behind:
+        yield "backdrop.ply", splats.static.chosen(np.arange(len(splats.static) - behind, len(splats.static)))
     for frame in range(splats.n_frames):
         drawn = splats.at(frame)
         yield f"frames/{splats_name(frame)}", drawn

@@ -15,13 +15,12 @@ from nsff.config import PageConfig
 from nsff.decompose.clusters import Clusters
 from nsff.decompose.extract import number_points
 from nsff.decompose.instances import Instances
-from nsff.export.splats import splats_of
+from nsff.export.splats import closed_splats_of
 from nsff.models.base import Points, SceneModel
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 from nsff.splats.from_points import FramePoints, scene_of_points
 from nsff.splats.scene import SplatScene, SplatSet
-from nsff.viewer.backdrop import with_backdrop
 from nsff.viewer.condense import condensed
 from nsff.viewer.shadows import with_shadows
 
@@ -46,9 +45,7 @@ def splats_for_page(
     if type(renderer.model).splats is SceneModel.splats:
         splats = splats_of_model_points(scene, renderer, page)
         return splats, [NO_GAUSSIANS]
-    whole = with_shadows(splats_of(scene), scene)
-    if (background := getattr(renderer.model, "background", None)) is not None:
-        whole = with_backdrop(whole, scene.cameras, background.detach().cpu().numpy())
+    whole = with_shadows(closed_splats_of(scene)[0], scene)
     splats = condensed(whole, scene.cameras, (page.static_splats, page.moving_splats), page.fit_steps, room)
     left_out = len(whole.static) + len(whole.moving) - len(splats.static) - len(splats.moving)
     return splats, [f"{left_out:,} Gaussians of the model that are hardly seen are left out."] if left_out else []

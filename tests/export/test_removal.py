@@ -86,7 +86,7 @@ def test_a_shadow_goes_with_its_caster(boxes, number, frames, time, gone):
 
 
 def test_a_shadow_is_looked_for_in_the_next_frames_too(boxes):
-    """Of points it is known where they are one frame earlier and later; what rests, or is of an object, is no shadow."""
+    """Of points it is known where they are a frame earlier and later; what rests, or is of an object, is no shadow."""
     scene = boxes()[0]
     shadow_of(scene, 1, frames=[1])
     positions = torch.tensor([[0.0, 0, 2.0]]).repeat(4, 1)

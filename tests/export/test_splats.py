@@ -1,5 +1,7 @@
 """`nsff export splats`: which files there are and what is in them, by a model that hands out a few Gaussians."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -57,14 +59,35 @@ def test_files_of_a_scene_without_objects(scene, capsys):
     assert main(["export", "splats", str(scene.root)]) == 0
     folder = scene.exports_dir / "splats"
     said = capsys.readouterr().out
-    assert str(folder) in said and "4 PLY files" in said and "0 objects" in said
+    assert str(folder) in said and "4 PLY and 4 SPZ files" in said and "0 objects" in said
     found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    assert found == ["frames/00000.ply", "frames/00001.ply", "frames/00002.ply", "scene.splats4d", "static.ply"]
+    names = ["frames/00000", "frames/00001", "frames/00002", "static"]
+    assert found == sorted([*(f"{name}.{kind}" for name in names for kind in ("ply", "spz")), "scene.splats4d"])
     assert places(folder / "static.ply") == [[1, 1, 1]]
     assert places(folder / "frames/00000.ply") == [[1, 1, 1], [0, 1, 2]]
     assert places(folder / "frames/00002.ply") == [[1, 1, 1], [6, 7, 8], [15, 16, 17]]
     whole = read_compact(folder / "scene.splats4d")
     assert (whole.frame_rate, len(whole.cameras), whole.cameras.width) == (12.5, N, 64)
+
+
+def test_gaps_are_closed_from_behind(scene, monkeypatch):
+    """What closes gaps rests, is of no object, and comes last; it can be had alone."""
+    monkeypatch.setattr(Stub, "background", torch.zeros(3), raising=False)
+    monkeypatch.setattr(export, "with_backdrop", with_two_more)
+    assert main(["export", "splats", str(scene.root), "--formats", "ply"]) == 0
+    folder = scene.exports_dir / "splats"
+    assert not list(folder.rglob("*.spz"))
+    assert places(folder / "static.ply") == [[1, 1, 1], [7, 7, 7], [7, 7, 7]]
+    assert places(folder / "backdrop.ply") == [[7, 7, 7], [7, 7, 7]]
+    assert len(places(folder / "frames/00000.ply")) == 4
+    assert len(read_compact(folder / "scene.splats4d").static) == 3
+
+
+def with_two_more(splats, cameras, background):
+    assert background.tolist() == [0, 0, 0]
+    own = splats.static
+    more = own.chosen(np.array([0, 0, 0]))
+    return replace(splats, static=replace(more, means=np.array([[1.0, 1, 1], [7, 7, 7], [7, 7, 7]])))
 
 
 def test_objects_by_clusters(scene, tmp_path, monkeypatch):

@@ -94,7 +94,7 @@ def test_a_model_of_gaussians_gives_its_own(tiny_scene, monkeypatch):
     renderer = type("Loaded", (), {"model": Gaussians()})
     asked = []
     monkeypatch.setattr(gather.Renderer, "load", lambda folder: renderer)
-    monkeypatch.setattr(gather, "splats_of", lambda scene: own)
+    monkeypatch.setattr(gather, "closed_splats_of", lambda scene: (own, 0))
     monkeypatch.setattr(gather, "condensed", lambda splats, *rest: asked.append(rest) or pruned(splats, *rest[1]))
     room = lambda splats: 1.0  # noqa: E731
     assert gather.splats_for_page(scene, PageConfig(), room) == (own, [])

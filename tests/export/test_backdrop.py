@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from nsff.export.backdrop import depth_of_gaps, with_backdrop
 from nsff.splats.scene import SplatScene
-from nsff.viewer.backdrop import depth_of_gaps, with_backdrop
 from nsff.viewer.condense import _at, picture_of, places
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "viewer"))
 from scenes import WALL, cameras, content
 
 GREEN = np.float32([0.2, 0.6, 0.3])
