@@ -28,20 +28,20 @@ class CastShadows:
 
     @classmethod
     def of(cls, masks: dict[int, np.ndarray], cameras: Cameras) -> Self:
-        """Of masks as they were found."""
+        """The shadows of masks as they were found: here they become wider."""
         around = np.ones((2 * RIM + 1, 2 * RIM + 1), np.uint8)
         return cls({frame: cv2.dilate(mask.astype(np.uint8), around) for frame, mask in masks.items()}, cameras)
 
     @classmethod
     def load(cls, scene: Scene) -> Self | None:
-        """A finished scene's; None where objects were not found by motion. Frame i is training view i."""
+        """The shadows of a finished scene; None where objects were not found by motion. Frame i is training view i."""
         paths: dict[int, Path] = {i: scene.shadow_path(i) for i in range(scene.n_frames)}
         masks = {i: read_mask(path, scene.size) for i, path in paths.items() if path.exists()}
         return cls.of(masks, scene.cameras) if masks else None
 
     def casters(self, places: Float[np.ndarray, "P 3"], frame: int) -> Int64[np.ndarray, "P"]:
-        """In whose shadow places in the world lie at a frame, as its camera sees them; 0 in none's, outside of the
-        picture, and at frames without a mask."""
+        """The numbers of those in whose shadow places in the world lie at a frame, as its camera sees them; 0 in none's,
+        outside of the picture, and at frames without a mask."""
         if frame not in self.masks:
             return np.zeros(len(places), np.int64)
         mask, E, K = self.masks[frame], self.cameras.world_to_camera[frame], self.cameras.intrinsics[frame]

@@ -48,11 +48,12 @@ def export_splats(scene: Scene, out: Path, formats: Sequence[str] = tuple(WRITER
         for name, part in tqdm(parts_of(splats, behind), total=files, desc="splats", unit="file", disable=None):
             for kind in formats:
                 WRITERS[kind](temporary / Path(name).with_suffix(f".{kind}"), part)
+    objects = "1 object" if len(numbers) == 1 else f"{len(numbers)} objects"
     closing = f" ({behind:,} of them close gaps from behind)" if behind else ""
     written = " and ".join(f"{files} {kind.upper()}" for kind in formats)
     return (
         f"{folder}: {len(splats.static):,} Gaussians that rest{closing}, {len(splats.moving):,} that move, "
-        f"{len(numbers)} object{'' if len(numbers) == 1 else 's'}; {written} files, and scene{SUFFIX} of {size / 1e6:.1f} MB"
+        f"{objects}; {written} files, and scene{SUFFIX} of {size / 1e6:.1f} MB"
     )
 
 

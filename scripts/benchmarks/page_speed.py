@@ -45,7 +45,7 @@ FAILURES = (TimeoutError, OSError, RuntimeError, AssertionError, StopIteration)
 
 
 def renderer_of(way: str, folder: Path) -> str:
-    """What draws WebGL in this way; without one, or without an answer, a sentence in brackets."""
+    """The name of that which draws WebGL in this way; without one, or without an answer, a sentence in brackets."""
     try:
         with closing(Browser(folder / f"probe_{way}", drawing=WAYS[way], patience=20)) as browser:
             return browser.run(RENDERER) or "(no WebGL2)"
