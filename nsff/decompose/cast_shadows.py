@@ -40,8 +40,8 @@ class CastShadows:
         return cls.of(masks, scene.cameras) if masks else None
 
     def casters(self, places: Float[np.ndarray, "P 3"], frame: int) -> Int64[np.ndarray, "P"]:
-        """The numbers of those in whose shadow places in the world lie at a frame, as its camera sees them; 0 in none's,
-        outside of the picture, and at frames without a mask."""
+        """The numbers of those in whose shadow places in the world lie at a frame, as its camera sees them; 0 in
+        none's, outside of the picture, and at frames without a mask."""
         if frame not in self.masks:
             return np.zeros(len(places), np.int64)
         mask, E, K = self.masks[frame], self.cameras.world_to_camera[frame], self.cameras.intrinsics[frame]

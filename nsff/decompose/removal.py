@@ -54,7 +54,7 @@ def left_out_of(scene: Scene, without: Sequence[int] | str) -> LeftOut | None:
 
 
 def _shaded(points: Points, time: float, shadows: CastShadows, wanted: Sequence[int]) -> Bool[np.ndarray, "P"]:
-    """A mask of points that move and lie in the shadow of a wanted object at the frames around ``time``, or one further.
+    """A mask of points that move and lie in the shadow of a wanted object at a frame next to ``time``, or one further.
 
     A shadow that one frame's mask lacks is there in the next one's. Where points say no motion they count as resting.
     """

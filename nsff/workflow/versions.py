@@ -16,7 +16,7 @@ VERSIONS = {
     "motion": 6,
     "depth": 6,
     "train": 5,
-    "render": 3,
+    "render": 2,
     "maps": 2,
     "points": 1,
     "cluster": 3,
