@@ -14,7 +14,7 @@ VERSIONS = {
     "cameras": 1,
     "features": 4,
     "motion": 6,
-    "depth": 6,
+    "depth": 7,
     "train": 5,
     "render": 2,
     "maps": 2,
