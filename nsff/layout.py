@@ -46,6 +46,8 @@ def flow_name(i: int, direction: str) -> str:
     return f"{i:05d}_{direction}.npz"
 
 
+TRACKS_NAME = "tracks.npz"
+"""Long tracks, where the source brings some."""
 INSTANCES_NAME = "things.npz"
 """Where a label is several objects: how to tell them apart."""
 
@@ -116,6 +118,10 @@ class GivenFolder:
     def masks_dir(self) -> Path:
         return self.root / "motion_masks"
 
+    @property
+    def tracks_path(self) -> Path:
+        return self.root / TRACKS_NAME
+
     def depth_path(self, i: int) -> Path:
         return self.depth_dir / depth_name(i)
 
@@ -171,6 +177,7 @@ class Layout:
     # Canonical frames and priors
     images_dir = Below("images")
     flow_dir = Below("flow")
+    tracks_path = Below("flow", TRACKS_NAME)
     motion_dir = Below("motion_masks")
     depth_dir = Below("depth")
     depth_result_path = Below("depth", "result.json")

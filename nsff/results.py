@@ -61,6 +61,7 @@ class GivenKinds(Result):
     depth: bool = False
     flow: bool = False
     masks: bool = False
+    tracks: bool = False
 
 
 class IngestResult(Result):

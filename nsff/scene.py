@@ -30,6 +30,7 @@ from nsff.files.io import (
 )
 from nsff.files.reading import reading
 from nsff.layout import Layout
+from nsff.long_tracks import LongTracks
 from nsff.results import DepthResult, IngestResult, TrainResult, read_result
 
 
@@ -101,6 +102,17 @@ class Scene(Layout):
 
     def write_flow(self, i: int, direction: str, flow: np.ndarray, mask: np.ndarray) -> None:
         write_flow(self.flow_path(i, direction), flow, mask)
+
+    def tracks(self) -> LongTracks | None:
+        """Long tracks between canonical frames; None where the source brought none."""
+        path = self.tracks_path
+        if not path.exists():
+            return None
+        tracks = LongTracks.load(path)
+        if tracks.n_frames != self.n_frames:
+            problem = f"has tracks through {tracks.n_frames} frames, the manifest has {self.n_frames}"
+            raise StageError(path, problem, "run the stage cameras again")
+        return tracks
 
     def raw_flow(self, i: int, direction: str) -> tuple[np.ndarray, np.ndarray]:
         """Flow and mask between ingested frames, at working size (see priors.flow)."""

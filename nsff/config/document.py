@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from nsff.config import overlays
-from nsff.config.inputs import EvaluationConfig, InputConfig, SensorDepthConfig
+from nsff.config.inputs import EvaluationConfig, GivenTracksConfig, InputConfig, SensorDepthConfig
 from nsff.config.model import ModelConfig
 from nsff.config.presets import PRESETS
 from nsff.config.project import SceneConfig, StagesConfig, schema
@@ -63,6 +63,8 @@ def reference() -> str:
         _section(InputConfig),
         "## input.depth\n",
         _section(SensorDepthConfig),
+        "## input.tracks\n",
+        _section(GivenTracksConfig),
         "## evaluation\n",
         "A list; each entry has:\n",
         _section(EvaluationConfig),

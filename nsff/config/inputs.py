@@ -21,6 +21,22 @@ class SensorDepthConfig(StageConfig):
     """Factor on the stored numbers; null: 0.001 for depth in .png (millimetres), 1 for all others."""
 
 
+class GivenTracksConfig(StageConfig):
+    """Long tracks: points that a point tracker of the user's own followed through the clip."""
+
+    path: UserPath
+    """An .npz as CoTracker or TAPIR give it (docs/formats.md): of all source frames, or of exactly those taken."""
+    size: tuple[int, int] | None = None
+    """Width and height in pixels of the pictures that the tracker saw, e.g. [256, 256] with TAPIR; null: those of the
+    source's frames."""
+
+    @model_validator(mode="after")
+    def _positive(self) -> GivenTracksConfig:
+        if self.size is not None and min(self.size) < 1:
+            raise ValueError(f"size {list(self.size)} is no width and height of a picture")
+        return self
+
+
 class InputConfig(StageConfig):
     """The source of the frames, and which of them are used."""
 
@@ -44,6 +60,8 @@ class InputConfig(StageConfig):
     """auto: given where the layout has cameras, else estimated by structure from motion."""
     depth: SensorDepthConfig | None = None
     """Depth from a sensor or of your own making; it takes the place of depth in the layout."""
+    tracks: GivenTracksConfig | None = None
+    """Long tracks of a point tracker, which carry what moves past gaps in the flow (scenes of Gaussians)."""
     truth_priors: UserPath | None = None
     """Folder with depth/ and flow/ of rendered truth (toss layout), used as given priors. For experiments on priors
     only.

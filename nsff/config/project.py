@@ -290,6 +290,7 @@ def check_files(name: str, scene: SceneConfig, root: Path) -> None:
     """Every path a scene names must exist; raises ConfigError."""
     named = [("input.path", scene.input.path), ("input.truth_priors", scene.input.truth_priors)]
     named += [("input.depth.path", scene.input.depth.path if scene.input.depth else None)]
+    named += [("input.tracks.path", scene.input.tracks.path if scene.input.tracks else None)]
     named += [("checkpoint", scene.checkpoint), ("flow.weights", scene.flow.weights)]
     named += [("depth.weights", scene.depth.weights), ("features.weights", scene.features.weights)]
     named += [("motion.instance_weights", scene.motion.instance_weights)]

@@ -19,6 +19,7 @@ from nsff.cameras.points import depth_bounds
 from nsff.config import InputConfig
 from nsff.datasets.base import GivenCameras, Source, same_aspect
 from nsff.datasets.frames import FrameFolder
+from nsff.datasets.given_tracks import GivenTracks
 from nsff.datasets.priors import TruthPriors
 from nsff.datasets.sensor_depth import SensorDepth
 from nsff.datasets.sparse import triangulated
@@ -128,6 +129,7 @@ class Priors:
         self.source = source
         self.flow = TruthPriors(Path(config.truth_priors)) if config.truth_priors else source
         self.depth = SensorDepth(config.depth, source) if config.depth else self.flow
+        self.tracks = GivenTracks(config.tracks, source) if config.tracks else None
         self.has_flow, self.has_depth = self.flow.has_flow, self.depth.has_depth
 
     def match(self, indices: Sequence[int], count: int | None) -> None:
@@ -146,6 +148,17 @@ class Priors:
             notes += self.depth.match(names, count, indices)
         for note in notes:
             source.note(note)
+
+    def write_tracks(
+        self, indices: Sequence[int], size: tuple[int, int], source_size: tuple[int, int], folder: Path
+    ) -> dict[str, bool]:
+        """Writes tracks.npz where there are long tracks, and says so; see ``GivenTracks.taken``."""
+        if self.tracks is None:
+            return {}
+        source = self.source
+        counts = [source.count] if source.frame_names() is not None and source.count is not None else source.about
+        self.tracks.taken(indices, counts, size, source_size).save(GivenFolder(folder).tracks_path)
+        return {"tracks": True}
 
     def write(self, indices: Sequence[int], size: tuple[int, int], folder: Path) -> dict[str, bool]:
         """Writes depth/, flow/ and motion_masks/; says which there are. InputError for a file that cannot be used."""

@@ -59,7 +59,7 @@ def run_ingest(scene: Scene, config: InputConfig) -> None:
         if planned is None:
             # Read to its end a video has been counted; else what it declares was compared before.
             priors.match(indices, source.count if source.about == [source.count] else None)
-        if source.turned_unseen and (priors.has_depth or priors.has_flow or source.has_masks):
+        if source.turned_unseen and (priors.has_depth or priors.has_flow or source.has_masks or priors.tracks):
             problem = "has EXIF orientations, and nobody can know whether given depth and flow are of turned pictures"
             raise InputError(
                 source.path, problem, "turn the pixels (`magick mogrify -auto-orient`) and make both again"
@@ -68,6 +68,7 @@ def run_ingest(scene: Scene, config: InputConfig) -> None:
         if cameras is not None:
             given["points"] = write_cameras(cameras, source, size, source_size, frames_dir, given_dir)
         given |= priors.write(indices, size, given_dir)
+        given |= priors.write_tracks(indices, size, source_size, given_dir)
         # From here to the new manifest the folders may be of two runs: without a manifest nobody uses them.
         scene.manifest_path.unlink(missing_ok=True)
     height, width = size

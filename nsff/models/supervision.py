@@ -61,6 +61,7 @@ class TrainingData:
         self.moving = torch.from_numpy(scene.motion_masks()).to(device)
         self.flow_post, self.valid_post = self._flow(scene, "fwd")
         self.flow_prev, self.valid_prev = self._flow(scene, "bwd")
+        self.tracks = scene.tracks()
         self.features = self.saliency = None
         if field.features:
             features, saliency = scene.features()

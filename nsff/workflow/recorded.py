@@ -15,6 +15,7 @@ from nsff.config.outputs import PageConfig
 from nsff.config.renamed import with_earlier_names
 
 ADDED: dict[str, Any] = {
+    "input.tracks": None,
     "decompose.clusterer": "kmeans",
     "decompose.method": "clusters",
     "render.without": [],

@@ -127,11 +127,12 @@ class ScenePlan:
 
     # --- files from outside ------------------------------------------------------------------------------------------
     def sources(self) -> list[str]:
-        """The scene's video or folder, depth of the user's own, and priors from truth where an experiment asks for
-        them."""
+        """The scene's video or folder, depth and tracks of the user's own, and priors from truth where an experiment
+        asks for them."""
         settings = self.settings.input
         depth = settings.depth.path if settings.depth else None
-        return [path for path in (settings.path, depth, settings.truth_priors) if path is not None]
+        tracks = settings.tracks.path if settings.tracks else None
+        return [path for path in (settings.path, depth, tracks, settings.truth_priors) if path is not None]
 
     def truths(self) -> list[str]:
         """The folders of truth that the scene is scored against, each once. The rule score alone may ask for them."""

@@ -21,6 +21,7 @@ from nsff.config.published import convert
 from nsff.datasets import open_truth
 from nsff.datasets.dycheck_capture import Capture
 from nsff.datasets.frames import FrameFolder
+from nsff.datasets.given_tracks import read_tracks
 from nsff.datasets.priors import read_depth_as_disparity, read_disparity, read_given_flow
 from nsff.datasets.sensor_depth import read_values
 from nsff.datasets.truth import read_labels
@@ -250,6 +251,11 @@ READERS: dict[str, Reader] = {
     "sensor depth": Reader(png16, lambda f: read_values(f / "0.png", "depth"), ("0.png",)),
     "sensor depth npz": Reader(
         lambda f: np.savez(f / "a.npz", depth=np.ones((H, W))), lambda f: read_values(f / "a.npz", "depth"), ("a.npz",)
+    ),
+    "given tracks": Reader(
+        lambda f: write_npz(f / "a.npz", tracks=np.ones((3, 4, 2)), visibility=np.ones((3, 4), bool)),
+        lambda f: read_tracks(f / "a.npz"),
+        ("a.npz",),
     ),
     **{f"frames {suffix}": folder_of(suffix) for suffix in (".png", ".jpg", ".webp", ".tif", ".bmp")},
     "frames .jpg again": folder_of(".jpg"),

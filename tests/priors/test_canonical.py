@@ -21,6 +21,7 @@ from nsff.cameras.points import SparsePoints
 from nsff.config import CanonicalConfig
 from nsff.errors import StageError
 from nsff.files.io import read_npz, write_image
+from nsff.long_tracks import LongTracks
 from nsff.metrics.canonical_truth import PixelMap
 from nsff.priors.canonical.stage import epipolar_residual, fill_gaps, run_canonical
 from nsff.priors.canonical.undistort import frame_map
@@ -143,6 +144,23 @@ def test_flow_through_undistortion(ready: Scene):
         assert ((end >= 0) & (end <= ready.size[::-1])).all(-1)[mask].all()
     naive = cv2.resize(ready.raw_flow(3, "fwd")[0], ready.size[::-1]) * 200 / 240
     assert np.abs(naive - ready.flow(3, "fwd")[0]).max() > 0.3  # undistortion matters
+
+
+def test_long_tracks_through_undistortion(ready: Scene, short: Any):
+    # Points of the world, seen by the lens; one leaves the picture as frames are cut to what has no blank pixels.
+    world = np.concatenate([np.random.default_rng(3).uniform([-0.8, -0.6, 4], [0.8, 0.6, 6], (20, 3))])
+    uv, _ = short.cameras.project(world)
+    positions = bend(uv, short.k)
+    positions[2, 0] = [0.01, 0.01]
+    visible = np.ones((5, 20), bool)
+    visible[1, 4] = False
+    LongTracks(positions.astype(np.float32), visible).save(ready.given.tracks_path)
+    run_canonical(ready, CanonicalConfig(resize_height=120))
+    tracks = ready.tracks()
+    expected, _ = ready.cameras.project(world)
+    assert tracks is not None and not tracks.visible[2, 0] and not tracks.visible[1, 4]
+    assert tracks.visible.mean() > 0.8
+    np.testing.assert_allclose(tracks.positions[tracks.visible], expected[tracks.visible], atol=1e-3)
 
 
 def plane_points(cameras: Cameras, i: int, depth: float) -> np.ndarray:

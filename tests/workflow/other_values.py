@@ -24,6 +24,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "checkpoint": {"field": {"kind": "mlp", "composition": "blending"}},
     "model.options": {"model": {"kind": "tests.models.toy_points"}},
     "input.depth.": {"input": {"depth": {"path": "depth"}}},
+    "input.tracks.": {"input": {"tracks": {"path": "path.json"}}},
     "evaluation": {"evaluation": [{"protocol": "views", "truth": "depth"}]},
     "train.hold_out": {"train": {"hold_out": 4}},
     # Without weights auto is what the other value says, and nothing changes.
@@ -37,6 +38,7 @@ OTHER: dict[str, Any] = {
     "render.path_file": "other.json",
     "input.path": "other.mp4",
     "input.depth": {"path": "depth", "kind": "depth", "scale": None},
+    "input.tracks": {"path": "path.json", "size": None},
     "input.truth_priors": "other",
     "input.end": 9,
     "evaluation.protocol": "masks",

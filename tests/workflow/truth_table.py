@@ -15,7 +15,8 @@ LINES: dict[str, dict[str, str]] = {
     "checkpoint": {"train": ""},
     "input": {
         "ingest": (
-            "path kind start end stride skip max_height cameras depth.path depth.kind depth.scale depth truth_priors"
+            "path kind start end stride skip max_height cameras depth.path depth.kind depth.scale depth tracks.path "
+            "tracks.size tracks truth_priors"
         ),
         "nothing": "max_frames",
     },

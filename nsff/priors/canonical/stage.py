@@ -27,7 +27,8 @@ from nsff.files.io import atomic_directory, write_image, write_npz
 from nsff.files.temporary import temporary_directory
 from nsff.geometry.epipolar import curve_distance, has_parallax, pixel_centres
 from nsff.geometry.static_world import WorldCheck, check_world
-from nsff.layout import flow_name, frame_name
+from nsff.layout import TRACKS_NAME, flow_name, frame_name
+from nsff.long_tracks import LongTracks
 from nsff.priors.canonical.undistort import FrameMap, frame_map, read_undistorted, run_colmap
 from nsff.scene import Scene, write_flow
 from nsff.tracking.chaining import FlowCache
@@ -71,6 +72,9 @@ def run_canonical(scene: Scene, canonical: CanonicalConfig) -> None:
         ):
             _write_images(scene, views, frame_size, images)
             kept = _write_flow(scene, views.frames, flow)
+            if scene.given.tracks_path.exists():
+                tracks = LongTracks.load(scene.given.tracks_path)
+                tracks.mapped(views.frames.from_frame, views.frames.canonical_size).save(flow / TRACKS_NAME)
     views.points.save(scene.points_path)
     write_npz(scene.pixel_map_path, map=views.frames.positions(), frame_size=np.array(frame_size))
     write_poses_bounds(scene.poses_bounds_path, views.cameras)
