@@ -7,6 +7,7 @@ stages that write a folder under a temporary name, and rename it once it is whol
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -44,6 +45,17 @@ def depth_name(i: int) -> str:
 def flow_name(i: int, direction: str) -> str:
     """Flow of frame i: ``fwd`` exists for i = 0..N-2 and leads to i+1, ``bwd`` for i = 1..N-1 and leads to i-1."""
     return f"{i:05d}_{direction}.npz"
+
+
+def far_flow_name(i: int, j: int) -> str:
+    """Flow from frame i to frame j, which is no neighbour: ``00007_to_00011.npz``."""
+    return f"{i:05d}_to_{j:05d}.npz"
+
+
+def far_pairs_in(folder: Path) -> list[tuple[int, int]]:
+    """The pairs of frames (i, j) whose flow a folder holds under ``far_flow_name``, sorted."""
+    found = (re.fullmatch(r"(\d{5,})_to_(\d{5,})\.npz", path.name) for path in folder.glob("*_to_*.npz"))
+    return sorted((int(match[1]), int(match[2])) for match in found if match)
 
 
 TRACKS_NAME = "tracks.npz"

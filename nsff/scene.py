@@ -29,7 +29,7 @@ from nsff.files.io import (
     write_npz,
 )
 from nsff.files.reading import reading
-from nsff.layout import Layout
+from nsff.layout import Layout, far_flow_name, far_pairs_in
 from nsff.long_tracks import LongTracks
 from nsff.results import DepthResult, IngestResult, TrainResult, read_result
 
@@ -102,6 +102,14 @@ class Scene(Layout):
 
     def write_flow(self, i: int, direction: str, flow: np.ndarray, mask: np.ndarray) -> None:
         write_flow(self.flow_path(i, direction), flow, mask)
+
+    def far_pairs(self) -> list[tuple[int, int]]:
+        """Pairs of canonical frames, no neighbours, that there is flow between; see ``far_flow``."""
+        return far_pairs_in(self.flow_dir)
+
+    def far_flow(self, i: int, j: int) -> tuple[Float32[np.ndarray, "H W 2"], Bool[np.ndarray, "H W"]]:
+        """Flow from canonical frame i to j, one of ``far_pairs``, and where it is consistent."""
+        return read_flow(self.flow_dir / far_flow_name(i, j), self.size)
 
     def tracks(self) -> LongTracks | None:
         """Long tracks between canonical frames; None where the source brought none."""

@@ -63,9 +63,18 @@ class FlowConfig(StageConfig):
     consistency_inside: bool = True
     """Flow that leaves the picture is not consistent. false: outside, the flow back counts as zero, so that flow of
     less than a pixel passes (NSFF)."""
+    far: list[int] = Field(default_factory=list)
+    """Frames between the two of further pairs, whose flow carries dynamic Gaussians beside that of neighbours, e.g.
+    [2, 4]; both ways, by the backend, or the one that `auto` stands for where flow is given."""
     cuts: Literal["stop", "report"] = "stop"
     """Where the clip has cuts or dissolves between shots: stop names them and the shots to choose from; report says so
     and goes on. Not asked of clips whose cameras are given."""
+
+    @model_validator(mode="after")
+    def _distances(self) -> FlowConfig:
+        if any(step < 2 for step in self.far) or len(set(self.far)) < len(self.far):
+            raise ValueError(f"far: {self.far}: distances of 2 frames or more, each once; neighbours always have flow")
+        return self
 
 
 class MotionConfig(StageConfig):

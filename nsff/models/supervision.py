@@ -61,6 +61,8 @@ class TrainingData:
         self.moving = torch.from_numpy(scene.motion_masks()).to(device)
         self.flow_post, self.valid_post = self._flow(scene, "fwd")
         self.flow_prev, self.valid_prev = self._flow(scene, "bwd")
+        self.far = {pair: self._far_flow(scene, *pair) for pair in scene.far_pairs()}
+        """Consistent flow of pixels that move, between frames further apart: (row, column) (P,2) and flow (P,2)."""
         self.tracks = scene.tracks()
         self.features = self.saliency = None
         if field.features:
@@ -85,6 +87,11 @@ class TrainingData:
                 f, m = scene.flow(i, direction)
                 flow[i], valid[i] = torch.from_numpy(f), torch.from_numpy(m)
         return flow.to(self.device), valid.to(self.device)
+
+    def _far_flow(self, scene: Scene, i: int, j: int) -> tuple[Int[Tensor, "P 2"], Float[Tensor, "P 2"]]:
+        flow, valid = (torch.from_numpy(array).to(self.device) for array in scene.far_flow(i, j))
+        pixels = (valid & self.moving[i]).nonzero()
+        return pixels, flow[pixels[:, 0], pixels[:, 1]]
 
     def batches_differ(self, train: TrainConfig) -> bool:
         """Whether batches differ in size: some frame has fewer moving pixels than are drawn from one frame."""

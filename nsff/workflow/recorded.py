@@ -21,6 +21,7 @@ ADDED: dict[str, Any] = {
     "render.without": [],
     "render.size": "auto",
     "flow.large_motion": False,
+    "flow.far": [],
     "motion.picture_evidence": False,
     "page": PageConfig().model_dump(mode="json"),
     "render.path_file": None,

@@ -11,9 +11,10 @@ import pytest
 from nsff.config import PRESETS, FlowConfig
 from nsff.errors import StageError
 from nsff.files.io import write_image, write_json
+from nsff.layout import far_flow_name, far_pairs_in
 from nsff.priors.flow.dis import DisFlow
 from nsff.priors.flow.stage import between, consistency, run_flow, working_size
-from nsff.scene import Scene, write_flow
+from nsff.scene import Scene, read_flow, write_flow
 
 
 def texture(seed: int = 0, height: int = 90, width: int = 120) -> np.ndarray:
@@ -113,6 +114,33 @@ def test_run_flow_writes_both_directions_at_the_working_size(tmp_path):
     assert summary["files"] == 4
     assert summary["mean_magnitude"] == pytest.approx(1.0, abs=0.1)
     assert mask.mean() > 0.9
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_further_pairs(tmp_path, given):
+    picture = texture()
+    scene = video(tmp_path, [shifted(picture, 1.5 * i, 0) for i in range(5)])
+    if given:
+        for i, way in [(i, "fwd") for i in range(4)] + [(i, "bwd") for i in range(1, 5)]:
+            write_flow(scene.given.flow_path(i, way), np.zeros((30, 40, 2)), np.ones((30, 40), bool))
+    run_flow(scene, FlowConfig(far=[2, 4]), 45)
+    expected = [(0, 2), (0, 4), (1, 3), (2, 0), (2, 4), (3, 1), (4, 0), (4, 2)]
+    assert far_pairs_in(scene.raw_flow_dir) == expected
+    for i, j in expected:
+        flow, mask = read_flow(scene.raw_flow_dir / far_flow_name(i, j), (45, 60))
+        inner = (slice(10, 35), slice(15, 45))
+        assert mask[inner].mean() > 0.9
+        assert np.median(flow[inner][..., 0]) == pytest.approx(0.75 * (j - i), abs=0.15)
+    assert scene.summary("flow")["far"]["backend"] == "dis"
+    assert scene.summary("flow")["backend"] == ("given" if given else "dis")
+    run_flow(scene, FlowConfig(), 45)
+    assert far_pairs_in(scene.raw_flow_dir) == []
+
+
+@pytest.mark.parametrize("far", [[1], [2, 2], [0]])
+def test_distances_of_further_pairs(far):
+    with pytest.raises(ValueError, match="neighbours always have flow"):
+        FlowConfig(far=far)
 
 
 def test_unrelated_frames_are_not_called_good(tmp_path):

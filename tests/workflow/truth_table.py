@@ -30,7 +30,7 @@ LINES: dict[str, dict[str, str]] = {
     "flow": {
         "flow": (
             "backend raft_model weights iterations long_side max_pixels large_frames preset enlarge large_motion "
-            "consistency_relative consistency_absolute consistency_inside cuts"
+            "consistency_relative consistency_absolute consistency_inside far cuts"
         ),
     },
     "motion": {

@@ -25,7 +25,7 @@ AT_ONCE = 16_384
 
 @dataclass(frozen=True)
 class LiftedFlow:
-    """Where M pixels that move are at a frame, and how far they go to a neighbouring frame; world units."""
+    """Where M pixels that move are at a frame, and how far they go to another frame; world units."""
 
     start: Float[Tensor, "M 3"]
     way: Float[Tensor, "M 3"]
@@ -34,15 +34,30 @@ class LiftedFlow:
 def lifted_flow(
     data: TrainingData, z: Float[Tensor, "N H W"], frame: int, step: int, generator: torch.Generator
 ) -> LiftedFlow | None:
-    """From ``frame`` to ``frame`` + ``step`` (1 or -1); None where fewer than eight pixels have any."""
+    """From ``frame`` to ``frame`` + ``step`` (1 or -1); see ``lifted_pixels``."""
     other = frame + step
     flow, valid = (data.flow_post, data.valid_post) if step > 0 else (data.flow_prev, data.valid_prev)
-    rows, columns = (data.moving[frame] & valid[frame]).nonzero(as_tuple=True)
-    if len(rows) > MOST_PIXELS:
-        chosen = torch.randperm(len(rows), generator=generator)[:MOST_PIXELS].to(rows.device)
-        rows, columns = rows[chosen], columns[chosen]
+    pixels = (data.moving[frame] & valid[frame]).nonzero()
+    return lifted_pixels(data, z, frame, other, pixels, flow[frame][pixels[:, 0], pixels[:, 1]], generator)
+
+
+def lifted_pixels(
+    data: TrainingData,
+    z: Float[Tensor, "N H W"],
+    frame: int,
+    other: int,
+    pixels: Int[Tensor, "P 2"],
+    flow: Float[Tensor, "P 2"],
+    generator: torch.Generator,
+) -> LiftedFlow | None:
+    """``flow`` at ``pixels`` (row, column) of ``frame`` to any frame ``other``, MOST_PIXELS at most, lifted at both
+    ends where it ends on the mask; None where fewer than eight pixels do."""
+    if len(pixels) > MOST_PIXELS:
+        chosen = torch.randperm(len(pixels), generator=generator)[:MOST_PIXELS].to(pixels.device)
+        pixels, flow = pixels[chosen], flow[chosen]
+    rows, columns = pixels[:, 0], pixels[:, 1]
     uv = centres(rows, columns)
-    to = uv + flow[frame][rows, columns]
+    to = uv + flow
     ends = inside(to, data.height, data.width) & (read(data.moving[other][..., None], to, nearest=True)[:, 0] > 0.5)
     if int(ends.sum()) < 8:
         return None

@@ -12,14 +12,17 @@ path, from reach frames before its own frame to as many after it. World units.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nsff.models.gaussians.advection import paths
 from nsff.models.gaussians.lifting import lift, read
 from nsff.models.supervision import TrainingData
 
+Follow = Callable[..., Float[Tensor, "D W 3"]]
+"""How points are carried along flow: nsff.models.gaussians.advection.paths, or one with its arguments."""
 NEAREST = 8
 """Tracks that are asked for each Gaussian."""
 NEAR = 0.1
@@ -36,16 +39,17 @@ def paths_by_tracks(
     position: Float[Tensor, "D 3"],
     frame: Int[Tensor, "D"],
     path: Float[Tensor, "D W 3"],
+    follow: Follow,
     neighbours: int,
     seed: int,
 ) -> Float[Tensor, "D W 3"]:
-    """``path``, as nsff.models.gaussians.advection has it, held to the long tracks of ``data``; the arguments are those
-    of ``paths`` there."""
+    """``path``, made by ``follow`` (nsff.models.gaussians.advection, or far_paths), held to the long tracks of
+    ``data``; the other arguments are those of ``paths`` there."""
     places = track_places(data, z)
     frames, tracks = (~places[..., 0].isnan()).nonzero(as_tuple=True)
     if not len(frames):
         return path
-    chained = paths(data, z, places[frames, tracks], frames, path.shape[1] // 2, neighbours, seed)
+    chained = follow(data, z, places[frames, tracks], frames, path.shape[1] // 2, neighbours, seed)
     pose = data.world_to_camera
     camera_centres = -(pose[:, :, :3].transpose(1, 2) @ pose[:, :, 3:])[..., 0]
     return held_to_tracks(position, frame, path, places, (frames, tracks), chained, camera_centres)

@@ -6,6 +6,7 @@ import torch
 
 from nsff.models.gaussians.advection import paths
 from nsff.models.gaussians.anchors import paths_by_tracks
+from nsff.models.gaussians.far_paths import far_paths
 from nsff.models.gaussians.lifting import depths, disparities
 from nsff.models.gaussians.light import CELL, Light, cells_of
 from nsff.models.gaussians.options import Options
@@ -43,9 +44,10 @@ def fill_clouds(model: GaussianScene, data: TrainingData, options: Options, seed
     reach = model.window // 2
     cloud.reference = moving.frame.float()
     cloud.first = (moving.frame - reach).int()
-    path = paths(data, z, moving.position, moving.frame, reach, options.neighbours, seed)
+    follow = far_paths if data.far else paths
+    path = follow(data, z, moving.position, moving.frame, reach, options.neighbours, seed)
     if data.tracks is not None:
-        path = paths_by_tracks(data, z, moving.position, moving.frame, path, options.neighbours, seed)
+        path = paths_by_tracks(data, z, moving.position, moving.frame, path, follow, options.neighbours, seed)
     spans = torch.full_like(moving.size, options.span)
     if options.span_error:
         errors = colour_errors(data, z, moving, path)

@@ -27,10 +27,10 @@ from nsff.files.io import atomic_directory, write_image, write_npz
 from nsff.files.temporary import temporary_directory
 from nsff.geometry.epipolar import curve_distance, has_parallax, pixel_centres
 from nsff.geometry.static_world import WorldCheck, check_world
-from nsff.layout import TRACKS_NAME, flow_name, frame_name
+from nsff.layout import TRACKS_NAME, far_flow_name, far_pairs_in, flow_name, frame_name
 from nsff.long_tracks import LongTracks
 from nsff.priors.canonical.undistort import FrameMap, frame_map, read_undistorted, run_colmap
-from nsff.scene import Scene, write_flow
+from nsff.scene import Scene, read_flow, write_flow
 from nsff.tracking.chaining import FlowCache
 from nsff.tracking.flow_pairs import flow_pairs
 
@@ -178,6 +178,9 @@ def _write_flow(scene: Scene, frames: FrameMap, folder: Path) -> float:
     """Writes the flow files; returns the consistent fraction of the pixels."""
     kept = []
     n = scene.n_frames
+    for pair in tqdm(far_pairs_in(scene.raw_flow_dir), desc="canonical far flow", unit="file", leave=False):
+        name = far_flow_name(*pair)
+        write_flow(folder / name, *frames.flow(*read_flow(scene.raw_flow_dir / name, None)))
     files = [(i, "fwd") for i in range(n - 1)] + [(i, "bwd") for i in range(1, n)]
     for i, direction in tqdm(files, desc="canonical flow", unit="file"):
         flow, mask = frames.flow(*scene.raw_flow(i, direction))

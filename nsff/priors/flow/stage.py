@@ -5,7 +5,8 @@ the second. Files lie at the working size: the ingested frames reduced to a give
 enlarged). A flow is consistent at x where going there and back returns near x (NSFF, run_flows_video.py).
 
 An estimator may see the frames at another size; its flow is brought to the working size. Any two frames can be given
-to it (``between``); the stage asks for neighbours. A new estimator is one file (docs/extending.md).
+to it (``between``); the stage asks for neighbours, and for pairs ``flow.far`` frames apart. A new estimator is one file
+(docs/extending.md).
 """
 
 from __future__ import annotations
@@ -23,13 +24,16 @@ from nsff.errors import StageError
 from nsff.files.io import atomic_directory
 from nsff.imaging.flow_sampling import FlowAndMask
 from nsff.imaging.resizing import resize_flow, resize_frame
-from nsff.layout import flow_name
+from nsff.layout import far_flow_name, flow_name
 from nsff.priors.flow.cut_check import CutCheck, agreements, describe_cuts, list_cuts
 from nsff.priors.flow.estimator import FlowBackend, FlowEstimator
 from nsff.priors.flow.registry import FLOW
 from nsff.priors.flow.signs import explained_change, judged_by_change
 from nsff.scene import Scene, read_flow, write_flow
 
+FAR_RELATIVE = 0.1
+"""Flow between frames further apart is consistent where going there and back returns to within this share of the way
+(and ``flow.consistency_absolute`` pixels)."""
 PAIRS = 30
 """So many pairs of frames, spread over the clip, are compared with the pictures."""
 
@@ -67,6 +71,7 @@ def run_flow(scene: Scene, flow: FlowConfig, height: int) -> None:
             estimator = FLOW.open_chosen(named, backend, weights)
             numbers = _estimate_all(scene, estimator, named, height, folder)
         cuts = look.after(agreements([share for share, _ in numbers]))
+        far = _estimate_far(scene, flow, backend, weights, height, folder) if flow.far else None
         explained = _explained(scene, folder)
     summary = {
         "backend": backend,
@@ -74,6 +79,8 @@ def run_flow(scene: Scene, flow: FlowConfig, height: int) -> None:
         **judged_by_change(_verdict(numbers), explained),
         "cuts": list_cuts(cuts),
     }
+    if far is not None:
+        summary["far"] = far
     if cuts:
         summary |= {
             "verdict": "poor",
@@ -176,6 +183,39 @@ def _estimate_all(
             numbers.append((float(mask.mean()), float(np.linalg.norm(flow, axis=2).mean())))
         first = second
     return numbers
+
+
+def _estimate_far(
+    scene: Scene, flow: FlowConfig, backend: str, weights: Path | None, height: int, folder: Path
+) -> dict[str, Any]:
+    """Estimates flow between frames ``flow.far`` apart, both ways; returns figures for the summary.
+
+    Where neighbours' flow is given, the backend is the one that auto stands for. Motion over several frames is large,
+    and a bound that grows by half of it would call everything consistent: it grows by ``FAR_RELATIVE`` at most.
+    """
+    if backend == "given":
+        backend, weights = _choose(flow.model_copy(update={"backend": "auto"}), False)
+    bound = min(flow.consistency_relative, FAR_RELATIVE)
+    named = flow.model_copy(update={"backend": backend, "consistency_relative": bound, "consistency_inside": True})
+    estimator = FLOW.open_chosen(named, backend, weights)
+    ingested = scene.frame(0).shape[:2]
+    size, seen = working_size(ingested, height), seen_size(ingested, height, named)
+    frames: dict[int, UInt8[np.ndarray, "h w 3"]] = {}
+    pairs = [(i, i + step) for i in range(scene.n_frames) for step in flow.far if i + step < scene.n_frames]
+    shares = []
+    for i, j in tqdm(pairs, desc="far flow", unit="pair"):
+        frames = {k: frame for k, frame in frames.items() if k >= i}  # pairs are in the order of i
+        for k in (i, j):
+            if k not in frames:
+                frames[k] = resize_frame(scene.frame(k), seen)
+        for (a, b), (there, mask) in zip(
+            ((i, j), (j, i)), between(estimator, frames[i], frames[j], size, named), strict=True
+        ):
+            write_flow(folder / far_flow_name(a, b), np.where(np.isfinite(there), there, 0), mask)
+            shares.append(float(mask.mean()))
+    return {
+        "distances": flow.far, "backend": backend, "consistent_fraction": float(np.mean(shares)) if shares else None,
+    }  # fmt: skip
 
 
 def _copy_given(scene: Scene, given: Path, folder: Path) -> list[tuple[float, float]]:

@@ -43,7 +43,7 @@ def test_tracks_lead_over_a_gap_in_the_flow():
     start, frame = start_on_the_thing(data), torch.tensor([0])
     chained = paths(data, z, start, frame, 5, 8, 0)
     assert float(chained[0, 5 + 4].norm()) < 0.2  # flow alone: it stays, and then goes on from the wrong place
-    path = paths_by_tracks(data, z, start, frame, chained, 8, 0)[0]
+    path = paths_by_tracks(data, z, start, frame, chained, paths, 8, 0)[0]
     for k in range(6):  # also where it is hidden: straight between two times at which it is seen
         torch.testing.assert_close(path[5 + k], k * VELOCITY, atol=0.02, rtol=0)
 
@@ -52,19 +52,19 @@ def test_what_no_track_is_near_keeps_its_path():
     data, z = world_with_a_gap()
     far = torch.tensor([[1.5, 0.5, 4.0]])
     chained = paths(data, z, far, torch.tensor([0]), 5, 8, 0)
-    assert torch.equal(paths_by_tracks(data, z, far, torch.tensor([0]), chained, 8, 0), chained)
+    assert torch.equal(paths_by_tracks(data, z, far, torch.tensor([0]), chained, paths, 8, 0), chained)
     # Two tracks may be wrong: they are too few.
     data.tracks = LongTracks(data.tracks.positions[:, :2], data.tracks.visible[:, :2])
     start = start_on_the_thing(data)
     chained = paths(data, z, start, torch.tensor([0]), 5, 8, 0)
-    assert torch.equal(paths_by_tracks(data, z, start, torch.tensor([0]), chained, 8, 0), chained)
+    assert torch.equal(paths_by_tracks(data, z, start, torch.tensor([0]), chained, paths, 8, 0), chained)
 
 
 def test_some_wrong_tracks_are_outvoted():
     data, z = world_with_a_gap()
     data.tracks.positions[4:, :3] += 2.5
     start, frame = start_on_the_thing(data), torch.tensor([0])
-    path = paths_by_tracks(data, z, start, frame, paths(data, z, start, frame, 5, 8, 0), 8, 0)[0]
+    path = paths_by_tracks(data, z, start, frame, paths(data, z, start, frame, 5, 8, 0), paths, 8, 0)[0]
     torch.testing.assert_close(path[5 + 4], 4 * VELOCITY, atol=0.05, rtol=0)
 
 
