@@ -44,6 +44,7 @@ OTHER: dict[str, Any] = {
     "evaluation.protocol": "masks",
     # Learned backends ask for weights that are not on every machine.
     "flow.backend": "given",
+    "flow.far": [2],
     "flow.weights": "other.pth",
     "depth.backend": "classical",
     "depth.weights": "other.pth",
