@@ -10,7 +10,7 @@ VERSIONS = {
     "ingest": 3,
     "flow": 3,
     "coarse_masks": 3,
-    "sfm": 7,
+    "sfm": 8,
     "cameras": 1,
     "features": 4,
     "motion": 6,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,3 +60,8 @@ def test_the_reversal_of_a_reversal_is_the_scene_and_the_better_one(truth):
     assert of_right.rms_error < of_wrong.rms_error
     assert is_better(of_right, 0.9, of_wrong, -0.9)
     assert not is_better(of_wrong, -0.9, of_right, 0.9)
+    # Points that lie farther away are seen at smaller angles, and some are dropped for it.
+    fewer = replace(of_right, points=round(0.7 * of_wrong.points))
+    assert is_better(fewer, 0.9, of_wrong, -0.9)
+    assert not is_better(fewer, -0.9, of_wrong, -0.9)
+    assert not is_better(replace(of_right, points=round(0.5 * of_wrong.points)), 0.9, of_wrong, -0.9)

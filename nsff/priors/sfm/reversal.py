@@ -52,10 +52,14 @@ def reversed_twin(model: Any) -> Any:
 
 def is_better(twin: Quality, twin_order: float, found: Quality, order: float) -> bool:
     """Whether the twin of a model, adjusted, is the truer one: it explains at least as many frames and about as many
-    points with a smaller error, or does so nearly and has the plausible order of depth (static_world.WorldCheck)."""
-    if twin.registered < found.registered or twin.points < 0.9 * found.points:
+    points with a smaller error, or nearly as small a one if it has the plausible order of depth
+    (static_world.WorldCheck). A twin of that order may have lost points: those farther away are seen at smaller angles,
+    and the smallest are dropped.
+    """
+    ordered = twin_order > max(order, 0.0)
+    if twin.registered < found.registered or twin.points < (0.6 if ordered else 0.9) * found.points:
         return False
-    return twin.rms_error < (ALIKE if twin_order > max(order, 0.0) else 1 / ALIKE) * found.rms_error
+    return twin.rms_error < (ALIKE if ordered else 1 / ALIKE) * found.rms_error
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
