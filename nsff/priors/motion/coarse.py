@@ -23,6 +23,7 @@ from nsff.imaging.morphology import morphology
 from nsff.imaging.scale import REFERENCE_ROWS
 from nsff.layout import frame_name
 from nsff.machine.threads import in_threads
+from nsff.priors.flow.advice import advised
 from nsff.priors.motion.background import background
 from nsff.priors.motion.coverage import summarise_coverage
 from nsff.priors.motion.mask_signs import COARSE, judged_by_signs, mask_signs
@@ -69,7 +70,7 @@ def run_coarse_masks(scene: Scene, motion: MotionConfig) -> None:
             "motion: very fast motion, cuts or bare surfaces are likely."
         )
     shares = {kind: kinds.count(kind) / max(len(kinds), 1) for kind in ("fundamental", "homography", "none")}
-    scene.write_summary("coarse_masks", {**summary, "empty_frames": dropped, "models": shares})
+    scene.write_summary("coarse_masks", advised(scene, {**summary, "empty_frames": dropped, "models": shares}))
 
 
 def coarse_masks(

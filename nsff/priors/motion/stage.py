@@ -32,6 +32,7 @@ from nsff.imaging.flow_sampling import FlowAndMask
 from nsff.imaging.medians import nan_median
 from nsff.imaging.morphology import morphology
 from nsff.layout import frame_name
+from nsff.priors.flow.advice import advised
 from nsff.priors.motion.coarse import run_coarse_masks
 from nsff.priors.motion.coverage import summarise_coverage
 from nsff.priors.motion.given import given_masks, has_given_masks
@@ -109,7 +110,8 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
         message = f" {kept} instances that the detector found were added ({np.mean(added):.1%} of the pixels)"
         message += f", {still} that stand still were not." if still else "."
         summary["message"] = f"{summary['message']}{message}"
-    scene.write_summary("motion", {"instances": network or "given", "turning_pairs_fraction": turning, **summary})
+    summary = {"instances": network or "given", "turning_pairs_fraction": turning, **summary}
+    scene.write_summary("motion", advised(scene, summary))
 
 
 def _write(scene: Scene, masks: Sequence[Bool[np.ndarray, "H W"]]) -> None:

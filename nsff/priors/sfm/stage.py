@@ -26,6 +26,7 @@ from nsff.files.io import atomic_directory, write_json
 from nsff.files.temporary import temporary_directory
 from nsff.geometry.static_world import WorldCheck
 from nsff.layout import frame_name, worse
+from nsff.priors.flow.advice import with_advice
 from nsff.priors.sfm.acceptance import (
     LEAST_POINTS,
     Evidence,
@@ -84,7 +85,10 @@ def run_sfm(scene: Scene, sfm: SfmConfig) -> None:
     given = scene.given.cameras_path
     with atomic_directory(scene.sfm_dir, sealed=True) as folder:
         known = Cameras.load(given) if given.exists() else None
-        summary = _estimate(scene, sfm, folder) if known is None else _given(scene, known, sfm, folder)
+        try:
+            summary = _estimate(scene, sfm, folder) if known is None else _given(scene, known, sfm, folder)
+        except StageError as error:
+            raise with_advice(scene, error) from None
         write_json(folder / "summary.json", summary)
     scene.write_summary("sfm", summary)
 

@@ -1,0 +1,54 @@
+"""Stages in doubt about masks that DIS's flow made say where to get a network; others do not."""
+
+from __future__ import annotations
+
+import pytest
+
+from nsff.config import SfmConfig
+from nsff.errors import StageError
+from nsff.files.io import write_json
+from nsff.priors.flow.advice import COMMAND, advised
+from nsff.priors.sfm import stage
+from nsff.priors.sfm.acceptance import LittleParallaxError
+from nsff.scene import Scene
+
+
+def scene_with(folder, backend: str, verdict: str) -> Scene:
+    """A scene of which only the summaries of flow and coarse masks exist."""
+    scene = Scene(folder)
+    write_json(scene.summary_path("flow"), {"backend": backend, "verdict": "good"})
+    write_json(scene.summary_path("coarse_masks"), {"verdict": verdict, "message": "Masks come and go."})
+    return scene
+
+
+@pytest.mark.parametrize(
+    ("backend", "verdict", "said"),
+    [("dis", "doubtful", True), ("dis", "poor", True), ("dis", "good", False), ("raft", "poor", False)],
+)
+def test_masks_in_doubt_and_refused_cameras_ask_for_a_network(tmp_path, monkeypatch, backend, verdict, said):
+    scene = scene_with(tmp_path, backend, verdict)
+    summary = scene.summary("coarse_masks")
+    assert summary is not None
+    assert (COMMAND in advised(scene, summary)["message"]) is said
+
+    def refuse(*_):
+        raise LittleParallaxError("sfm", "the camera only turns", "move it")
+
+    monkeypatch.setattr(stage, "_estimate", refuse)
+    with pytest.raises(LittleParallaxError, match=r"(?s)only turns.*move it") as refused:
+        stage.run_sfm(scene, SfmConfig())
+    assert (COMMAND in str(refused.value)) is said
+
+
+def test_a_command_is_not_told_twice_and_a_scene_without_flow_is_not_advised(tmp_path, monkeypatch):
+    scene = scene_with(tmp_path, "dis", "poor")
+    error = StageError("sfm", "no still world", f"get one by `{COMMAND}`")
+
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(stage, "_estimate", refuse)
+    with pytest.raises(StageError) as refused:
+        stage.run_sfm(scene, SfmConfig())
+    assert str(refused.value).count(COMMAND) == 1
+    assert advised(Scene(tmp_path / "other"), {"verdict": "poor", "message": ""})["message"] == ""
