@@ -19,7 +19,7 @@ VERSIONS = {
     "render": 2,
     "maps": 2,
     "points": 1,
-    "cluster": 3,
+    "cluster": 4,
     "postprocess": 4,
     "crf": 2,
     "extract": 2,

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from nsff.decompose.clusters import Clusters
 from nsff.decompose.motion_groups.grouping import group_objects, shadows_of
+from nsff.decompose.motion_groups.hidden_parts import with_hidden_parts
 from nsff.decompose.motion_groups.moving_pixels import Clip, find_moving_pixels
 from nsff.decompose.motion_groups.placed import place_objects
 from nsff.decompose.stability import describe_masks, judge
@@ -45,7 +46,7 @@ class FoundObjects:
 def find_objects(clip: Clip) -> FoundObjects:
     """The objects of a clip and their shadows."""
     moving = find_moving_pixels(clip)
-    labels = group_objects(clip, moving)
+    labels = with_hidden_parts(group_objects(clip, moving), clip.images)
     count = min(max(int(one.max(initial=0)) for one in labels), MOST_OBJECTS)
     labels = [np.where(one <= count, one, 0) for one in labels]
     share = float((moving.moving > 0.5).mean()) if len(moving.tracks) else 0.0
