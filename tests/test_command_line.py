@@ -70,3 +70,19 @@ def test_help_starts_without_heavy_libraries(repo: Path) -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=repo, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
+
+
+@pytest.mark.parametrize("words", [["view"], ["export", "splats"], ["export", "video"], ["export-checkpoint"]])
+@pytest.mark.parametrize("named", ["hliday", "results/hliday"])
+def test_a_scene_that_is_not_there_is_answered_with_those_there_are(tmp_path, monkeypatch, capsys, words, named):
+    """By its folder or by its name alone; a scene that is there is found by either (and has no model here)."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("holiday", "garden"):
+        (tmp_path / "results" / name).mkdir(parents=True)
+        (tmp_path / "results" / name / "manifest.json").write_text("{}")
+    more = ["x.tar"] if words == ["export-checkpoint"] else []
+    assert main([*words, named, *more]) == 1
+    said = capsys.readouterr().err
+    assert "did you mean 'holiday'? There are: garden, holiday" in said and "Traceback" not in said
+    assert main([*words, named.replace("hliday", "holiday"), *more]) == 1
+    assert "holiday" in (said := capsys.readouterr().err) and "has none of this name" not in said

@@ -26,9 +26,10 @@ def run(
     out: Annotated[Path | None, Parameter(help="the page to write (default: compare_A_B.html)")] = None,
 ) -> None:
     """Compares two results."""
+    from nsff.commands._scenes import results_folder
     from nsff.report.comparison import Row, compare, write_comparison
 
-    one, other = _folder(a), _folder(b)
+    one, other = results_folder(a), results_folder(b)
     found = compare(one, other)
     target = out or Path(f"compare_{one.name}_{other.name}.html")
     write_comparison(found, target)
@@ -54,17 +55,3 @@ def run(
     for note in found.notes:
         print(f"note: {note}")
     print(f"\nall of it, with {len(found.pairs)} pairs of pictures: {target}")
-
-
-def _folder(given: Path) -> Path:
-    """A results folder, named by its path or by its scene's name. Raises InputError with the scenes there are."""
-    from nsff.workflow.target_names import unknown_scene
-
-    given = given.expanduser()
-    if given.is_dir() or len(given.parts) > 1:
-        return given
-    results = Path("results")
-    if not (results / given).is_dir():
-        there = sorted(path.parent.name for path in results.glob("*/manifest.json"))
-        raise unknown_scene(str(given), there, results)
-    return results / given

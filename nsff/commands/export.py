@@ -25,15 +25,16 @@ FormatName = Literal["mp4", "webm", "mov", "gif", "pictures"]
 SplatFormat = Literal["ply", "spz"]
 PathName = Literal["view", "time", "spacetime"]
 
-Folder = Annotated[Path, Parameter(help="the scene's folder, results/NAME")]
+Folder = Annotated[Path, Parameter(help="the scene's folder, results/NAME, or its name")]
 Out = Annotated[Path | None, Parameter(help="the folder to write into (default: exports in the scene's)")]
 
 
 def _opened(folder: Path, kind: str, out: Path | None) -> tuple[Scene, Path]:
     """The scene, and the folder of a kind."""
+    from nsff.commands._scenes import results_folder
     from nsff.scene import Scene
 
-    scene = Scene(folder)
+    scene = Scene(results_folder(folder))
     return scene, (scene.exports_dir if out is None else out) / kind
 
 

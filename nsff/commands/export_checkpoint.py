@@ -21,8 +21,9 @@ def run(
     /,
 ) -> None:
     """Writes the checkpoint."""
+    from nsff.commands._scenes import results_folder
     from nsff.scene import Scene
     from nsff.training.published import export_checkpoint
 
-    export_checkpoint(Scene(scene).model_dir, out)
+    export_checkpoint(Scene(results_folder(scene)).model_dir, out)
     print(f"{out}: written")

@@ -16,7 +16,7 @@ EXAMPLES = ("view results/holiday", "view results/holiday --port 8080 --no-brows
 
 
 def run(
-    scene: Annotated[Path, Parameter(help="the scene's folder, results/NAME")],
+    scene: Annotated[Path, Parameter(help="the scene's folder, results/NAME, or its name")],
     /,
     *,
     port: Annotated[int, Parameter(help="of the server; 0 takes a free one")] = 0,
@@ -27,12 +27,13 @@ def run(
     """Serves until Ctrl-C."""
     import webbrowser
 
+    from nsff.commands._scenes import results_folder
     from nsff.errors import ConfigError
     from nsff.scene import Scene
     from nsff.viewer.live_scene import LiveScene
     from nsff.viewer.live_server import LOOPBACK, LiveServer
 
-    live = LiveScene(Scene(scene), device)
+    live = LiveScene(Scene(results_folder(scene)), device)
     try:
         server = LiveServer(live, host, port)
     except OSError as error:

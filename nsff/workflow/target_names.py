@@ -42,7 +42,7 @@ _OF_STAGES: dict[str, tuple[tuple[str, str], ...]] = {
     "train": (("model", "the trained scene"),),
     "maps": (("maps", "colour, depth, saliency and features of every view"),),
     "points": (("surface_points", "points near surfaces, to be clustered"),),
-    "cluster": (("clusters", "clusters of features: raw labels"),),
+    "cluster": (("clusters", "what moves together (or clusters of features): raw labels"),),
     "postprocess": (("masks", "object masks, cleaned and split into instances"),),
     "crf": (("masks_crf", "object masks, refined along edges"),),
     "extract": (("extracted", "objects alone, and point clouds"),),
@@ -119,7 +119,7 @@ def checked_targets(settings: SceneConfig, scene: str, names: Iterable[str]) -> 
             raise InputError(
                 f"target {name}",
                 f"scene {scene} has none of this name",
-                f"{hint} There are: {', '.join(known)}".strip(),
+                f"{hint} There are: {', '.join(known) or 'none'}".strip(),
             )
         found.append(short)
     return found
@@ -153,7 +153,7 @@ def unknown_scene(name: str, scenes: Iterable[str], where: str | Path) -> InputE
     return InputError(
         f"scene {name}",
         f"{where} has none of this name",
-        f"{nearest(name, known)} There are: {', '.join(known)}".strip(),
+        f"{nearest(name, known)} There are: {', '.join(known) or 'none'}".strip(),
     )
 
 
