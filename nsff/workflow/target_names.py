@@ -106,7 +106,8 @@ def _before(stage: str, stages: Sequence[str]) -> tuple[str, ...]:
 
 
 def checked_targets(settings: SceneConfig, scene: str, names: Iterable[str]) -> list[str]:
-    """The names of targets as they are below the scene's folder; ``results/NAME/`` before one may be left out or not.
+    """The names of targets as they are below the scene's folder; ``results/NAME/`` before one, and a suffix after it,
+    may be left out or not.
 
     Raises InputError for one that does not exist, with the nearest and all that do.
     """
@@ -114,6 +115,9 @@ def checked_targets(settings: SceneConfig, scene: str, names: Iterable[str]) -> 
     found = []
     for name in names:
         short = name.removeprefix(f"results/{scene}/").rstrip("/")
+        plain = [target for target in known if target.rsplit(".", 1)[0] == short]
+        if short not in known and len(plain) == 1:
+            short = plain[0]
         if short not in known:
             hint = nearest(short, known)
             raise InputError(

@@ -7,7 +7,9 @@ pixels, on other pixels where something moves (its shadow, the rim), and far fro
 model's own depth and cameras; the background's colours do not. ``psnr_object_with_it`` is that of the whole scene.
 
 With --filmed, the folder of an NVIDIA Dynamic Scene with mv_images/ and mv_masks/, truth is what the same camera filmed
-at other times, the median over those whose masks leave the pixel free: nothing of the model is in it.
+at other times, the median over those whose masks leave the pixel free: nothing of the model is in it. Then the object's
+shadow is reported apart: pixels free of all that moves that are darker than this truth (by DARKER after a blur), nearer
+to the object than to anything else that moves; ``psnr_shadow_filmed`` is that of the frame itself.
 
     python scripts/benchmarks/removal.py results/demo demo/truth/labels --without 1 --frames 0 6 12 18
     python scripts/benchmarks/removal.py results/toss ../shared/scenes/toss/gt_masks --label 200 --without 1 \\
@@ -29,13 +31,15 @@ from nsff.decompose.view_surfaces import unproject
 from nsff.decompose.views import read_rgb, read_views, training_views
 from nsff.export.depth import rendered_depth
 from nsff.export.videos import asked
-from nsff.files.io import read_image, read_mask, read_npz
+from nsff.files.io import read_image, read_mask, read_npz, write_image
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 
 FEWEST = 3
 """Frames that have to see a place."""
 TOLERANCE = 0.05
+DARKER, BLUR = 3 / 255, 3.0
+"""A shadow's share of brightness, and the standard deviation of the blur before, pixels."""
 
 
 def grown(mask: np.ndarray, radius: int) -> np.ndarray:
@@ -70,19 +74,35 @@ def background(scene: Scene, i: int, depth: np.ndarray, busy: list[np.ndarray], 
     return result
 
 
+def filmed(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """A picture of the rig (H,W,3), uint8, at the scene's size."""
+    return cv2.resize(read_image(path), size[::-1], interpolation=cv2.INTER_AREA)
+
+
 def filmed_background(folder: Path, camera: int, size: tuple[int, int]) -> np.ndarray:
     """Colours (H,W,3) that a camera of the rig, from 0, filmed where nothing moves, NaN where it always does."""
     colours = []
     for time in sorted((folder / "mv_images").iterdir()):
-        picture = read_image(time / f"cam{camera + 1:02d}.jpg", size) / 255
+        picture = filmed(time / f"cam{camera + 1:02d}.jpg", size) / 255
         masks = list((folder / "mv_masks" / time.name).glob(f"cam{camera + 1:02d}.*"))
-        picture[grown(read_image(masks[0], size)[..., 0] > 127, 2)] = np.nan
+        picture[grown(filmed(masks[0], size)[..., 0] > 127, 2)] = np.nan
         colours.append(picture)
     stacked = np.stack(colours)
     enough = np.isfinite(stacked[..., 0]).sum(0) >= FEWEST
     result = np.full((*size, 3), np.nan)
     result[enough] = np.nanmedian(stacked[:, enough], axis=0)
     return result
+
+
+def shadow_of(
+    folder: Path, camera: int, time: int, label: np.ndarray, picture: np.ndarray, truth: np.ndarray
+) -> np.ndarray:
+    """Pixels of the shadow that the object on ``label`` casts in a picture filmed at ``time``."""
+    masks = sorted((folder / "mv_masks").iterdir())[time]
+    mask = filmed(next(iter(masks.glob(f"cam{camera + 1:02d}.*"))), label.shape)[..., 0] > 127
+    dark = cv2.GaussianBlur(np.nan_to_num((picture - truth).mean(-1)), (0, 0), BLUR) < -DARKER
+    distance = [cv2.distanceTransform((~x).astype(np.uint8), cv2.DIST_L2, 5) for x in (label, mask & ~grown(label, 3))]
+    return dark & ~grown(mask | label, 4) & (distance[0] < distance[1]) & np.isfinite(truth[..., 0])
 
 
 def labels_of(folder: Path, camera: int, label: int | None) -> np.ndarray:
@@ -101,6 +121,7 @@ def main() -> None:
     parser.add_argument("--rig", type=int, default=12, help="cameras of the rig: frame t is of camera t mod N")
     parser.add_argument("--without", nargs="+", default=["1"], help="what is left out")
     parser.add_argument("--frames", type=int, nargs="+", default=[0])
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="keep input, with it, without it, and truth")
     arguments = parser.parse_args()
     scene = Scene(arguments.scene)
     grid = read_npz(scene.pixel_map_path, ["map"])["map"].astype(np.float32) - 0.5
@@ -112,7 +133,17 @@ def main() -> None:
     depths = [rendered_depth(scene, view) for view in views]
     renderer = Renderer.load(scene.model_dir)
     renderer = renderer.without(left_out_of(scene, asked(arguments.without)))
-    print("frame,pixels,seen_elsewhere,psnr_object,psnr_object_with_it,psnr_other_motion,psnr_far")
+    columns = [
+        "frame",
+        "pixels",
+        "seen_elsewhere",
+        "psnr_object",
+        "psnr_object_with_it",
+        "psnr_other_motion",
+        "psnr_far",
+    ]
+    columns += ["shadow_pixels", "psnr_shadow", "psnr_shadow_with_it", "psnr_shadow_filmed"] if arguments.filmed else []
+    print(",".join(columns))
     for i in arguments.frames:
         K, E = scene.cameras.intrinsics[i], scene.cameras.world_to_camera[i]
         with torch.no_grad():
@@ -128,7 +159,20 @@ def main() -> None:
         far = ~grown(labels[i], 15) & ~busy[i] & known
         values = (psnr(error[on]), psnr(whole[on]), psnr(error[beside]), psnr(error[far]))
         share = on.sum() / max(labels[i].sum(), 1)
-        print(f"{i},{labels[i].sum()},{share:.3f}," + ",".join(f"{value:.2f}" for value in values), flush=True)
+        line = f"{i},{labels[i].sum()},{share:.3f}," + ",".join(f"{value:.2f}" for value in values)
+        if arguments.filmed:
+            own = scene.image(i).astype(np.float32) / 255
+            shadow = shadow_of(arguments.filmed, i % arguments.rig, i, labels[i], own, truth)
+            cast = psnr(np.square(own - truth).mean(-1)[shadow])
+            line += f",{shadow.sum()},{psnr(error[shadow]):.2f},{psnr(whole[shadow]):.2f},{cast:.2f}"
+        if arguments.pictures:
+            arguments.pictures.mkdir(parents=True, exist_ok=True)
+            shown = [scene.image(i) / 255, read_rgb(scene, views[i], scene.size) / 255, maps["rgb"].clamp(0, 1).numpy()]
+            write_image(
+                arguments.pictures / f"{i:05d}.png",
+                (255 * np.hstack([*shown, np.nan_to_num(truth)])).round().astype(np.uint8),
+            )
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

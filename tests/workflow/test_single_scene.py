@@ -178,6 +178,7 @@ def test_targets_and_their_stages():
         "model",
         "renders/time.mp4",
     ]
+    assert checked_targets(settings, "clip", ["cameras", "renders/view"]) == ["cameras.json", "renders/view.mp4"]
     assert stages_for(settings, ["model"])[-1] == "train"
     assert stages_for(settings, ["renders/time.mp4"])[-2:] == ["train", "render_time"]
     assert stages_for(settings, ["extracted"])[-3:] == ["maps", "cluster", "extract"]
