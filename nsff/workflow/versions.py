@@ -16,7 +16,7 @@ VERSIONS = {
     "motion": 6,
     "depth": 7,
     "train": 5,
-    "render": 2,
+    "render": 3,
     "maps": 2,
     "points": 1,
     "cluster": 4,

@@ -272,7 +272,7 @@ class Ladder:
         self._told: tuple[FeatureDatabase, int, Evidence] | None = None
 
     def evidence(self) -> Evidence:
-        """What the matches so far tell; computed again only where there are more of them."""
+        """The evidence of the matches so far; computed again only where there are more of them."""
         matched = len(self.database.matched)
         if self._told is None or self._told[0] is not self.database or self._told[1] != matched:
             self._told = self.database, matched, self._evidence()
