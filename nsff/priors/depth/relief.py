@@ -48,7 +48,7 @@ flag, whose cloth has 0.41 and more; so was the next)."""
 RIGID = 1.0
 """It is rigid where the cost for each observation is at most this; of a ball whose flow fails it is 1.8 and more."""
 WELL = 0.1
-"""What costs no more than this for each observation without turning does not turn."""
+"""A thing that costs no more than this for each observation without turning does not turn."""
 PROBED, USUAL = 3, 2
 """Every how many frames of a tracklet are asked first, and how many of these must show a turning for all to be."""
 DEEPEST = 0.25
