@@ -77,6 +77,12 @@ class Cameras:
         scale = np.diag([width / self.width, height / self.height, 1.0])
         return replace(self, intrinsics=scale @ self.intrinsics, width=width, height=height)
 
+    def zoomed(self, factor: float) -> Cameras:
+        """The same poses with ``factor`` times the focal lengths."""
+        return replace(
+            self, intrinsics=self.intrinsics * np.array([[factor, factor, 1], [factor, factor, 1], [1, 1, 1]])
+        )
+
     def moved(self, scale: float, R: Float[np.ndarray, "3 3"], t: Float[np.ndarray, "3"]) -> Cameras:
         """The cameras in the world X' = scale R X + t; depth bounds scale along."""
         rotation = self.world_to_camera[:, :, :3] @ R.T

@@ -9,15 +9,21 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Bool, Float32, Float64, UInt8
 
 from nsff.datasets.truth import Truth, TruthView
 from nsff.files.io import read_image
+from nsff.geometry.epipolar import pixel_centres
+from nsff.geometry.robust_fit import fit_homography
 from nsff.scene import Scene
 
 TRAINING = "training"
 """The split whose views are training frames: a copied frame says nothing there."""
+
+POINTS, OFF_PLANE = 2000, 1.0
+"""Pixels of flow that a homography is fitted to, and the distance, pixels, at which they count as off the plane."""
 
 Centre = Float64[np.ndarray, " 3"]
 
@@ -73,3 +79,27 @@ def centre_of_view(view: TruthView, truth: Truth) -> Centre | None:
     if truth.training_cameras is None or view.training_camera is None:
         return None
     return truth.training_cameras.centres[view.training_camera]
+
+
+def carried_by_homography(
+    picture: UInt8[np.ndarray, "H W 3"], flow: Float32[np.ndarray, "H W 2"], static: Bool[np.ndarray, "H W"]
+) -> UInt8[np.ndarray, "H W 3"]:
+    """A frame brought over to another by the one homography that explains most of the ``flow`` from there to it, where
+    ``static``: all that a single plane, or a camera that only turns, tells. As it is where there is none.
+
+    Unlike a frame shown as it is, this is a feat to beat also where the camera jumps from frame to frame.
+    """
+    height, width = static.shape
+    step = max(1, int(np.sqrt(static.size / POINTS)))
+    chosen = np.zeros_like(static)
+    chosen[::step, ::step] = True
+    chosen &= static
+    x = pixel_centres(height, width)
+    M = fit_homography(x[chosen], x[chosen] + flow[chosen], OFF_PLANE) if chosen.sum() >= 8 else None
+    if M is None:
+        return picture
+    corner = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])  # OpenCV has pixel centres at whole numbers
+    return cv2.warpPerspective(
+        picture, np.linalg.inv(corner) @ M @ corner, (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip

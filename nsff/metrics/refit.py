@@ -11,21 +11,24 @@ Notation. N frames; every k-th is left out, frames k - 1, 2k - 1, …
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from nsff.config import SceneConfig
 from nsff.config.model import ModelConfig, TrainConfig
+from nsff.metrics.baselines import carried_by_homography
 from nsff.metrics.canonical_truth import resize_image
 from nsff.metrics.images import ImageResult, score_images
 from nsff.metrics.measure import image_scores, to_8bit
 from nsff.metrics.protocols import REFIT, held_out_frames
 from nsff.metrics.reduced import ReducedScene
 from nsff.metrics.table import Record
-from nsff.metrics.targets import self_targets
+from nsff.metrics.targets import Target, self_targets
 from nsff.models.base import SceneModel
 from nsff.models.supervision import TrainingData
 from nsff.rendering.renderer import Renderer
@@ -82,6 +85,27 @@ def train_again(scene: Scene, settings: SceneConfig) -> SceneModel:
     return model
 
 
+def plane_records(small: Scene, targets: Sequence[Target]) -> list[Record]:
+    """Scores of the frame before each one left out, brought over by a homography (variant ``plane``)."""
+    records = []
+    for target in targets:
+        i, truth = target.index, target.image()
+        assert truth is not None
+        flow, consistent = small.flow(i, "bwd")
+        shown = carried_by_homography(small.image(i - 1), flow, consistent & ~small.motion_mask(i))
+        records += _records("plane", target, shown, truth)
+    return records
+
+
+def _records(variant: str, target: Target, shown: np.ndarray, truth: np.ndarray) -> list[Record]:
+    found = image_scores(shown, truth, {"full": None, REFIT.region: target.dynamic()}, REFIT.reference)
+    return [
+        Record(REFIT.name, variant, target.index, target.split, target.time, region, metric, value)
+        for region, scores in found.items()
+        for metric, value in scores.items()
+    ]
+
+
 def score_refit(scene: Scene, config: SceneConfig, renderer: Any, folder: Path) -> tuple[ImageResult, dict[str, Any]]:
     """Scores of the frames left out, and numbers for the summary; pictures go into ``folder``.
 
@@ -100,12 +124,8 @@ def score_refit(scene: Scene, config: SceneConfig, renderer: Any, folder: Path) 
         )
         shown, truth = resize_image(to_8bit(picture["rgb"]), small.size), target.image()
         assert truth is not None
-        found = image_scores(shown, truth, {"full": None, REFIT.region: target.dynamic()}, REFIT.reference)
-        result.records += [
-            Record(REFIT.name, "trained", i, target.split, target.time, region, metric, value)
-            for region, scores in found.items()
-            for metric, value in scores.items()
-        ]
+        result.records += _records("trained", target, shown, truth)
+    result.records += plane_records(small, targets)
     # The published codes have no such score, so no ways of their own to measure it.
     result.records = [record for record in result.records if not record.metric.endswith("_reference")]
     return result, {"views": len(targets), "steps": settings.train.steps, "rows": small.size[0]}

@@ -40,8 +40,10 @@ def describe(rows: Sequence[Row], numbers: Mapping[str, Mapping[str, Any]], conf
 
 
 def describe_refit(rows: Sequence[Row]) -> tuple[str, str]:
-    """(verdict, words) of the score without truth: pictures above both baselines, of the whole and of what moves, and a
-    model of the scene that shows what it was trained on better than the second training shows what it never saw."""
+    """(verdict, words) of the score without truth: pictures above the baselines (the frames beside them, as they are or
+    brought over by a homography), of the whole and of what moves, and a model of the scene that shows what it was
+    trained on better than the second training shows what it never saw. Where no pixel moves by the motion masks there
+    is nothing to say of what moves, and the verdict is doubtful at best."""
     psnr = {(row.variant, row.split): row.value for row in rows if row.metric == "psnr"}
     views = next(row.value for row in rows if (row.variant, row.split, row.metric) == ("raw", "full", "count"))
     whole, moving = psnr["raw", "full"], psnr.get(("raw", "dynamic"))
@@ -52,6 +54,13 @@ def describe_refit(rows: Sequence[Row]) -> tuple[str, str]:
         f"Without truth (refit): {views:.0f} frames that a short second training never saw reach {whole:.2f} dB, "
         f"{abs(gain):.2f} dB {'above' if gain >= 0 else 'below'} the frames beside them."
     )
+    plane = psnr.get(("plane", "full"))
+    if plane is not None and whole <= plane:
+        level = max(level, 2 if whole <= plane - CLEAR_GAIN else 1)
+        words += (
+            f" The frame before, brought over by one homography, has {plane:.2f} dB: the depth that was found brings "
+            "nothing."
+        )
     if level:
         words += " What one frame sees is not found where the next one looks: look at cameras and depth."
     if moving is not None:
@@ -61,6 +70,9 @@ def describe_refit(rows: Sequence[Row]) -> tuple[str, str]:
         if moving <= best:
             level = max(level, 1)
             words += " Look at flow and motion masks."
+    else:
+        level = max(level, 1)
+        words += " Nothing moves by the motion masks, so nothing was scored where it moves: look at the masks."
     trained = psnr.get(("trained", "full"))
     if trained is not None and trained < whole:
         level = max(level, 1)

@@ -35,6 +35,7 @@ VARIANTS = {
     "copy": "baseline: the training frame nearest in time",
     "copy_camera": "baseline: the training frame of the nearest camera",
     "trained": "refit: the scene's own model, which was trained on these frames",
+    "plane": "refit baseline: the frame before, brought over by one homography",
     "clusters": "ours, salient clusters",
     "processed": "ours, after cleaning",
     "crf": "ours, after the CRF",

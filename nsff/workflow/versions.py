@@ -24,7 +24,7 @@ VERSIONS = {
     "crf": 2,
     "extract": 2,
     "page": 3,
-    "score": 5,
+    "score": 6,
     "report": 4,
     "collect_scores": 1,
     "overview": 2,

@@ -37,7 +37,7 @@ from nsff.config import MotionConfig
 from nsff.geometry.static_world import check_world
 from nsff.imaging.flow_sampling import FlowAndMask
 from nsff.imaging.resizing import resize_flow, resize_frame
-from nsff.priors.canonical.stage import world_doubts
+from nsff.priors.canonical.verdict import world_doubts
 from nsff.priors.motion.coverage import summarise_coverage
 from nsff.priors.motion.mask_signs import FINAL, Bounds, Signs, judged_by_signs, mask_signs
 from nsff.priors.motion.sides import combine_sides
@@ -72,11 +72,8 @@ def inverted(cameras: Cameras) -> Cameras:
     return replace(cameras, world_to_camera=poses)
 
 
-def focal(cameras: Cameras) -> Cameras:
-    K = cameras.intrinsics.copy()
-    K[:, 0, 0] *= 1.5
-    K[:, 1, 1] *= 1.5
-    return replace(cameras, intrinsics=K)
+def focal(cameras: Cameras, factor: float = 1.5) -> Cameras:
+    return cameras.zoomed(factor)
 
 
 def flow_of(scene: Scene, size: tuple[int, int]) -> Callable[[int, str], FlowAndMask]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from nsff.datasets.truth import TruthView
 from nsff.files.io import write_image
-from nsff.metrics.baselines import TrainingFrames, centre_of
+from nsff.metrics.baselines import TrainingFrames, carried_by_homography, centre_of
 from nsff.metrics.regions import changing_region, changing_regions
 
 
@@ -111,3 +112,20 @@ def test_regions_agree_with_true_masks(shared: Path) -> None:
         assert mask is not None
         overlaps.append((region & mask).sum() / mask.sum())
     assert np.mean(overlaps) > 0.8
+
+
+def test_a_homography_carries_a_plane_over_and_leaves_out_what_moves():
+    rng = np.random.default_rng(0)
+    picture = cv2.GaussianBlur(rng.integers(0, 255, (72, 128, 3), np.uint8), (0, 0), 2)
+    M = np.array([[1.02, 0.01, 3.0], [-0.01, 0.99, -2.0], [1e-4, 0, 1]])
+    v, u = np.mgrid[:72, :128] + 0.5
+    there = np.stack([u, v, np.ones_like(u)], -1) @ M.T
+    flow = (there[..., :2] / there[..., 2:] - np.stack([u, v], -1)).astype(np.float32)
+    static = np.ones((72, 128), bool)
+    truth = cv2.remap(picture, (u - 0.5).astype(np.float32) + flow[..., 0], (v - 0.5).astype(np.float32) + flow[..., 1],
+                      cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+    flow[:, :50] = 9
+    static[:, :50] = False
+    carried = carried_by_homography(picture, flow, static)
+    assert np.abs(carried.astype(int) - truth).mean() < 0.5
+    np.testing.assert_array_equal(carried_by_homography(picture, flow, ~static & False), picture)

@@ -84,6 +84,7 @@ def test_frames_left_out_are_found_again_and_broken_priors_lower_the_score(wall:
     assert right["raw", "full"] > right["copy", "full"] + 3
     assert right["raw", "full"] > 25
     assert right["trained", "full"] > 45
+    assert right["plane", "full"] > right["copy", "full"] + 3, "the wall is a plane"
     message = str((wall.summary("score") or {})["message"])
     assert "Without truth (refit): 1 frames" in message
     assert (wall.score_pictures_dir / "sheet_refit.png").exists()
@@ -122,6 +123,9 @@ def test_settings_of_the_second_training():
     assert (planes.model.kind, planes.model.options) == ("gaussians", {})
 
 
+MOVING = {"raw_dynamic": 18.0, "static_dynamic": 16.0}
+
+
 def rows(**psnr: float) -> list[Row]:
     found = [Row("s", "refit", *name.split("_"), "psnr", value) for name, value in psnr.items()]
     return [*found, Row("s", "refit", "raw", "full", "count", 3.0)]
@@ -130,7 +134,11 @@ def rows(**psnr: float) -> list[Row]:
 @pytest.mark.parametrize(
     ("psnr", "verdict", "words"),
     [
-        ({"raw_full": 28, "copy_full": 20, "static_full": 25, "trained_full": 31}, "good", "8.00 dB above the frames"),
+        (MOVING | {"raw_full": 28, "copy_full": 20, "trained_full": 31}, "good", "8.00 dB above the frames"),
+        (MOVING | {"raw_full": 28, "copy_full": 20, "plane_full": 27}, "good", "8.00 dB above the frames"),
+        (MOVING | {"raw_full": 28, "copy_full": 20, "plane_full": 28.5}, "doubtful", "one homography, has 28.50 dB"),
+        (MOVING | {"raw_full": 28, "copy_full": 20, "plane_full": 30}, "poor", "depth that was found brings nothing"),
+        ({"raw_full": 28, "copy_full": 20, "static_full": 25, "trained_full": 31}, "doubtful", "look at the masks"),
         ({"raw_full": 20.5, "copy_full": 20}, "doubtful", "cameras and depth"),
         ({"raw_full": 19, "copy_full": 20}, "poor", "1.00 dB below the frames"),
         ({"raw_full": 28, "copy_full": 20, "trained_full": 24}, "doubtful", "too short"),

@@ -251,7 +251,7 @@ def test_no_residual_without_parallax(filmed: SimpleNamespace, tmp_path: Path):
     scene = film.save(tmp_path / "turn", given_cameras=True)
     exact_raw_flow(film, scene)
     run_canonical(scene, CanonicalConfig())
-    assert epipolar_residual(scene, scene.cameras) is None
+    assert epipolar_residual(scene.flow, scene.cameras) is None
     assert scene.summary("cameras")["verdict"] == "doubtful"
 
 

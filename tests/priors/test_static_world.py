@@ -10,7 +10,7 @@ import pytest
 from nsff.cameras import Cameras
 from nsff.geometry.epipolar import pixel_centres
 from nsff.geometry.static_world import check_world
-from nsff.priors.canonical.stage import world_doubts
+from nsff.priors.canonical.verdict import world_doubts
 from nsff.tracking.flow_pairs import flow_pairs
 
 H, W, F, N = 72, 128, 120.0, 6

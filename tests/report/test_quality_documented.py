@@ -10,6 +10,7 @@ import pytest
 from nsff.config import MotionConfig, SfmConfig
 from nsff.decompose.stability import judge
 from nsff.priors.canonical import stage as canonical
+from nsff.priors.canonical import verdict as cameras
 from nsff.priors.features import stage as features
 from nsff.priors.features.registry import FEATURES
 from nsff.priors.flow import stage as flow
@@ -70,7 +71,7 @@ def test_sfm(tables: tuple[str, str]):
 
 
 def test_cameras_features_and_objects(tables: tuple[str, str]):
-    assert canonical.RESIDUAL == (0.5, 1.0) and canonical.LONGEST_GAP == 3
+    assert cameras.RESIDUAL == (0.5, 1.0) and canonical.LONGEST_GAP == 3
     assert row_of(tables, "cameras", "epipolar")[2] == "up to 0.5 px"
     explained = {name: backend.explained for name, backend in FEATURES.backends.items()}
     assert explained == {"classical": 0.8, "vgg": 0.5, "dino": 0.5} and features.SALIENT == 0.5

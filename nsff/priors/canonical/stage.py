@@ -8,6 +8,7 @@ points a frame sees. A frame that was not registered gets a pose between its nei
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -26,18 +27,20 @@ from nsff.files.checksums import seal
 from nsff.files.io import atomic_directory, write_image, write_npz
 from nsff.files.temporary import temporary_directory
 from nsff.geometry.epipolar import curve_distance, has_parallax, pixel_centres
-from nsff.geometry.static_world import WorldCheck, check_world
-from nsff.layout import TRACKS_NAME, far_flow_name, far_pairs_in, flow_name, frame_name
+from nsff.geometry.focal_length import focal_by_tracks
+from nsff.geometry.static_world import check_world
+from nsff.imaging.flow_sampling import FlowAndMask
+from nsff.imaging.scale import REFERENCE_ROWS
+from nsff.layout import TRACKS_NAME, far_flow_name, far_pairs_in, flow_name, frame_name, worse
 from nsff.long_tracks import LongTracks
 from nsff.priors.canonical.undistort import FrameMap, frame_map, read_undistorted, run_colmap
+from nsff.priors.canonical.verdict import CameraSigns, judge_cameras
 from nsff.scene import Scene, read_flow, write_flow
 from nsff.tracking.chaining import FlowCache
 from nsff.tracking.flow_pairs import flow_pairs
+from nsff.tracking.flow_tracks import flow_tracks
 
 __all__ = ["LONGEST_GAP", "Views", "epipolar_residual", "fill_gaps", "run_canonical"]
-
-RESIDUAL = (0.5, 1.0)
-"""Median distance of flow to epipolar lines, pixels at 288 rows, up to which cameras are good, and doubtful."""
 
 
 @dataclass(frozen=True)
@@ -189,78 +192,47 @@ def _write_flow(scene: Scene, frames: FrameMap, folder: Path) -> float:
     return float(np.mean(kept)) if kept else 0.0
 
 
-def epipolar_residual(scene: Scene, cameras: Cameras) -> float | None:
+def epipolar_residual(read: Callable[[int, str], FlowAndMask], cameras: Cameras) -> float | None:
     """Median over pairs of neighbours of the median distance, in pixels, of consistent flow to its epipolar line.
 
-    None where no pair has parallax. Read from scene.flow; what moves is in it, so up to half of a picture may.
+    None where no pair has parallax. ``read`` is Scene.flow; what moves is in it, so up to half of a picture may.
     """
     x = pixel_centres(cameras.height, cameras.width)
     medians = []
     for i in range(len(cameras) - 1):
         if has_parallax(cameras, i, i + 1, float(cameras.near_far[i, 0])):
-            flow, mask = scene.flow(i, "fwd")
+            flow, mask = read(i, "fwd")
             if mask.any():
                 there = (x + flow)[mask]
                 medians.append(float(np.median(curve_distance(cameras, i, i + 1, x[mask], there))))
     return float(np.median(medians)) if medians else None
 
 
-STATIC = (0.7, 0.5)
-"""Shares of the picture and of its border that stand still in the world of the cameras, down to which cameras are good,
-and doubtful."""
-ORDER = (-0.1, -0.4)
-"""The same of the rank correlation of nearness with the row in the picture."""
-SPREAD = 100.0
-"""Farthest content over nearest, by flow, above which cameras are doubtful."""
-
-
-def world_doubts(check: WorldCheck) -> tuple[Literal["good", "doubtful", "poor"], list[str]]:
-    """Verdict on cameras by what flow says about their world, and the doubts in words. NaN figures say nothing."""
-    worst, doubts = 0, []
-
-    def ask(value: float, bounds: tuple[float, float], text: str) -> None:
-        nonlocal worst
-        level = 2 if value < bounds[1] else 1 if value < bounds[0] else 0
-        worst = max(worst, level)
-        if level:
-            doubts.append(text)
-
-    still = min(check.static, check.border) if check.border == check.border else check.static
-    ask(
-        still, STATIC,
-        f"only {check.static:.0%} of the picture and {check.border:.0%} of its border stand still in the world of the "
-        "cameras: they may follow what moves, or flow is wrong",
-    )  # fmt: skip
-    ask(
-        check.order, ORDER,
-        f"what lies below in the picture is farther than what lies above (rank correlation {check.order:.2f}): depth "
-        "may be inverted",
-    )  # fmt: skip
-    ask(-check.spread, (-SPREAD, -np.inf), f"the farthest content is {check.spread:.0f} times as far as the nearest")
-    return ("good", "doubtful", "poor")[worst], doubts
+def camera_signs(read: Callable[[int, str], FlowAndMask], cameras: Cameras) -> CameraSigns:
+    """What flow (``read`` is Scene.flow) says about cameras."""
+    link, count = FlowCache(read), len(cameras)
+    check = check_world(cameras, flow_pairs(link, count))
+    fit = focal_by_tracks(cameras, flow_tracks(link, count, (cameras.height, cameras.width)))
+    tried = [cameras] if fit is None else [cameras, cameras.zoomed(fit.ratio)]
+    residuals = [epipolar_residual(read, one) for one in tried]
+    in_rows = [None if one is None else one * REFERENCE_ROWS / cameras.height for one in residuals]
+    return CameraSigns(check, in_rows[0], fit, in_rows[-1])
 
 
 def _summary(scene: Scene, views: Views, kept: float) -> dict[str, Any]:
     cameras, frames = views.cameras, views.frames
-    residual = epipolar_residual(scene, cameras)
-    check = check_world(cameras, flow_pairs(FlowCache(scene.flow), len(cameras)))
+    signs = camera_signs(scene.flow, cameras)
+    residual = None if signs.residual is None else signs.residual * cameras.height / REFERENCE_ROWS
     shift = frames.positions() - FrameMap(frames.frame_size, frames.canonical_size).positions()
     near, far = float(cameras.near_far[:, 0].min()), float(cameras.near_far[:, 1].max())
     message = f"Canonical frames of {cameras.width}x{cameras.height}, "
     message += "only resized" if frames.is_resizing else "undistorted"
     message += f"; depths {near:.3g} to {far:.3g}; {len(views.points)} points."
-    judgement, doubts = world_doubts(check)
     if residual is not None:
-        rows = residual * 288 / cameras.height
         message += f" Flow lies {residual:.2f} px from its epipolar lines (median)."
-        if rows > RESIDUAL[0]:
-            judgement = "poor" if rows > RESIDUAL[1] or judgement == "poor" else "doubtful"
-            doubts.append("cameras and flow disagree: wrong cameras, or much of the picture moves")
-    else:
-        judgement = "poor" if judgement == "poor" else "doubtful"
-        doubts.append("neighbouring frames show hardly any parallax, so cameras cannot be checked against flow")
+    judgement, doubts = judge_cameras(signs, cameras.focal)
     if views.filled:
-        judgement = "poor" if judgement == "poor" else "doubtful"
+        judgement = worse(judgement, "doubtful")
         doubts.append(f"not registered, with poses from their neighbours: frame {', '.join(map(str, views.filled))}")
     if doubts:
         message += " " + "; ".join(doubts).capitalize() + "."
@@ -268,6 +240,7 @@ def _summary(scene: Scene, views: Views, kept: float) -> dict[str, Any]:
         "width": cameras.width, "height": cameras.height, "focal": cameras.focal, "near": near, "far": far,
         "points": len(views.points), "undistorted": not frames.is_resizing,
         "largest_shift": float(np.linalg.norm(shift, axis=-1).max()), "epipolar_residual": residual,
-        "world": {name: None if value != value else value for name, value in asdict(check).items()},
+        "world": {name: None if value != value else value for name, value in asdict(signs.check).items()},
+        "focal_by_pictures": None if signs.fit is None else asdict(signs.fit),
         "flow_consistent_fraction": kept, "interpolated_frames": views.filled, "verdict": judgement, "message": message,
     }  # fmt: skip
