@@ -18,6 +18,7 @@ from nsff.decompose.motion_groups.grouping import group_objects, shadows_of
 from nsff.decompose.motion_groups.hidden_parts import with_hidden_parts
 from nsff.decompose.motion_groups.moving_pixels import Clip, find_moving_pixels
 from nsff.decompose.motion_groups.placed import place_objects
+from nsff.decompose.motion_groups.still_things import without_still_things
 from nsff.decompose.stability import describe_masks, judge
 from nsff.decompose.view_surfaces import read_disparity, surface_points
 from nsff.decompose.views import read_views, training_views
@@ -46,7 +47,8 @@ class FoundObjects:
 def find_objects(clip: Clip) -> FoundObjects:
     """The objects of a clip and their shadows."""
     moving = find_moving_pixels(clip)
-    labels = with_hidden_parts(group_objects(clip, moving), clip.images)
+    labels = without_still_things(group_objects(clip, moving), moving.tracks, clip.cameras)
+    labels = with_hidden_parts(labels, clip.images)
     count = min(max(int(one.max(initial=0)) for one in labels), MOST_OBJECTS)
     labels = [np.where(one <= count, one, 0) for one in labels]
     share = float((moving.moving > 0.5).mean()) if len(moving.tracks) else 0.0
