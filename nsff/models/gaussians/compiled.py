@@ -23,14 +23,15 @@ SHARES = 64
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Decorator: a function compiled with exact arithmetic (no fastmath), which runs without the interpreter's lock.
+    Division by 0 is infinity as in NumPy: a loop that could raise an error is never turned into vector instructions.
 
     The machine code is kept beside the source or, where that cannot be written, in the user's cache; where neither can,
     every process compiles anew.
     """
     try:
-        return numba.njit(cache=True, nogil=True)(function)
+        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # Numba found no folder that it may write to
-        return numba.njit(nogil=True)(function)
+        return numba.njit(nogil=True, error_model="numpy")(function)
 
 
 def in_shares(kernel: Callable[..., None], *arguments: Any) -> None:

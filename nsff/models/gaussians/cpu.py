@@ -34,7 +34,7 @@ from nsff.models.gaussians.splats import (
 )
 
 TILE = 16
-CUTS = (MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE)
+CUTS = (MAX_ALPHA, MIN_TRANSMITTANCE)
 
 
 def rasterise(splats: Splats, camera: Camera) -> Rendering:
@@ -68,10 +68,11 @@ class _Rasterise(torch.autograd.Function):
         order = drawn[shapes[drawn, 6].argsort(kind="stable")]
         rows, columns = -(-H // TILE), -(-W // TILE)
         starts, gaussian, *slots = list_entries(order, boxes, TILE, rows, columns)
-        sums, transmittance = np.empty((H, W, C + 1), values.dtype), np.empty((H, W))
-        tiles = (starts, gaussian, shapes, boxes, values, TILE, columns, CUTS)
+        sums, transmittance = np.empty((H, W, C + 1), values.dtype), np.empty((H, W), values.dtype)
+        four = (0, 1, 2, 3) if C == 4 else ()
+        tiles = (starts, gaussian, shapes, boxes, values, four, TILE, columns, CUTS)
         in_shares(composite, *tiles, sums, transmittance)
-        result = torch.from_numpy(sums), torch.from_numpy((1 - transmittance).astype(values.dtype))
+        result = torch.from_numpy(sums), torch.from_numpy(1 - transmittance)
         ctx.save_for_backward(*tensors, result[0])
         ctx.projected = (geometry, tiles, transmittance, slots)
         return result

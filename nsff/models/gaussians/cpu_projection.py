@@ -113,10 +113,11 @@ def carry_back(
         for k in range(4):
             to_pose[share, i, k] = 0
     for g in range(share * G // shares, (share + 1) * G // shares):
-        for k in range(7 + C):
-            total[k] = 0
-            for slot in range(first_slot[g], first_slot[g + 1]):
-                total[k] += rows[row_of_slot[slot], k]
+        total[:] = 0
+        for slot in range(first_slot[g], first_slot[g + 1]):
+            row = rows[row_of_slot[slot]]
+            for k in range(7 + C):
+                total[k] += row[k]
         to_opacities[g] = total[5]
         for k in range(C):
             to_values[g, k] = total[6 + k]

@@ -82,6 +82,9 @@ CASES = {
     "large world": {"seed": 5, "unit": 1000.0},
     "world of the size of the nearest depth": {"seed": 6, "unit": 0.01},
     "one tile": {"seed": 7, "height": 16, "width": 16},
+    "four channels": {"seed": 9, "channels": 4},
+    "four channels, huge": {"seed": 15, "channels": 4, "sizes": 3.0},
+    "four channels, needles": {"seed": 16, "channels": 4, "spread": 3.0, "sizes": 0.02},
     "one pixel": {"seed": 8, "height": 1, "width": 1, "sizes": 0.3},
 }
 

@@ -36,7 +36,7 @@ def test_what_a_thread_raises_is_raised(monkeypatch, threads):
 def test_without_a_folder_for_the_cache_it_compiles_all_the_same(monkeypatch):
     asked = []
 
-    def njit(cache=False, nogil=False):
+    def njit(cache=False, **options):
         asked.append(cache)
         if cache:
             raise RuntimeError("cannot cache function: no locator available")

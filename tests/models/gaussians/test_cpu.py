@@ -15,8 +15,9 @@ def test_as_the_twin(case):
         torch.testing.assert_close(found[name], value, rtol=1e-7, atol=1e-9 * float(value.abs().max()), msg=name)
 
 
-def test_results_do_not_depend_on_threads(make_case, monkeypatch):
-    case, results = make_case(10, count=400), []
+@pytest.mark.parametrize("channels", [3, 4])
+def test_results_do_not_depend_on_threads(make_case, monkeypatch, channels):
+    case, results = make_case(10, count=400, channels=channels), []
     for threads in (1, 2, 5):
         monkeypatch.setattr(torch, "get_num_threads", lambda count=threads: count)
         results.append(case.drawn(cpu.rasterise))
@@ -24,11 +25,23 @@ def test_results_do_not_depend_on_threads(make_case, monkeypatch):
         assert all(torch.equal(other[name], value) for name, value in results[0].items())
 
 
-def test_float32(make_case):
-    case = make_case(11).to(torch.float32)
+@pytest.mark.parametrize("channels", [3, 4])
+def test_float32(make_case, channels):
+    case = make_case(11, channels=channels).to(torch.float32)
     found, expected = case.drawn(cpu.rasterise), case.to(torch.float64).drawn(twin.rasterise)
     for name, value in expected.items():
         assert (found[name] - value).abs().max() <= 1e-5 * value.abs().max(), name
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_tiles_that_nothing_shines_through_are_left_early(make_case, channels):
+    """Hundreds of opaque Gaussians one behind the other: those behind count for nothing."""
+    case = make_case(17, count=300, channels=channels, sizes=3.0)
+    s = case.splats
+    opaque = Splats(s.means, s.quaternions, s.scales, torch.ones_like(s.opacities), s.values)
+    found, expected = (rasterise(opaque, case.camera) for rasterise in (cpu.rasterise, twin.rasterise))
+    torch.testing.assert_close(found.values, expected.values, rtol=1e-7, atol=1e-9)
+    torch.testing.assert_close(found.alpha, expected.alpha, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize("count", [0, 5])
