@@ -21,6 +21,7 @@ from nsff.decompose.clusters import Clusters
 from nsff.decompose.extract import number_points
 from nsff.decompose.instances import Instances
 from nsff.export.backdrop import with_backdrop
+from nsff.export.times import frame_rate
 from nsff.files.io import atomic_directory
 from nsff.layout import splats_name
 from nsff.models.base import Numbering, Points, SceneModel
@@ -81,7 +82,7 @@ def _splats_of(scene: Scene, model: SceneModel) -> SplatScene:
     with torch.no_grad():
         splats = model.eval().splats(numbering_of(scene, model))
     views = SplatCameras(cameras.intrinsics, cameras.world_to_camera, *scene.size)
-    return replace(splats, cameras=views, frame_rate=scene.ingest_result.frame_rate or splats.frame_rate)
+    return replace(splats, cameras=views, frame_rate=frame_rate(scene))
 
 
 def numbering_of(scene: Scene, model: SceneModel) -> Numbering | None:

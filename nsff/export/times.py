@@ -20,6 +20,9 @@ def frame_times(scene: Scene) -> Float64[np.ndarray, " N"]:
 
 
 def frame_rate(scene: Scene) -> float:
-    """Frames a second, to a thousandth: one over the median distance of two frames."""
-    times = frame_times(scene)
-    return round(1 / float(np.median(np.diff(times))), 3) if len(times) > 1 else USUAL_RATE
+    """Frames a second of those that were taken, to a thousandth: one over the median distance of two of them. Of every
+    second frame of a video (``input.stride``) it is half of the video's, which the manifest has."""
+    times = np.array([frame.time for frame in scene.ingest_result.frames], np.float64)
+    if len(times) != scene.n_frames or len(times) < 2 or not (np.diff(times) > 0).all():
+        return scene.ingest_result.frame_rate or USUAL_RATE
+    return round(1 / float(np.median(np.diff(times))), 3)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from nsff.errors import StageError
+from nsff.export.times import frame_rate
 from nsff.files.io import map_npy, read_image, read_json, read_mask
 from nsff.files.reading import read_table, reading
 from nsff.layout import MapKind, map_name
@@ -146,7 +147,7 @@ def _beside_input(scene: Scene) -> list[Part]:
         height, width = rendered.shape[:2]
         return np.concatenate([cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), rendered], axis=1)
 
-    rate = min(MOST_FRAME_RATE, float(scene.manifest.get("frame_rate") or 12))
+    rate = min(MOST_FRAME_RATE, frame_rate(scene))
     title = "Input beside its rendering"
     note = "The clip on the left; on the right what the scene shows to the same camera at the same time."
     return [Videos(title, [make_video(map(pair, views), rate, title, note)], large=True)]

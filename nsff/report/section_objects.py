@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 
 from nsff.decompose.colours import N_COLOURS, PALETTE, colour_labels, overlay
+from nsff.export.times import frame_rate
 from nsff.files.io import read_image, read_mask
 from nsff.layout import labels_name
 from nsff.report.charts import Series, line_chart
@@ -114,7 +115,7 @@ def _movie(scene: Scene, masked: Callable[[Path], Callable[[int], np.ndarray]]) 
     before, after = masked(scene.masks_dir), masked(scene.masks_crf_dir)
     views = training_view_numbers(scene)
     frames = (np.concatenate([before(i), after(i)], axis=1) for i in views)
-    rate = min(MOST_FRAME_RATE, float(scene.manifest.get("frame_rate") or 12))
+    rate = min(MOST_FRAME_RATE, frame_rate(scene))
     note = "Before the CRF on the left, after it on the right. Do the masks flicker, and is each object whole?"
     return [Videos("Objects over time", [make_video(frames, rate, "Object masks over time", note)], large=True)]
 

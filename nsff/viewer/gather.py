@@ -16,6 +16,7 @@ from nsff.decompose.clusters import Clusters
 from nsff.decompose.extract import number_points
 from nsff.decompose.instances import Instances
 from nsff.export.splats import closed_splats_of
+from nsff.export.times import frame_rate
 from nsff.models.base import Points, SceneModel
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
@@ -77,7 +78,7 @@ def splats_of_model_points(scene: Scene, renderer: Renderer, page: PageConfig) -
             show(arrays["features"].astype(np.float32)) if show else None,
         )  # fmt: skip
         frames.append(surfaces(frame, arrays["pixel"], depth, 3 * float(cameras.near_far[i, 1])))
-    rate = scene.ingest_result.frame_rate or 24.0
+    rate = frame_rate(scene)
     return scene_of_points(frames, rate, page.static_splats, page.moving_splats)
 
 

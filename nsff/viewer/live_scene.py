@@ -19,6 +19,7 @@ from nsff.decompose.clusters import Clusters
 from nsff.decompose.extract import object_count
 from nsff.decompose.instances import Instances
 from nsff.decompose.removal import left_out_of
+from nsff.export.times import frame_rate
 from nsff.rendering.renderer import Renderer
 from nsff.scene import Scene
 from nsff.viewer.gather import principal_colours
@@ -91,7 +92,7 @@ class LiveScene:
         ]
         return {
             "name": self.scene.name, "frames": self.scene.n_frames, "cameras": views, "width": width, "height": height,
-            "frame_rate": self.scene.ingest_result.frame_rate or 24.0, "distance": 2 / (1 / near + 1 / far),
+            "frame_rate": frame_rate(self.scene), "distance": 2 / (1 / near + 1 / far),
             "layers": self.layers, "objects": self.objects, "device": str(self.renderer.device),
         }  # fmt: skip
 

@@ -15,7 +15,9 @@ from nsff.export.coco import compressed, run_lengths
 from nsff.export.exr import write_exr
 from nsff.export.films import bled, over_white, write_film
 from nsff.export.masks import davis_palette
-from nsff.files.io import read_mask, write_image
+from nsff.export.times import frame_rate
+from nsff.files.io import read_mask, write_image, write_json
+from nsff.scene import Scene
 
 
 # --- depth -----------------------------------------------------------------------------------------------------------
@@ -226,3 +228,13 @@ def test_films_without_alpha_are_read_by_imageio(tmp_path, kind):
     assert error.mean() < 6
     if kind == "gif":
         assert imageio.immeta(path, plugin="pillow")["duration"] == 80
+
+
+def test_the_rate_is_that_of_the_frames_that_were_taken(tmp_path):
+    """Every second frame of a video of 24 a second; without times, what the source says."""
+    scene = Scene(tmp_path / "results" / "clip")
+    frames = [{"index": 2 * i, "name": "x", "time": round(2 * i / 24, 6)} for i in range(5)]
+    write_json(scene.manifest_path, {"n_frames": 5, "frame_rate": 24.0, "frames": frames})
+    assert frame_rate(scene) == 12
+    write_json(scene.manifest_path, {"n_frames": 5, "frame_rate": 30.0})
+    assert frame_rate(Scene(scene.root)) == 30

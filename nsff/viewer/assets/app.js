@@ -169,7 +169,7 @@ class App {
     const field = $("speed");
     field.selectedIndex = clamp(field.selectedIndex + by, 0, field.options.length - 1);
     this.player.speed = Number(field.value);
-    $("status").textContent = `${field.selectedOptions[0].textContent} speed`;
+    this.say(`${field.selectedOptions[0].textContent} speed`);
   }
 
   showTime() {
@@ -196,7 +196,7 @@ class App {
     this.stopAt = (from + by + views.length) % views.length;
     this.viewpoint.place(views[this.stopAt]);
     this.setFollowed(null);
-    $("status").textContent = `Camera of frame ${this.stopAt}`;
+    this.say(`Camera of frame ${this.stopAt}`);
   }
 
   overview() {
@@ -340,8 +340,15 @@ class App {
       this.keyFrames.read(JSON.parse(await file.text()));
       this.showKeyFrames();
     } catch (error) {
-      $("status").textContent = `${file.name} is no path file.`;
+      this.say(`${file.name} is no path file.`);
     }
+  }
+
+  // A few words over the picture, for a moment.
+  say(words) {
+    $("status").textContent = words;
+    clearTimeout(this.saying);
+    this.saying = setTimeout(() => ($("status").textContent = ""), 2500);
   }
 
   help(open = !$("help").open) {
