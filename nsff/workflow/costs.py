@@ -175,7 +175,8 @@ def costs_of(
         else:
             seconds[stage] = _prior(stage, settings, frames, source if stage == "ingest" else small, faster)
     if raft and "flow" in seconds:
-        seconds["flow"] += 2 * (frames - 1) * _scaled(RAFT_PAIR[device], device, faster)
+        pairs = sum(max(frames - step, 0) for step in (1, *settings.flow.far))
+        seconds["flow"] += 2 * pairs * _scaled(RAFT_PAIR[device], device, faster)
     data = MEMORY_GROWTH * frames * small
     return Costs(
         seconds,

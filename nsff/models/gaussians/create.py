@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from nsff.models.gaussians.advection import paths
-from nsff.models.gaussians.anchors import paths_by_tracks
+from nsff.models.gaussians.anchors import Follow, paths_by_tracks
+from nsff.models.gaussians.chosen_paths import better_paths
 from nsff.models.gaussians.far_paths import far_paths
 from nsff.models.gaussians.lifting import depths, disparities
 from nsff.models.gaussians.light import CELL, Light, cells_of
 from nsff.models.gaussians.options import Options
 from nsff.models.gaussians.scene import GaussianScene
-from nsff.models.gaussians.seeds import dynamic_seeds, static_seeds
+from nsff.models.gaussians.seeds import Seeds, dynamic_seeds, static_seeds
 from nsff.models.gaussians.spans import colour_errors, spans_of
 from nsff.models.supervision import TrainingData
 
@@ -44,13 +47,28 @@ def fill_clouds(model: GaussianScene, data: TrainingData, options: Options, seed
     reach = model.window // 2
     cloud.reference = moving.frame.float()
     cloud.first = (moving.frame - reach).int()
-    follow = far_paths if data.far else paths
-    path = follow(data, z, moving.position, moving.frame, reach, options.neighbours, seed)
-    if data.tracks is not None:
-        path = paths_by_tracks(data, z, moving.position, moving.frame, path, follow, options.neighbours, seed)
+    path = _path(data, z, moving, reach, paths, options.neighbours, seed)
+    if data.far:
+        further = _path(data, z, moving, reach, far_paths, options.neighbours, seed)
+        path = better_paths(data, z, moving, path, further)
     spans = torch.full_like(moving.size, options.span)
     if options.span_error:
         errors = colour_errors(data, z, moving, path)
         spans = spans_of(errors, options.span_error, options.span, max(options.span, cloud.longest_span))
     cloud.log_span.data = spans.log()
     cloud.path = path / unit
+
+
+def _path(
+    data: TrainingData,
+    z: Float[Tensor, "N H W"],
+    seeds: Seeds,
+    reach: int,
+    follow: Follow,
+    neighbours: int,
+    seed: int,
+) -> Float[Tensor, "D W 3"]:
+    path = follow(data, z, seeds.position, seeds.frame, reach, neighbours, seed)
+    if data.tracks is None:
+        return path
+    return paths_by_tracks(data, z, seeds.position, seeds.frame, path, follow, neighbours, seed)
