@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from nsff.config import SceneConfig
+from nsff.errors import StageError
 from nsff.machine.gpu_memory import cap_memory
 from nsff.models.base import SceneModel
 from nsff.models.registry import model_class
@@ -27,7 +30,7 @@ def run_train(scene: Scene, config: SceneConfig, state_dir: Path | None = None) 
 
     State lives in ``state_dir`` (default: Scene.state_dir) and is continued if it belongs to the same inputs and
     settings. With train.gpus above 1, each of the processes that torchrun started calls this, and the first one writes.
-    Raises StageError for damaged inputs or a loss that is not finite, SystemExit(75) after a signal.
+    Raises StageError for damaged inputs, a loss that is not finite or a full GPU, SystemExit(75) after a signal.
 
     >>> run_train(Scene(Path("results/demo")), load_config(Path("config.yaml"))["demo"])  # doctest: +SKIP
     {'psnr': 27.6, 'steps': 3000, ...}
@@ -40,17 +43,40 @@ def run_train(scene: Scene, config: SceneConfig, state_dir: Path | None = None) 
     with joined(config.train, pick_device(config.train.device)) as (ranks, device):
         cap_memory(device, config.train.memory_gb)
         store = _store(folder, fingerprint(scene, config), ranks)
-        data = TrainingData(scene, config.field, config.train, config.sampling.pixel_centre, device)
-        model = build_model(scene, config, data).to(device)
-        trainer = Trainer(model, data, config, store, ranks)
-        trainer.run(folder / "tensorboard")
-        summary = _summary(trainer, config)
-        if ranks.leader:
-            write_model(scene, model, config, trainer.step, trainer.seconds, trainer.history)
-            scene.write_summary("train", summary)
-            if not config.train.keep_state:
-                store.finish(trainer.step, trainer.ended_state())
-        return summary
+        with _memory_named(config):
+            return _train(scene, config, store, ranks, device, folder)
+
+
+def _train(
+    scene: Scene, config: SceneConfig, store: CheckpointStore, ranks: Ranks, device: torch.device, folder: Path
+) -> dict[str, Any]:
+    data = TrainingData(scene, config.field, config.train, config.sampling.pixel_centre, device)
+    model = build_model(scene, config, data).to(device)
+    trainer = Trainer(model, data, config, store, ranks)
+    trainer.run(folder / "tensorboard")
+    summary = _summary(trainer, config)
+    if ranks.leader:
+        write_model(scene, model, config, trainer.step, trainer.seconds, trainer.history)
+        scene.write_summary("train", summary)
+        if not config.train.keep_state:
+            store.finish(trainer.step, trainer.ended_state())
+    return summary
+
+
+@contextmanager
+def _memory_named(config: SceneConfig) -> Iterator[None]:
+    """Turns PyTorch's error of a GPU that is full into one that says what to do."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        cap = config.train.memory_gb
+        raise StageError(
+            "GPU memory",
+            f"is not enough to train this scene{'' if cap is None else f' within train.memory_gb: {cap:g}'}"
+            f" ({str(error).splitlines()[0]})",
+            "end other programs on this GPU, raise train.memory_gb, or make the scene smaller (canonical.resize_height)"
+            " or its model (with Gaussians model.options: max_dynamic, most_per_pixel); what was saved is kept",
+        ) from error
 
 
 def _store(folder: Path, print_: str, ranks: Ranks) -> CheckpointStore:

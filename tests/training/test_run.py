@@ -196,6 +196,17 @@ def test_a_signal_saves_and_leaves_with_its_own_status(tiny_scene, monkeypatch, 
     assert "resuming at step 3 of 9" in capsys.readouterr().out
 
 
+def test_a_gpu_that_is_full_is_named_with_what_to_do(tiny_scene, monkeypatch):
+    def full(self, log_folder=None):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore lines.")
+
+    monkeypatch.setattr(Trainer, "run", full)
+    with pytest.raises(StageError, match=r"within train.memory_gb: 3 \(CUDA out of memory.*2 GiB.\)") as caught:
+        run_train(tiny_scene(), small("gaussians", train={"memory_gb": 3.0}))
+    assert "canonical.resize_height" in str(caught.value)
+    assert "max_dynamic" in str(caught.value)
+
+
 def test_ctrl_c_a_second_time_ends_at_once(tiny_scene, monkeypatch):
     original = Trainer.one_step
 
