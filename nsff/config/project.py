@@ -257,7 +257,7 @@ def resolve_scene(
                 f"{nearest(str(overlay), OVERLAYS)} allowed: {', '.join(OVERLAYS)}",
             )
         merged = merge(merged, OVERLAYS[overlay])
-    merged = merge(merge(merged, user_layer(sections)), user_layer(own, f"scenes.{name}"))
+    merged = laid_over(laid_over(merged, user_layer(sections)), user_layer(own, f"scenes.{name}"))
     merged |= {"preset": preset, "overlays": chosen}
     try:
         return SceneConfig.model_validate(merged)
@@ -274,6 +274,20 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
             merge(below, value) if isinstance(value, Mapping) and isinstance(below, Mapping) else deepcopy(value)
         )
     return result
+
+
+def laid_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``merge``, but that a scene model of another kind has none of the options of the one below.
+
+    >>> below = {"model": {"kind": "gaussians", "options": {"reach": 3}}}
+    >>> laid_over(below, {"model": {"kind": "ray_fields"}})
+    {'model': {'kind': 'ray_fields'}}
+    """
+    below, model = base.get("model"), over.get("model")
+    told = [part["kind"] for part in (below, model) if isinstance(part, Mapping) and "kind" in part]
+    if isinstance(below, Mapping) and len(told) == 2 and told[0] != told[1]:
+        base = {**base, "model": {key: value for key, value in below.items() if key != "options"}}
+    return merge(base, over)
 
 
 def user_layer(layer: Mapping[str, Any], where: str = "") -> dict[str, Any]:

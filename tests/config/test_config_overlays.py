@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 import yaml
 
-from nsff.config import PRESETS, SceneConfig, load_config, merge, schema
+from nsff.config import PRESETS, SceneConfig, load_config, merge, resolve_scene, schema
 from nsff.config.document import generated
 from nsff.config.overlays import MEANINGS, OVERLAYS
 from nsff.config.project import OverlayName, StagesConfig
@@ -184,3 +184,17 @@ def test_schema_accepts_the_repositorys_configuration(repo):
 def test_schema_refuses_what_the_models_refuse(content):
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft202012Validator(schema()).validate(content)
+
+
+def test_options_of_a_kind_of_model_go_with_it():
+    """Preset demo has some: they join those of the user, and another kind gets none of them."""
+
+    def model(**own):
+        return resolve_scene("x", {"input": {"path": "x"}, "model": own}, "demo", {}).model
+
+    assert model(options={"reach": 3}).options == {**model().options, "reach": 3} != {"reach": 3}
+    assert model(kind="ray_fields").options == {}
+    assert model(kind="tests.models.toy_points", options={"count": 3}).options == {"count": 3}
+    below = {"model": {"options": {"reach": 3}}}
+    found = resolve_scene("x", {"input": {"path": "x"}, "model": {"kind": "gaussians"}}, "fast", below)
+    assert found.model.options == {"reach": 3}

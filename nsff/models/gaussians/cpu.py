@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from nsff.models.gaussians.compiled import SHARES, in_shares
 from nsff.models.gaussians.cpu_projection import carry_back, project
-from nsff.models.gaussians.cpu_tiles import composite, composite_back, list_entries
+from nsff.models.gaussians.cpu_tiles import by_depth, composite, composite_back, list_entries
 from nsff.models.gaussians.splats import (
     BLUR,
     EXTENT,
@@ -65,7 +65,7 @@ class _Rasterise(torch.autograd.Function):
         geometry = (pose.astype(np.float64), _lens(camera))
         in_shares(project, means, quaternions, scales, opacities, *geometry, (H, W), MIN_ALPHA, shapes, boxes)
         drawn = np.flatnonzero(boxes[:, 1])
-        order = drawn[shapes[drawn, 6].argsort(kind="stable")]
+        order = by_depth(drawn, shapes[drawn, 6])
         rows, columns = -(-H // TILE), -(-W // TILE)
         starts, gaussian, *slots = list_entries(order, boxes, TILE, rows, columns)
         sums, transmittance = np.empty((H, W, C + 1), values.dtype), np.empty((H, W), values.dtype)

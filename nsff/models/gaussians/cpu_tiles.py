@@ -22,6 +22,9 @@ from nsff.models.gaussians.compiled import compiled
 
 Array = np.ndarray
 UINT = np.uint64
+DIGITS = 11
+"""Bits of a digit in sorting: three make 32."""
+MOST_DIGIT = (1 << DIGITS) - 1
 LANES = 8
 """Pixels of a row that are computed at once; tiles are a multiple of it."""
 LOOK = 16
@@ -34,6 +37,35 @@ FADING = tuple(
     .coef.tolist()
 )
 """Coefficients of exp(-σ / 8), to 1e-9 of it for exp(-σ)."""
+
+
+@compiled
+def by_depth(drawn: Int64[Array, "V"], z: Float64[Array, "V"]) -> Int64[Array, "V"]:
+    """``drawn`` in the order of z, which is positive; equal ones stay in their order.
+
+    Sorted by the digits of z as a float32, whose bits are ordered as positive numbers are, in three passes; then what
+    float64 tells further changes places with its neighbours.
+    """
+    V, keys = len(z), z.astype(np.float32).view(np.uint32)
+    order, other = np.arange(V), np.empty(V, np.int64)
+    for shift in (0, DIGITS, 2 * DIGITS):
+        places = np.zeros((1 << DIGITS) + 1, np.int64)
+        for v in range(V):
+            places[((keys[v] >> shift) & MOST_DIGIT) + 1] += 1
+        for place in range(1 << DIGITS):
+            places[place + 1] += places[place]
+        for i in range(V):
+            digit = (keys[order[i]] >> shift) & MOST_DIGIT
+            other[places[digit]] = order[i]
+            places[digit] += 1
+        order, other = other, order
+    for i in range(1, V):
+        taken, j = order[i], i
+        while j > 0 and z[order[j - 1]] > z[taken]:
+            order[j] = order[j - 1]
+            j -= 1
+        order[j] = taken
+    return drawn[order]
 
 
 @compiled

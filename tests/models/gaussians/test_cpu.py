@@ -1,9 +1,11 @@
 """The CPU rasteriser against the plain twin, values and gradients; threads, float32, and scenes of nothing."""
 
+import numpy as np
 import pytest
 import torch
 
 from nsff.models.gaussians import cpu, twin
+from nsff.models.gaussians.cpu_tiles import by_depth
 from nsff.models.gaussians.splats import Camera, Splats
 
 
@@ -77,6 +79,17 @@ def test_what_is_not_a_number_is_not_drawn(make_case):
         assert torch.equal(
             cpu.rasterise(Splats(**fields), case.camera).values, cpu.rasterise(rest, case.camera).values
         ), name
+
+
+def test_the_order_of_depths_is_numpys_and_stable():
+    generator = np.random.default_rng(0)
+    z = np.exp(generator.normal(0, 6, 3000))
+    z[::7] = z[3]
+    z[1::7] = z[5] * (1 + 1e-12 * generator.normal(size=len(z[1::7])))  # one number as float32
+    z[2::7], z[10] = 0.01, 1e10
+    drawn = generator.permutation(5000)[:3000]
+    assert np.array_equal(by_depth(drawn, z), drawn[z.argsort(kind="stable")])
+    assert len(by_depth(drawn[:0], z[:0])) == 0
 
 
 def test_other_types_are_refused(make_case):
