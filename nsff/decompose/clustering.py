@@ -29,6 +29,8 @@ from nsff.scene import Scene
 
 DILUTED = 0.4
 """Mean saliency of an object below which most of it is not salient."""
+UNVOTED = 0.3
+"""Share of the picture above which an object that no vote made is none."""
 
 
 def run_cluster(scene: Scene, decompose: DecomposeConfig) -> None:
@@ -146,7 +148,8 @@ def verdict(numbers: dict[str, object]) -> dict[str, str]:
     level, message = judge(numbers)
     message = f"{numbers['K']} clusters, {numbers['labels_after_merging']} after merging. {message}"
     if not numbers["passed_vote"]:
-        level = worse(level, "doubtful")
+        large = float(str(numbers["foreground_fraction"])) > UNVOTED
+        level = worse(level, "poor" if large else "doubtful")
         message += (
             f" No cluster had the {numbers['needed_votes']} votes needed; the most salient one was kept. Train longer, "
             "lower decompose.saliency_threshold, or see the motion masks."

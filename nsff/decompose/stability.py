@@ -7,7 +7,8 @@ i+1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import cv2
 import numpy as np
@@ -48,20 +49,35 @@ def area_jitter(areas: Sequence[float]) -> float:
     return float((np.abs(after - now)[seen] / larger[seen]).mean()) if seen.any() else 0.0
 
 
-AGREEING = 0.6
-"""Overlap of objects and motion masks below which one of them is doubtful (docs/quality.md)."""
+AGREEING = (0.7, 0.3)
+"""Overlap of objects and motion masks down to which objects are good, and doubtful (docs/quality.md)."""
 
 
-def motion_agreement(scene: Scene, labels: Sequence[Integer[np.ndarray, "H W"]], frames: Sequence[int]) -> float | None:
-    """Overlap (Jaccard) of all objects together with the motion masks, mean over frames in which there are any; None
-    without motion masks."""
+@dataclass(frozen=True)
+class Agreement:
+    """Objects against the motion masks, means over the frames in which there are any."""
+
+    overlap: float
+    """Jaccard of all objects together with the motion masks."""
+    still: float
+    """Share of the objects' pixels that stand still."""
+    missing: float
+    """Share of the moving pixels that are on no object."""
+
+
+def motion_agreement(
+    scene: Scene, labels: Sequence[Integer[np.ndarray, "H W"]], frames: Sequence[int]
+) -> Agreement | None:
+    """How all objects together agree with the motion masks; None without motion masks."""
     found = []
     for view, i in zip(labels, frames, strict=True):
         if scene.motion_mask_path(i).exists() and view.shape == scene.size:
             objects, moving = view > 0, scene.motion_mask(i)
-            either = int((objects | moving).sum())
-            found += [float((objects & moving).sum() / either)] if either else []
-    return float(np.mean(found)) if found else None
+            both, either = int((objects & moving).sum()), int((objects | moving).sum())
+            if either:
+                still, missing = 1 - both / max(int(objects.sum()), 1), 1 - both / max(int(moving.sum()), 1)
+                found.append((both / either, still, missing))
+    return Agreement(*(float(value) for value in np.mean(found, axis=0))) if found else None
 
 
 def describe_masks(
@@ -80,6 +96,7 @@ def describe_masks(
         if j == i + 1 and path.exists():
             overlaps.append(warped_overlap(first, second, scene.flow(i, "fwd")))
     known = [value for value in overlaps if value is not None]
+    agreement = motion_agreement(scene, labels, frames)
     return {
         "n_objects": len(objects),
         "area_fractions": {str(k): float(np.mean(areas[k])) for k in objects},
@@ -87,7 +104,7 @@ def describe_masks(
         "area_jitter": {str(k): area_jitter(areas[k]) for k in objects},
         "foreground_fraction": float(np.mean([(view > 0).mean() for view in labels])) if len(labels) else 0.0,
         "warped_overlap": float(np.mean(known)) if known else None,
-        "motion_agreement": motion_agreement(scene, labels, frames),
+        "motion_agreement": None if agreement is None else asdict(agreement),
         "views": len(labels),
     }
 
@@ -124,10 +141,12 @@ def judge(numbers: dict[str, object]) -> tuple[str, str]:
     if not steady:
         return "doubtful", message + " The masks are unsteady: look at the preview."
     agreement = numbers.get("motion_agreement")
-    if isinstance(agreement, float) and agreement < AGREEING:
+    if isinstance(agreement, Mapping) and agreement["overlap"] < AGREEING[0]:
+        still, missing = agreement["still"], agreement["missing"]
+        message += f" They overlap the motion masks by {agreement['overlap']:.0%} alone: "
         message += (
-            f" They overlap the motion masks by {agreement:.0%} alone: a part of what moves is missing, or what stands "
-            "still is called an object."
-        )
-        return "doubtful", message
+            f"{still:.0%} of what is called an object stands still" if still > missing else
+            f"{missing:.0%} of what moves is on no object"
+        ) + ". Look at the motion masks and the preview."  # fmt: skip
+        return ("poor" if agreement["overlap"] < AGREEING[1] else "doubtful"), message
     return "good", message

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nsff.config import SceneConfig
@@ -76,7 +76,23 @@ def read_verdicts(scene: Scene, config: SceneConfig | None) -> list[Verdict]:
         verdicts.append(Verdict(stage, level, message, number_texts(summary), [TITLES[name] for name in first]))
         if level in ("doubtful", "poor", "missing"):
             bad.add(stage.name)
-    return verdicts
+    return [_as_true_as(verdict, verdicts) for verdict in verdicts]
+
+
+def _as_true_as(verdict: Verdict, verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict of a video, which knows whether it is steady alone, no better than what is known of the scene: the
+    score, or without one the training. Others stay as they are."""
+    if not verdict.stage.name.startswith("render_") or verdict.level != "good":
+        return verdict
+    known = {one.stage.name: one for one in verdicts if one.level in JUDGED}
+    judge = known.get("score") or known.get("train")
+    if judge is None or judge.level == "good":
+        return verdict
+    message = (
+        f"{verdict.message} It is steady, but no truer than the scene: see the {TITLES[judge.stage.name]} stage, "
+        f"which is {judge.level}."
+    )
+    return replace(verdict, level=judge.level, message=message)
 
 
 def _read(scene: Scene, stage: Stage, config: SceneConfig | None) -> tuple[str, str, Mapping[str, Any]]:

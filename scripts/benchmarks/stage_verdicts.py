@@ -2,20 +2,23 @@
 called wrong, and by its cause?
 
 A scene is a folder with its stages done, named after the clip (digits and "own" at the end do not count). Truth:
-`toss`, `flag`, `demo`. Flow is truly good where its end-point error on truly static pixels is below 1 px (median over
-pairs, at the flow's size), depth where its median relative error is at most 10 % (brought to the true unit first where
-cameras were estimated), objects where the Jaccard of all of them with the truth is at least 0.6.
+`toss`, `flag`, `demo`; masks of things of the DAVIS clips. Flow is truly good where its end-point error on truly static
+pixels is below 1 px (median over pairs, at the flow's size). DAVIS has no true flow: there twins are measured against
+the flow as it is, which counts as good where the cameras are right by it (camera_verdicts.py). Depth is truly good if
+its median relative error is at most 10 % (brought to the true unit first where cameras were estimated), objects (of the
+CRF, or of any_clip.py) where the Jaccard of all of them with the truth is at least 0.6.
 
 Twins of flow: of another clip, none (zero), 1.5 times as long, of the next pair of frames, with smooth noise of 3 px,
 averaged over sixteenths of the picture. Twins of depth: inverted, 1.3 times as far, flat, with smooth noise of 30 %, of
 another clip, in reverse order. Twins of objects: those of another clip, grown by 12 pixels at 288 rows, shifted by a
 tenth of the width, without their left half, none, and all that is no object. Bounds are chosen once more for each clip
-on the others, with all their twins.
+on the others, with all their twins. --cases FILE keeps the verdicts for verdict_table.py.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,12 +26,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from _clip_objects import FOLDER as OBJECTS
+from _clip_objects import read_objects
 from _root import ROOT
 from _scenes import markdown
 from any_clip import canonical_truth, jaccard, true_frames
-from camera_verdicts import mask_twins
+from camera_verdicts import kept_case, mask_twins
 
-from nsff.decompose.stability import describe_masks, judge
+from nsff.decompose.stability import AGREEING, describe_masks, judge
 from nsff.files.io import read_npz
 from nsff.imaging.flow_sampling import FlowAndMask
 from nsff.imaging.resizing import resize_flow, resize_frame
@@ -103,7 +108,11 @@ def true_flow_error(scene: Scene, truths: Path, read: READ_FLOW, pairs: Sequence
     moving = true_frames(scene, clip_of(scene), truths)
     errors = []
     for i in pairs:
-        true = read_npz(truths / clip_of(scene) / "truth" / "flow" / f"{i:05d}_fwd.npz", ["flow", "visible"])
+        file = truths / clip_of(scene) / "truth" / "flow" / f"{i:05d}_fwd.npz"
+        if file.exists():
+            true = read_npz(file, ["flow", "visible"])
+        else:
+            true = dict(zip(("flow", "visible"), scene.raw_flow(i, "fwd"), strict=True))
         flow, _ = read(i)
         size = flow.shape[:2]
         still = (resize_frame(moving[i].astype(np.uint8), size) == 0) & (
@@ -156,9 +165,13 @@ def true_depth_error(scene: Scene, truths: Path, read: READ_DEPTH, given: bool, 
     size = scene.ingest_result.height, scene.ingest_result.width
     products = []
     for i in frames:
-        depth = read_npz(truths / clip_of(scene) / "truth" / "depth" / f"{i:05d}.npz", ["depth"])["depth"]
-        depth = cv2.resize(depth.astype(np.float32), size[::-1], interpolation=cv2.INTER_NEAREST)
-        true = cv2.remap(depth, at - 0.5, None, cv2.INTER_NEAREST)  # type: ignore[call-overload]
+        file = truths / clip_of(scene) / "truth" / "depth" / f"{i:05d}.npz"
+        if file.exists():
+            depth = read_npz(file, ["depth"])["depth"].astype(np.float32)
+            depth = cv2.resize(depth, size[::-1], interpolation=cv2.INTER_NEAREST)
+            true = cv2.remap(depth, at - 0.5, None, cv2.INTER_NEAREST)  # type: ignore[call-overload]
+        else:
+            true = 1 / np.maximum(scene.disparity(i)[0], 1e-9)
         products.append((read(i) * true)[true > 0][::7])
     product = np.concatenate(products)
     unit = 1.0 if given else float(np.median(product))
@@ -172,8 +185,11 @@ def depth_cases(scene: Scene, other: Scene, truths: Path) -> list[Case]:
     cases, pairs = [], list(flow_pairs(FlowCache(scene.flow), scene.n_frames))
     # A scale that estimated cameras leave open is no error; the unit of the depth that is there is taken as the right
     # one, so that a twin of another unit is wrong.
-    products = 1.0 if given else unit_of(scene, truths, frames)
+    unknown = not (truths / clip_of(scene) / "truth").is_dir()
+    products = 1.0 if given or unknown else unit_of(scene, truths, frames)
     for name, read in depth_twins(scene, other).items():
+        if unknown and name == "as it is":
+            continue
         found = depth_signs.parallax_of_depth(scene.cameras, pairs, read, moving, metric)
         judged = depth_signs.judged_by_parallax({"verdict": "good", "message": "", "metric": metric}, found)
         error = true_depth_error(scene, truths, lambda i, read=read: read(i) / products, True, frames)  # type: ignore[misc]
@@ -196,6 +212,8 @@ def unit_of(scene: Scene, truths: Path, frames: Sequence[int]) -> float:
 
 # --- objects ---------------------------------------------------------------------------------------------------------
 def objects_of(scene: Scene) -> list[np.ndarray]:
+    if scene.path(OBJECTS).is_dir():
+        return [labels > 0 for labels in read_objects(scene)]
     return [
         cv2.imread(str(scene.masks_crf_dir / labels_name(i)), cv2.IMREAD_UNCHANGED) > 0 for i in range(scene.n_frames)
     ]
@@ -209,9 +227,9 @@ def object_cases(scene: Scene, other: Scene, truths: Path) -> list[Case]:
         numbers = describe_masks(scene, [mask.astype(np.uint8) for mask in twin], range(scene.n_frames))
         verdict, words = judge(numbers)
         wrong, agreement = 1 - jaccard(twin, truth), numbers["motion_agreement"]
-        assert isinstance(agreement, float)
+        assert isinstance(agreement, dict)
         good = wrong <= 1 - OBJECTS_GOOD
-        cases.append(Case(scene.root.name, name, wrong, 1 - agreement, verdict, words, good))
+        cases.append(Case(scene.root.name, name, wrong, 1 - agreement["overlap"], verdict, words, good))
     return cases
 
 
@@ -220,8 +238,13 @@ CAUSES = {
     "inverted": "exchanged",
     "1.3 times as far": "unit is off",
 }
-"""Words that name the cause of a twin; of others those of CAUSE."""
-CAUSE = "other frames"
+"""Words that name the cause of a twin; of others those of its subject."""
+CAUSE = {"flow": "other frames", "depth": "other frames", "objects": "stands still"}
+OBJECT_CAUSES = {"empty": "No object", "left half missing": "is on no object"}
+
+
+BOUNDS = {"flow": 1 - flow_signs.EXPLAINED[0], "depth": depth_signs.ERROR[0], "objects": 1 - AGREEING[0]}
+"""Bounds in use on the sign of each subject."""
 
 
 def chosen_bound(cases: Sequence[Case]) -> float:
@@ -231,7 +254,8 @@ def chosen_bound(cases: Sequence[Case]) -> float:
     return float(np.median(grid[np.array(right) == max(right)]))
 
 
-def print_cases(subject: str, cases: Sequence[Case]) -> None:
+def print_cases(subject: str, cases: Sequence[Case]) -> list[dict[str, object]]:
+    kept: list[dict[str, object]] = []
     rows, good, elsewhere_good, named = [], [0, 0], [0, 0], [0, 0]
     for clip in dict.fromkeys(re.sub(r"(own)?\d*$", "", case.clip) for case in cases):
         others = [case for case in cases if not case.clip.startswith(clip)]
@@ -241,9 +265,15 @@ def print_cases(subject: str, cases: Sequence[Case]) -> None:
             for counts, called in ((good, case.verdict == "good"), (elsewhere_good, left_out)):
                 counts[0] += called and case.truly_good
                 counts[1] += called
-            if case.verdict == "poor" and case.name != "as it is":
-                named[0] += CAUSES.get(case.name, CAUSE) in case.words
+            said = None
+            if case.verdict == "poor" and not case.name.startswith("as "):
+                words = OBJECT_CAUSES if subject == "objects" else CAUSES
+                said = words.get(case.name, CAUSE[subject]) in case.words
+                named[0] += said
                 named[1] += 1
+            # Other signs stay as they are: only what the bound says is chosen anew.
+            without = "good" if left_out and (case.verdict == "good" or case.sign > BOUNDS[subject]) else "not good"
+            kept.append(kept_case(subject, clip, case.name, case.truly_good, case.verdict, without, said))
             rows.append([
                 case.clip, case.name, f"{case.error:.3f}", f"{case.sign:.3f}", "good" if case.truly_good else "bad",
                 case.verdict, f"{'good' if left_out else 'not good'} ({bound:.2f})",
@@ -252,9 +282,8 @@ def print_cases(subject: str, cases: Sequence[Case]) -> None:
     truly = sum(case.truly_good for case in cases)
     print(f"{subject}: {len(cases)} cases, {truly} truly good. Good is right in {good[0]} of {good[1]} (bound in use), "
           f"{elsewhere_good[0]} of {elsewhere_good[1]} (chosen without the clip)")  # fmt: skip
-    if subject != "objects":
-        print(f"poor names the cause in {named[0]} of {named[1]}")
-    print()
+    print(f"poor names the cause in {named[0]} of {named[1]}\n")
+    return kept
 
 
 def main() -> None:
@@ -262,12 +291,14 @@ def main() -> None:
     parser.add_argument("scenes", nargs="+", type=Path, metavar="DIR")
     parser.add_argument("--truth", type=Path, default=ROOT.parent / "shared" / "scenes", metavar="DIR")
     parser.add_argument("--only", choices=("flow", "depth", "objects"))
+    parser.add_argument("--cases", type=Path, metavar="FILE", help="add the verdicts to this file, one a line")
     given = parser.parse_args()
+    kept = []
     scenes = [Scene(path) for path in given.scenes]
     for subject, cases_of, there in (
         ("flow", flow_cases, lambda scene: scene.raw_flow_dir.is_dir()),
         ("depth", depth_cases, lambda scene: scene.depth_dir.is_dir()),
-        ("objects", object_cases, lambda scene: scene.masks_crf_dir.is_dir()),
+        ("objects", object_cases, lambda scene: scene.masks_crf_dir.is_dir() or scene.path(OBJECTS).is_dir()),
     ):
         usable = [scene for scene in scenes if there(scene)]
         if given.only in (None, subject):
@@ -275,7 +306,10 @@ def main() -> None:
             for scene in usable:
                 other = next((one for one in usable if clip_of(one) != clip_of(scene)), scene)
                 cases += cases_of(scene, other, given.truth)
-            print_cases(subject, cases)
+            kept += print_cases(subject, cases)
+    if given.cases:
+        with given.cases.open("a") as file:
+            file.writelines(json.dumps(line) + "\n" for line in kept)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nsff.config import DecomposeConfig
-from nsff.decompose.clustering import run_cluster, sample_pixels
+from nsff.decompose.clustering import run_cluster, sample_pixels, verdict
 from nsff.decompose.clusters import Clusters, objects_of
 from nsff.decompose.descriptors import Descriptors
 from nsff.decompose.views import read_views
@@ -63,6 +63,17 @@ def test_nothing_salient_keeps_the_best_or_nothing(fake_scene, moving_square):
     assert json.loads((scene.clusters_dir / "clusters.json").read_text())["salient"] == []
     assert scene.summary("cluster")["verdict"] == "poor"
     assert "none salient" in scene.summary("cluster")["message"]
+
+
+@pytest.mark.parametrize(
+    ("share", "passed", "level"), [(0.5, False, "poor"), (0.1, False, "doubtful"), (0.5, True, "good")]
+)
+def test_an_object_of_half_the_picture_without_a_vote_is_poor(share: float, passed: bool, level: str):
+    numbers = {
+        "K": 8, "labels_after_merging": 3, "salient_labels": 1, "passed_vote": passed, "needed_votes": 3,
+        "foreground_fraction": share, "area_fractions": {"1": share}, "area_jitter": {"1": 0.0}, "warped_overlap": 0.9,
+    }  # fmt: skip
+    assert verdict(numbers)["verdict"] == level
 
 
 def test_zero_saliency_keeps_nothing_even_with_keep_best(fake_scene):

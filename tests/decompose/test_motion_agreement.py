@@ -34,10 +34,13 @@ def columns(first: int, last: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "agreement"), [(10, 20, 1.0), (10, 15, 0.5), (5, 20, 10 / 15), (20, 30, 0.0)]
+    ("first", "last", "agreement"),
+    [(10, 20, (1, 0, 0)), (10, 15, (0.5, 0, 0.5)), (5, 20, (10 / 15, 1 / 3, 0)), (20, 30, (0, 1, 1))],
 )
-def test_overlap(scene: Scene, first: int, last: int, agreement: float):
-    assert motion_agreement(scene, [columns(first, last)] * 2, [0, 1]) == pytest.approx(agreement)
+def test_overlap(scene: Scene, first: int, last: int, agreement: tuple[float, float, float]):
+    found = motion_agreement(scene, [columns(first, last)] * 2, [0, 1])
+    assert found is not None
+    assert (found.overlap, found.still, found.missing) == pytest.approx(agreement)
 
 
 def test_without_motion_masks_or_at_another_size_nothing_is_said(scene: Scene):
@@ -46,12 +49,21 @@ def test_without_motion_masks_or_at_another_size_nothing_is_said(scene: Scene):
     assert motion_agreement(scene, [columns(10, 20)], [0]) is None
 
 
-@pytest.mark.parametrize(("agreement", "verdict"), [(AGREEING, "good"), (AGREEING - 0.01, "doubtful"), (None, "good")])
-def test_verdict(agreement: float | None, verdict: str):
+@pytest.mark.parametrize(
+    ("agreement", "verdict", "words"),
+    [
+        ((AGREEING[0], 0.3, 0.0), "good", "0.90 from frame to frame."),
+        ((AGREEING[0] - 0.01, 0.3, 0.0), "doubtful", "30% of what is called an object stands still"),
+        ((0.5, 0.0, 0.5), "doubtful", "50% of what moves is on no object"),
+        ((AGREEING[1] - 0.01, 0.9, 0.5), "poor", "90% of what is called an object stands still"),
+        (None, "good", "0.90 from frame to frame."),
+    ],
+)
+def test_verdict(agreement: tuple[float, float, float] | None, verdict: str, words: str):
     numbers: dict[str, object] = {
         "foreground_fraction": 0.1, "area_fractions": {"1": 0.1}, "area_jitter": {"1": 0.1}, "warped_overlap": 0.9,
-        "motion_agreement": agreement,
+        "motion_agreement": agreement and dict(zip(("overlap", "still", "missing"), agreement, strict=True)),
     }  # fmt: skip
-    level, words = judge(numbers)
+    level, message = judge(numbers)
     assert level == verdict
-    assert ("stands still is called an object" in words) == (verdict == "doubtful")
+    assert words in message

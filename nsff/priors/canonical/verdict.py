@@ -45,15 +45,15 @@ def judge_cameras(signs: CameraSigns, focal: float) -> tuple[str, list[str]]:
     """(verdict, doubts in words) on cameras of focal length ``focal``, pixels. A wrong focal length is named alone: the
     other doubts follow from it."""
     check, residual = signs.check, signs.residual
-    judgement, doubts = world_doubts(check)
+    judgement, doubts = world_doubts(check, signs.fit)
     if residual is None:
         judgement = worse(judgement, "doubtful")
         doubts.append("neighbouring frames show hardly any parallax, so cameras cannot be checked against flow")
     elif residual <= RESIDUAL[0] and check.static < STATIC[1]:
-        doubts.append(
+        return judgement, [
             "flow follows the epipolar lines, but the wrong way, so that what stands still would lie behind infinity: "
             "the camera's motion is reversed, or depth is inverted"
-        )
+        ]
     elif residual > RESIDUAL[0]:
         judgement = worse(judgement, "poor" if residual > RESIDUAL[1] else "doubtful")
         doubts.append("cameras and flow disagree: wrong cameras, or much of the picture moves")
@@ -85,7 +85,7 @@ def focal_doubt(signs: CameraSigns, focal: float) -> tuple[str, str]:
     )
 
 
-def world_doubts(check: WorldCheck) -> tuple[str, list[str]]:
+def world_doubts(check: WorldCheck, fit: FocalFit | None = None) -> tuple[str, list[str]]:
     """Verdict on cameras by what flow says about their world, and the doubts in words. NaN figures say nothing."""
     worst, doubts = 0, []
 
@@ -96,11 +96,16 @@ def world_doubts(check: WorldCheck) -> tuple[str, list[str]]:
         if level:
             doubts.append(text)
 
+    if fit is not None and fit.miss_given <= EXPLAINED:
+        cause = f"flow fits other poses to {fit.miss_given:.2f} px, so the poses are wrong"
+    else:
+        cause = "they follow what moves"
+    cause += ", or flow is that of other frames (see its verdict)"
     still = min(check.static, check.border) if check.border == check.border else check.static
     ask(
         still, STATIC,
         f"only {check.static:.0%} of the picture and {check.border:.0%} of its border stand still in the world of the "
-        "cameras: poses are wrong, they follow what moves, or flow is that of other frames (see its verdict)",
+        f"cameras: {cause}",
     )  # fmt: skip
     ask(
         check.order, ORDER,
