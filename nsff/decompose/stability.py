@@ -127,6 +127,9 @@ def judge(numbers: dict[str, object]) -> tuple[str, str]:
     else:
         message += f", areas change by up to {worst:.0%} from frame to frame."
         steady, shaky = worst <= 0.3, worst > 0.7
+    level, apart = _apart(numbers.get("motion_agreement"))
+    if level == "poor":
+        return level, message + apart
     if foreground > 0.7:
         return (
             "doubtful",
@@ -140,13 +143,22 @@ def judge(numbers: dict[str, object]) -> tuple[str, str]:
         )
     if not steady:
         return "doubtful", message + " The masks are unsteady: look at the preview."
-    agreement = numbers.get("motion_agreement")
-    if isinstance(agreement, Mapping) and agreement["overlap"] < AGREEING[0]:
-        still, missing = agreement["still"], agreement["missing"]
-        message += f" They overlap the motion masks by {agreement['overlap']:.0%} alone: "
-        message += (
-            f"{still:.0%} of what is called an object stands still" if still > missing else
-            f"{missing:.0%} of what moves is on no object"
-        ) + ". Look at the motion masks and the preview."  # fmt: skip
-        return ("poor" if agreement["overlap"] < AGREEING[1] else "doubtful"), message
+    if apart:
+        return "doubtful", message + apart
     return "good", message
+
+
+def _apart(agreement: object) -> tuple[str, str]:
+    """Verdict, and in words how objects differ from the motion masks (fields of Agreement)."""
+    if not isinstance(agreement, Mapping) or agreement["overlap"] >= AGREEING[0]:
+        return "good", ""
+    parts = [
+        (agreement["still"], f"{agreement['still']:.0%} of what is called an object stands still"),
+        (agreement["missing"], f"{agreement['missing']:.0%} of what moves is on no object"),
+    ]
+    largest = max(share for share, _ in parts)
+    more = ", and ".join(words for share, words in parts if share > largest / 2)
+    return "poor" if agreement["overlap"] < AGREEING[1] else "doubtful", (
+        f" They overlap the motion masks by {agreement['overlap']:.0%} alone: {more}. Look at the motion masks and the "
+        "preview."
+    )
