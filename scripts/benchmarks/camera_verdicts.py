@@ -60,6 +60,11 @@ HEAD = ["clip", "cameras", "static", "border", "order", "far/near", "residual", 
         "cause"]  # fmt: skip
 
 
+def clip_of(scene: Scene) -> str:
+    """The clip's name: digits and "own" at the end of the folder's do not count."""
+    return re.sub(r"(own)?\d*$", "", scene.root.name)
+
+
 def follows(cameras: Cameras) -> Cameras:
     poses = cameras.world_to_camera.copy()
     poses[:, :, 3] = -np.einsum("nij,j->ni", poses[:, :, :3], cameras.centres[0])
@@ -142,7 +147,7 @@ def _middle(mask: np.ndarray) -> float:
 
 
 def mask_cases(scene: Scene, other: Scene, truths: Path) -> list[Case]:
-    clip, link, config = scene.root.name, FlowCache(scene.flow), MotionConfig()
+    clip, link, config = clip_of(scene), FlowCache(scene.flow), MotionConfig()
     truth = canonical_truth(scene, clip, truths)
 
     @cache
@@ -206,7 +211,7 @@ def camera_twins(scene: Scene, other: Scene) -> list[tuple[str, Cameras, Callabl
 
 
 def camera_cases(scene: Scene, other: Scene, truths: Path) -> list[CameraCase]:
-    clip = re.sub(r"(own)?\d*$", "", scene.root.name)
+    clip = clip_of(scene)
     right = truly_right(scene, clip, truths)
     return [
         CameraCase(scene.root.name, name, camera_signs(flow, cameras), cameras.focal, right and name == "as they are")

@@ -6,7 +6,9 @@ the steps; poses jittered by 2 or 0.5 % of the path; 1.5 times the focal length;
 30 %; no motion masks, or half of them; flow of another clip; fewer Gaussians; Gaussians that are seen four times as
 long. What is printed beside each: PSNR by the truth, of the frames that refit leaves out, and of frames that the run
 was trained on, whole and where it moves; verdict and truth against the baselines. The score of a run is the lower of
-refit and trained. Last, rank correlations (Spearman) with the truth, for each scene and over all.
+refit and trained. Last, rank correlations (Spearman) with the truth, for each scene and over all: of the whole picture,
+and of what moves, by the score of what moves and by that of the whole picture. --cases FILE keeps the verdicts for
+verdict_table.py: no bound of these was chosen on scenes.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import numpy as np
 import torch
 from _root import ROOT
 from _scenes import markdown
-from camera_verdicts import focal
+from camera_verdicts import focal, kept_case
 from scipy.stats import spearmanr
 from stage_verdicts import smooth_noise
 
@@ -36,7 +38,7 @@ from nsff.imaging.resizing import resize_flow, resize_frame
 from nsff.metrics.images import score_images
 from nsff.metrics.protocols import REFIT, Protocol, get_protocol, held_out_frames
 from nsff.metrics.reduced import ReducedScene
-from nsff.metrics.refit import left_out_every, refit_settings, train_again
+from nsff.metrics.refit import left_out_every, plane_records, refit_settings, train_again
 from nsff.metrics.table import Row, average
 from nsff.metrics.targets import Target, frame_numbers, self_targets, truth_targets
 from nsff.metrics.verdicts import COPIES, describe_refit
@@ -117,6 +119,11 @@ def psnr_of(
     return {f"{r.variant}/{r.split}": r.value for r in average(records, protocol, scene.name) if r.metric == "psnr"}
 
 
+def plane_psnr(scene: Scene, targets: list[Target]) -> dict[str, float]:
+    rows = average(plane_records(scene, targets), REFIT, scene.name)
+    return {f"{r.variant}/{r.split}": r.value for r in rows if r.metric == "psnr"}
+
+
 def sized(target: Target) -> Target:
     """The target with its truth at the size that is drawn."""
 
@@ -151,6 +158,7 @@ def measure(folder: Path, other: Path, name: str, given: argparse.Namespace) -> 
     truth = open_truth(protocol.name, given.truth / folder.name, frame_numbers(scene))
     views = [view for view in truth_targets(scene, config, protocol, truth).views if view.split != "training"]
     few = [sized(views[k]) for k in np.unique(np.linspace(0, len(views) - 1, min(len(views), given.views)).astype(int))]
+    plane = plane_psnr(scene, self_targets(scene, again).views)
     still = replace(protocol, refined=False)
     held = frozenset(held_out_frames(scene.n_frames, left_out_every(scene.n_frames)))
     second = train_again(replace(scene, hidden=held), again)
@@ -159,7 +167,7 @@ def measure(folder: Path, other: Path, name: str, given: argparse.Namespace) -> 
     return {
         "scene": folder.name, "run": name,
         "truth": psnr_of(scene, main, still, few, model, pictures / "truth"),
-        "refit": psnr_of(scene, again, REFIT, left_out, second, pictures / "refit"),
+        "refit": psnr_of(scene, again, REFIT, left_out, second, pictures / "refit") | plane,
         "trained": psnr_of(scene, main, REFIT, left_out, model, pictures / "trained"),
     }  # fmt: skip
 
@@ -174,15 +182,20 @@ def margin(psnr: dict[str, float]) -> float:
     return min(gains)
 
 
-def verdict_of(refit: dict[str, float], trained: dict[str, float]) -> str:
-    """The verdict of the score stage on these figures."""
+def verdict_of(refit: dict[str, float], trained: dict[str, float]) -> tuple[str, str]:
+    """The verdict of the score stage on these figures, and its words."""
     psnr = refit | {"trained/full": trained["raw/full"]}
     rows = [Row("", REFIT.name, *name.split("/", 1), "psnr", value) for name, value in psnr.items()]
-    return describe_refit([*rows, Row("", REFIT.name, "raw", "full", "count", 1.0)])[0]
+    return describe_refit([*rows, Row("", REFIT.name, "raw", "full", "count", 1.0)])
 
 
-def report(rows: Sequence[dict[str, Any]]) -> None:
-    table, scores = [], []
+CAUSES = {"poses": "cameras", "focal": "cameras", "depth": "depth", "no masks": "masks", "half masks": "masks",
+          "foreign flow": "flow", "a sixth": "too short"}  # fmt: skip
+"""Words that name what is wrong with a run, by the beginning of its name."""
+
+
+def report(rows: Sequence[dict[str, Any]]) -> list[dict[str, object]]:
+    table, scores, kept = [], [], []
     for row in rows:
         truth, refit, trained = (row[part] for part in ("truth", "refit", "trained"))
         score = min(refit["raw/full"], trained["raw/full"])
@@ -191,17 +204,27 @@ def report(rows: Sequence[dict[str, Any]]) -> None:
         parts = [(part, region) for region in ("full", "dynamic") for part in (truth, refit, trained)]
         figures = [f"{part.get(f'raw/{region}', np.nan):.2f}" for part, region in parts]
         above = "above" if margin(truth) > 0 else "below"
-        table.append([row["scene"], row["run"], *figures, above, verdict_of(refit, trained)])
+        level, words = verdict_of(refit, trained)
+        cause = next((text for start, text in CAUSES.items() if row["run"].startswith(start)), None)
+        named = cause in words if cause and level == "poor" else None
+        kept.append(kept_case("views", row["scene"], row["run"], above == "above", level, level, named))
+        table.append([row["scene"], row["run"], *figures, above, level])
     head = ["scene", "run", "truth", "refit", "trained", "moving: truth", "refit", "trained", "baselines", "verdict"]
     print(markdown(head, table))
     for scene in [*dict.fromkeys(row["scene"] for row in rows), "all"]:
         mine = np.array([line[1:] for line in scores if scene in (line[0], "all")])
         if len(mine) > 2:
-            whole, part = (spearmanr(mine[:, k], mine[:, k + 1], nan_policy="omit").statistic for k in (0, 2))
-            print(f"{scene}: {len(mine)} runs, rank correlation {whole:.2f}, where it moves {part:.2f}")
+            whole, part, other = (
+                spearmanr(mine[:, a], mine[:, b], nan_policy="omit").statistic for a, b in ((0, 1), (2, 3), (2, 1))
+            )
+            print(
+                f"{scene}: {len(mine)} runs, rank correlation {whole:.2f}, where it moves {part:.2f}, "
+                f"{other:.2f} by the whole picture"
+            )
     good = [line[-1] == "good" for line in table]
     right = sum(g and line[-2] == "above" for g, line in zip(good, table, strict=True))
     print(f"good is right in {right} of {sum(good)}; {sum(line[-2] == 'above' for line in table)} are truly good")
+    return kept
 
 
 def main() -> None:
@@ -214,6 +237,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50, help="of a run (default: 50)")
     parser.add_argument("--refit", type=int, default=30, help="of the second training (default: 30)")
     parser.add_argument("--views", type=int, default=6, help="of the truth that are drawn (default: 6)")
+    parser.add_argument("--cases", type=Path, metavar="FILE", help="keep the verdicts in this file, one a line")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     path = given.out / "runs.jsonl"
@@ -224,7 +248,9 @@ def main() -> None:
                 rows.append(measure(folder, given.scenes[(k + 1) % len(given.scenes)], name, given))
                 with path.open("a") as file:
                     file.write(json.dumps(rows[-1]) + "\n")
-    report(rows)
+    kept = report(rows)
+    if given.cases:
+        given.cases.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from _clip_objects import read_objects
 from _root import ROOT
 from _scenes import markdown
 from any_clip import canonical_truth, jaccard, true_frames
-from camera_verdicts import kept_case, mask_twins
+from camera_verdicts import clip_of, kept_case, mask_twins
 
 from nsff.decompose.stability import AGREEING, describe_masks, judge
 from nsff.files.io import read_npz
@@ -63,10 +63,6 @@ class Case:
     verdict: str
     words: str
     truly_good: bool
-
-
-def clip_of(scene: Scene) -> str:
-    return re.sub(r"(own)?\d*$", "", scene.root.name)
 
 
 # --- flow ------------------------------------------------------------------------------------------------------------
