@@ -21,9 +21,10 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	-$(BIN)/python -m nsff.commands._kernels
 	@touch $@
 
-demo: $(STAMP)  ## Run the whole workflow on the demo clip (CPU, about a quarter of an hour)
+demo: $(STAMP)  ## Run the whole workflow on the demo clip (CPU, some minutes)
 	snakemake --cores $(CORES)
 	@echo "Open results/demo/report.html, or results/demo/scene.html, the scene to fly through"
 
