@@ -21,6 +21,7 @@ from nsff.cameras.points import SparsePoints
 from nsff.config import CanonicalConfig
 from nsff.errors import StageError
 from nsff.files.io import read_npz, write_image
+from nsff.layout import far_flow_name
 from nsff.long_tracks import LongTracks
 from nsff.metrics.canonical_truth import PixelMap
 from nsff.priors.canonical.stage import epipolar_residual, fill_gaps, run_canonical
@@ -144,6 +145,17 @@ def test_flow_through_undistortion(ready: Scene):
         assert ((end >= 0) & (end <= ready.size[::-1])).all(-1)[mask].all()
     naive = cv2.resize(ready.raw_flow(3, "fwd")[0], ready.size[::-1]) * 200 / 240
     assert np.abs(naive - ready.flow(3, "fwd")[0]).max() > 0.3  # undistortion matters
+
+
+def test_flow_between_further_frames_through_undistortion(ready: Scene, short: Any):
+    there = onto(short.cameras, 1, 4, straighten(grid(*SIZE), short.k), 5.0)
+    write_flow(ready.raw_flow_dir / far_flow_name(1, 4), bend(there, short.k) - grid(*SIZE), np.ones(SIZE, bool))
+    run_canonical(ready, CanonicalConfig(resize_height=200))
+    assert ready.far_pairs() == [(1, 4)]
+    flow, mask = ready.far_flow(1, 4)
+    uv, _ = ready.cameras[[4]].project(plane_points(ready.cameras, 1, 5.0))
+    assert mask.mean() > 0.7
+    np.testing.assert_allclose(flow[mask], (uv[0].reshape(*ready.size, 2) - grid(*ready.size))[mask], atol=0.03)
 
 
 def test_long_tracks_through_undistortion(ready: Scene, short: Any):
