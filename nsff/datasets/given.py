@@ -123,7 +123,7 @@ def write_cameras(
 
 
 class Priors:
-    """Depth and flow of a source, or what the settings put in their place."""
+    """Depth and flow of a source, or what the settings put in their place, and long tracks of the user's own."""
 
     def __init__(self, source: Source, config: InputConfig) -> None:
         self.source = source
