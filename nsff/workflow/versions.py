@@ -13,7 +13,7 @@ VERSIONS = {
     "sfm": 8,
     "cameras": 1,
     "features": 4,
-    "motion": 6,
+    "motion": 7,
     "depth": 7,
     "train": 5,
     "render": 3,

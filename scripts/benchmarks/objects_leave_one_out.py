@@ -22,9 +22,9 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+from _clip_objects import score_objects
 from _root import ROOT
 from _scenes import markdown
-from _clip_objects import score_objects
 from any_clip import CLIPS, canonical_labels
 
 from nsff.decompose.motion_groups import grouping, moving_pixels, track_graph

@@ -1,6 +1,4 @@
-"""Motion masks from DIS flow of made-up pictures: thin and far things are on them, windows and the wall are not.
-
-Glittering water still is, mostly: flow finds a motion for it that no picture bears out.
+"""Motion masks from DIS flow of made-up pictures: thin and far things are on them, windows, water and the wall are not.
 
 A camera moves to the right before a textured wall; each thing is drawn into the picture where it would be seen.
 """
@@ -19,6 +17,7 @@ from nsff.cameras import Cameras
 from nsff.config import FlowConfig, MotionConfig
 from nsff.priors.flow.dis import DisFlow
 from nsff.priors.flow.stage import between
+from nsff.priors.motion.flow_error import flow_error
 from nsff.priors.motion.sides import combine_sides
 from nsff.priors.motion.stage import evidence_of, frame_distances, picture_evidence
 from nsff.priors.motion.track_evidence import Evidence, moving_by_tracks
@@ -102,7 +101,8 @@ def masks_of(draw: Draw) -> tuple[list[np.ndarray], list[np.ndarray]]:
     evidence = Evidence()
     for i in range(FRAMES):
         distance = combine_sides(frame_distances(cameras, link, i, MOTION), MOTION.combine)
-        evidence.append(*evidence_of(distance, MOTION, picture_evidence(scene, cameras, link, i, MOTION)))
+        told, error = picture_evidence(scene, cameras, link, i, MOTION), flow_error(scene.image, link, i, FRAMES)
+        evidence.append(*evidence_of(distance, MOTION, told, error))
     reach, radius = MOTION.temporal_propagation, MOTION.refine_radius
     found = moving_by_tracks(evidence, scene.image, link, reach, radius, MOTION.opening_radius)[0]
     return found, places
@@ -116,10 +116,7 @@ def test_thin_and_far_things_that_move_are_on_the_masks(draw):
     assert np.mean([(masks[i] & ~places[i]).mean() for i in inner]) < 0.02
 
 
-GLITTER = pytest.mark.xfail(strict=True, reason="glittering water is taken for a mover (docs/notebook.md)")
-
-
-@pytest.mark.parametrize("draw", [window, pytest.param(water, marks=GLITTER)], ids=["a window", "water"])
+@pytest.mark.parametrize("draw", [window, water], ids=["a window", "water"])
 def test_windows_and_water_are_not_on_the_masks(draw):
     masks, places = masks_of(draw)
     inner = range(1, FRAMES - 1)

@@ -19,9 +19,13 @@ ADVICE = f"get weights by `{COMMAND}`, since flow was made without a network (fl
 def network_advice(scene: Scene, of_masks: dict[str, Any] | None) -> str:
     """What to do, without a full stop, where DIS made the flow of a scene and ``of_masks``, the summary of masks that
     were made from it, is not good; else an empty text."""
-    flow = scene.summary("flow") or {}
     doubtful = of_masks is not None and of_masks.get("verdict") != "good"
-    return ADVICE if doubtful and flow.get("backend") == WITHOUT_NETWORK else ""
+    return ADVICE if doubtful and without_network(scene) else ""
+
+
+def without_network(scene: Scene) -> bool:
+    """Whether the flow of a scene was made without a network, and did not come with the source."""
+    return (scene.summary("flow") or {}).get("backend") == WITHOUT_NETWORK
 
 
 def advised(scene: Scene, summary: dict[str, Any]) -> dict[str, Any]:

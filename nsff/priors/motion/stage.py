@@ -32,9 +32,10 @@ from nsff.imaging.flow_sampling import FlowAndMask
 from nsff.imaging.medians import nan_median
 from nsff.imaging.morphology import morphology
 from nsff.layout import frame_name
-from nsff.priors.flow.advice import advised
+from nsff.priors.flow.advice import advised, without_network
 from nsff.priors.motion.coarse import run_coarse_masks
 from nsff.priors.motion.coverage import summarise_coverage
+from nsff.priors.motion.flow_error import flow_error
 from nsff.priors.motion.given import given_masks, has_given_masks
 from nsff.priors.motion.hole_filling import fill_holes
 from nsff.priors.motion.instances import Instances, open_instances
@@ -47,6 +48,9 @@ from nsff.scene import Scene
 from nsff.tracking.chaining import FlowCache, chain_flows
 
 __all__ = ["run_coarse_masks", "run_motion"]
+
+SIGNIFICANT = 2.0
+"""Errors of flow that a distance has to exceed, where no network made the flow."""
 
 
 def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None = None) -> None:
@@ -71,10 +75,12 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
     if instances is None:
         instances, network = open_instances(scene, motion)
     evidence = Evidence()
+    doubted = motion.picture_evidence and without_network(scene)
     for i in tqdm(range(scene.n_frames), desc="motion", unit="frame"):
         distance = combine_sides(frame_distances(cameras, link, i, motion), motion.combine)
         told = picture_evidence(scene, cameras, link, i, motion) if motion.picture_evidence else None
-        evidence.append(*evidence_of(distance, motion, told))
+        error = flow_error(scene.image, link, i, scene.n_frames) if doubted else None
+        evidence.append(*evidence_of(distance, motion, told, error))
     moves, resting, dropped = moving_by_tracks(
         evidence, scene.image, link, motion.temporal_propagation, motion.refine_radius, motion.opening_radius
     )
@@ -186,16 +192,21 @@ def picture_evidence(
 
 
 def evidence_of(
-    distance: Distances, motion: MotionConfig, told: Float32[np.ndarray, "H W"] | None = None
+    distance: Distances,
+    motion: MotionConfig,
+    told: Float32[np.ndarray, "H W"] | None = None,
+    error: Float32[np.ndarray, "H W"] | None = None,
 ) -> tuple[Float32[np.ndarray, "H W"], Float32[np.ndarray, "H W"]]:
     """Evidence of one frame that its pixels move, and how far it can be trusted; both 0 to 1.
 
     ``told``, 0 to 1, says how well the pictures tell motion from stillness; None: wherever there is flow. Pixels
-    without flow, and those whose motion the pictures do not confirm, count little.
+    without flow, and those whose motion the pictures do not confirm, count little. Where flow may be wrong by ``error``
+    pixels, SIGNIFICANT times that counts beside the threshold.
     """
     known = np.isfinite(distance)
     squared = np.where(known, distance, 0.0) ** 2
-    moves = (squared / (squared + motion.epipolar_threshold**2)).astype(np.float32)
+    unsure = motion.epipolar_threshold**2 + (0.0 if error is None else (SIGNIFICANT * error) ** 2)
+    moves = (squared / (squared + unsure)).astype(np.float32)
     trust = np.where(known, 1.0, LEAST_TRUST).astype(np.float32)
     if told is not None:
         trust = np.where(moves > 0.5, np.clip(told, LEAST_TRUST, trust), trust)
