@@ -35,6 +35,7 @@ def export_video(
     if left_out or changed:
         renderer = Renderer.load(scene.model_dir, chunk=render.chunk).without(left_out_of(scene, left_out))
         route, height, width = route_of(scene, render, path)
+        renderer.enlarged = max(1.0, height / scene.size[0])
         frames = draw_frames(renderer, route, (height, width), render, f"render {path}")
     else:
         frames = rendered_frames(scene, path)

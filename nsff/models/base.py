@@ -51,6 +51,9 @@ class Camera:
     world_to_camera: Float[Tensor, "3 4"]
     height: int
     width: int
+    enlarged: float = 1.0
+    """Sides of the picture over those of the pictures that the model was fitted to, where these are smaller:
+    Gaussians were fitted with the blur of those pixels, and would show gaps with less."""
 
     @staticmethod
     def of(

@@ -6,6 +6,7 @@ Cameras are in the world of cameras.json (OpenCV axes); time is a frame index, f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,9 +28,10 @@ class Renderer:
     torch.Size([270, 480, 3])
     """
 
-    def __init__(self, model: SceneModel, chunk: int = 0) -> None:
+    def __init__(self, model: SceneModel, chunk: int = 0, enlarged: float = 1.0) -> None:
         """``chunk``: how much is rendered at a time (rays); 0: as much as the memory holds that is free when the first
-        picture is asked for."""
+        picture is asked for. ``enlarged``: sides of the pictures over those that the model was fitted to."""
+        self.enlarged = enlarged
         self.model = model.eval().requires_grad_(False)
         self.chunk = chunk
 
@@ -40,7 +42,7 @@ class Renderer:
 
     def without(self, left_out: LeftOut | None) -> Renderer:
         """A renderer of the scene without the points that ``left_out`` names (SceneModel.without); None: this one."""
-        return self if left_out is None else Renderer(self.model.without(left_out), self.chunk)
+        return self if left_out is None else Renderer(self.model.without(left_out), self.chunk, self.enlarged)
 
     @property
     def device(self) -> torch.device:
@@ -54,7 +56,7 @@ class Renderer:
 
     def camera(self, K: np.ndarray, world_to_camera: np.ndarray, height: int, width: int) -> Camera:
         """The camera as models have it, on the model's device; the first one decides ``chunk`` where it is 0."""
-        camera = Camera.of(K, world_to_camera, height, width, self.device)
+        camera = replace(Camera.of(K, world_to_camera, height, width, self.device), enlarged=self.enlarged)
         self.chunk = self.chunk or self.model.chunk_for(camera)
         return camera
 

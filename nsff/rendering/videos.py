@@ -34,6 +34,7 @@ def run_render(
     (nsff.decompose.removal)."""
     renderer = Renderer.load(scene.model_dir, chunk=render.chunk).without(left_out)
     route, height, width = route_of(scene, render, path)
+    renderer.enlarged = max(1.0, height / scene.size[0])
     write_maps(scene.render_maps_dir(path), renderer, route, (height, width), render)
     frames = draw_frames(renderer, route, (height, width), render, f"render {path}")
     target = scene.video_path(path)

@@ -104,6 +104,7 @@ class LiveScene:
         with self._lock:
             renderer = self._of(asked.without)
             K = np.array([[asked.lens[0], 0, asked.lens[2]], [0, asked.lens[1], asked.lens[3]], [0, 0, 1.0]])
+            renderer.enlarged = max(1.0, asked.lens[0] / float(np.median(self.scene.cameras.intrinsics[:, 0, 0])))
             view = (K, np.array(asked.rows), asked.height, asked.width)
             time = min(asked.time, self.scene.n_frames - 1.0)
             if asked.layer == "rgb":

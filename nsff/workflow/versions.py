@@ -16,7 +16,7 @@ VERSIONS = {
     "motion": 7,
     "depth": 7,
     "train": 5,
-    "render": 3,
+    "render": 4,
     "maps": 2,
     "points": 1,
     "cluster": 4,

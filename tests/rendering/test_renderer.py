@@ -192,3 +192,21 @@ def test_videos_are_h264_of_even_size(tmp_path):
     assert len(decoded) == 5
     assert abs(float(decoded[4].mean()) - 80) < 4
     assert [even(v) for v in (180, 181.2, 0.3)] == [180, 182, 2]
+
+
+def test_models_know_how_much_larger_pictures_are():
+    """The camera that models get says it, also without some of the scene."""
+
+    class Model(torch.nn.Module):
+        device = torch.device("cpu")
+
+        def chunk_for(self, camera):
+            return 1
+
+        def without(self, left_out):
+            return Model()
+
+    renderer = Renderer(Model(), enlarged=2.0)
+    for own in (renderer, renderer.without(lambda points, time: None)):
+        assert own.camera(np.eye(3), np.eye(4), 4, 6).enlarged == 2
+    assert Renderer(Model()).camera(np.eye(3), np.eye(4), 4, 6).enlarged == 1

@@ -19,7 +19,6 @@ from nsff.models.gaussians.compiled import SHARES, in_shares
 from nsff.models.gaussians.cpu_projection import carry_back, project
 from nsff.models.gaussians.cpu_tiles import by_depth, composite, composite_back, list_entries
 from nsff.models.gaussians.splats import (
-    BLUR,
     EXTENT,
     FAR,
     MAX_ALPHA,
@@ -98,4 +97,4 @@ def _array(tensor: Tensor) -> np.ndarray:
 def _lens(camera: Camera) -> np.ndarray:
     (fx, _, cx), (_, fy, cy), _ = camera.K.tolist()
     least, greatest = zip(*slope_limits(camera.K, camera.height, camera.width), strict=True)
-    return np.array([fx, fy, cx, cy, *least, *greatest, NEAR, FAR, BLUR, EXTENT])
+    return np.array([fx, fy, cx, cy, *least, *greatest, NEAR, FAR, camera.blur, EXTENT])

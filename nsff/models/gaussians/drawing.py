@@ -89,8 +89,10 @@ def flag(rows: int, value: float, like: Tensor) -> Float[Tensor, "G 1"]:
 
 
 def camera_inside(camera: Camera, world_to_camera: Float[Tensor, "3 4"]) -> splats.Camera:
-    """A camera for the rasterisers, with a pose in the model's units."""
-    return splats.Camera(camera.intrinsics, world_to_camera, camera.height, camera.width)
+    """A camera for the rasterisers, with a pose in the model's units. Enlarged pictures are blurred as much as those of
+    the size that the Gaussians were fitted to: they have the same ellipses."""
+    blur = splats.BLUR * max(camera.enlarged, 1.0) ** 2
+    return splats.Camera(camera.intrinsics, world_to_camera, camera.height, camera.width, blur)
 
 
 class Picture:

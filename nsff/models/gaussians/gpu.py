@@ -12,7 +12,7 @@ import torch
 
 from nsff.building.builds import build_that_runs_on, load_library
 from nsff.models.gaussians import twin
-from nsff.models.gaussians.splats import BLUR, FAR, NEAR, Camera, Rendering, Splats
+from nsff.models.gaussians.splats import FAR, NEAR, Camera, Rendering, Splats
 
 TILE = 16
 CHANNELS_AT_ONCE = 32
@@ -61,7 +61,7 @@ def rasterise(splats: Splats, camera: Camera, packed: bool = False) -> Rendering
     pose = torch.cat([camera.world_to_camera.to(means), means.new_tensor([[0.0, 0, 0, 1]])])
     drawn, alpha, _ = gsplat.rasterization(
         means, splats.quaternions, splats.scales, splats.opacities, splats.values, pose[None],
-        camera.K.to(means)[None], camera.width, camera.height, near_plane=NEAR, far_plane=FAR, eps2d=BLUR,
+        camera.K.to(means)[None], camera.width, camera.height, near_plane=NEAR, far_plane=FAR, eps2d=camera.blur,
         packed=packed, tile_size=TILE, render_mode="RGB+ED", channel_chunk=CHANNELS_AT_ONCE,
     )  # fmt: skip
     return Rendering(drawn[0, ..., :-1], alpha[0, ..., 0], drawn[0, ..., -1])

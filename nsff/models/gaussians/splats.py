@@ -95,7 +95,8 @@ class Splats:
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera: K (3,3), pixels, without skew; world_to_camera (3,4) = [V | t]; height and width, pixels.
+    """A pinhole camera: K (3,3), pixels, without skew; world_to_camera (3,4) = [V | t]; height and width, pixels;
+    blur, square pixels, in place of BLUR where the picture is larger than those that the Gaussians were fitted to.
 
     Gradients reach world_to_camera, not K. Raises ValueError for shapes that do not fit and empty pictures.
     """
@@ -104,6 +105,7 @@ class Camera:
     world_to_camera: Float[Tensor, "3 4"]
     height: int
     width: int
+    blur: float = BLUR
 
     def __post_init__(self) -> None:
         if self.K.shape != (3, 3) or self.world_to_camera.shape != (3, 4):

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from nsff.models.gaussians.splats import (
-    BLUR,
     FAR,
     MAX_ALPHA,
     MIN_ALPHA,
@@ -71,7 +70,7 @@ def project(
     z = points[:, 2:]
     slopes = points[:, :2] / z
     J = torch.cat([torch.diag_embed(focal / z), (-focal * slopes.clamp(*limits.T) / z)[:, :, None]], dim=2)
-    blur = BLUR * torch.eye(2).to(points)
+    blur = camera.blur * torch.eye(2).to(points)
     return focal * slopes + camera.K.to(points)[:2, 2], J @ covariances @ J.mT + blur
 
 

@@ -6,7 +6,7 @@ import torch
 
 from nsff.models.gaussians import cpu, twin
 from nsff.models.gaussians.cpu_tiles import by_depth
-from nsff.models.gaussians.splats import Camera, Splats
+from nsff.models.gaussians.splats import BLUR, Camera, Splats
 
 
 def test_as_the_twin(case):
@@ -108,3 +108,19 @@ def test_pictures_that_are_changed_in_place_are_no_wrong_gradients(make_case):
         drawn.values.mul_(2)
     with pytest.raises(RuntimeError, match="inplace"):
         drawn.alpha.sum().backward()
+
+
+@pytest.mark.parametrize("rasterise", [cpu.rasterise, twin.rasterise], ids=["cpu", "twin"])
+@pytest.mark.parametrize("sizes", [0.02, 0.3])
+def test_an_enlarged_picture_with_its_blur_has_the_same_ellipses(make_case, rasterise, sizes):
+    """The middle one of every three by three pixels is the pixel of the picture of a third of the sides."""
+    case = make_case(12, channels=3, sizes=sizes)
+    small = case.camera
+    K = small.K * torch.tensor([[3.0], [3.0], [1.0]], dtype=small.K.dtype)
+    large = Camera(K, small.world_to_camera, 3 * small.height, 3 * small.width, 9 * BLUR)
+    with torch.no_grad():
+        expected, found = rasterise(case.splats, small), rasterise(case.splats, large)
+    assert expected.alpha.max() > 0.1
+    torch.testing.assert_close(found.values[1::3, 1::3], expected.values, atol=1e-9, rtol=1e-6)
+    sharp = rasterise(case.splats, Camera(K, small.world_to_camera, large.height, large.width))
+    assert float(sharp.alpha.mean()) < float(found.alpha.mean())

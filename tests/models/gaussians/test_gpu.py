@@ -1,11 +1,14 @@
 """gsplat against the plain twin, on a CUDA device: float32 against float64."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from nsff.models.gaussians import gpu, twin
 from nsff.models.gaussians.rasterisers import check_rasteriser
+from nsff.models.gaussians.splats import BLUR
 
 pytestmark = pytest.mark.gpu
 
@@ -53,6 +56,15 @@ def test_nothing_in_view(make_case, packed):
     case.camera.world_to_camera[2, 3] -= 100
     drawn = case.to(torch.float32, "cuda").drawn(gpu.rasterise, packed=packed)
     assert not any(tensor.any() for tensor in drawn.values())
+
+
+def test_the_blur_of_enlarged_pictures(make_case):
+    case = make_case(14, sizes=0.1).to(torch.float32)
+    drawn = []
+    for device, rasterise, dtype in (("cuda", gpu.rasterise, torch.float32), ("cpu", twin.rasterise, torch.float64)):
+        own = case.to(dtype, device)
+        drawn.append(rasterise(own.splats, replace(own.camera, blur=9 * BLUR)).values.detach().double().cpu())
+    assert float((drawn[0] - drawn[1]).abs().flatten().quantile(0.999)) < 1e-4 * max(1.0, float(drawn[1].abs().max()))
 
 
 def test_no_channels_and_no_gaussians(make_case):
