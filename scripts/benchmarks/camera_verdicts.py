@@ -35,18 +35,20 @@ import cv2
 import numpy as np
 from _root import ROOT
 from _scenes import markdown, true_cameras
-from any_clip import canonical_truth, epipolar, jaccard
+from any_clip import canonical_truth, epipolar, jaccard, true_frames
 
 from nsff.cameras import Cameras
 from nsff.cameras.align import extent, pose_errors
 from nsff.config import MotionConfig
+from nsff.files.io import read_mask
 from nsff.imaging.flow_sampling import FlowAndMask
 from nsff.imaging.resizing import resize_flow, resize_frame
+from nsff.layout import frame_name
 from nsff.priors.canonical import verdict
 from nsff.priors.canonical.stage import camera_signs
 from nsff.priors.canonical.verdict import CameraSigns
 from nsff.priors.motion.coverage import summarise_coverage
-from nsff.priors.motion.mask_signs import FINAL, Bounds, Signs, judged_by_signs, mask_signs
+from nsff.priors.motion.mask_signs import COARSE, FINAL, Bounds, Signs, judged_by_signs, mask_signs
 from nsff.priors.motion.sides import combine_sides
 from nsff.priors.motion.stage import evidence_of, frame_distances, picture_evidence
 from nsff.scene import Scene
@@ -105,6 +107,7 @@ class Case:
     jaccard: float
     coverage: list[float]
     signs: Signs
+    in_use: Bounds = FINAL
 
     @property
     def truly_good(self) -> bool:
@@ -160,6 +163,22 @@ def mask_cases(scene: Scene, other: Scene, truths: Path) -> list[Case]:
             clip, name, jaccard(masks, truth), [float(mask.mean()) for mask in masks], mask_signs(masks, link, evidence)
         )
         for name, masks in mask_twins(scene.motion_masks(), other.motion_masks(), other.root.name)
+    ]
+
+
+def coarse_cases(scene: Scene, other: Scene, truths: Path) -> list[Case]:
+    """Coarse masks lie on the ingested frames, and only how far flow carries them along is asked."""
+    clip, link = clip_of(scene), FlowCache(scene.raw_flow)
+    truth = true_frames(scene, clip, truths)
+    size = link(0, 1)[1].shape
+    truth = [_resized(mask, *size) for mask in truth]
+    own, foreign = (
+        [_resized(read_mask(one.coarse_masks_dir / frame_name(i)), *size) for i in range(one.n_frames)]
+        for one in (scene, other)
+    )
+    return [
+        Case(clip, name, jaccard(masks, truth), [float(mask.mean()) for mask in masks], mask_signs(masks, link), COARSE)
+        for name, masks in mask_twins(own, foreign, other.root.name)
     ]
 
 
@@ -274,20 +293,22 @@ def main() -> None:
     if given.only != "masks":
         kept += print_cameras([case for pair in pairs for case in camera_cases(*pair, given.truth)])
     if given.only != "cameras":
-        kept += print_masks([case for pair in pairs for case in mask_cases(*pair, given.truth)])
+        kept += print_masks("motion", [case for pair in pairs for case in mask_cases(*pair, given.truth)])
+    if given.only != "cameras" and all(scene.raw_flow_dir.is_dir() for scene in scenes):
+        kept += print_masks("coarse_masks", [case for pair in pairs for case in coarse_cases(*pair, given.truth)])
     if given.cases:
         with given.cases.open("a") as file:
             file.writelines(json.dumps(line) + "\n" for line in kept)
 
 
-def print_masks(cases: Sequence[Case]) -> list[dict[str, object]]:
+def print_masks(stage: str, cases: Sequence[Case]) -> list[dict[str, object]]:
     kept = []
     rows, counts = [], {"chosen on all": [0, 0, 0], "chosen without the clip": [0, 0, 0]}
     for clip in dict.fromkeys(case.clip for case in cases):
         elsewhere = chosen_bounds([case for case in cases if case.clip != clip])
         for case in (case for case in cases if case.clip == clip):
-            verdicts = {"chosen on all": case.verdict(FINAL), "chosen without the clip": case.verdict(elsewhere)}
-            kept.append(kept_case("motion", clip, case.name, case.truly_good, *verdicts.values(), None))
+            verdicts = {"chosen on all": case.verdict(case.in_use), "chosen without the clip": case.verdict(elsewhere)}
+            kept.append(kept_case(stage, clip, case.name, case.truly_good, *verdicts.values(), None))
             right = (verdicts["chosen without the clip"] == "good") == case.truly_good
             figures = (case.jaccard, case.signs.carried, case.signs.rim, case.signs.missed)
             numbers = [f"{value:.2f}" for value in figures]
