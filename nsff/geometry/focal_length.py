@@ -52,7 +52,7 @@ class Tracks:
 
 @dataclass(frozen=True)
 class FocalFit:
-    """What the pictures say about the focal length."""
+    """The focal length that pictures speak for, and how much it explains."""
 
     ratio: float
     """The focal length of least cost over the given one."""

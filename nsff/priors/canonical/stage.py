@@ -209,7 +209,7 @@ def epipolar_residual(read: Callable[[int, str], FlowAndMask], cameras: Cameras)
 
 
 def camera_signs(read: Callable[[int, str], FlowAndMask], cameras: Cameras) -> CameraSigns:
-    """What flow (``read`` is Scene.flow) says about cameras."""
+    """The signs of cameras by flow; ``read`` is Scene.flow."""
     link, count = FlowCache(read), len(cameras)
     check = check_world(cameras, flow_pairs(link, count))
     fit = focal_by_tracks(cameras, flow_tracks(link, count, (cameras.height, cameras.width)))

@@ -30,7 +30,7 @@ in pixels at 288 rows."""
 
 @dataclass(frozen=True)
 class CameraSigns:
-    """What flow says about cameras. Residuals are median distances to epipolar lines, pixels at 288 rows; None where no
+    """Signs of cameras by flow. Residuals are median distances to epipolar lines, pixels at 288 rows; None where no
     pair has parallax."""
 
     check: WorldCheck
