@@ -32,7 +32,7 @@ FARTHEST = 100.0
 
 @dataclass(frozen=True)
 class Seen:
-    """What a training frame shows: colours in [0, 1], what moves, disparity and the confidence in it."""
+    """The content of a training frame: colours in [0, 1], what moves, disparity and the confidence in it."""
 
     image: Float[Tensor, "H W 3"]
     moving: Bool[Tensor, "H W"]

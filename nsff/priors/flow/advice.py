@@ -1,4 +1,4 @@
-"""What to do where flow that no network made was not good enough for a stage that reads it.
+"""Advice where flow that no network made was not good enough for a stage that reads it.
 
 DIS needs no weights and follows slow motion of textured things; fast, blurred and bare ones it loses, and it drags the
 ground beside a thing along. Nobody who starts without weights can know that, so stages that get into doubt say it.
@@ -17,7 +17,7 @@ ADVICE = f"get weights by `{COMMAND}`, since flow was made without a network (fl
 
 
 def network_advice(scene: Scene, of_masks: dict[str, Any] | None) -> str:
-    """What to do, without a full stop, where DIS made the flow of a scene and ``of_masks``, the summary of masks that
+    """Advice, without a full stop, where DIS made the flow of a scene and ``of_masks``, the summary of masks that
     were made from it, is not good; else an empty text."""
     doubtful = of_masks is not None and of_masks.get("verdict") != "good"
     return ADVICE if doubtful and without_network(scene) else ""
