@@ -21,7 +21,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
-	-$(BIN)/python -m nsff.commands._kernels
+	-$(BIN)/python -m nsff.models.gaussians.compile_ahead
 	@touch $@
 
 demo: $(STAMP)  ## Run the whole workflow on the demo clip (CPU, some minutes)

@@ -177,6 +177,7 @@ class Layout:
     frames_dir = Below("frames")
     given_dir = Below("given")
     raw_flow_dir = Below("raw_flow")
+    raw_flow_result_path = Below("raw_flow", "result.json")
     coarse_masks_dir = Below("coarse_masks")
     # Cameras
     sfm_dir = Below("sfm")
@@ -193,6 +194,7 @@ class Layout:
     motion_dir = Below("motion_masks")
     depth_dir = Below("depth")
     depth_result_path = Below("depth", "result.json")
+    flow_result_path = Below("flow", "result.json")
     alignment_path = Below("depth", ALIGNMENT_NAME)
     features_dir = Below("features")
     features_path = Below("features", "features.npy")

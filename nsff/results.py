@@ -80,6 +80,22 @@ class IngestResult(Result):
     given: GivenKinds = GivenKinds()
 
 
+class FlowResult(Result):
+    """How the flow came about."""
+
+    backend: str = NOT_KNOWN
+    """Name of the backend: ``given``, ``dis``, or a network's."""
+
+    @property
+    def without_network(self) -> bool:
+        """Whether it was made without a network, and did not come with the source.
+
+        >>> FlowResult(backend="dis").without_network, FlowResult(backend="given").without_network
+        (True, False)
+        """
+        return self.backend == "dis"
+
+
 class DepthResult(Result):
     """The meaning of the depth stage's disparity, for the losses of training."""
 

@@ -31,7 +31,7 @@ from nsff.files.io import (
 from nsff.files.reading import reading
 from nsff.layout import Layout, far_flow_name, far_pairs_in
 from nsff.long_tracks import LongTracks
-from nsff.results import DepthResult, IngestResult, TrainResult, read_result
+from nsff.results import DepthResult, FlowResult, IngestResult, TrainResult, read_result
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,15 @@ class Scene(Layout):
 
     def write_disparity(self, i: int, disparity: np.ndarray, confidence: np.ndarray) -> None:
         write_disparity(self.depth_path(i), disparity, confidence)
+
+    def flow_result(self) -> FlowResult:
+        """How the flow came about, by flow/result.json, before the cameras' stage by raw_flow/result.json, or by the
+        summary of runs that have no such file."""
+        for path in (self.flow_result_path, self.raw_flow_result_path):
+            if path.exists():
+                return read_result(path, FlowResult, "flow")
+        with reading(self.summary_path("flow")):
+            return FlowResult.model_validate(self.summary("flow") or {})
 
     def depth_result(self) -> DepthResult:
         """Unit and origin of the disparity, by depth/result.json, or by the summary of runs that have no such file."""

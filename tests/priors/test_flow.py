@@ -103,7 +103,7 @@ def test_run_flow_writes_both_directions_at_the_working_size(tmp_path):
     scene = video(tmp_path, [shifted(image, 2.0 * i, 0) for i in range(3)])
     run_flow(scene, FlowConfig(), 45)
     assert sorted(p.name for p in scene.raw_flow_dir.iterdir()) == [
-        "00000_fwd.npz", "00001_bwd.npz", "00001_fwd.npz", "00002_bwd.npz",
+        "00000_fwd.npz", "00001_bwd.npz", "00001_fwd.npz", "00002_bwd.npz", "result.json",
     ]  # fmt: skip
     flow, mask = scene.raw_flow(0, "fwd")
     assert flow.shape == (45, 60, 2)

@@ -10,14 +10,14 @@ from nsff.files.io import write_json
 from nsff.priors.flow.advice import COMMAND, advised
 from nsff.priors.sfm import stage
 from nsff.priors.sfm.acceptance import LittleParallaxError
+from nsff.results import FlowResult
 from nsff.scene import Scene
 
 
-def scene_with(folder, backend: str, verdict: str) -> Scene:
-    """A scene of which only the summaries of flow and coarse masks exist."""
+def scene_with(folder, backend: str) -> Scene:
+    """A scene of which only the result of flow exists."""
     scene = Scene(folder)
-    write_json(scene.summary_path("flow"), {"backend": backend, "verdict": "good"})
-    write_json(scene.summary_path("coarse_masks"), {"verdict": verdict, "message": "Masks come and go."})
+    write_json(scene.raw_flow_result_path, FlowResult(backend=backend).model_dump())
     return scene
 
 
@@ -25,11 +25,14 @@ def scene_with(folder, backend: str, verdict: str) -> Scene:
     ("backend", "verdict", "said"),
     [("dis", "doubtful", True), ("dis", "poor", True), ("dis", "good", False), ("raft", "poor", False)],
 )
-def test_masks_in_doubt_and_refused_cameras_ask_for_a_network(tmp_path, monkeypatch, backend, verdict, said):
-    scene = scene_with(tmp_path, backend, verdict)
-    summary = scene.summary("coarse_masks")
-    assert summary is not None
-    assert (COMMAND in advised(scene, summary)["message"]) is said
+def test_masks_in_doubt_ask_for_a_network(tmp_path, backend, verdict, said):
+    scene = scene_with(tmp_path, backend)
+    assert (COMMAND in advised(scene, {"verdict": verdict, "message": "Masks come and go."})["message"]) is said
+
+
+@pytest.mark.parametrize(("backend", "said"), [("dis", True), ("raft", False), ("given", False)])
+def test_refused_cameras_ask_for_a_network(tmp_path, monkeypatch, backend, said):
+    scene = scene_with(tmp_path, backend)
 
     def refuse(*_):
         raise LittleParallaxError("sfm", "the camera only turns", "move it")
@@ -41,7 +44,7 @@ def test_masks_in_doubt_and_refused_cameras_ask_for_a_network(tmp_path, monkeypa
 
 
 def test_a_command_is_not_told_twice_and_a_scene_without_flow_is_not_advised(tmp_path, monkeypatch):
-    scene = scene_with(tmp_path, "dis", "poor")
+    scene = scene_with(tmp_path, "dis")
     error = StageError("sfm", "no still world", f"get one by `{COMMAND}`")
 
     def refuse(*_):

@@ -6,7 +6,6 @@ import pytest
 
 from nsff.config import MotionConfig
 from nsff.files.io import write_json
-from nsff.priors.flow.advice import without_network
 from nsff.priors.motion.flow_error import flow_error
 from nsff.priors.motion.stage import evidence_of
 from nsff.scene import Scene
@@ -34,7 +33,7 @@ def test_the_error_is_that_of_the_flow():
 def test_distances_within_the_error_are_no_motion():
     distance = np.full(SIZE, 2.0, np.float32)
     sure = evidence_of(distance, MotionConfig())[0]
-    unsure = evidence_of(distance, MotionConfig(), None, np.full(SIZE, 1.5, np.float32))[0]
+    unsure = evidence_of(distance, MotionConfig(), None, np.full(SIZE, 3.0, np.float32))[0]
     assert (sure > 0.5).all()
     assert (unsure < 0.5).all()
     np.testing.assert_array_equal(evidence_of(distance, MotionConfig(), None, np.zeros(SIZE, np.float32))[0], sure)
@@ -43,6 +42,6 @@ def test_distances_within_the_error_are_no_motion():
 @pytest.mark.parametrize(("backend", "asked"), [("dis", True), ("raft", False), ("given", False)])
 def test_flow_of_a_network_is_not_asked(tmp_path, backend, asked):
     scene = Scene(tmp_path)
-    assert not without_network(scene)
+    assert not scene.flow_result().without_network
     write_json(scene.summary_path("flow"), {"backend": backend})
-    assert without_network(scene) is asked
+    assert scene.flow_result().without_network is asked

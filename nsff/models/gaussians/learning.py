@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from nsff.config import SceneConfig
@@ -24,40 +22,8 @@ EPSILON = 1e-15
 """Added to Adam's denominators: gradients of single Gaussians are small."""
 LEAVE_OUT_STREAM = 1
 """Tells the random numbers of leave_out from others of the same seed and step."""
-SMALLEST_HALVED = 16
-"""Pictures with fewer rows or columns are never halved."""
 FARTHEST = 100.0
 """Depth where nothing is drawn, median depths."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """The content of a training frame: colours in [0, 1], what moves, disparity and the confidence in it."""
-
-    image: Float[Tensor, "H W 3"]
-    moving: Bool[Tensor, "H W"]
-    disparity: Float[Tensor, "H W"]
-    confidence: Float[Tensor, "H W"]
-
-    def halved(self) -> Seen:
-        """At half the size, the means of two by two pixels (an odd last row or column is left out): a pixel moves where
-        half of it does, and its disparity is trusted where all of it is.
-
-        >>> four = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
-        >>> half = Seen(four[..., None].repeat(1, 1, 3), four > 0, four, four).halved()
-        >>> half.image[0, 0, 0].item(), half.moving.item(), half.confidence.item()
-        (0.75, True, 0.0)
-        """
-        mean = lambda values: torch.nn.functional.avg_pool2d(values[None].float(), 2)[0]  # noqa: E731
-        image = mean(self.image.permute(2, 0, 1)).permute(1, 2, 0)
-        trusted = mean(self.confidence > 0) == 1
-        return Seen(image, mean(self.moving) >= 0.5, mean(self.disparity), mean(self.confidence) * trusted)
-
-
-def halved(camera: Camera) -> Camera:
-    """A camera whose pixels are two by two of this one's."""
-    zoom = torch.tensor([0.5, 0.5, 1.0], device=camera.intrinsics.device)
-    return Camera(camera.intrinsics * zoom[:, None], camera.world_to_camera, camera.height // 2, camera.width // 2)
 
 
 class Learning:
@@ -121,20 +87,19 @@ class Learning:
         """Terms and monitors of one frame."""
         data, model, given, frame = self.data, self.model, self.options, int(batch.index[0])
         camera = Camera(data.intrinsics[frame], data.world_to_camera[frame], data.height, data.width)
-        seen = Seen(data.images[frame].float() / 255, data.moving[frame], self.disparity[frame], data.confidence[frame])
-        if step < given.half_size * self.train.steps and min(data.height, data.width) >= SMALLEST_HALVED:
-            camera, seen = halved(camera), seen.halved()
         with clock("drawing"):
             pose = model.corrected_pose(frame, camera.world_to_camera)
             picture = Picture(
                 model.static, model.moving, model.background, camera_inside(camera, pose), float(frame), ("rgb",),
                 others=self.leaves_out(step),
             )  # fmt: skip
+        image = data.images[frame].float() / 255
         drawn = model.exposed(frame, picture.rgb)
-        terms: Terms = {"rgb": colour_loss(drawn, seen.image, given)}
+        terms: Terms = {"rgb": colour_loss(drawn, image, given)}
         depth = picture.depth(FARTHEST) * model.frame.unit
         terms |= geometry_terms(
-            picture.share, depth, seen.moving, seen.disparity, seen.confidence, self.median_disparity, seen.image, given
+            picture.share, depth, data.moving[frame], self.disparity[frame], data.confidence[frame],
+            self.median_disparity, image, given,
         )  # fmt: skip
         if len(model.static.light):
             terms["light"] = given.w_light * model.static.light.log_factor[:, frame].abs().mean()
@@ -142,14 +107,14 @@ class Learning:
         if data.features is not None and begun and step % given.features_every == 0:
             with clock("features"):
                 terms |= self._features(camera, pose, frame)
-        return terms, {"mse": (drawn - seen.image).square().mean().detach()}
+        return terms, {"mse": (drawn - image).square().mean().detach()}
 
     def _features(self, camera: Camera, pose: Float[Tensor, "3 4"], frame: int) -> Terms:
         """Terms of a picture as small as the features are; positions, shapes and opacities are left alone."""
         data, model = self.data, self.model
         assert data.features is not None
         h, w = data.features.shape[1:3]
-        zoom = torch.tensor([w / camera.width, h / camera.height, 1.0], device=data.device)
+        zoom = torch.tensor([w / data.width, h / data.height, 1.0], device=data.device)
         small = Camera(camera.intrinsics * zoom[:, None], camera.world_to_camera, h, w)
         names = ("features",) if data.saliency is None else ("features", "saliency")
         picture = Picture(

@@ -31,9 +31,6 @@ class Options(StageConfig):
     leave_out: float = Field(0.3, ge=0, lt=1)
     """Part of the steps in which a frame is drawn without the dynamic Gaussians that were made of it, so that those of
     other times have to lie where it shows them."""
-    half_size: float = Field(0.0, ge=0, le=1)
-    """Part of the training, from its start, in which pictures of half the size are drawn and compared, which takes half
-    the time."""
     sharp_depth: bool = True
     """Slopes of the prior's depth between a thing and what lies behind it become steps, where colours change."""
     neighbours: int = Field(8, ge=1)

@@ -24,7 +24,7 @@ from nsff.cameras.points import SparsePoints
 from nsff.config import CanonicalConfig
 from nsff.errors import StageError
 from nsff.files.checksums import seal
-from nsff.files.io import atomic_directory, write_image, write_npz
+from nsff.files.io import atomic_directory, write_image, write_json, write_npz
 from nsff.files.temporary import temporary_directory
 from nsff.geometry.epipolar import curve_distance, has_parallax, pixel_centres
 from nsff.geometry.focal_length import focal_by_tracks
@@ -178,8 +178,9 @@ def _write_images(scene: Scene, views: Views, frame_size: tuple[int, int], folde
 
 
 def _write_flow(scene: Scene, frames: FrameMap, folder: Path) -> float:
-    """Writes the flow files; returns the consistent fraction of the pixels."""
+    """Writes the flow files, and how they came about; returns the consistent fraction of the pixels."""
     kept = []
+    write_json(folder / scene.flow_result_path.name, scene.flow_result().model_dump())
     n = scene.n_frames
     for pair in tqdm(far_pairs_in(scene.raw_flow_dir), desc="canonical far flow", unit="file", leave=False):
         name = far_flow_name(*pair)

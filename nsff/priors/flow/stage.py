@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from nsff.config import FlowConfig
 from nsff.errors import StageError
-from nsff.files.io import atomic_directory
+from nsff.files.io import atomic_directory, write_json
 from nsff.imaging.flow_sampling import FlowAndMask
 from nsff.imaging.resizing import resize_flow, resize_frame
 from nsff.layout import far_flow_name, flow_name
@@ -29,6 +29,7 @@ from nsff.priors.flow.cut_check import CutCheck, agreements, describe_cuts, list
 from nsff.priors.flow.estimator import FlowBackend, FlowEstimator
 from nsff.priors.flow.registry import FLOW
 from nsff.priors.flow.signs import explained_change, judged_by_change
+from nsff.results import FlowResult
 from nsff.scene import Scene, read_flow, write_flow
 
 FAR_RELATIVE = 0.1
@@ -73,6 +74,7 @@ def run_flow(scene: Scene, flow: FlowConfig, height: int) -> None:
         cuts = look.after(agreements([share for share, _ in numbers]))
         far = _estimate_far(scene, flow, backend, weights, height, folder) if flow.far else None
         explained = _explained(scene, folder)
+        write_json(folder / scene.raw_flow_result_path.name, FlowResult(backend=backend).model_dump())
     summary = {
         "backend": backend,
         "weights": weights.name if weights else None,

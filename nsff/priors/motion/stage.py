@@ -32,7 +32,7 @@ from nsff.imaging.flow_sampling import FlowAndMask
 from nsff.imaging.medians import nan_median
 from nsff.imaging.morphology import morphology
 from nsff.layout import frame_name
-from nsff.priors.flow.advice import advised, without_network
+from nsff.priors.flow.advice import advised
 from nsff.priors.motion.coarse import run_coarse_masks
 from nsff.priors.motion.coverage import summarise_coverage
 from nsff.priors.motion.flow_error import flow_error
@@ -49,7 +49,7 @@ from nsff.tracking.chaining import FlowCache, chain_flows
 
 __all__ = ["run_coarse_masks", "run_motion"]
 
-SIGNIFICANT = 2.0
+SIGNIFICANT = 1.0
 """Errors of flow that a distance has to exceed, where no network made the flow."""
 
 
@@ -75,7 +75,7 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
     if instances is None:
         instances, network = open_instances(scene, motion)
     evidence = Evidence()
-    doubted = motion.picture_evidence and without_network(scene)
+    doubted = motion.picture_evidence and scene.flow_result().without_network
     for i in tqdm(range(scene.n_frames), desc="motion", unit="frame"):
         distance = combine_sides(frame_distances(cameras, link, i, motion), motion.combine)
         told = picture_evidence(scene, cameras, link, i, motion) if motion.picture_evidence else None

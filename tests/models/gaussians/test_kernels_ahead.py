@@ -2,8 +2,8 @@
 
 import torch
 
-from nsff.commands._kernels import compile_kernels
 from nsff.models.gaussians import cpu, cpu_projection, cpu_tiles
+from nsff.models.gaussians.compile_ahead import compile_kernels
 
 KERNELS = (
     cpu_projection.project, cpu_projection.carry_back, cpu_tiles.by_depth, cpu_tiles.list_entries,

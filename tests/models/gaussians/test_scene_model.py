@@ -92,11 +92,8 @@ def test_pictures_do_not_depend_on_the_unit_of_the_world(tiny_scene, unit):
         torch.testing.assert_close(one, two, rtol=2e-3, atol=2e-3)
 
 
-@pytest.mark.parametrize("half_size", [0.0, 0.7])
-def test_a_training_that_was_interrupted_ends_the_same(tiny_scene, tmp_path, half_size):
-    """``half_size`` 0.7: interrupted at step 30 while pictures are half as large, until step 35."""
+def test_a_training_that_was_interrupted_ends_the_same(tiny_scene, tmp_path):
     whole, config = tiny_scene(4), config_with(steps=50, checkpoint_every=30)
-    config.model.options["half_size"] = half_size
     run_train(whole, config)
     tensors = load_model(whole.model_dir, "cpu").state_dict()
     from nsff.training.checkpoints import CheckpointStore

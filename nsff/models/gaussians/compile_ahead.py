@@ -1,18 +1,18 @@
-"""Compiles the kernels that draw Gaussians on a CPU, once for an installation: ``python -m nsff.commands._kernels``.
+"""Compiles the kernels that draw Gaussians on a CPU, once for an installation; Python runs this file for `make setup`.
 
 Without it the first training does so, for a quarter of a minute.
 """
 
 from __future__ import annotations
 
+import torch
+
+from nsff.models.gaussians.cpu import rasterise
+from nsff.models.gaussians.splats import Camera, Splats
+
 
 def compile_kernels() -> None:
     """Draws a Gaussian with three channels and one with four, for which kernels differ, and follows gradients back."""
-    import torch
-
-    from nsff.models.gaussians.cpu import rasterise
-    from nsff.models.gaussians.splats import Camera, Splats
-
     camera = Camera(torch.tensor([[8.0, 0, 4], [0, 8, 4], [0, 0, 1]]), torch.eye(4)[:3], 8, 8)
     for channels in (3, 4):
         mean = torch.tensor([[0.0, 0, 2]], requires_grad=True)
