@@ -22,6 +22,7 @@ from scipy.spatial.transform import Rotation
 
 from nsff.cameras import Cameras
 from nsff.cameras.align import extent
+from nsff.geometry.cross_product import cross_matrix
 from nsff.geometry.epipolar import epipolar_curve
 from nsff.geometry.robust_fit import fit_fundamental, line_distance
 from nsff.imaging.scale import REFERENCE_ROWS
@@ -186,8 +187,8 @@ class Adjustment:
         w = self.w[tracks.track][:, None, None]
         by_w = np.einsum("mij,mj->mi", by_q, t)
         sides = (
-            (tracks.frame, np.concatenate([-by_q @ _cross(q), w * by_q], axis=2)),
-            (tracks.anchor[tracks.track], np.concatenate([by_q @ R @ _cross(m), -w * (by_q @ R)], axis=2)),
+            (tracks.frame, np.concatenate([-by_q @ cross_matrix(q), w * by_q], axis=2)),
+            (tracks.anchor[tracks.track], np.concatenate([by_q @ R @ cross_matrix(m), -w * (by_q @ R)], axis=2)),
         )
         H, g, E = np.zeros((n, n, 6, 6)), np.zeros((n, 6)), np.zeros((points, n, 6))
         for one, A in sides:
@@ -222,11 +223,3 @@ def _inverse_depths(cameras: Cameras, tracks: Tracks) -> Float[np.ndarray, " P"]
         np.add.at(top, tracks.track[mine], (slope * right).sum(1))
         np.add.at(bottom, tracks.track[mine], (slope**2).sum(1))
     return top / bottom
-
-
-def _cross(v: Float[np.ndarray, "M 3"]) -> Float[np.ndarray, "M 3 3"]:
-    """[v] with [v] x = v cross x."""
-    result = np.zeros((len(v), 3, 3))
-    for row, column, k, sign in ((0, 1, 2, -1), (1, 0, 2, 1), (0, 2, 1, 1), (2, 0, 1, -1), (1, 2, 0, -1), (2, 1, 0, 1)):
-        result[:, row, column] = sign * v[:, k]
-    return result

@@ -16,7 +16,7 @@ and fg-ARI.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -81,20 +81,27 @@ def pixel_jaccard(clip: Clip, gathered: Gathered, truth: list[np.ndarray], frame
     return float(np.mean(found))
 
 
-def scores_of(clip: Clip, gathered: Gathered, truth: list[np.ndarray], count: int) -> dict[str, dict[float, float]]:
-    """Jaccard by the constant's name and value."""
-    frames = [int(i) for i in np.unique(np.linspace(1, len(clip) - 2, count).astype(int))]
-    in_use = pixel_jaccard(clip, gathered, truth, frames)
+def by_value(
+    constants: dict[tuple[ModuleType, str], tuple[float, ...]], score: Callable[[], float]
+) -> dict[str, dict[float, float]]:
+    """The score by the constant's name and value."""
+    in_use = score()
     result: dict[str, dict[float, float]] = {}
-    for (module, name), values in CANDIDATES.items():
+    for (module, name), values in constants.items():
         result[name] = {}
         for value in values:
             if value == getattr(module, name):
                 result[name][value] = in_use
             else:
                 with exchanged(module, name, value):
-                    result[name][value] = pixel_jaccard(clip, gathered, truth, frames)
+                    result[name][value] = score()
     return result
+
+
+def scores_of(clip: Clip, gathered: Gathered, truth: list[np.ndarray], count: int) -> dict[str, dict[float, float]]:
+    """Jaccard by the constant's name and value."""
+    frames = [int(i) for i in np.unique(np.linspace(1, len(clip) - 2, count).astype(int))]
+    return by_value(CANDIDATES, lambda: pixel_jaccard(clip, gathered, truth, frames))
 
 
 def grouping_score(clip: Clip, moving: MovingPixels, truth: list[np.ndarray]) -> float:
@@ -105,18 +112,8 @@ def grouping_score(clip: Clip, moving: MovingPixels, truth: list[np.ndarray]) ->
 
 
 def grouping_scores(clip: Clip, moving: MovingPixels, truth: list[np.ndarray]) -> dict[str, dict[float, float]]:
-    """The score by the constant's name and value."""
-    in_use = grouping_score(clip, moving, truth)
-    result: dict[str, dict[float, float]] = {}
-    for (module, name), values in GROUPING.items():
-        result[name] = {}
-        for value in values:
-            if value == getattr(module, name):
-                result[name][value] = in_use
-            else:
-                with exchanged(module, name, value):
-                    result[name][value] = grouping_score(clip, moving, truth)
-    return result
+    """``grouping_score`` by the constant's name and value."""
+    return by_value(GROUPING, lambda: grouping_score(clip, moving, truth))
 
 
 def left_out_table(

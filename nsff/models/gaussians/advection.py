@@ -68,17 +68,25 @@ def lifted_pixels(
 
 def nearest_ways(flow: LiftedFlow, points: Float[Tensor, "P 3"], count: int) -> Float[Tensor, "P 3"]:
     """The median way, component by component, of the ``count`` nearest starts of each point."""
-    count = min(count, len(flow.start))
-    if points.is_cuda:
-        index = torch.cat(
-            [torch.cdist(part, flow.start).topk(count, largest=False).indices for part in points.split(AT_ONCE)]
-        )
-    else:
-        from scipy.spatial import cKDTree
+    return flow.way[nearest(flow.start, points, count)[0]].median(1).values
 
-        _, found = cKDTree(flow.start.numpy()).query(points.numpy(), k=count, workers=torch.get_num_threads())
-        index = torch.from_numpy(np.asarray(found, np.int64).reshape(len(points), count))
-    return flow.way[index].median(1).values
+
+def nearest(
+    starts: Float[Tensor, "M 3"], points: Float[Tensor, "P 3"], count: int
+) -> tuple[Int[Tensor, "P K"], Float[Tensor, "P K"]]:
+    """Indices of the ``count`` starts that are nearest to each point, and their distances, in ascending order."""
+    count = min(count, len(starts))
+    if points.is_cuda:
+        parts = [torch.cdist(part, starts).topk(count, largest=False) for part in points.split(AT_ONCE)]
+        return torch.cat([part.indices for part in parts]), torch.cat([part.values for part in parts])
+    from scipy.spatial import cKDTree
+
+    distance, found = cKDTree(starts.numpy()).query(points.numpy(), k=count, workers=torch.get_num_threads())
+    shape = (len(points), count)
+    return (
+        torch.from_numpy(np.asarray(found, np.int64).reshape(shape)),
+        torch.from_numpy(np.asarray(distance, np.float32).reshape(shape)),
+    )
 
 
 def paths(

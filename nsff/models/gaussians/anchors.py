@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from nsff.models.gaussians.lifting import lift, read
+from nsff.models.gaussians.lifting import camera_centres, lift, read
 from nsff.models.supervision import TrainingData
 
 Follow = Callable[..., Float[Tensor, "D W 3"]]
@@ -50,9 +50,7 @@ def paths_by_tracks(
     if not len(frames):
         return path
     chained = follow(data, z, places[frames, tracks], frames, path.shape[1] // 2, neighbours, seed)
-    pose = data.world_to_camera
-    camera_centres = -(pose[:, :, :3].transpose(1, 2) @ pose[:, :, 3:])[..., 0]
-    return held_to_tracks(position, frame, path, places, (frames, tracks), chained, camera_centres)
+    return held_to_tracks(position, frame, path, places, (frames, tracks), chained, camera_centres(data))
 
 
 def track_places(data: TrainingData, z: Float[Tensor, "N H W"]) -> Float[Tensor, "N P 3"]:
@@ -105,10 +103,10 @@ def held_to_tracks(
     places: Float[Tensor, "N P 3"],
     anchor: tuple[Int[Tensor, "A"], Int[Tensor, "A"]],
     chained: Float[Tensor, "A W 3"],
-    camera_centres: Float[Tensor, "N 3"],
+    cameras: Float[Tensor, "N 3"],
 ) -> Float[Tensor, "D W 3"]:
     """Paths moved by what the nearest tracks say. ``anchor`` are the frames and tracks of the anchors, ``chained`` the
-    paths that the flow gives them."""
+    paths that the flow gives them, ``cameras`` the centres of the cameras."""
     path = path.clone()
     for own in map(int, frame.unique()):
         here = (anchor[0] == own).nonzero()[:, 0]
@@ -119,7 +117,7 @@ def held_to_tracks(
         for chosen in (frame == own).nonzero()[:, 0].split(AT_ONCE):
             distance = torch.cdist(position[chosen], places[own, rows])
             nearest = distance.topk(min(NEAREST, len(rows)), largest=False)
-            limit = NEAR * (position[chosen] - camera_centres[own]).norm(dim=1, keepdim=True)
+            limit = NEAR * (position[chosen] - cameras[own]).norm(dim=1, keepdim=True)
             near = nearest.values < limit
             offsets = astray[nearest.indices].masked_fill(~near[..., None, None], torch.nan).nanmedian(1).values
             path[chosen] += torch.where((near.sum(1) >= FEWEST)[:, None, None], offsets, 0)

@@ -10,7 +10,7 @@ from nsff.models.gaussians.advection import paths
 from nsff.models.gaussians.anchors import Follow, paths_by_tracks
 from nsff.models.gaussians.chosen_paths import better_paths
 from nsff.models.gaussians.far_paths import far_paths
-from nsff.models.gaussians.lifting import depths, disparities
+from nsff.models.gaussians.lifting import camera_centres, depths, disparities
 from nsff.models.gaussians.light import CELL, Light, cells_of
 from nsff.models.gaussians.options import Options
 from nsff.models.gaussians.scene import GaussianScene
@@ -26,10 +26,9 @@ OPACITY = 0.88
 def fill_clouds(model: GaussianScene, data: TrainingData, options: Options, seed: int) -> None:
     """Sets the frame of reference and fills both clouds from the training frames."""
     z, median = depths(disparities(data, options))
-    pose = data.world_to_camera
-    camera_centres = -(pose[:, :, :3].transpose(1, 2) @ pose[:, :, 3:])[..., 0]
+    middle = camera_centres(data).mean(0)
     model.to(data.device)
-    model.frame.set(camera_centres.mean(0), median)
+    model.frame.set(middle, median)
     static = static_seeds(data, z, options.static_spacing, options.thinning)
     moving, spacing = dynamic_seeds(data, z, options.dynamic_spacing, options.max_dynamic)
     unit, frame = model.frame.unit, model.frame
@@ -39,7 +38,7 @@ def fill_clouds(model: GaussianScene, data: TrainingData, options: Options, seed
     model.static.cell = torch.zeros(len(static), dtype=torch.int32, device=data.device)
     if options.w_light:
         static_cloud = model.static
-        centre, focal = frame.inside(camera_centres.mean(0)), data.intrinsics[0, 0, 0]
+        centre, focal = frame.inside(middle), data.intrinsics[0, 0, 0]
         cell, cells = cells_of(static_cloud.position.detach(), centre, focal, CELL)
         static_cloud.cell = cell.int()
         static_cloud.light = Light(cells, data.n_frames).to(data.device)

@@ -8,12 +8,12 @@ from there.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from nsff.models.gaussians.advection import AT_ONCE, LiftedFlow, lifted_flow, lifted_pixels, nearest_ways
+from nsff.models.gaussians.advection import LiftedFlow, lifted_flow, lifted_pixels, nearest, nearest_ways
+from nsff.models.gaussians.lifting import camera_centres
 from nsff.models.supervision import TrainingData
 
 NEAR = 3.0
@@ -56,8 +56,7 @@ def far_paths(
     flow (``data.far``) where there is some."""
     ways = Ways(data, z, seed)
     distances = sorted({abs(i - j) for i, j in data.far}, reverse=True)
-    pose = data.world_to_camera
-    centres = -(pose[:, :, :3].transpose(1, 2) @ pose[:, :, 3:])[..., 0]
+    centres = camera_centres(data)
     path = position.new_zeros(len(position), 2 * reach + 1, 3)
     for own in map(int, frame.unique()):
         rows = (frame == own).nonzero()[:, 0]
@@ -105,21 +104,3 @@ def _followed(
         index, _ = nearest(start[ok], start[~ok], count)
         result[~ok] += (direct - chained)[ok][index].median(1).values
     return result
-
-
-def nearest(
-    starts: Float[Tensor, "M 3"], points: Float[Tensor, "P 3"], count: int
-) -> tuple[Int[Tensor, "P K"], Float[Tensor, "P K"]]:
-    """Indices of the ``count`` starts that are nearest to each point, and their distances, in ascending order."""
-    count = min(count, len(starts))
-    if points.is_cuda:
-        parts = [torch.cdist(part, starts).topk(count, largest=False) for part in points.split(AT_ONCE)]
-        return torch.cat([part.indices for part in parts]), torch.cat([part.values for part in parts])
-    from scipy.spatial import cKDTree
-
-    distance, found = cKDTree(starts.numpy()).query(points.numpy(), k=count, workers=torch.get_num_threads())
-    shape = (len(points), count)
-    return (
-        torch.from_numpy(np.asarray(found, np.int64).reshape(shape)),
-        torch.from_numpy(np.asarray(distance, np.float32).reshape(shape)),
-    )

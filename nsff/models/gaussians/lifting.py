@@ -40,6 +40,12 @@ def lift(data: TrainingData, frame: int, uv: Float[Tensor, "P 2"], z: Float[Tens
     return (x - pose[:, 3]) @ pose[:, :3]
 
 
+def camera_centres(data: TrainingData) -> Float[Tensor, "N 3"]:
+    """Where the cameras of the frames stand in the world."""
+    pose = data.world_to_camera
+    return -(pose[:, :, :3].transpose(1, 2) @ pose[:, :, 3:])[..., 0]
+
+
 def centres(rows: Int[Tensor, "P"], columns: Int[Tensor, "P"]) -> Float[Tensor, "P 2"]:
     """Positions of the centres of pixels."""
     return torch.stack([columns, rows], 1).float() + 0.5

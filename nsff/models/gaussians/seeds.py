@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from nsff.models.gaussians.lifting import centres, lift
+from nsff.models.gaussians.lifting import camera_centres, centres, lift
 from nsff.models.gaussians.light import cells_of
 from nsff.models.supervision import TrainingData
 
@@ -85,9 +85,7 @@ def static_seeds(data: TrainingData, z: Float[Tensor, "N H W"], spacing: int, th
     seeds = seeds_of(data, z, chosen)
     if thinning == 0:
         return seeds
-    pose = data.world_to_camera
-    centre = -(pose[:, :, :3].transpose(1, 2) @ pose[:, :, 3:])[..., 0].mean(0)
-    group, count = cells_of(seeds.position, centre, data.intrinsics[0, 0, 0], thinning)
+    group, count = cells_of(seeds.position, camera_centres(data).mean(0), data.intrinsics[0, 0, 0], thinning)
     first = torch.full((count,), len(seeds), device=group.device)
     first = first.scatter_reduce(0, group, torch.arange(len(seeds), device=group.device), "amin")
     return seeds[first.sort().values]

@@ -27,6 +27,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64
 
 from nsff.cameras import Cameras
+from nsff.geometry.cross_product import cross_matrix
 
 FLOW_ERROR = 0.5
 """Standard deviation of one link of flow where things move, pixels."""
@@ -208,7 +209,7 @@ class _Problem:
             pixel[..., a, a] = self.K[:, None, a, a] * near
             pixel[..., a, 2] = -self.K[:, None, a, a] * inside[..., a] * near**2
         pixel = pixel @ self.E[:, None, :, :3]
-        turn = pixel @ -_cross(about) if turns else np.zeros_like(pixel)
+        turn = pixel @ -cross_matrix(about) if turns else np.zeros_like(pixel)
         motion = np.concatenate([turn, pixel * self.unit], axis=-1)
         step = -(self.ray / ((1 + state[2]) ** 2)[:, None]) @ state[0].transpose(0, 2, 1)
         relief = (pixel @ step[..., None])[..., 0]
@@ -234,10 +235,3 @@ class _Problem:
         moves = step.reshape(-1, 6)
         turned = np.stack([rotation(move[:3]) @ before for move, before in zip(moves, state[0], strict=True)])
         return turned, state[1] + moves[:, 3:] * self.unit, relief
-
-
-def _cross(v: Float[np.ndarray, "... 3"]) -> Float64[np.ndarray, "... 3 3"]:
-    """Matrices that multiply as the cross product with v from the left."""
-    zero, (x, y, z) = np.zeros(v.shape[:-1]), np.moveaxis(v, -1, 0)
-    rows = [np.stack(row, -1) for row in ((zero, -z, y), (z, zero, -x), (-y, x, zero))]
-    return np.stack(rows, -2)

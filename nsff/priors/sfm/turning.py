@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from nsff.geometry.cross_product import cross_matrix
 from nsff.priors.sfm.features import FeatureDatabase, Matches
 from nsff.priors.sfm.parallax import FIRST_FOCAL, LEAST_MATCHES, QUANTILE, WIDEST, straightened, with_unit_depth
 
@@ -158,18 +159,11 @@ def _linearised(
     project = np.zeros((len(a), 2, 3))
     project[:, 0, 0] = project[:, 1, 1] = f / z
     project[:, :, 2] = -f * plane / z[:, None]
-    of_j = -project @ _cross(turned)
-    of_i = project @ relative @ _cross(ray)
+    of_j = -project @ cross_matrix(turned)
+    of_i = project @ relative @ cross_matrix(ray)
     steps = (1e-4, 1e-4)
     of_lens = np.stack([(predicted(lens + np.eye(2)[n] * h)[0] - there) / h for n, h in enumerate(steps)], axis=-1)
     return there - b, of_i, of_j, of_lens
-
-
-def _cross(v: Float[np.ndarray, "M 3"]) -> Float[np.ndarray, "M 3 3"]:
-    """Matrices of the cross product with v from the left."""
-    x, y, z = v.T
-    zero = np.zeros_like(x)
-    return np.stack([np.stack([zero, -z, y], -1), np.stack([z, zero, -x], -1), np.stack([-y, x, zero], -1)], axis=1)
 
 
 def _step(
