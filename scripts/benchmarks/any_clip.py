@@ -141,7 +141,7 @@ def row(scene: Scene, clip: str, scenes: Path, refused: str) -> list[str]:
     if "sfm" in done:
         cells["registered"] = f"{summaries['sfm']['registered'] / scene.n_frames:.0%}"
     if "cameras" in done:
-        truth = _canonical(scene, frames)
+        truth = canonical(scene, frames)
         median, share = epipolar(scene, truth)
         cells["epipolar"] = f"{median:.2f} px, {share:.0%}"
         cells["near-far"], cells["order"] = depth_order(scene)
@@ -173,8 +173,9 @@ def true_labels(scene: Scene, clip: str, scenes: Path) -> list[np.ndarray]:
     masks = []
     for frame in range(scene.n_frames):
         i = scene.ingest_result.frames[frame].index
-        name = {"demo": f"truth/labels/{i:05d}.png", "toss": f"gt_masks/training_{i:2d}.png",
-                "flag": f"gt_masks/training_{i:2d}.png"}.get(clip, f"masks/{i:05d}.png")  # fmt: skip
+        rendered = (scenes / clip / "gt_masks").is_dir()
+        name = f"gt_masks/training_{i:2d}.png" if rendered else f"masks/{i:05d}.png"
+        name = f"truth/labels/{i:05d}.png" if clip == "demo" else name
         mask = read_mask(scenes / clip / name).astype(np.uint8)
         size = scene.frame(frame).shape[:2]
         masks.append(cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST))
@@ -183,15 +184,15 @@ def true_labels(scene: Scene, clip: str, scenes: Path) -> list[np.ndarray]:
 
 def canonical_truth(scene: Scene, clip: str, scenes: Path) -> list[np.ndarray]:
     """The truth of what moves in each canonical picture, (H,W) bool."""
-    return _canonical(scene, true_frames(scene, clip, scenes))
+    return canonical(scene, true_frames(scene, clip, scenes))
 
 
 def canonical_labels(scene: Scene, clip: str, scenes: Path) -> list[np.ndarray]:
     """The true labels in each canonical picture, (H,W) uint8."""
-    return _canonical(scene, true_labels(scene, clip, scenes))
+    return canonical(scene, true_labels(scene, clip, scenes))
 
 
-def _canonical(scene: Scene, masks: Sequence[np.ndarray]) -> list[np.ndarray]:
+def canonical(scene: Scene, masks: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Masks or labels in the canonical pictures, with the type that they have."""
     at = read_npz(scene.pixel_map_path, ["map"])["map"].astype(np.float32) - 0.5
     carried = [cv2.remap(mask.astype(np.uint8), at, None, cv2.INTER_NEAREST) for mask in masks]  # type: ignore[call-overload]

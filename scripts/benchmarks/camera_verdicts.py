@@ -1,5 +1,4 @@
-"""Verdicts on cameras and masks beside the truth, for prepared scenes and broken twins of them: is what is wrong called
-wrong?
+"""Verdicts on cameras beside the truth, for prepared scenes and broken twins of them: is what is wrong called wrong?
 
 A scene is a folder that any_clip.py prepared; its name is the clip's, and its parent's that of the flow. Twins of
 cameras, whose verdict is by flow alone (a camera that only turns has no path, and so neither of the first three):
@@ -10,61 +9,40 @@ cameras, whose verdict is by flow alone (a camera that only turns has no path, a
 - focal: the focal length is 1.5 or 0.67 times as long;
 - flow of SCENE: flow of another scene of the list, brought to this one's size.
 
-Twins of motion masks: those of another clip, grown by 12 pixels at 288 rows, shifted by a tenth of the width, without
-their left half (the mover is partly unmasked), empty. Masks are truly good where their Jaccard with the truth is at
-least 0.6. Cameras are truly good as they are where flow lies within 1 px of their epipolar lines outside the true mask
-in 90 % of the pairs, and where their centres are within 1 % of the path if those are known; twins are wrong. Bounds of
-the signs are chosen once more for each clip on the others, with all their twins, and the verdicts that follow are
-counted: `good` should be right in 9 of 10 cases, and `poor` name the cause in 8 of 10. --cases FILE keeps the verdicts
-for verdict_table.py.
+Cameras are truly good as they are where flow lies within 1 px of their epipolar lines outside the true mask in 90 % of
+the pairs, and where their centres are within 1 % of the path if those are known; twins are wrong. Bounds of the signs
+are chosen once more for each clip on the others, with all their twins, and the verdicts that follow are counted: `good`
+should be right in 9 of 10 cases, and `poor` name the cause in 8 of 10. --cases FILE keeps the verdicts for
+verdict_table.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import product
 from pathlib import Path
 from unittest.mock import patch
 
-import cv2
 import numpy as np
 from _root import ROOT
 from _scenes import markdown, true_cameras
-from any_clip import canonical_truth, epipolar, jaccard, true_frames
+from _verdicts import clip_of, kept_case
+from any_clip import canonical_truth, epipolar
 
 from nsff.cameras import Cameras
 from nsff.cameras.align import extent, pose_errors
-from nsff.config import MotionConfig
-from nsff.files.io import read_mask
 from nsff.imaging.flow_sampling import FlowAndMask
 from nsff.imaging.resizing import resize_flow, resize_frame
-from nsff.layout import frame_name
 from nsff.priors.canonical import verdict
 from nsff.priors.canonical.stage import camera_signs
 from nsff.priors.canonical.verdict import CameraSigns
-from nsff.priors.motion.coverage import summarise_coverage
-from nsff.priors.motion.mask_signs import COARSE, FINAL, Bounds, Signs, judged_by_signs, mask_signs
-from nsff.priors.motion.sides import combine_sides
-from nsff.priors.motion.stage import evidence_of, frame_distances, picture_evidence
 from nsff.scene import Scene
-from nsff.tracking.chaining import FlowCache
 
-GOOD = 0.6
-"""Least Jaccard of masks that are truly good."""
-GRID, MISSED = tuple(np.arange(0.5, 0.96, 0.05)), (0.1, 0.2, 0.3, 0.4, 1.0)
-"""Bounds that are tried for the signs of masks."""
 HEAD = ["clip", "cameras", "static", "border", "order", "far/near", "residual", "focal", "verdict", "without the clip",
         "cause"]  # fmt: skip
-
-
-def clip_of(scene: Scene) -> str:
-    """The clip's name: digits and "own" at the end of the folder's do not count."""
-    return re.sub(r"(own)?\d*$", "", scene.root.name)
 
 
 def follows(cameras: Cameras) -> Cameras:
@@ -96,98 +74,6 @@ def flow_of(scene: Scene, size: tuple[int, int]) -> Callable[[int, str], FlowAnd
         return resize_flow(flow, size), resize_frame(mask.astype(np.uint8), size) > 0
 
     return read
-
-
-@dataclass(frozen=True)
-class Case:
-    """Masks of a clip, their signs, and whether they are truly good."""
-
-    clip: str
-    name: str
-    jaccard: float
-    coverage: list[float]
-    signs: Signs
-    in_use: Bounds = FINAL
-
-    @property
-    def truly_good(self) -> bool:
-        return self.jaccard >= GOOD
-
-    def called_good(self, bounds: Bounds) -> bool:
-        return self.verdict(bounds) == "good"
-
-    def verdict(self, bounds: Bounds) -> str:
-        summary = summarise_coverage(self.coverage, MotionConfig(), "Masks cover")
-        return str(judged_by_signs(summary, self.signs, bounds)["verdict"])
-
-
-def mask_twins(
-    masks: Sequence[np.ndarray], others: Sequence[np.ndarray], other_name: str
-) -> list[tuple[str, list[np.ndarray]]]:
-    """The masks of a scene and what they are broken into, by name; ``others`` are those of another clip."""
-    height, width = masks[0].shape
-    size = 2 * round(12 * height / 288) + 1
-    foreign = [_resized(mask, height, width) for mask in others]
-    return [
-        ("as they are", list(masks)),
-        (
-            f"masks of {other_name}",
-            [foreign[i % len(foreign)] for i in range(len(masks))],
-        ),
-        ("grown", [cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)) > 0 for mask in masks]),
-        ("shifted", [np.roll(mask, width // 10, axis=1) for mask in masks]),
-        ("left half missing", [mask & (np.arange(width) > _middle(mask)) for mask in masks]),
-        ("empty", [np.zeros_like(mask) for mask in masks]),
-    ]
-
-
-def _resized(mask: np.ndarray, height: int, width: int) -> np.ndarray:
-    return cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
-
-
-def _middle(mask: np.ndarray) -> float:
-    return float(np.median(np.nonzero(mask)[1])) if mask.any() else 0.0
-
-
-def mask_cases(scene: Scene, other: Scene, truths: Path) -> list[Case]:
-    clip, link, config = clip_of(scene), FlowCache(scene.flow), MotionConfig()
-    truth = canonical_truth(scene, clip, truths)
-
-    @cache
-    def evidence(i: int) -> tuple[np.ndarray, np.ndarray]:
-        distance = combine_sides(frame_distances(scene.cameras, link, i, config), config.combine)
-        return evidence_of(distance, config, picture_evidence(scene, scene.cameras, link, i, config))
-
-    return [
-        Case(
-            clip, name, jaccard(masks, truth), [float(mask.mean()) for mask in masks], mask_signs(masks, link, evidence)
-        )
-        for name, masks in mask_twins(scene.motion_masks(), other.motion_masks(), other.root.name)
-    ]
-
-
-def coarse_cases(scene: Scene, other: Scene, truths: Path) -> list[Case]:
-    """Coarse masks lie on the ingested frames, and only how far flow carries them along is asked."""
-    clip, link = clip_of(scene), FlowCache(scene.raw_flow)
-    truth = true_frames(scene, clip, truths)
-    size = link(0, 1)[1].shape
-    truth = [_resized(mask, *size) for mask in truth]
-    own, foreign = (
-        [_resized(read_mask(one.coarse_masks_dir / frame_name(i)), *size) for i in range(one.n_frames)]
-        for one in (scene, other)
-    )
-    return [
-        Case(clip, name, jaccard(masks, truth), [float(mask.mean()) for mask in masks], mask_signs(masks, link), COARSE)
-        for name, masks in mask_twins(own, foreign, other.root.name)
-    ]
-
-
-def chosen_bounds(cases: Sequence[Case]) -> Bounds:
-    """The bounds of the grid with the most right verdicts, in the middle of all that are as good."""
-    grid = [Bounds(*(float(v) for v in values)) for values in product(GRID, GRID, MISSED)]
-    right = [sum(case.called_good(bounds) == case.truly_good for case in cases) for bounds in grid]
-    best = [bounds for bounds, count in zip(grid, right, strict=True) if count == max(right)]
-    return Bounds(*(float(np.median([getattr(b, name) for b in best])) for name in ("carried", "rim", "missed")))
 
 
 CAUSES = {"follows": "follow what moves", "jittered": "the poses are wrong", "inverted": "reversed",
@@ -272,54 +158,18 @@ def print_cameras(cases: Sequence[CameraCase]) -> list[dict[str, object]]:
     return kept
 
 
-def kept_case(
-    stage: str, clip: str, twin: str, good: bool, level: str, left_out: str, named: bool | None
-) -> dict[str, object]:
-    """A line for verdict_table.py."""
-    return {"stage": stage, "clip": clip, "twin": twin, "good": bool(good), "verdict": level, "left_out": left_out,
-            "named": named}  # fmt: skip
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenes", nargs="+", type=Path, metavar="DIR")
     parser.add_argument("--truth", type=Path, default=ROOT.parent / "shared" / "scenes", metavar="DIR")
-    parser.add_argument("--only", choices=("cameras", "masks"))
     parser.add_argument("--cases", type=Path, metavar="FILE", help="add the verdicts to this file, one a line")
     given = parser.parse_args()
     scenes = [Scene(path) for path in given.scenes]
     pairs = [(scene, scenes[(k + 1) % len(scenes)]) for k, scene in enumerate(scenes)]
-    kept = []
-    if given.only != "masks":
-        kept += print_cameras([case for pair in pairs for case in camera_cases(*pair, given.truth)])
-    if given.only != "cameras":
-        kept += print_masks("motion", [case for pair in pairs for case in mask_cases(*pair, given.truth)])
-    if given.only != "cameras" and all(scene.raw_flow_dir.is_dir() for scene in scenes):
-        kept += print_masks("coarse_masks", [case for pair in pairs for case in coarse_cases(*pair, given.truth)])
+    kept = print_cameras([case for pair in pairs for case in camera_cases(*pair, given.truth)])
     if given.cases:
         with given.cases.open("a") as file:
             file.writelines(json.dumps(line) + "\n" for line in kept)
-
-
-def print_masks(stage: str, cases: Sequence[Case]) -> list[dict[str, object]]:
-    kept = []
-    rows, counts = [], {"chosen on all": [0, 0, 0], "chosen without the clip": [0, 0, 0]}
-    for clip in dict.fromkeys(case.clip for case in cases):
-        elsewhere = chosen_bounds([case for case in cases if case.clip != clip])
-        for case in (case for case in cases if case.clip == clip):
-            verdicts = {"chosen on all": case.verdict(case.in_use), "chosen without the clip": case.verdict(elsewhere)}
-            kept.append(kept_case(stage, clip, case.name, case.truly_good, *verdicts.values(), None))
-            right = (verdicts["chosen without the clip"] == "good") == case.truly_good
-            figures = (case.jaccard, case.signs.carried, case.signs.rim, case.signs.missed)
-            numbers = [f"{value:.2f}" for value in figures]
-            rows.append([clip, case.name, *numbers, *verdicts.values(), "right" if right else "wrong"])
-            for name, level in verdicts.items():
-                good, truly = level == "good", case.truly_good
-                counts[name] = [n + k for n, k in zip(counts[name], (good and truly, good, truly), strict=True)]
-    print(markdown(["clip", "masks", "Jaccard", "carried", "rim", "missed", *counts, "without the clip"], rows))
-    for name, (agreed, good, truly) in counts.items():
-        print(f"bounds {name}: good is right in {agreed} of {good} cases, {truly} are truly good, of {len(cases)}")
-    return kept
 
 
 if __name__ == "__main__":

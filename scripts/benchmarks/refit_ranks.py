@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from _root import ROOT
 from _scenes import markdown
-from camera_verdicts import focal, kept_case
+from _verdicts import kept_case
+from camera_verdicts import focal
 from scipy.stats import spearmanr
 from stage_verdicts import smooth_noise
 

@@ -30,8 +30,8 @@ from _clip_objects import FOLDER as OBJECTS
 from _clip_objects import read_objects
 from _root import ROOT
 from _scenes import markdown
+from _verdicts import clip_of, kept_case, mask_twins
 from any_clip import canonical_truth, jaccard, true_frames
-from camera_verdicts import clip_of, kept_case, mask_twins
 
 from nsff.decompose.stability import AGREEING, describe_masks, judge
 from nsff.files.io import read_npz

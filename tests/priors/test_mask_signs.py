@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nsff.priors.motion.mask_signs import FINAL, Signs, judged_by_signs, mask_signs
+from nsff.priors.motion.mask_signs import FINAL, Signs, Sure, judged_by_signs, mask_signs
 from nsff.priors.motion.rims import without_smooth_parts
 
 SIZE, STEP = (288, 320), 6
@@ -60,21 +60,52 @@ def test_parts_that_end_without_a_jump_of_flow_are_left_out():
     np.testing.assert_array_equal(np.stack(found), np.stack(masks))
 
 
-def test_a_mover_that_is_half_unmasked_is_missed():
-    def evidence(i):
-        return square(i).astype(np.float32), np.ones(SIZE, np.float32)
+def part(columns):
+    """The masks without what lies right of so many columns, which go along."""
+    return [square(t) & (np.arange(SIZE[1]) < columns + STEP * t) for t in range(6)]
 
-    half = [square(t) & (np.arange(SIZE[1]) < 90 + STEP * t) for t in range(6)]
-    assert mask_signs(half, link, evidence).missed == pytest.approx(0.5)
-    assert mask_signs([square(t) for t in range(6)], link, evidence).missed == 0
-    summary = judged_by_signs({"verdict": "good", "message": ""}, Signs(1.0, 1.0, 0.5), FINAL)
-    assert summary["verdict"] == "doubtful"
-    assert "50% of what surely moves" in summary["message"]
+
+def sure(i):
+    return Sure(square(i), ~square(i, 6))
+
+
+@pytest.mark.parametrize(
+    ("masks", "verdict", "missed", "resting", "words"),
+    [
+        ([square(t) for t in range(6)], "good", 0, 0, None),
+        (part(105), "doubtful", 0.25, 0, "25% of what surely moves"),
+        (part(75), "poor", 0.75, 0, "75% of what surely moves"),
+        ([square(t, 30) for t in range(6)], "poor", 0, 0.64, "of what is on the masks surely stands still"),
+    ],
+)  # fmt: skip
+def test_what_surely_moves_belongs_on_the_masks_and_what_rests_does_not(masks, verdict, missed, resting, words):
+    signs = mask_signs(masks, link, sure)
+    assert (signs.missed, signs.resting) == pytest.approx((missed, resting), abs=0.01)
+    summary = judged_by_signs({"verdict": "good", "message": ""}, signs, FINAL)
+    assert summary["verdict"] == verdict
+    assert summary["support"] == signs.support
+    assert words is None or words in summary["message"]
+
+
+def test_masks_that_were_grown_on_purpose_are_judged_as_they_were_before():
+    masks = [square(t, 8) for t in range(6)]
+    assert mask_signs(masks, link, sure).rim < 0.9
+    signs = mask_signs(masks, link, sure, grown=8)
+    assert signs.rim == 1
+    assert signs.missed == signs.resting == 0
+
+
+def test_a_few_sure_pixels_say_nothing_of_what_is_missed():
+    speck = np.zeros(SIZE, bool)
+    speck[:3, :3] = True
+    signs = mask_signs([np.zeros(SIZE, bool)] * 3, link, lambda i: Sure(speck, ~speck))
+    assert np.isnan(signs.missed)
+    assert signs.support == 1
 
 
 def test_nothing_masked_has_no_signs_and_a_poor_verdict_stays_poor():
     assert np.isnan([mask_signs([np.zeros(SIZE, bool)] * 3, link).carried, mask_signs([square(0)], link).rim]).all()
     assert judged_by_signs({"verdict": "poor", "message": ""}, Signs(0.1, 0.1), FINAL)["verdict"] == "poor"
     written = judged_by_signs({"verdict": "doubtful", "message": ""}, Signs(np.nan, np.nan), FINAL)
-    assert written["signs"] == {"carried": None, "rim": None, "missed": None}
+    assert written["signs"] == {"carried": None, "rim": None, "missed": None, "resting": None}
     assert written["verdict"] == "doubtful"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from nsff.config import MotionConfig
 
 
-def summarise_coverage(coverage: Sequence[float], motion: MotionConfig, start: str) -> dict[str, object]:
+def summarise_coverage(coverage: Sequence[float], motion: MotionConfig, start: str) -> dict[str, Any]:
     """Summary of the covered fractions of all frames, with verdict and message."""
     mean, low, high = float(np.mean(coverage)), min(coverage), max(coverage)
     least, most = motion.coverage_warning

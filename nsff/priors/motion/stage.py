@@ -39,7 +39,7 @@ from nsff.priors.motion.flow_error import flow_error
 from nsff.priors.motion.given import given_masks, has_given_masks
 from nsff.priors.motion.hole_filling import fill_holes
 from nsff.priors.motion.instances import Instances, open_instances
-from nsff.priors.motion.mask_signs import FINAL, judged_by_signs, mask_signs
+from nsff.priors.motion.mask_signs import FINAL, judged_by_signs, mask_signs, sure_by_evidence
 from nsff.priors.motion.picture_evidence import told_by_picture
 from nsff.priors.motion.rims import without_smooth_parts
 from nsff.priors.motion.sides import Distances, combine_sides
@@ -98,7 +98,8 @@ def run_motion(scene: Scene, motion: MotionConfig, instances: Instances | None =
     grown = [morphology(mask, cv2.MORPH_DILATE, motion.dilation_radius) for mask in full]
     _write(scene, grown)
     summary = summarise_coverage([float(mask.mean()) for mask in grown], motion, "Motion masks cover")
-    summary = judged_by_signs(summary, mask_signs(full, link, evidence.of_frame), FINAL)
+    signs = mask_signs(full, link, lambda i: sure_by_evidence(*evidence.of_frame(i)))
+    summary = judged_by_signs(summary, signs, FINAL)
     summary |= {"resting_fraction": resting, "dropped_fraction": dropped, "filled_fraction": gaps}
     if resting > 0.001:
         summary["message"] = f"{summary['message']} {resting:.1%} move at other times, and rest or seem to in between."
