@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
-from torch.nn.functional import max_pool2d
+from torch.nn.functional import max_pool2d, pad
 
 REACH = 1 / 45
 """Width of the widest slope, of the picture's height."""
@@ -23,6 +23,8 @@ BETWEEN = 0.1
 """Pixels are on a slope where they keep this part of the step from near and far."""
 COLOUR = 0.08
 """Standard deviation of colours that are alike, colours in [0, 1]."""
+BESIDE = 1 / 135
+"""How far from a step pixels lie beside it, of the picture's height."""
 
 
 def sharpened(disparity: Float[Tensor, "N H W"], images: UInt8[Tensor, "N H W 3"]) -> Float[Tensor, "N H W"]:
@@ -73,3 +75,18 @@ def _one(disparity: Float[Tensor, "H W"], image: UInt8[Tensor, "H W 3"]) -> Floa
     known = weight.max(0).values > 1e-6
     result[rows[known], columns[known]] = found[known].exp().to(result.dtype)
     return result
+
+
+def beside_steps(log_d: Float[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
+    """Pixels beside a step of ``log_d``, where another pixel nearby that is not beside one has nearly the same value:
+    those of things too thin to have such a pixel are left out."""
+    H, W = log_d.shape
+    radius = max(1, round(BESIDE * H))
+    beside = _largest(log_d, radius) + _largest(-log_d, radius) > STEP
+    stands_for, reach = torch.zeros_like(beside), 2 * radius
+    value, clear = (pad(x[None, None], (reach,) * 4, "replicate")[0, 0] for x in (log_d, (~beside).to(log_d)))
+    for dy in range(2 * reach + 1):
+        for dx in range(2 * reach + 1):
+            near = (slice(dy, dy + H), slice(dx, dx + W))
+            stands_for |= (clear[near] > 0) & ((value[near] - log_d).abs() < STEP / 2)
+    return beside & stands_for

@@ -11,9 +11,10 @@ from nsff.config import SceneConfig
 from nsff.models.base import BatchIndex, Camera, ParameterGroup, Terms
 from nsff.models.clock import Clock
 from nsff.models.gaussians.drawing import Picture, camera_inside
+from nsff.models.gaussians.frame_terms import FrameTerms
 from nsff.models.gaussians.growth import Growth
 from nsff.models.gaussians.lifting import disparities
-from nsff.models.gaussians.objective import colour_loss, feature_terms, geometry_terms
+from nsff.models.gaussians.objective import feature_terms
 from nsff.models.gaussians.options import Options
 from nsff.models.gaussians.scene import GaussianScene
 from nsff.models.supervision import TrainingData
@@ -22,8 +23,6 @@ EPSILON = 1e-15
 """Added to Adam's denominators: gradients of single Gaussians are small."""
 LEAVE_OUT_STREAM = 1
 """Tells the random numbers of leave_out from others of the same seed and step."""
-FARTHEST = 100.0
-"""Depth where nothing is drawn, median depths."""
 
 
 class Learning:
@@ -33,8 +32,7 @@ class Learning:
         self.model, self.data, self.config = model, data, config
         self.options = Options(**config.model.options)
         self.train = config.train
-        self.disparity = disparities(data, self.options)
-        self.median_disparity = float(1 / model.frame.unit)
+        self.terms = FrameTerms(model, data, disparities(data, self.options), self.options, self.train.cuda_graphs)
         most = int(self.options.most_per_pixel * data.height * data.width)
         self.growth = Growth(model, self.options, self.train.steps, most)
 
@@ -93,21 +91,14 @@ class Learning:
                 model.static, model.moving, model.background, camera_inside(camera, pose), float(frame), ("rgb",),
                 others=self.leaves_out(step),
             )  # fmt: skip
-        image = data.images[frame].float() / 255
-        drawn = model.exposed(frame, picture.rgb)
-        terms: Terms = {"rgb": colour_loss(drawn, image, given)}
-        depth = picture.depth(FARTHEST) * model.frame.unit
-        terms |= geometry_terms(
-            picture.share, depth, data.moving[frame], self.disparity[frame], data.confidence[frame],
-            self.median_disparity, image, given,
-        )  # fmt: skip
+        terms, squared_error = self.terms(picture, frame)
         if len(model.static.light):
             terms["light"] = given.w_light * model.static.light.log_factor[:, frame].abs().mean()
         begun = step >= given.features_from * self.train.steps
         if data.features is not None and begun and step % given.features_every == 0:
             with clock("features"):
                 terms |= self._features(camera, pose, frame)
-        return terms, {"mse": (drawn - image).square().mean().detach()}
+        return terms, {"mse": squared_error}
 
     def _features(self, camera: Camera, pose: Float[Tensor, "3 4"], frame: int) -> Terms:
         """Terms of a picture as small as the features are; positions, shapes and opacities are left alone."""

@@ -16,7 +16,8 @@ from nsff.models.base import BatchIndex, Camera, LeftOut, Numbering, ParameterGr
 from nsff.models.gaussians import splats
 from nsff.models.gaussians.create import fill_clouds
 from nsff.models.gaussians.drawing import Picture, alone, camera_inside, present
-from nsff.models.gaussians.learning import FARTHEST, Learning
+from nsff.models.gaussians.frame_terms import FARTHEST
+from nsff.models.gaussians.learning import Learning
 from nsff.models.gaussians.objective import explained
 from nsff.models.gaussians.options import Options
 from nsff.models.gaussians.parts import draw_parts

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
+from nsff.models.gaussians.depth_edges import beside_steps
 from nsff.models.gaussians.lifting import camera_centres, centres, lift
 from nsff.models.gaussians.light import cells_of
 from nsff.models.supervision import TrainingData
@@ -92,8 +93,9 @@ def static_seeds(data: TrainingData, z: Float[Tensor, "N H W"], spacing: int, th
 
 
 def dynamic_seeds(data: TrainingData, z: Float[Tensor, "N H W"], spacing: int, most: int) -> tuple[Seeds, int]:
-    """Seeds of pixels of the motion masks, and the spacing that leaves at most ``most`` of them."""
-    moving = data.moving.clone()
+    """Seeds of pixels of the motion masks that do not lie beside a step of depth, where it may be that of the other
+    side, and the spacing that leaves at most ``most`` of them."""
+    moving = data.moving & ~torch.stack([beside_steps(depth.log()) for depth in z])
     held = torch.ones(data.n_frames, dtype=torch.bool, device=data.device)
     held[data.train_frames] = False
     moving[held] = False

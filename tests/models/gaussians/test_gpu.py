@@ -6,9 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from nsff.config import resolve_scene
 from nsff.models.gaussians import gpu, twin
 from nsff.models.gaussians.rasterisers import check_rasteriser
 from nsff.models.gaussians.splats import BLUR
+from nsff.models.supervision import TrainingData
+from nsff.training.run import build_model
 
 pytestmark = pytest.mark.gpu
 
@@ -37,17 +40,19 @@ def distances(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_as_the_twin(case, packed, request):
+def test_as_the_twin(case, packed):
     case = case.to(torch.float32)
     exact = case.to(torch.float64).drawn(twin.rasterise)
     found = distances(case.to(torch.float32, "cuda").drawn(gpu.rasterise, packed=packed), exact)
-    # Where a thing is thousands of times as long as wide, float32 itself is no better: then ten times its error.
+    # Where a thing is thousands of times as long as wide, float32 itself is no better. All gradients of such a thing
+    # come from one σ, and which of them its rounding reaches most depends on the order of sums.
     rounding = distances(case.drawn(twin.rasterise), exact)
-    promised = {name: max(1e-3 if name.startswith("gradient") else 1e-4, 10 * rounding[name]) for name in found}
-    far = {name: distance for name, distance in found.items() if distance > promised[name]}
-    if far and packed and "needles" in request.node.callspec.id:
-        pytest.xfail(f"packed needles of four channels lie farther apart than promised (open, docs/plan.md): {far}")
-    assert not far
+    gradients = max(error for name, error in rounding.items() if name.startswith("gradient"))
+    promised = {
+        name: max(1e-3, 5 * gradients) if name.startswith("gradient") else max(1e-4, 10 * rounding[name])
+        for name in found
+    }
+    assert not {name: distance for name, distance in found.items() if distance > promised[name]}
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -79,3 +84,25 @@ def test_other_types_are_refused(make_case):
     case = make_case(15, count=3).to(torch.float64, "cuda")
     with pytest.raises(ValueError, match="float64"):
         gpu.rasterise(case.splats, case.camera)
+
+
+def test_recorded_terms_and_gradients_are_those_of_kernels_started_one_by_one(tiny_scene):
+    scene, found = tiny_scene(4), []
+    for recorded in (False, True):
+        train = {"device": "cuda", "cuda_graphs": recorded, "steps": 8, "tensorboard": False}
+        own = {"input": {"path": "x"}, "model": {"kind": "gaussians"}, "train": train}
+        config = resolve_scene("tiny", own, "fast", {})
+        data = TrainingData(scene, config.field, config.train, 0.5, torch.device("cuda"))
+        model = build_model(scene, config, data).to("cuda")
+        model.start_training(data, config)
+        for step in range(4):
+            batch = model.sample_batch(step, torch.Generator("cuda"))
+            terms, monitors = model.losses(batch, step, torch.Generator("cuda"))
+            sum(terms.values()).backward()
+            named = {**terms, **monitors, "positions": model.static.position.grad, "place": model.moving.position.grad}
+            found.append({name: value.detach().double().cpu().clone() for name, value in named.items()})
+            model.zero_grad()
+    for plain, replayed in zip(found[:4], found[4:], strict=True):
+        assert plain.keys() == replayed.keys()
+        for name, value in plain.items():
+            assert float((replayed[name] - value).norm()) <= 1e-4 * float(value.norm()) + 1e-9, name

@@ -4,7 +4,7 @@ import kornia
 import pytest
 import torch
 
-from nsff.models.gaussians.depth_edges import sharpened
+from nsff.models.gaussians.depth_edges import beside_steps, sharpened
 from nsff.models.gaussians.objective import roughness
 from nsff.models.gaussians.similarity import structural_similarity
 
@@ -53,3 +53,15 @@ def test_sharp_edges_thin_things_and_slanted_surfaces_stay():
     disparity[:, 100:102] = 2.0
     image = torch.randint(0, 255, (1, H, W, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     assert torch.equal(sharpened(disparity[None], image)[0], disparity)
+
+
+def test_pixels_beside_steps_are_told_from_thin_things():
+    log_d = torch.zeros(135 * 2, 60)
+    log_d[:, 30:] = 0.5
+    log_d[:, 10:13] = 0.5
+    found = beside_steps(log_d)
+    columns = [column for column in range(60) if bool(found[:, column].all())]
+    assert columns == [8, 9, 13, 14, 28, 29, 30, 31]
+    assert int(found.sum()) == len(columns) * len(log_d)
+    steep = torch.linspace(0, 3, 60).repeat(270, 1)
+    assert not beside_steps(steep).any()
