@@ -19,7 +19,7 @@ VERSIONS = {
     "render": 4,
     "maps": 2,
     "points": 1,
-    "cluster": 4,
+    "cluster": 5,
     "postprocess": 4,
     "crf": 2,
     "extract": 2,

@@ -69,7 +69,8 @@ def true_cameras(name: str, scenes: Path, scene: Scene) -> Cameras | None:
         return None
     truth = json.loads(path.read_text())
     poses = {entry["id"]: np.array(entry["w2c"])[:3] for entry in truth["cameras"]}
-    order = [camera for camera, _ in sorted(truth["mono"], key=lambda pair: pair[1])]
+    of_time = [camera for camera, _ in sorted(truth["mono"], key=lambda pair: pair[1])]
+    order = [of_time[frame.index] for frame in scene.ingest_result.frames]
     n = len(order)
     return Cameras(
         np.tile(np.array(truth["K"], float), (n, 1, 1)), np.array([poses[camera] for camera in order]),

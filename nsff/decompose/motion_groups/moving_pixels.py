@@ -26,8 +26,8 @@ from nsff.decompose.motion_groups.pixel_evidence import (
     likelihood_ratio,
     log_shadow,
     plate_noise,
-    texture_correlation,
 )
+from nsff.decompose.motion_groups.shadow_texture import ShadowFactors, darkened, factor_cells, texture_evidence
 from nsff.decompose.motion_groups.steadiness import LEAST_FRAMES, colour_change, significance
 from nsff.decompose.motion_groups.track_evidence import vote_evidence
 from nsff.decompose.motion_groups.track_graph import TrackGraph, build_graph, carried_along, spread
@@ -60,6 +60,11 @@ COLOURS = 1.0
 """Weight of the evidence of colours."""
 SHADOWLESS = -8.0
 """Log density below which nothing is a shadow."""
+SHADOW_COLOURS, SHADOW_TEXTURE = 0.5, 0.5
+"""Weights of the colours of shadows against those of what moves, and of the texture around a pixel; the shares of
+shadows among what is darkened by the same factors count fully."""
+SHADOW_WINDOW = 13.0
+"""Pixels at 288 rows of the window over which that texture is compared."""
 MOST = 4.0
 """One kind of evidence says at most so much."""
 
@@ -120,7 +125,7 @@ class Gathered:
     change: list[Float32[np.ndarray, "H W"]]
     """Evidence of change against the still scene."""
     shadows: list[Float32[np.ndarray, "H W"] | None]
-    """Log densities of shadows on it; None without metric depth."""
+    """Evidence of shadows on it, the colours of what moves not counted; None without metric depth."""
     step: int
     """Pixels between trajectories."""
 
@@ -174,7 +179,7 @@ def add_up(
     total += COLOURS * np.clip(colours.against_around[i], -3, 3) + PRIOR
     cast = np.zeros(clip.size, bool)
     if (dark := gathered.shadows[i]) is not None:
-        odds = np.where(dark > SHADOWLESS, np.clip(dark - colours.of_moving[i], -3, 3), -3.0)
+        odds = np.where(dark > SHADOWLESS, np.clip(dark - SHADOW_COLOURS * colours.of_moving[i], -3, 3), -3.0)
         odds = _smooth(odds, clip.images[i], SHADOW_REACH * clip.rows, 0.05)
         cast = (odds > 0) & (total > 0)
         total = np.minimum(total, -4 * odds)
@@ -234,13 +239,13 @@ def vote_map(
 def _against_still_scene(
     clip: Clip, grown: Sequence[Bool[np.ndarray, "H W"]]
 ) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
-    """Evidence of change against the still scene, and log densities of shadows on it."""
+    """Evidence of change against the still scene, and of shadows on it."""
     assert clip.inverse_depth is not None
     rows, count = clip.rows, len(clip)
     behind = [still_inverse_depth(w, mask) for w, mask in zip(clip.inverse_depth, grown, strict=True)]
     far = [~dilate_by_distance(mask, round(FAR * rows)) for mask in clip.masks]
-    steady, near, known, dark = [], [], [], []
-    window = max(3, round(7 * rows) | 1)
+    steady, near, known, dark, cells = [], [], [], [], []
+    factors = ShadowFactors()
     for i in tqdm(range(count), desc="clean plates", unit="frame"):
         picture = clip.images[i].astype(np.float32) / 255
         change = colour_change(clip.cameras, i, clip.inverse_depth, clip.images)
@@ -251,7 +256,10 @@ def _against_still_scene(
         distance = np.sqrt(((picture - plate.colour) ** 2).mean(-1)) / deviation
         near.append(np.where(plate.known, np.minimum(cv2.blur(distance, (3, 3)), 9.9), np.nan))
         known.append(plate.known)
-        dark.append(_shadow(picture, plate, deviation, window))
+        may_be = darkened(picture, plate)
+        cells.append(factor_cells(picture, plate, may_be))
+        factors.add(picture, plate, may_be, cells[i], grown[i])
+        dark.append(_shadow(picture, plate, deviation, may_be, rows))
     over_clip = likelihood_ratio(steady, clip.masks, far, 4.0)
     over_plate = likelihood_ratio(near, clip.masks, far, 10.0)
     result = []
@@ -260,17 +268,27 @@ def _against_still_scene(
         # what stands still does so for both.
         outside = np.where(over_clip[i] > 0, over_clip[i], np.minimum(over_clip[i], over_plate[i]))
         result.append(np.where(grown[i], over_plate[i], outside).astype(np.float32))
-    return result, list(dark)
+    odds = factors.log_odds()
+    shadows = [
+        np.where((of >= 0) & (own > SHADOWLESS), own + odds[of], SHADOWLESS - 1).astype(np.float32)
+        for of, own in zip(cells, dark, strict=True)
+    ]
+    return result, list(shadows)
 
 
 def _shadow(
-    picture: Float32[np.ndarray, "H W 3"], plate: CleanPlate, deviation: Float32[np.ndarray, "H W"], window: int
+    picture: Float32[np.ndarray, "H W 3"],
+    plate: CleanPlate,
+    deviation: Float32[np.ndarray, "H W"],
+    dark: Bool[np.ndarray, "H W"],
+    rows: float,
 ) -> Float32[np.ndarray, "H W"]:
-    """Log density of a shadow's colours, more where it keeps the texture of the plate, less where it does not."""
+    """Evidence of a shadow from one frame alone: its colours, and the texture of the plate around each pixel."""
     wide = np.hypot(deviation, SHADOW_NOISE * plate.colour.mean(-1)).astype(np.float32)
-    density = np.nan_to_num(log_shadow(picture, plate, wide, window), neginf=SHADOWLESS - 1)
-    kept = 3 * (texture_correlation(picture, plate.colour, window) - 0.35)
-    return np.where(density > SHADOWLESS, density + kept, density).astype(np.float32)
+    density = np.nan_to_num(log_shadow(picture, plate, wide, max(3, round(7 * rows) | 1)), neginf=SHADOWLESS - 1)
+    texture = texture_evidence(picture, plate, dark, max(3, round(SHADOW_WINDOW * rows) | 1))
+    own = SHADOW_COLOURS * density + SHADOW_TEXTURE * texture
+    return np.where(density > SHADOWLESS, own, SHADOWLESS - 1).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ UNIFORM = 0.05
 """Share of colours that no model has foreseen: a uniform density that each mixes in."""
 SHADOW_RANGE = (0.3, 0.95)
 """Factors on brightness that a shadow can have."""
-CHROMA = 0.4
+CHROMA = 0.6
 """A shadow's factor differs by at most this share between channels: the sky's light is bluer than the sun's."""
 LEAST_NOISE = 1.5 / 255
 """Standard deviation of a colour below which nothing is believed: that of rounding and compression."""
@@ -123,19 +123,6 @@ class ColourModel:
 def _bins(colours: UInt8[np.ndarray, "P 3"]) -> np.ndarray:
     index = (colours.astype(np.int64) * BINS) // 256
     return (index[:, 0] * BINS + index[:, 1]) * BINS + index[:, 2]
-
-
-def texture_correlation(
-    image: Float32[np.ndarray, "H W 3"], plate: Float32[np.ndarray, "H W 3"], window: int
-) -> Float32[np.ndarray, "H W"]:
-    """Correlation of the log brightness of two pictures in a window of odd size around each pixel, from -1 to 1: a
-    shadow keeps the texture of the ground, and what hides it does not. 0 where there is no texture."""
-    size = (window, window)
-    a, b = (np.log(picture.mean(-1) + 0.03) for picture in (image, plate))
-    mean_a, mean_b = cv2.blur(a, size), cv2.blur(b, size)
-    variance_a, variance_b = cv2.blur(a * a, size) - mean_a**2, cv2.blur(b * b, size) - mean_b**2
-    covariance = cv2.blur(a * b, size) - mean_a * mean_b
-    return (covariance / np.sqrt(np.maximum(variance_a * variance_b, 1e-6))).astype(np.float32)
 
 
 def likelihood_ratio(
