@@ -27,6 +27,7 @@ from nsff.metrics.images import ImageResult, score_images
 from nsff.metrics.measure import image_scores, to_8bit
 from nsff.metrics.protocols import REFIT, held_out_frames
 from nsff.metrics.reduced import ReducedScene
+from nsff.metrics.refit_signs import carried_by_flow, mask_numbers
 from nsff.metrics.table import Record
 from nsff.metrics.targets import Target, self_targets
 from nsff.models.base import SceneModel
@@ -85,15 +86,18 @@ def train_again(scene: Scene, settings: SceneConfig) -> SceneModel:
     return model
 
 
-def plane_records(small: Scene, targets: Sequence[Target]) -> list[Record]:
-    """Scores of the frame before each one left out, brought over by a homography (variant ``plane``)."""
+def carried_records(small: Scene, targets: Sequence[Target]) -> list[Record]:
+    """Scores of the frame before each one left out, brought over by a homography (variant ``plane``), and by flow
+    (variant ``flow``), which was computed from the frame left out as well."""
     records = []
     for target in targets:
         i, truth = target.index, target.image()
         assert truth is not None
         flow, consistent = small.flow(i, "bwd")
-        shown = carried_by_homography(small.image(i - 1), flow, consistent & ~small.motion_mask(i))
-        records += _records("plane", target, shown, truth)
+        before = small.image(i - 1)
+        plane = carried_by_homography(before, flow, consistent & ~small.motion_mask(i))
+        records += _records("plane", target, plane, truth)
+        records += _records("flow", target, carried_by_flow(before, flow), truth)
     return records
 
 
@@ -125,7 +129,8 @@ def score_refit(scene: Scene, config: SceneConfig, renderer: Any, folder: Path) 
         shown, truth = resize_image(to_8bit(picture["rgb"]), small.size), target.image()
         assert truth is not None
         result.records += _records("trained", target, shown, truth)
-    result.records += plane_records(small, targets)
+    result.records += carried_records(small, targets)
     # The published codes have no such score, so no ways of their own to measure it.
     result.records = [record for record in result.records if not record.metric.endswith("_reference")]
-    return result, {"views": len(targets), "steps": settings.train.steps, "rows": small.size[0]}
+    numbers = {"views": len(targets), "steps": settings.train.steps, "rows": small.size[0]}
+    return result, numbers | mask_numbers(small, [target.index for target in targets])

@@ -14,6 +14,9 @@ from nsff.metrics.table import Row
 COPIES = ("copy", "copy_camera")
 CLEAR_GAIN = 1.0
 """dB above the best copied frame that count as more than chance."""
+MISSED, LITTLE = 0.5, 0.1
+"""Share of what surely moves that is off the motion masks, above which they are to blame, unless that is more than the
+second share of the picture: then cameras or depth are. Chosen on 36 runs of four scenes (docs/notebook.md)."""
 CAMERA_GAIN = 2.0
 CAMERA_LIMIT = 30.0
 """dB: where the raw score is below the limit and refining the held-out cameras brings more than the gain, cameras are
@@ -31,7 +34,7 @@ def describe(rows: Sequence[Row], numbers: Mapping[str, Mapping[str, Any]], conf
     for name in numbers:
         mine = [row for row in rows if row.protocol == name]
         if name == REFIT.name:
-            judged.append(describe_refit(mine))
+            judged.append(describe_refit(mine, numbers[name]))
             continue
         level, message = _describe_one(name, _held_out(mine), numbers[name])
         judged.append(_with_motion(level, message, mine))
@@ -39,11 +42,12 @@ def describe(rows: Sequence[Row], numbers: Mapping[str, Mapping[str, Any]], conf
     return VERDICTS[worst], " ".join(message for _, message in judged)
 
 
-def describe_refit(rows: Sequence[Row]) -> tuple[str, str]:
+def describe_refit(rows: Sequence[Row], numbers: Mapping[str, Any] | None = None) -> tuple[str, str]:
     """(verdict, words) of the score without truth: pictures above the baselines (the frames beside them, as they are or
     brought over by a homography), of the whole and of what moves, and a model of the scene that shows what it was
     trained on better than the second training shows what it never saw. Where no pixel moves by the motion masks there
-    is nothing to say of what moves, and the verdict is doubtful at best."""
+    is nothing to say of what moves, and the verdict is doubtful at best. Where pictures fail, or what surely moves is
+    not on the masks (``numbers``, of nsff.metrics.refit_signs), the words say what to look at."""
     psnr = {(row.variant, row.split): row.value for row in rows if row.metric == "psnr"}
     views = next(row.value for row in rows if (row.variant, row.split, row.metric) == ("raw", "full", "count"))
     whole, moving = psnr["raw", "full"], psnr.get(("raw", "dynamic"))
@@ -61,8 +65,10 @@ def describe_refit(rows: Sequence[Row]) -> tuple[str, str]:
             f" The frame before, brought over by one homography, has {plane:.2f} dB: the depth that was found brings "
             "nothing."
         )
-    if level:
-        words += " What one frame sees is not found where the next one looks: look at cameras and depth."
+    seen, cause = _cause(psnr, numbers or {})
+    if cause or level:
+        level = max(level, seen)
+        words += cause or " What one frame sees is not found where the next one looks: look at cameras and depth."
     if moving is not None:
         best = max(psnr[variant, "dynamic"] for variant in ("static", *COPIES) if (variant, "dynamic") in psnr)
         words += f" Where it moves: {moving:.2f} dB, {abs(moving - best):.2f} dB "
@@ -81,6 +87,24 @@ def describe_refit(rows: Sequence[Row]) -> tuple[str, str]:
             "trained too short, or fails to draw what the second training does."
         )
     return VERDICTS[level], words
+
+
+def _cause(psnr: Mapping[tuple[str, str], float], numbers: Mapping[str, Any]) -> tuple[int, str]:
+    """(level, words) of a cause that is seen without any training: flow that does not bring the frame before over, and
+    motion masks that leave out most of what surely moves. Flow first: masks are told by it."""
+    carried, before = (psnr.get((variant, "full")) for variant in ("flow", "copy"))
+    if carried is not None and before is not None and before < CAMERA_LIMIT and carried < before + CLEAR_GAIN:
+        return 2, (
+            f" Flow brings the frame before over at {carried:.2f} dB, {before:.2f} dB as it is: it is not the flow of "
+            "these frames; look at flow."
+        )
+    missed, off = (numbers.get(name) for name in ("missed_by_masks", "moving_off_masks"))
+    if missed is not None and off is not None and missed > MISSED and off <= LITTLE:
+        return 1, (
+            f" {missed:.0%} of what surely moves by cameras and flow is not on the motion masks, and was taken for "
+            "what stands still: look at the motion masks."
+        )
+    return 0, ""
 
 
 def _with_motion(level: str, message: str, rows: Sequence[Row]) -> tuple[str, str]:

@@ -36,6 +36,7 @@ VARIANTS = {
     "copy_camera": "baseline: the training frame of the nearest camera",
     "trained": "refit: the scene's own model, which was trained on these frames",
     "plane": "refit baseline: the frame before, brought over by one homography",
+    "flow": "refit: the frame before, brought over by flow",
     "clusters": "ours, salient clusters",
     "processed": "ours, after cleaning",
     "crf": "ours, after the CRF",

@@ -1,5 +1,5 @@
-"""What the tables of verdicts share: broken twins of masks, things that move without being annotated, and a line a
-case for verdict_table.py."""
+"""Shared by the tables of verdicts: broken twins of masks, things that move without being annotated, and a line a case
+for verdict_table.py."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def unannotated(scene: Scene) -> list[np.ndarray]:
 
 
 def truth_of(scene: Scene, truths: Path, ingested: bool = False) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """What moves by the truth in each canonical (or ingested) picture, and where that is not known."""
+    """Masks of what moves by the truth in each canonical (or ingested) picture, and of where that is not known."""
     moves = true_frames(scene, clip_of(scene), truths)
     unknown = [there & ~mask for there, mask in zip(unannotated(scene), moves, strict=True)]
     return (moves, unknown) if ingested else (canonical(scene, moves), canonical(scene, unknown))

@@ -7,8 +7,8 @@ the steps; poses jittered by 2 or 0.5 % of the path; 1.5 times the focal length;
 long. What is printed beside each: PSNR by the truth, of the frames that refit leaves out, and of frames that the run
 was trained on, whole and where it moves; verdict and truth against the baselines. The score of a run is the lower of
 refit and trained. Last, rank correlations (Spearman) with the truth, for each scene and over all: of the whole picture,
-and of what moves, by the score of what moves and by that of the whole picture. --cases FILE keeps the verdicts for
-verdict_table.py: no bound of these was chosen on scenes.
+and of what moves, by the score of what moves and by that of the whole picture. Bounds on what motion masks miss are
+chosen once more for each scene on the others. --cases FILE keeps the verdicts for verdict_table.py.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -36,10 +38,12 @@ from nsff.cameras.align import extent
 from nsff.config import SceneConfig, resolve_scene
 from nsff.datasets.truth_registry import open_truth
 from nsff.imaging.resizing import resize_flow, resize_frame
+from nsff.metrics import verdicts
 from nsff.metrics.images import score_images
 from nsff.metrics.protocols import REFIT, Protocol, get_protocol, held_out_frames
 from nsff.metrics.reduced import ReducedScene
-from nsff.metrics.refit import left_out_every, plane_records, refit_settings, train_again
+from nsff.metrics.refit import carried_records, left_out_every, refit_settings, train_again
+from nsff.metrics.refit_signs import mask_numbers
 from nsff.metrics.table import Row, average
 from nsff.metrics.targets import Target, frame_numbers, self_targets, truth_targets
 from nsff.metrics.verdicts import COPIES, describe_refit
@@ -120,8 +124,8 @@ def psnr_of(
     return {f"{r.variant}/{r.split}": r.value for r in average(records, protocol, scene.name) if r.metric == "psnr"}
 
 
-def plane_psnr(scene: Scene, targets: list[Target]) -> dict[str, float]:
-    rows = average(plane_records(scene, targets), REFIT, scene.name)
+def carried_psnr(scene: Scene, targets: list[Target]) -> dict[str, float]:
+    rows = average(carried_records(scene, targets), REFIT, scene.name)
     return {f"{r.variant}/{r.split}": r.value for r in rows if r.metric == "psnr"}
 
 
@@ -159,7 +163,7 @@ def measure(folder: Path, other: Path, name: str, given: argparse.Namespace) -> 
     truth = open_truth(protocol.name, given.truth / folder.name, frame_numbers(scene))
     views = [view for view in truth_targets(scene, config, protocol, truth).views if view.split != "training"]
     few = [sized(views[k]) for k in np.unique(np.linspace(0, len(views) - 1, min(len(views), given.views)).astype(int))]
-    plane = plane_psnr(scene, self_targets(scene, again).views)
+    carried = carried_psnr(scene, self_targets(scene, again).views)
     still = replace(protocol, refined=False)
     held = frozenset(held_out_frames(scene.n_frames, left_out_every(scene.n_frames)))
     second = train_again(replace(scene, hidden=held), again)
@@ -168,8 +172,9 @@ def measure(folder: Path, other: Path, name: str, given: argparse.Namespace) -> 
     return {
         "scene": folder.name, "run": name,
         "truth": psnr_of(scene, main, still, few, model, pictures / "truth"),
-        "refit": psnr_of(scene, again, REFIT, left_out, second, pictures / "refit") | plane,
+        "refit": psnr_of(scene, again, REFIT, left_out, second, pictures / "refit") | carried,
         "trained": psnr_of(scene, main, REFIT, left_out, model, pictures / "trained"),
+        "numbers": mask_numbers(scene, sorted(held)),
     }  # fmt: skip
 
 
@@ -183,20 +188,39 @@ def margin(psnr: dict[str, float]) -> float:
     return min(gains)
 
 
-def verdict_of(refit: dict[str, float], trained: dict[str, float]) -> tuple[str, str]:
+def verdict_of(row: dict[str, Any]) -> tuple[str, str]:
     """The verdict of the score stage on these figures, and its words."""
-    psnr = refit | {"trained/full": trained["raw/full"]}
+    psnr = row["refit"] | {"trained/full": row["trained"]["raw/full"]}
     rows = [Row("", REFIT.name, *name.split("/", 1), "psnr", value) for name, value in psnr.items()]
-    return describe_refit([*rows, Row("", REFIT.name, "raw", "full", "count", 1.0)])
+    return describe_refit([*rows, Row("", REFIT.name, "raw", "full", "count", 1.0)], row["numbers"])
 
 
-CAUSES = {"poses": "cameras", "focal": "cameras", "depth": "depth", "no masks": "masks", "half masks": "masks",
-          "foreign flow": "flow", "a sixth": "too short"}  # fmt: skip
+CAUSES = {"poses": "look at cameras and depth", "focal": "look at cameras and depth",
+          "depth": "look at cameras and depth", "no masks": "look at the motion masks",
+          "half masks": "look at the motion masks", "foreign flow": "look at flow", "a sixth": "too short"}  # fmt: skip
 """Words that name what is wrong with a run, by the beginning of its name."""
+GRID = tuple(product(np.arange(0.1, 1, 0.05), np.arange(0.02, 0.5, 0.02)))
+"""Bounds on what masks miss that are tried, and on the share of the picture that this may be."""
+
+
+def with_bounds(row: dict[str, Any], bounds: tuple[float, float]) -> str:
+    with patch.multiple(verdicts, MISSED=bounds[0], LITTLE=bounds[1]):
+        return verdict_of(row)[0]
+
+
+def chosen_bounds(rows: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """The bounds with the most right verdicts, in the middle of all that are as good."""
+    right = [sum((with_bounds(r, one) == "good") == (margin(r["truth"]) > 0) for r in rows) for one in GRID]
+    best = [one for one, count in zip(GRID, right, strict=True) if count == max(right)]
+    missed, little = np.median(best, axis=0)
+    return float(missed), float(little)
 
 
 def report(rows: Sequence[dict[str, Any]]) -> list[dict[str, object]]:
     table, scores, kept = [], [], []
+    elsewhere = {
+        scene: chosen_bounds([row for row in rows if row["scene"] != scene]) for scene in {row["scene"] for row in rows}
+    }
     for row in rows:
         truth, refit, trained = (row[part] for part in ("truth", "refit", "trained"))
         score = min(refit["raw/full"], trained["raw/full"])
@@ -205,10 +229,11 @@ def report(rows: Sequence[dict[str, Any]]) -> list[dict[str, object]]:
         parts = [(part, region) for region in ("full", "dynamic") for part in (truth, refit, trained)]
         figures = [f"{part.get(f'raw/{region}', np.nan):.2f}" for part, region in parts]
         above = "above" if margin(truth) > 0 else "below"
-        level, words = verdict_of(refit, trained)
+        level, words = verdict_of(row)
         cause = next((text for start, text in CAUSES.items() if row["run"].startswith(start)), None)
         named = cause in words if cause and level == "poor" else None
-        kept.append(kept_case("views", row["scene"], row["run"], above == "above", level, level, named))
+        left_out = with_bounds(row, elsewhere[row["scene"]])
+        kept.append(kept_case("views", row["scene"], row["run"], above == "above", level, left_out, named))
         table.append([row["scene"], row["run"], *figures, above, level])
     head = ["scene", "run", "truth", "refit", "trained", "moving: truth", "refit", "trained", "baselines", "verdict"]
     print(markdown(head, table))

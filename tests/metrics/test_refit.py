@@ -14,6 +14,7 @@ from nsff.files.io import write_image, write_json
 from nsff.metrics.protocols import held_out_frames
 from nsff.metrics.reduced import GREY, ReducedScene
 from nsff.metrics.refit import left_out_every, refit_settings, train_again
+from nsff.metrics.refit_signs import mask_numbers
 from nsff.metrics.score import run_score
 from nsff.metrics.table import Row
 from nsff.metrics.verdicts import describe, describe_refit
@@ -85,6 +86,7 @@ def test_frames_left_out_are_found_again_and_broken_priors_lower_the_score(wall:
     assert right["raw", "full"] > 25
     assert right["trained", "full"] > 45
     assert right["plane", "full"] > right["copy", "full"] + 3, "the wall is a plane"
+    assert right["flow", "full"] > right["copy", "full"] + 3
     message = str((wall.summary("score") or {})["message"])
     assert "Without truth (refit): 1 frames" in message
     assert (wall.score_pictures_dir / "sheet_refit.png").exists()
@@ -154,6 +156,41 @@ def test_verdicts(psnr: dict[str, float], verdict: str, words: str):
     found = describe_refit(rows(**psnr))
     assert found[0] == verdict
     assert words in found[1]
+
+
+@pytest.mark.parametrize(
+    ("psnr", "numbers", "verdict", "words"),
+    [
+        ({"flow_full": 20.5}, {}, "poor", "it is not the flow of these frames"),
+        ({"flow_full": 24}, {}, "good", "above"),
+        ({"copy_full": 34, "flow_full": 34.5, "raw_full": 36}, {}, "good", "above"),  # hardly anything changes
+        ({}, {"missed_by_masks": 0.6, "moving_off_masks": 0.04}, "doubtful", "60% of what surely moves"),
+        ({}, {"missed_by_masks": 0.2, "moving_off_masks": 0.01}, "good", "above"),
+        ({"raw_full": 19}, {"missed_by_masks": 0.6, "moving_off_masks": 0.04}, "poor", "look at the motion masks"),
+        ({"raw_full": 19}, {"missed_by_masks": 0.9, "moving_off_masks": 0.6}, "poor", "look at cameras and depth"),
+    ],
+)
+def test_causes_that_need_no_training(psnr: dict[str, float], numbers: dict[str, float], verdict: str, words: str):
+    found = describe_refit(rows(**(MOVING | {"raw_full": 28, "copy_full": 20} | psnr)), numbers)
+    assert found[0] == verdict
+    assert words in found[1]
+
+
+def test_what_moves_off_the_masks_is_missed(wall: Scene, tmp_path: Path):
+    """A patch of the wall whose flow leaves the epipolar lines."""
+    assert mask_numbers(wall, [2]) == {"moving_off_masks": 0}
+    scene = wall_scene(tmp_path)
+    patch = np.zeros((HEIGHT, WIDTH), bool)
+    patch[10:18, 20:30] = True
+    for i in range(FRAMES):
+        for j, way in ((i + 1, "fwd"), (i - 1, "bwd")):
+            if 0 <= j < FRAMES:
+                flow, mask = wall.flow(i, way)
+                scene.write_flow(i, way, flow + 2.0 * (j - i) * patch[..., None], mask)
+    off = (patch & ~scene.motion_mask(2)).mean()
+    found = mask_numbers(scene, [2])
+    assert found["moving_off_masks"] == pytest.approx(off, rel=0.2)
+    assert found["missed_by_masks"] == pytest.approx(off / patch.mean(), abs=0.1)
 
 
 def test_nothing_to_score_is_not_good():
