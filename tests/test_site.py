@@ -32,6 +32,14 @@ def commands(text: str) -> list[str]:
     return [line.removeprefix("$ ") for line in lines if re.match(r"(\$ )?nsff [a-z-]", line)]
 
 
+def documented_calls(repo: Path, command: str) -> list[list[str]]:
+    """The words of each call of ``nsff command`` in the documents, once, without nsff itself. Never empty."""
+    found = {line.split("#")[0].strip() for path in documents(repo) for line in commands(path.read_text())}
+    calls = [words for words in (shlex.split(line)[1:] for line in sorted(found)) if words[0] == command]
+    assert calls, f"no document has nsff {command}"
+    return calls
+
+
 def test_commands_are_found():
     text = "a\n\n    nsff one  # b\n\n```sh\ncd x\nnsff two --a \\\n  b\n```\n```\n$ nsff three\nout\n```\n"
     assert commands(text) == ["nsff two --a    b", "nsff three", "nsff one  # b"]

@@ -18,7 +18,7 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from nsff.workflow.progress import SceneProgress
 
-CONFIGFILE = "in that folder (default: config.yaml; where it is missing, each NAME.yaml that nsff run wrote)"
+CONFIGFILE = "in that folder (default: config.yaml, and each NAME.yaml that nsff run wrote)"
 HELP = "show how far every scene is: stage, verdict, time left, errors"
 EXAMPLES = ("status", "status --json", "status ~/scenes --configfile other.yaml")
 
@@ -46,14 +46,15 @@ def run(
 
 
 def _scenes(folder: Path, configfile: str | None) -> dict[str, list[str]]:
-    """Stages by scene, as the configuration has them."""
+    """Stages by scene, as the configuration has them; where two files have one scene, as config.yaml has it."""
     from nsff.config import load_config
     from nsff.config.strict_yaml import read_yaml
     from nsff.errors import ConfigError
     from nsff.workflow.progress import stages_of
 
     usual = folder / "config.yaml"
-    paths = [folder / configfile] if configfile else [usual] if usual.exists() else _of_scenes(folder) or [usual]
+    own = _of_scenes(folder)
+    paths = [folder / configfile] if configfile else [*own, usual] if usual.exists() or not own else own
     found: dict[str, list[str]] = {}
     for path in paths:
         content = read_yaml(path)

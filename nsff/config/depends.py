@@ -41,7 +41,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "ingest": _but("input", InputConfig, "max_frames"),
     "flow": ("flow", "canonical.resize_height"),
     "coarse_masks": _of("motion", *_COARSE, "opening_radius", "coverage_warning"),
-    "sfm": _but("sfm", SfmConfig, "turning"),
+    "sfm": _but("sfm", SfmConfig, "turning", "still"),
     "cameras": ("canonical",),
     "motion": _but("motion", MotionConfig, *_COARSE),
     "depth": ("depth",),
@@ -69,7 +69,7 @@ EXECUTION: dict[str, tuple[str, ...]] = {
     "ingest": ("input.max_frames",),
     "flow": _GPU,
     # A clip that was refused has no results that another value would change.
-    "sfm": ("sfm.turning",),
+    "sfm": ("sfm.turning", "sfm.still"),
     "motion": _GPU,
     "depth": _GPU,
     # Whether the stage is needed at all, which it asks where it asks for weights.

@@ -172,6 +172,9 @@ class SfmConfig(StageConfig):
     """A camera that only turns while something moves. accept: its rotations are found, all points lie at one distance,
     and masks and objects can be had, though no depth; refuse: the clip is refused, since the published codes need
     depth."""
+    still: Literal["accept", "refuse"] = "refuse"
+    """A camera that stands still while something moves, as on a tripod. refuse: the clip is refused, since its scene
+    can be seen from no other place; accept: masks, objects and videos from the camera's own place, without depth."""
     focal_range: tuple[float, float] = (0.6, 2.5)
     """Plausible focal length as a multiple of the longer image side. Not asked of a known one."""
     focal: float | None = Field(None, gt=0)

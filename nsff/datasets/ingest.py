@@ -154,9 +154,9 @@ def _too_many(source: Source, count: int | str, config: InputConfig) -> None:
     )  # fmt: skip
 
 
-def _called(frame: dict[str, Any]) -> str:
-    """A frame as input.skip counts it, with its name."""
-    return f"{frame['index']} ({frame['name']})"
+def _called(frame: dict[str, Any], kind: str) -> str:
+    """A frame as input.skip counts it, with its name where it is a file."""
+    return f"{frame['index']}" if kind == "video" else f"{frame['index']} ({frame['name']})"
 
 
 def _summarise(scene: Scene, source: Source, manifest: dict[str, Any], meter: QualityMeter, stride: int) -> None:
@@ -166,7 +166,7 @@ def _summarise(scene: Scene, source: Source, manifest: dict[str, Any], meter: Qu
     found = meter.values()
     variable = bool(gaps.max() > 1.5 * np.median(gaps))
     verdict, complaints = judge(
-        manifest["n_frames"], manifest["height"], found, lambda i: _called(manifest["frames"][i]), stride
+        manifest["n_frames"], manifest["height"], found, lambda i: _called(manifest["frames"][i], source.kind), stride
     )
     if source.complaints:
         verdict, complaints = "poor" if verdict == "poor" else "doubtful", [*complaints, *source.complaints]

@@ -10,6 +10,7 @@ rows, which is below 1 for pictures and above it where rows are of two moments.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import cv2
@@ -33,6 +34,10 @@ DARK_LEVELS = (10.0, 25.0)
 """Mean grey of the median frame below which a clip is poor, and doubtful; the same from 255 down."""
 COMB = 1.15
 """A frame with a larger comb is combed."""
+LITTLE = 0.2
+"""Grey levels between neighbouring frames, in the median, below which they hardly differ."""
+MOST_NAMED = 12
+"""Most frames that a complaint names which asks to leave them out."""
 EVEN_SHARE = 0.8
 """A stride fits repeated frames where this share of the distances between new ones is the same."""
 
@@ -48,6 +53,14 @@ class QualityMeter:
         self.grey: list[float] = []
         self.spread: list[float] = []
         self.comb: list[float] = []
+
+    def part(self, first: int, end: int) -> QualityMeter:
+        """The same of frames first to end - 1 alone, which then count from 0."""
+        some = QualityMeter()
+        for name in ("luminance", "sharpness", "grey", "spread", "comb"):
+            getattr(some, name).extend(getattr(self, name)[first:end])
+        some.difference.extend(self.difference[first : max(first, end - 1)])
+        return some
 
     def add(self, image: UInt8[np.ndarray, "H W 3"]) -> None:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
@@ -68,15 +81,16 @@ class QualityMeter:
         self._last = values
 
     def frozen(self) -> list[int]:
-        """Frames that repeat the one before."""
+        """Frames that repeat the one before, beside blank ones."""
         difference = np.array(self.difference)
         if not len(difference):
             return []
+        blank = set(self.blank())
         moving = difference[difference > FROZEN_ABSOLUTE]
         if len(moving) < max(1, MOVING_SHARE * len(difference)):
             moving = difference[difference > 0]
         bound = min(FROZEN_ABSOLUTE, FROZEN_RELATIVE * float(np.median(moving))) if len(moving) else 0.0
-        return [int(i) + 1 for i in np.flatnonzero(difference <= bound)]
+        return [int(i) + 1 for i in np.flatnonzero(difference <= bound) if not {int(i), int(i) + 1} <= blank]
 
     def blank(self) -> list[int]:
         """Frames of one grey value: black, white, or a lens cap."""
@@ -99,6 +113,7 @@ class QualityMeter:
     def values(self) -> dict[str, Any]:
         """Lists of frame numbers and medians, for the summary."""
         frozen = self.frozen()
+        moving = [value for i, value in enumerate(self.difference) if i + 1 not in frozen]
         return {
             "duplicates": frozen,
             "fitting_stride": fitting_stride(frozen, len(self.luminance)),
@@ -109,6 +124,7 @@ class QualityMeter:
             "median_grey": float(np.median(self.grey)) if self.grey else 0.0,
             "median_sharpness": float(np.median(self.sharpness)),
             "median_difference": float(np.median(self.difference)) if self.difference else 0.0,
+            "moving_difference": float(np.median(moving)) if moving else 0.0,
         }
 
 
@@ -140,22 +156,21 @@ def judge(
 
     ``source`` gives what a frame is called in the source, whose every ``stride``-th frame was taken.
     """
+    named = partial(_named, source=source)
     frozen, jumps, blurred = found["duplicates"], found["exposure_jumps"], found["blurred"]
     complaints: list[tuple[str, str]] = [*_shows_little(n_frames, found, source)]
     if frozen:
         grade = "poor" if len(frozen) > n_frames / 2 else "doubtful"
-        complaints.append(
-            (grade, f"{len(frozen)} frames repeat the one before ({_some(frozen)}); {_thin(found, stride)}")
-        )
-    elif found["median_difference"] < 0.2:
+        complaints.append((grade, f"{named(frozen, 'repeats', 'repeat')} the one before; {_thin(found, stride)}"))
+    elif found["median_difference"] < LITTLE:
         remedy = "the camera has to move: take a larger stride or a longer clip"
         complaints.append(("doubtful", f"neighbouring frames hardly differ; {remedy}"))
     if jumps:
         remedy = "lock the exposure, or leave these frames out"
-        complaints.append(("doubtful", f"the brightness jumps at {len(jumps)} frames ({_some(jumps)}); {remedy}"))
+        complaints.append(("doubtful", f"the brightness jumps at {named(jumps)}; {remedy}"))
     if blurred:
         grade = "poor" if len(blurred) > 0.3 * n_frames else "doubtful"
-        complaints.append((grade, f"{len(blurred)} frames are blurred ({_some(blurred)}); shorten the exposure time"))
+        complaints.append((grade, f"{named(blurred, 'is', 'are')} blurred; shorten the exposure time"))
     if n_frames < 6:
         complaints.append(("doubtful", f"{n_frames} frames are few: poses and motion need more views"))
     if height < 120:
@@ -170,13 +185,12 @@ def _shows_little(n_frames: int, found: dict[str, Any], source: Callable[[int], 
     blank, combed, grey = found.get("blank", []), found.get("combed", []), found.get("median_grey", 127.0)
     if blank:
         grade = "poor" if len(blank) > 0.3 * n_frames else "doubtful"
-        named = ", ".join(source(i) for i in blank[:4]) + (", ..." if len(blank) > 4 else "")
-        complaints.append(
-            (grade, f"{len(blank)} frames show nothing (source frames {named}); leave them out by input.skip")
-        )
+        which = _named(blank, "shows", "show", source=source, most=MOST_NAMED)
+        complaints.append((grade, f"{which} nothing; leave {'it' if len(blank) == 1 else 'them'} out by input.skip"))
     if len(combed) > max(1, 0.1 * n_frames):
         remedy = "deinterlace the video first: ffmpeg -i IN -vf bwdif OUT"
-        complaints.append(("poor", f"{len(combed)} frames have combs of interlacing ({_some(combed)}); {remedy}"))
+        which = _named(combed, "has", "have", source=source)
+        complaints.append(("poor", f"{which} combs of interlacing; {remedy}"))
     for value, what in ((grey, "dark"), (255 - grey, "bright")):
         if value < DARK_LEVELS[1]:
             remedy = "features will be hard to find: use a better exposed clip"
@@ -189,8 +203,19 @@ def _thin(found: dict[str, Any], stride: int) -> str:
     fitting = found.get("fitting_stride")
     if fitting:
         return f"the recording repeats frames evenly: set input.stride: {fitting * stride}"
+    if found["moving_difference"] < LITTLE:
+        return "the picture hardly changes: the camera has to move"
     return "the recording dropped frames: use the original file, or leave repeats out (ffmpeg -i IN -vf mpdecimate OUT)"
 
 
-def _some(frames: list[int]) -> str:
-    return ", ".join(map(str, frames[:4])) + (", ..." if len(frames) > 4 else "")
+def _named(
+    frames: Sequence[int], one: str = "", more: str = "", *, source: Callable[[int], str] = str, most: int = 4
+) -> str:
+    """Frames with their numbers in the source, and a verb.
+
+    >>> _named([7], "is", "are"), _named([7, 9], most=1)
+    ('1 frame (source frame 7) is', '2 frames (source frames 7, ...)')
+    """
+    plural = "s" if len(frames) != 1 else ""
+    listed = ", ".join(source(i) for i in frames[:most]) + (", ..." if len(frames) > most else "")
+    return f"{len(frames)} frame{plural} (source frame{plural} {listed}) {more if plural else one}".rstrip()

@@ -15,7 +15,7 @@ from nsff.config import FeaturesConfig, SceneConfig
 from nsff.priors.backends import Registry
 from nsff.priors.depth.registry import DEPTH
 from nsff.priors.features.registry import FEATURES
-from nsff.priors.flow.registry import FLOW
+from nsff.priors.flow.registry import FLOW, for_far_pairs
 from nsff.priors.motion.registry import INSTANCES
 from nsff.weights import WEIGHTS, Weight
 
@@ -35,7 +35,7 @@ def _features(scene: SceneConfig) -> FeaturesConfig | None:
 
 
 SECTIONS: dict[str, Callable[[SceneConfig], Any]] = {
-    "flow": lambda scene: scene.flow,
+    "flow": lambda scene: for_far_pairs(scene.flow) if scene.flow.far else scene.flow,
     "motion": lambda scene: scene.motion,
     "depth": lambda scene: scene.depth,
     "features": _features,

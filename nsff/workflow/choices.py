@@ -105,6 +105,8 @@ def choose(look: ClipLook, name: str, machine: Machine, asked: Asked, folder: Pa
         taken["end"] = look.end
     if look.stride > 1:
         taken["stride"] = look.stride
+    if look.skip:
+        taken["skip"] = list(look.skip)
     if look.frames > 500:
         taken["max_frames"] = look.frames
     reasons = [reason, *_frames_reason(look)]
@@ -127,6 +129,9 @@ def _frames_reason(look: ClipLook) -> list[str]:
         end = look.end if look.end is not None else look.count
         found.append(f"source frames {look.start} to {end - 1 if end else 'the last'}")
     text = f"{look.frames} frames: {' of '.join(found)}"
+    bare = look.bare + len(look.skip)
+    if bare:
+        text += f", without {bare} that show{'s' * (bare == 1)} nothing"
     if len(look.shots) > 1:
         listed = ", ".join(f"{first} to {end - 1}" for first, end in look.shots[:4])
         text += f", the longest of {len(look.shots)} shots (source frames {listed}{', ...' * (len(look.shots) > 4)})"

@@ -7,7 +7,7 @@ width. What is found chooses settings and is told to people; the stages look for
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -37,14 +37,19 @@ NO_PARALLAX = 0.0004
 least of seven clips whose cameras move, the first 24 frames of each: demo 0.0197, davis-horsejump-high 0.0028,
 davis-dog 0.0021, davis-train 0.0013, davis-car-roundabout 0.0012, balloon1 0.0009, davis-camel 0.0005."""
 
+STANDS_STILL = 0.01
+"""Shares of the width a second by which the picture of a camera that stands still moves at most. Tripods: 0.0004 (noise
+alone) to 0.005; the least of ten clips whose cameras move: demo 0.04, davis-camel 0.10."""
+
 
 @dataclass(frozen=True)
 class ClipLook:
     """The clip as seen. ``count`` (source frames) is None where the file does not say; ``size`` is (height, width).
 
-    ``start``, ``end`` and ``stride`` select the frames to take. ``shift`` is the median motion of the picture in a
-    second, ``parallax`` what of it no homography explains, in half a second; both are shares of the width, or None
-    where too little could be linked.
+    ``start``, ``end`` and ``stride`` select the frames to take, without those of ``skip``, which show nothing; frames
+    that show nothing at either end of a shot belong to none (``bare`` of them in the shot that was taken). ``shift``
+    is the median motion of the picture in a second, ``parallax`` what of it no homography explains, in half a second;
+    both are shares of the width, or None where too little could be linked.
     """
 
     path: Path
@@ -61,11 +66,13 @@ class ClipLook:
     complaints: tuple[str, ...] = ()
     shift: float | None = None
     parallax: float | None = None
+    skip: tuple[int, ...] = ()
+    bare: int = 0
 
     @property
     def whole(self) -> bool:
         """Whether all frames of the source are taken."""
-        return self.start == 0 and self.end is None and self.stride == 1
+        return self.start == 0 and self.end is None and self.stride == 1 and not self.skip
 
     def described(self) -> str:
         """The clip in one line: size, length, frame rate, motion."""
@@ -89,7 +96,8 @@ def look_at(
 
     ``start`` and ``end`` bound the choice: a frame's number, or seconds as text (``"1.5s"``). A clip of more frames is
     thinned out to no less than LOWEST_RATE frames a second; of what is still too long the first part is taken, and of
-    several shots the longest. Raises InputError where the source cannot be read.
+    several shots the longest. Frames of one colour, such as black ones before the picture, are left out. Raises
+    InputError where the source cannot be read.
     """
     source = open_source(path)
     rate = source.frame_rate or FOLDER_FRAME_RATE
@@ -97,7 +105,7 @@ def look_at(
     total = source.count or (max(source.about) if source.about else None)
     length = (min(stop, total) if stop is not None and total else stop or total or most_frames) - first
     if length < 2:
-        raise InputError(path, f"start {start} and end {end} leave {max(length, 0)} frames", f"it has {total} frames")
+        raise _too_short(path, start, end, max(length, 0), total)
     pace = source.frame_rate or 0.0
     step = fitting_stride(length, MOST_LOOKED_AT, pace)
     beyond = first + step * MOST_LOOKED_AT
@@ -105,19 +113,45 @@ def look_at(
     tell("looking at the clip ...")
     for frame in source.frames(first, min(beyond, stop) if stop else _bounded(beyond, total), step):
         seen.add(frame.index, frame.image, linked=not _tied(source))
-    found = seen.shots()
+    blank = set(seen.meter.blank())
+    found = [trimmed(shot, blank) for shot in seen.shots()]
     begin, finish = max(found, key=lambda shot: shot[1] - shot[0])
+    bare = next(end - first for first, end in seen.shots() if first <= begin < end) - (finish - begin)
     stride = fitting_stride(finish - begin, most_frames, pace / step)
-    chosen = range(begin, finish, stride)[:most_frames]
-    to_the_end = chosen[-1] + stride >= len(seen.indices) and (total or beyond) <= seen.indices[-1] + step
-    shift, parallax = seen.motion(begin, chosen[-1] + 1, step, rate)
-    verdict, complaints = judge(len(chosen), seen.size[0], seen.meter.values(), seen.name, step)
+    taken = range(begin, finish, stride)[:most_frames]
+    chosen = [i for i in taken if i not in blank] if len(blank) < len(seen.indices) else list(taken)
+    to_the_end = taken[-1] + stride >= len(seen.indices) and (total or beyond) <= seen.indices[-1] + step
+    shift, parallax = seen.motion(begin, taken[-1] + 1, step, rate)
+    figures = seen.meter.part(begin, taken[-1] + 1).values()
+    skip = [i for i in taken if i not in chosen]
+    if skip:  # which are left out, and need no complaint
+        figures["blank"] = []
+    verdict, complaints = judge(len(chosen), seen.size[0], figures, lambda i: str(seen.indices[begin + i]), step)
     return ClipLook(
         Path(path), source.kind, total, rate, source.frame_rate is not None, seen.size, seen.indices[begin],
         None if to_the_end else seen.indices[chosen[-1]] + 1, step * stride, len(chosen),
         tuple((seen.indices[a], seen.indices[b - 1] + 1) for a, b in found),
         tuple(complaints if verdict != "good" else ()), shift, parallax,
+        tuple(seen.indices[i] for i in skip), bare * step,
     )  # fmt: skip
+
+
+def _too_short(path: Path, start: int | str, end: int | str | None, left: int, total: int | None) -> InputError:
+    if total is not None and total < 2:
+        problem = f"has {total} frame{'s' * (total != 1)}"
+        return InputError(path, problem, "give a clip of a moving scene: one to five seconds, 24 frames or more")
+    asked = " and ".join(f"{name} {value}" for name, value in (("start", start), ("end", end)) if value is not None)
+    return InputError(path, f"{asked} leave {left} of {total} frames", "choose a longer part (--start, --end)")
+
+
+def trimmed(shot: tuple[int, int], blank: Set[int]) -> tuple[int, int]:
+    """A shot without the frames at its ends that show nothing; as it is where no frame shows anything.
+
+    >>> trimmed((0, 8), {0, 1, 4, 7})
+    (2, 7)
+    """
+    shown = [i for i in range(*shot) if i not in blank]
+    return (shown[0], shown[-1] + 1) if shown else shot
 
 
 def frame_number(value: int | str, rate: float) -> int:
@@ -174,10 +208,6 @@ class _Seen:
         self.meter.add(image)
         if linked:
             self.features.append(describe(image))
-
-    def name(self, i: int) -> str:
-        """The number in the source of frame i of those that were looked at."""
-        return str(self.indices[i])
 
     def shots(self) -> list[tuple[int, int]]:
         """The shots, in numbers of the frames that were looked at; one where nothing tells cuts."""

@@ -4,15 +4,16 @@ A stage takes a fixed time (starting Python and its libraries) and a time for ea
 were measured on two cores of a virtual machine with the scenes below, and on one NVIDIA H200; another machine may well
 take half or twice as long, a small GPU several times. A run corrects what is left by what its stages took.
 
-    tiny     7 frames of 64x48, 150 steps: what a stage takes at least
-    demo     24 frames of 320x180, preset demo: `make demo`, 2026-11-30, two cores
+    demo     24 frames of 320x180, preset demo: `make demo` on two idle cores of an AMD EPYC, 2026-11-30, by the files
+             results/demo/benchmarks/*.tsv: 362 s of stages in 287 s, as stages run beside each other
+    planes   the same with preset demo_planes, earlier that day
     toss     24 frames of 480x270, one H200 (docs/benchmarks.md, "Speed and memory", "New views", "Object masks")
     davis    48 frames of 854x480 (docs/benchmarks.md, "Cameras")
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from nsff.config import SceneConfig
@@ -38,33 +39,37 @@ class Coefficients:
 
 
 ON_CPU = {
-    "ingest": Coefficients(2.4, 0.3),  # tiny 2.4; demo 2.8; megapixels of the source
-    "flow": Coefficients(1.2, 9.9),  # tiny 1.2; demo 14.9 (DIS, with the search for cuts)
-    "coarse_masks": Coefficients(6.9, 6.0),  # tiny 6.9; demo 15.1
+    "ingest": Coefficients(1.2, 0.3),  # demo 1.6; megapixels of the source
+    "flow": Coefficients(1.2, 8.4),  # demo 12.9 (DIS, with the search for cuts)
+    "coarse_masks": Coefficients(3.6, 3.1),  # demo 7.9
     "sfm": Coefficients(3.5, 0.0),  # and SFM_FRAME for each frame
-    "cameras": Coefficients(1.8, 2.1),  # tiny 1.8; demo 4.7
-    "motion": Coefficients(2.0, 3.3),  # tiny 2.0; demo 6.6
-    "depth": Coefficients(2.0, 5.8),  # tiny 2.3; demo 10.1 (classical)
-    "features": Coefficients(1.7, 6.4),  # tiny 1.7; demo 10.5 (classical)
-    "points": Coefficients(8.0, 29.0),  # tiny 7.7; growth as of clusters of features
-    "cluster": Coefficients(3.0, 11.6),  # tiny 3.4; demo 19, toss 37 (objects by motion)
-    "postprocess": Coefficients(3.0, 0.3),  # tiny 3.3; demo 3.3
-    "crf": Coefficients(3.0, 5.4),  # tiny 3.4; demo 10.5
-    "extract": Coefficients(8.0, 72.0),  # tiny 10.4; growth as of maps
-    "page": Coefficients(16.0, 10.0),  # demo 30 of one core, most of it the fit; planes take longer
-    "score": Coefficients(11.0, 0.0),  # tiny 10.8 to 13.3; and SCORED_VIEW where there is truth
-    "report": Coefficients(4.0, 3.0),  # tiny 4.1; demo 8.2
+    "cameras": Coefficients(1.8, 2.8),  # demo 5.6
+    "motion": Coefficients(2.0, 3.5),  # demo 6.9
+    "depth": Coefficients(2.0, 6.1),  # demo 10.5 (classical)
+    "features": Coefficients(1.7, 5.1),  # demo 8.8 (classical)
+    "points": Coefficients(8.0, 29.0),  # growth as of clusters of features
+    "cluster": Coefficients(3.0, 9.0),  # demo 15.4 (objects by motion)
+    "postprocess": Coefficients(1.4, 0.3),  # demo 1.7
+    "crf": Coefficients(3.0, 4.3),  # demo 8.9
+    "extract": Coefficients(8.0, 72.0),  # growth as of maps
+    "page": Coefficients(16.0, 11.0),  # demo 31.7, most of it the fit; planes take longer
+    "score": Coefficients(11.0, 0.0),  # and REFITTED, and SCORED where there is truth
+    "report": Coefficients(2.5, 1.7),  # demo 4.9
 }
 """Stages that train and draw nothing, on two cores."""
 UNKNOWN = Coefficients(5.0, 5.0)
 """A stage that has no line yet."""
-SFM_FRAME = 1.6
-"""Seconds a frame, whose features are searched for at up to 540 rows: demo 1.5; davis-train 1.1, toss 1.1, demo 1.9 in
+SFM_FRAME = 1.3
+"""Seconds a frame, whose features are searched for at up to 540 rows: demo 1.3; davis-train 1.1, toss 1.1 in
 docs/benchmarks.md."""
-SCORED = 118.0
-"""Seconds of scoring where there is truth: demo_planes, six held-out views and 24 masks; demo 88."""
+SCORED = {"demo": 38.0}
+"""Seconds of scoring where there is truth: six held-out views and 24 masks; other presets SCORED_OTHERS."""
+SCORED_OTHERS = 118.0
 REFITTED = 0.35
 """Seconds a frame of the score without truth: demo 8.7 for 24 frames, of one core."""
+BESIDE = 0.7
+"""Share of the time of stages that passes where two may run beside each other, training aside, which takes all cores:
+demo 255 s in 180 s."""
 RAFT_PAIR = {"cpu": 22.7, "gpu": 0.25}
 """Seconds a pair of flow by RAFT at its long side of 768: docs/benchmarks.md, "Optical flow", for the CPU; on a GPU
 assumed from RAFT's published speed, not measured here."""
@@ -80,7 +85,7 @@ class Speed:
 
 
 SPEEDS = {
-    ("demo", "cpu"): Speed(0.174, 1.7, 24.0),  # demo: 122 s for 700 steps, 96 pictures of 320x180 in 15 s
+    ("demo", "cpu"): Speed(0.118, 1.1, 24.0),  # demo: 107 s for 700 steps, 96 pictures of 320x180 in 12 s
     ("demo_planes", "cpu"): Speed(0.44, 70.0),  # demo: 2.27 steps a second; 24 pictures of 320x180 in 94 s
     # One step beside one of preset demo, same scene and machine: 13.6 times the processor time for fast. Pictures are
     # not measured: taken to cost as many times more as samples and width of the networks.
@@ -122,10 +127,20 @@ class Costs:
     gpu_memory: float
     disk: float
     device: str
+    beside: float = 1.0
+    """Share of a stage's seconds that counts, training aside: below 1 where stages run beside each other."""
 
-    @property
-    def total(self) -> float:
-        return sum(self.seconds.values())
+    def counted(self, stage: str, seconds: float) -> float:
+        """Seconds by which a stage of ``seconds`` delays the end of all.
+
+        >>> Costs({}, 1.6, 0.0, 0.5, "cpu", 0.7).counted("flow", 10.0)
+        7.0
+        """
+        return seconds if stage == "train" else self.beside * seconds
+
+    def total(self, stages: Iterable[str]) -> float:
+        """Seconds until these stages are done."""
+        return sum(self.counted(stage, self.seconds.get(stage, 0.0)) for stage in stages)
 
 
 def canonical_megapixels(settings: SceneConfig, size: tuple[int, int]) -> float:
@@ -184,6 +199,7 @@ def costs_of(
         0.0 if device == "cpu" else GPU_MEMORY.get(settings.preset, GPU_BASE + data),
         DISK_FIXED.get(settings.preset, DISK_OTHERS) + frames * (DISK_GROWTH * small + DISK_SOURCE * source),
         device,
+        BESIDE if device == "cpu" and cores > 1 else 1.0,
     )
 
 
@@ -192,7 +208,7 @@ def _prior(stage: str, settings: SceneConfig, frames: int, megapixels: float, fa
     growing = known.growing * frames * megapixels
     growing += SFM_FRAME * frames if stage == "sfm" else 0.0
     if stage == "score":
-        growing += SCORED if settings.evaluation else 0.0
+        growing += SCORED.get(settings.preset, SCORED_OTHERS) if settings.evaluation else 0.0
         growing += REFITTED * frames if settings.score.refit_steps else 0.0
     return known.fixed + growing / faster
 

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from nsff.errors import StageError
 from nsff.workflow.bundle import bundled
-from nsff.workflow.costs import duration
+from nsff.workflow.costs import Costs, duration
 from nsff.workflow.folder_runs import explain_locks, processes_in, runs_of_folder
 from nsff.workflow.progress import SceneProgress, StageProgress, failures, read_progress
 from nsff.workflow.summaries import seconds_of, summary_of
@@ -104,10 +104,8 @@ def free_folder(folder: Path) -> list[str]:
 class QuietRun:
     """A run of the workflow for the ``stages`` of one scene, whose ends are told one line each."""
 
-    def __init__(
-        self, folder: Path, scene: str, stages: Sequence[str], expected: dict[str, float], teller: Teller
-    ) -> None:
-        """``expected``: seconds by stage (nsff.workflow.costs), for the time that is left."""
+    def __init__(self, folder: Path, scene: str, stages: Sequence[str], expected: Costs, teller: Teller) -> None:
+        """``expected``: for the time that is left."""
         self.folder, self.scene, self.stages = folder, scene, list(stages)
         self.expected, self.teller = expected, teller
         self.log = folder / "results" / scene / "logs" / "run.log"
@@ -199,7 +197,7 @@ class QuietRun:
 
     def left(self, progress: SceneProgress) -> float:
         """Seconds of work that are left: by the bars of what runs, else by the model, corrected by what has ended."""
-        known = [(seconds, self.expected.get(name, 0.0)) for name, seconds in self.ended.items()]
+        known = [(seconds, self.expected.seconds.get(name, 0.0)) for name, seconds in self.ended.items()]
         taken, thought = sum(pair[0] for pair in known), sum(pair[1] for pair in known)
         low, high = CORRECTION
         factor = min(max(taken / thought, low), high) if thought > 0 and taken >= ENOUGH else 1.0
@@ -208,7 +206,7 @@ class QuietRun:
     def _left_of(self, stage: StageProgress, factor: float) -> float:
         if stage.state == "running" and stage.percent is not None and stage.seconds_left is not None:
             return stage.seconds_left
-        return self.expected.get(stage.name, 0.0) * factor
+        return self.expected.counted(stage.name, self.expected.seconds.get(stage.name, 0.0) * factor)
 
     # --- at the end --------------------------------------------------------------------------------------------------
     def complaints(self) -> list[str]:

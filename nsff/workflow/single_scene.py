@@ -23,7 +23,7 @@ from nsff.workflow.choices import (
     scene_name,
     write_config,
 )
-from nsff.workflow.clip import NO_PARALLAX, ClipLook, look_at
+from nsff.workflow.clip import NO_PARALLAX, STANDS_STILL, ClipLook, look_at
 from nsff.workflow.costs import Costs, costs_of, duration, slow_notes
 from nsff.workflow.quiet_run import QuietRun, Teller, ask, command, free_folder
 from nsff.workflow.target_names import checked_targets, stages_for
@@ -98,7 +98,7 @@ class SingleScene:
             return 0
         for line in free_folder(self.folder):
             say(line)
-        quiet = QuietRun(self.folder, self.name, stages, costs.seconds, self.teller)
+        quiet = QuietRun(self.folder, self.name, stages, costs, self.teller)
         return self._ended(quiet, launch(quiet, arguments), targets, arguments)
 
     # --- the configuration -------------------------------------------------------------------------------------------
@@ -144,8 +144,11 @@ class SingleScene:
 
     def _on_motion(self) -> list[str]:
         look = self.look
+        walk = "walk around the scene; if something moves, masks and objects can be had without depth"
+        if look.shift is not None and look.shift < STANDS_STILL:
+            return [f"the camera seems to stand still: {walk}, by sfm: {{still: accept}} in {self.config}"]
         if look.parallax is not None and look.parallax < NO_PARALLAX:
-            return ["the camera seems to turn without moving: depth cannot be measured then; walk around the scene"]
+            return [f"the camera seems to turn without moving: {walk}"]
         return []
 
     # --- what it costs -----------------------------------------------------------------------------------------------
@@ -173,8 +176,7 @@ class SingleScene:
 
     def _tell_costs(self, settings: SceneConfig, costs: Costs, stages: Sequence[str], frames: int) -> None:
         say = self.teller.line
-        total = sum(costs.seconds.get(stage, 0.0) for stage in stages)
-        text = f"cost     about {duration(total)}, {costs.memory:.1f} GB of memory"
+        text = f"cost     about {duration(costs.total(stages))}, {costs.memory:.1f} GB of memory"
         text += f", {costs.gpu_memory:.1f} GB on the GPU" if costs.gpu_memory else ""
         say(f"{text}, {costs.disk:.1f} GB of disk for {frames} frames")
         for note in slow_notes({self.name: settings}, bool(self.machine.gpus), self.machine.cores, frames):
@@ -184,7 +186,7 @@ class SingleScene:
             (costs.disk, self.machine.disk, "free disk"),
         ):
             if has and needs > has:
-                say(f"mind     this machine has {has:.1f} GB of {what}: take fewer frames or rows (--frames, --height)")
+                say(f"mind     there are {has:.1f} GB of {what}: free some, or take less (--frames, --height)")
 
     # --- the end -----------------------------------------------------------------------------------------------------
     @property

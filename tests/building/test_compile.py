@@ -17,6 +17,9 @@ from nsff.building.compile import Command, check_library, run_commands
 from nsff.cli import main
 from nsff.errors import StageError
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from test_site import documented_calls
+
 ALL = ["Large.cu", "Plain.cpp", "Small.cu", "ext.cpp"]
 
 
@@ -50,6 +53,14 @@ def test_commands(machine):
     made = build_for(["8.9", "12.0"])
     assert made.folder.name == "8.9_12.0" and made.finished
     assert "a warning" in made.log.read_text() and "nvcc -ccbin" in made.log.read_text()
+
+
+def test_every_call_in_the_documents(machine, repo, capsys):
+    """Those that name a GPU build for it; the others say on a machine without one that it has to be named."""
+    for words in documented_calls(repo, "build-rasteriser"):
+        status, said = main(words), capsys.readouterr()
+        assert status == (0 if "--arch" in words else 1), (words, said)
+        assert "built for" in said.out if "--arch" in words else "this machine has no GPU" in said.err
 
 
 def test_a_second_call_has_nothing_to_do(machine, capsys):

@@ -94,7 +94,7 @@ def test_a_blank_frame_names_itself_and_can_be_skipped(
     path = folder(tmp_path / "in", images, picture_writer, "img_{:d}.png")
     summary = ingested(tmp_path, path).summary("ingest")
     assert summary["verdict"] == "doubtful"
-    said = f"1 frames show nothing (source frames {place} (img_{place}.png)); leave them out by input.skip"
+    said = f"1 frame (source frame {place} (img_{place}.png)) shows nothing; leave it out by input.skip"
     assert said in summary["message"]
     assert "brightness" not in summary["message"]
     scene = ingested(tmp_path, path, skip=[place])
@@ -102,7 +102,7 @@ def test_a_blank_frame_names_itself_and_can_be_skipped(
     assert scene.summary("ingest")["verdict"] == "good"
     if place > 1:
         summary = ingested(tmp_path, path, start=1).summary("ingest")
-        assert f"source frames {place} (img_{place}.png)" in summary["message"]  # as input.skip counts
+        assert f"source frame {place} (img_{place}.png)" in summary["message"]  # as input.skip counts
 
 
 # --- masks among frames ----------------------------------------------------------------------------------------------
@@ -203,7 +203,8 @@ def test_combs_that_no_flag_tells_of(tmp_path: Path, fast: np.ndarray, picture_w
     woven[:, 1::2] = shifted[1::2, 1::2]
     summary = ingested(tmp_path, folder(tmp_path / "in", woven, picture_writer)).summary("ingest")
     assert summary["verdict"] == "poor"
-    assert "12 frames have combs of interlacing" in summary["message"]
+    assert "12 frames (source frames 0 (" in summary["message"]
+    assert "have combs of interlacing" in summary["message"]
     assert "bwdif" in summary["message"]
     assert ingested(tmp_path, folder(tmp_path / "whole", shifted, picture_writer)).summary("ingest")["combed"] == []
 

@@ -42,9 +42,18 @@ def test_mostly_frozen_is_poor(tiny_renderer: Callable):
 
 
 def test_still_clip(tiny_renderer: Callable):
-    found, verdict, _ = measured([tiny_renderer(1)[0][0]] * 8)
+    found, verdict, message = measured([tiny_renderer(1)[0][0]] * 8)
     assert found["duplicates"] == list(range(1, 8))
     assert verdict == "poor"
+    assert message.startswith("7 frames (source frames 1, 2, 3, 4, ...) repeat the one before; the picture hardly")
+    assert "mpdecimate" not in message
+
+
+def test_black_frames_are_no_repeats(tiny_renderer: Callable):
+    frames = [np.full_like(tiny_renderer(1)[0][0], 16)] * 3 + list(tiny_renderer(9)[0])
+    found, _, message = measured(frames)
+    assert (found["blank"], found["duplicates"]) == ([0, 1, 2], [])
+    assert message == "3 frames (source frames 0, 1, 2) show nothing; leave them out by input.skip"
 
 
 def test_exposure_jump(tiny_renderer: Callable):

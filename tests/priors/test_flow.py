@@ -13,6 +13,7 @@ from nsff.errors import StageError
 from nsff.files.io import write_image, write_json
 from nsff.layout import far_flow_name, far_pairs_in
 from nsff.priors.flow.dis import DisFlow
+from nsff.priors.flow.registry import for_far_pairs
 from nsff.priors.flow.stage import between, consistency, run_flow, working_size
 from nsff.scene import Scene, read_flow, write_flow
 
@@ -135,6 +136,12 @@ def test_further_pairs(tmp_path, given):
     assert scene.summary("flow")["backend"] == ("given" if given else "dis")
     run_flow(scene, FlowConfig(), 45)
     assert far_pairs_in(scene.raw_flow_dir) == []
+
+
+def test_no_network_for_further_pairs_where_none_was_wanted():
+    assert for_far_pairs(FlowConfig(backend="given_or_dis", far=[2])).backend == "dis"
+    assert for_far_pairs(FlowConfig(backend="given", far=[2])).backend == "auto"
+    assert for_far_pairs(FlowConfig(backend="raft", far=[2])).backend == "raft"
 
 
 @pytest.mark.parametrize("far", [[1], [2, 2], [0]])

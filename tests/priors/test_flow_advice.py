@@ -7,7 +7,7 @@ import pytest
 from nsff.config import SfmConfig
 from nsff.errors import StageError
 from nsff.files.io import write_json
-from nsff.priors.flow.advice import COMMAND, advised
+from nsff.priors.flow.advice import COMMAND, advised, with_advice
 from nsff.priors.sfm import stage
 from nsff.priors.sfm.acceptance import LittleParallaxError
 from nsff.results import FlowResult
@@ -41,6 +41,15 @@ def test_refused_cameras_ask_for_a_network(tmp_path, monkeypatch, backend, said)
     with pytest.raises(LittleParallaxError, match=r"(?s)only turns.*move it") as refused:
         stage.run_sfm(scene, SfmConfig())
     assert (COMMAND in str(refused.value)) is said
+
+
+def test_a_full_disk_and_a_tripod_ask_for_no_network(tmp_path):
+    scene = scene_with(tmp_path, "dis")
+    disk = StageError(tmp_path / "00000.png", "no space left on the device", "free some space")
+    assert with_advice(scene, disk) is disk
+    tripod = LittleParallaxError("sfm", "the camera hardly moves", "film from a moving position")
+    tripod.still = True
+    assert with_advice(scene, tripod) is tripod
 
 
 def test_a_command_is_not_told_twice_and_a_scene_without_flow_is_not_advised(tmp_path, monkeypatch):

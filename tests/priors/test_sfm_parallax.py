@@ -82,18 +82,19 @@ def test_cameras_that_do_not_change_place_are_refused(filmed: Any, picture: np.n
     assert not scene.sfm_dir.exists()
 
 
-@pytest.mark.parametrize("turning", ["accept", "refuse"])
-def test_a_turning_camera_is_of_use_where_something_moves(
-    filmed: Any, picture: np.ndarray, tmp_path: Path, turning: Any
+@pytest.mark.parametrize(("turning", "step"), [("accept", 2), ("refuse", 2), ("accept", 0)])
+def test_a_camera_at_one_place_is_of_use_where_something_moves(
+    filmed: Any, picture: np.ndarray, tmp_path: Path, turning: Any, step: int
 ):
-    frames = noisy([with_mover(turned(picture, -6 + 2 * i), i, 40) for i in range(7)])
+    """It turns by ``step`` degrees a frame, or stands still."""
+    frames = noisy([with_mover(turned(picture, (i - 3) * step), i, 40) for i in range(7)])
     film = filmed.film(np.zeros((1, 3)), np.zeros(1))
     scene = type(film)(frames, film.cameras, 0.0).save(tmp_path / "scene")
     for i in range(7):
         mask = np.zeros((240, 320), np.uint8)
         mask[65:115, 15 + 24 * i : 65 + 24 * i] = 255
         write_image(scene.coarse_masks_dir / frame_name(i), mask)
-    sfm = SfmConfig(image_height=240, turning=turning)
+    sfm = SfmConfig(image_height=240, turning=turning, still="accept")
     if turning == "refuse":
         with pytest.raises(StageError, match="too little parallax: the camera only turns"):
             run_sfm(scene, sfm)
@@ -101,11 +102,11 @@ def test_a_turning_camera_is_of_use_where_something_moves(
     run_sfm(scene, sfm)
     summary = scene.summary("sfm")
     assert summary["attempt"] == "turning" and summary["registered"] == 7 and summary["verdict"] == "doubtful"
-    assert "only turns" in summary["message"]
+    assert ("only turns" if step else "stands still") in summary["message"]
     found = pycolmap.Reconstruction(str(scene.sparse_model_dir))
     poses = [image.cam_from_world() for image in sorted(found.images.values(), key=lambda image: image.name)]
     angles = [np.degrees(pose.rotation.angle()) for pose in poses]
-    np.testing.assert_allclose(angles, 2 * np.arange(7), atol=0.8)
+    np.testing.assert_allclose(angles, step * np.arange(7), atol=0.8)
     assert max(np.linalg.norm(pose.translation) for pose in poses) < 1e-9
 
 

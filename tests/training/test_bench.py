@@ -1,12 +1,18 @@
 """The speed table: its parts add up, its rates follow from its times, and the command says what is missing."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
 from nsff.cli import main
 from nsff.config import resolve_scene
+from nsff.config.presets import PRESETS
 from nsff.training.bench import bench
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from test_site import documented_calls
 
 SMALL = {
     "train": {"rays": 24, "motion_rays": 8, "warp_rays": 16, "device": "cpu"},
@@ -53,6 +59,22 @@ def test_command_prints_a_table_and_writes_the_figures(tiny_scene, tmp_path, cap
     assert "ms/step" in printed
     assert "backward" in printed
     assert sorted(scene.root.rglob("*")) == before
+
+
+def test_every_call_in_the_documents(tiny_scene, repo, tmp_path, monkeypatch, capsys):
+    """The same presets and options, on a tiny scene and with few rays, for one step."""
+    scene = tiny_scene()
+    (tmp_path / "results").mkdir()
+    for name in ("demo", "toss", "holiday"):
+        (tmp_path / "results" / name).symlink_to(scene.root)
+    monkeypatch.chdir(tmp_path)
+    changes = ["train.rays=8", "train.motion_rays=4", "sampling.samples=4", "sampling.coarse_samples=4"]
+    small = ["--steps", "1", "--views", "1", *(word for change in changes for word in ("--set", change))]
+    for words in documented_calls(repo, "bench"):
+        assert main([*words, *small]) == 0, (words, capsys.readouterr().err)
+        printed = capsys.readouterr().out
+        assert "ms/step" in printed and "Gaussians are drawn by" in printed
+        assert all(preset in printed for preset in words if preset in PRESETS)
 
 
 def test_command_says_what_a_scene_lacks(tmp_path, capsys):

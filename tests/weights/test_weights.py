@@ -225,6 +225,15 @@ def test_auto_takes_the_learned_backend_where_its_weights_are(machine):
     assert choose_features(FeaturesConfig()) == "dino"
 
 
+def test_given_flow_needs_weights_for_frames_further_apart(machine):
+    """Given flow is of neighbours: with flow.far the backend that auto stands for makes the rest, with its weights."""
+    large = sparse(machine / "raft-sintel.pth", KNOWN["raft-sintel"].size)
+    assert weight_files("flow", scene(flow={"backend": "given"})) == []
+    assert weight_files("flow", scene(flow={"backend": "given", "far": [2]})) == [large]
+    assert weight_files("flow", scene(flow={"backend": "given_or_dis", "far": [2]})) == []
+    assert weight_files("flow", scene(flow={"backend": "auto", "far": [2]})) == [large]
+
+
 def test_the_demo_does_not_depend_on_the_machine(machine):
     sparse(machine / "raft-sintel.pth", KNOWN["raft-sintel"].size)
     sparse(machine / "dino_deitsmall8_pretrain.pth", 5)

@@ -14,8 +14,8 @@ from nsff.cli import main
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from test_site import commands, documents
 
-ELSEWHERE = {"build-rasteriser": "compiles for half an hour", "bench": "takes minutes, on a GPU"}
-"""Commands that are not run here, and why; tests/test_site.py has the command line read them."""
+ELSEWHERE = {"build-rasteriser": "tests/building/test_compile.py", "bench": "tests/training/test_bench.py"}
+"""Commands that need other means, and the tests that run each of their calls in the documents."""
 CLIPS = re.compile(r"videos/\S+\.mp4|demo/video\.mp4|captures/\S+")
 
 

@@ -194,7 +194,7 @@ def test_status_without_a_configuration_says_so(tmp_path, capsys):
 
 
 def test_status_of_what_nsff_run_wrote(tmp_path, capsys):
-    """Without config.yaml the files NAME.yaml of single scenes are read, and no others."""
+    """The files NAME.yaml of single scenes are read, and no others, beside config.yaml or without one."""
     (tmp_path / "a.mp4").touch()
     for name in ("walk", "dance"):
         scene = {"input": {"path": "a.mp4"}}
@@ -202,3 +202,7 @@ def test_status_of_what_nsff_run_wrote(tmp_path, capsys):
     (tmp_path / "shopping.yaml").write_text("milk: 2\n")
     assert main(["status", str(tmp_path)]) == 0
     assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == {"scene", "walk", "dance", "0"}
+    shop = {"preset": "demo", "scenes": {"walk": {"input": {"path": "a.mp4"}}, "shop": {"input": {"path": "a.mp4"}}}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(shop))
+    assert main(["status", str(tmp_path)]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()][1:-1] == ["dance", "walk", "shop"]

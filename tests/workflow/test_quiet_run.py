@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from nsff.workflow.costs import Costs
 from nsff.workflow.quiet_run import QuietRun, Teller, command, free_folder
 
 STAND_IN = """
@@ -40,13 +41,14 @@ except KeyboardInterrupt:
     sys.exit(1)
 """
 STAGES = ["ingest", "flow", "sfm"]
+EXPECTED = Costs({"ingest": 10.0, "flow": 10.0, "sfm": 40.0}, 1.0, 0.0, 1.0, "cpu")
 
 
 def run_of(folder: Path, stages: list[tuple[str, str]], wait: float = 0.0) -> tuple[QuietRun, list[str], io.StringIO]:
     script = folder / "stand_in.py"
     script.write_text(STAND_IN.format(stages=stages, wait=wait))
     stream = io.StringIO()
-    quiet = QuietRun(folder, "clip", STAGES, {"ingest": 10.0, "flow": 10.0, "sfm": 40.0}, Teller(stream))
+    quiet = QuietRun(folder, "clip", STAGES, EXPECTED, Teller(stream))
     return quiet, [sys.executable, str(script)], stream
 
 
@@ -99,8 +101,9 @@ def test_a_signal_stops_what_runs(tmp_path: Path, repo: Path):
     child = tmp_path / "child.py"
     child.write_text(SLEEPER)
     code = (
-        "import pathlib, sys; from nsff.workflow.quiet_run import QuietRun, Teller;"
-        f"quiet = QuietRun(pathlib.Path({str(tmp_path)!r}), 'clip', ['ingest'], {{}}, Teller(sys.stdout));"
+        "import pathlib, sys; from nsff.workflow.costs import Costs;"
+        "from nsff.workflow.quiet_run import QuietRun, Teller; costs = Costs({}, 1.0, 0.0, 1.0, 'cpu');"
+        f"quiet = QuietRun(pathlib.Path({str(tmp_path)!r}), 'clip', ['ingest'], costs, Teller(sys.stdout));"
         f"quiet([sys.executable, {str(child)!r}]); sys.exit(128 + quiet.stopped)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=repo, stdout=subprocess.PIPE, text=True)

@@ -47,7 +47,7 @@ LINES: dict[str, dict[str, str]] = {
             "seed min_parallax image_height use_masks refine_given attempts min_registered max_reprojection_error "
             "min_triangulation_angle focal_range focal principal_point distortion"
         ),
-        "nothing": "turning",
+        "nothing": "turning still",
     },
     "depth": {
         "depth": (

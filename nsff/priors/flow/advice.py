@@ -24,7 +24,12 @@ def advised(scene: Scene, summary: dict[str, Any]) -> dict[str, Any]:
 
 def with_advice(scene: Scene, error: StageError) -> StageError:
     """The error of a scene whose cameras were not found, its remedy followed by the advice where DIS made the flow:
-    what coarse masks cover wrongly is missing from the features."""
+    what coarse masks cover wrongly is missing from the features.
+
+    A camera that stands still needs another clip, and an error of a file (a full disk) has nothing to do with flow.
+    """
+    if error.subject != "sfm" or getattr(error, "still", False):
+        return error
     if COMMAND in error.remedy or not scene.flow_result().without_network:
         return error
     return type(error)(error.subject, error.problem, f"{error.remedy}; or {ADVICE}")

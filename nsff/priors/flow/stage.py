@@ -27,7 +27,7 @@ from nsff.imaging.resizing import resize_flow, resize_frame
 from nsff.layout import far_flow_name, flow_name
 from nsff.priors.flow.cut_check import CutCheck, agreements, describe_cuts, list_cuts
 from nsff.priors.flow.estimator import FlowBackend, FlowEstimator
-from nsff.priors.flow.registry import FLOW
+from nsff.priors.flow.registry import FLOW, for_far_pairs
 from nsff.priors.flow.signs import explained_change, judged_by_change
 from nsff.results import FlowResult
 from nsff.scene import Scene, read_flow, write_flow
@@ -196,7 +196,7 @@ def _estimate_far(
     and a bound that grows by half of it would call everything consistent: it grows by ``FAR_RELATIVE`` at most.
     """
     if backend == "given":
-        backend, weights = _choose(flow.model_copy(update={"backend": "auto"}), False)
+        backend, weights = _choose(for_far_pairs(flow), False)
     bound = min(flow.consistency_relative, FAR_RELATIVE)
     named = flow.model_copy(update={"backend": backend, "consistency_relative": bound, "consistency_inside": True})
     estimator = FLOW.open_chosen(named, backend, weights)

@@ -34,6 +34,10 @@ STILL = 1.5
 """Median shift of matches (pixels of the ingested frames) below which the camera hardly moves."""
 STILL_PAIRS = 2.0
 """The same shift for the pairs of frames that shift most, pixels at the height of the features."""
+STILL_REMEDY = (
+    "film from a moving position, or take a longer part of the clip. If something moves before a camera on a tripod, "
+    "sfm.still: accept makes its masks, objects and videos from the camera's own place, without depth"
+)
 LOOSE = 50
 """Points that are seen on both sides of each moment of the clip, below which its parts hang together loosely."""
 LEAST_POINTS = 100
@@ -199,26 +203,22 @@ def _reason(qualities: Sequence[Quality], evidence: Evidence, sfm: SfmConfig) ->
             "use a higher frame rate or a smaller input.stride, and check for cuts and blur",
         )
     if evidence.still or evidence.displacement < STILL:
-        return _little_parallax("the camera hardly moves", sfm)
+        return LITTLE_PARALLAX, "the camera hardly moves", STILL_REMEDY
     if evidence.flat(sfm):
         assert evidence.parallax is not None
         return _little_parallax(
             f"the camera only turns or zooms, or sees a plane: that explains the matches to within "
-            f"{evidence.parallax.residual:.1f} px, {sfm.min_parallax:g} of parallax are needed (sfm.min_parallax)",
-            sfm,
+            f"{evidence.parallax.residual:.1f} px, {sfm.min_parallax:g} of parallax are needed (sfm.min_parallax)"
         )
     turning = [q for q in qualities if "little_parallax" in faults(q, n, sfm) and _otherwise_sound(q, n, sfm)]
     if turning:
         angle = max(q.triangulation_angle for q in turning)
         return _little_parallax(
             f"the camera only turns (median triangulation angle {angle:.2f} degrees, "
-            f"{sfm.min_triangulation_angle:g} needed)",
-            sfm,
+            f"{sfm.min_triangulation_angle:g} needed: sfm.min_triangulation_angle)"
         )
     if not qualities:
-        return _little_parallax(
-            "frames match, but no pair of them shows depth: the camera only turns, or sees a plane", sfm
-        )
+        return _little_parallax("frames match, but no pair of them shows depth: the camera only turns, or sees a plane")
     model = qualities[best(qualities)]
     found = faults(model, n, sfm)
     if "few_registered" in found:
@@ -230,7 +230,7 @@ def _reason(qualities: Sequence[Quality], evidence: Evidence, sfm: SfmConfig) ->
             f"leave bad frames out{evidence.skipping(left)}, use a smaller input.stride, or look at coarse_masks/",
         )
     if "little_parallax" in found:
-        return _little_parallax(f"median triangulation angle {model.triangulation_angle:.2f} degrees", sfm)
+        return _little_parallax(f"median triangulation angle {model.triangulation_angle:.2f} degrees")
     if "few_points" in found:
         return (
             "too few points",
@@ -258,12 +258,12 @@ def _otherwise_sound(quality: Quality, n_frames: int, sfm: SfmConfig) -> bool:
     return quality.registered >= 0.5 * min(1.0, sfm.min_registered) * n_frames
 
 
-def _little_parallax(what: str, sfm: SfmConfig) -> tuple[str, str, str]:
+def _little_parallax(what: str) -> tuple[str, str, str]:
     return (
         LITTLE_PARALLAX,
         what,
         "the camera must change its place, not only turn or zoom: film from a moving position or take a longer part of "
-        f"the clip; sfm.min_triangulation_angle ({sfm.min_triangulation_angle:g}) may be lowered, or give cameras",
+        "the clip, or give cameras",
     )
 
 

@@ -1,4 +1,7 @@
-"""When a camera that only turns is taken, and the summary of it (nsff.priors.sfm.turning finds it)."""
+"""When a camera that only turns, or stands still, is taken, and the summary of it (nsff.priors.sfm.turning finds it).
+
+A camera on a tripod is one whose rotations are none: objects, masks and videos from its own place can be had.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,17 @@ TOLERATED = 2.0
 """Rotations through one lens may leave so many times sfm.min_parallax unexplained, which pairs with a focal length of
 their own do not show; the masks' threshold of motion is above that."""
 LEAST_MOVING = 0.01
-"""Share of the clip that coarse masks cover, below which a camera that only turns is of no use: there is no depth, and
-no object."""
+"""Share of the clip that coarse masks cover, below which a camera that stays at its place is of no use: there is no
+depth, and no object."""
 
 
 def may_turn(scene: Scene, sfm: SfmConfig, error: LittleParallaxError) -> bool:
-    """Whether a camera that only turns would be of use: matches show that it turns, and something moves."""
-    if sfm.turning == "refuse" or error.database is None or error.still or not scene.coarse_masks_dir.is_dir():
+    """Whether a camera that stays at its place would be of use: matches show that it does, and something moves."""
+    if (
+        (sfm.still if error.still else sfm.turning) == "refuse"
+        or error.database is None
+        or not scene.coarse_masks_dir.is_dir()
+    ):
         return False
     masks = [read_mask(scene.coarse_masks_dir / frame_name(i)) > 127 for i in range(scene.n_frames)]
     return bool(np.mean([mask.mean() for mask in masks]) >= LEAST_MOVING)
@@ -38,8 +45,10 @@ def may_turn(scene: Scene, sfm: SfmConfig, error: LittleParallaxError) -> bool:
 def take_turning(
     scene: Scene, sfm: SfmConfig, error: LittleParallaxError, folder: Path, guess: float | None
 ) -> dict[str, Any]:
-    """Writes the model of a camera that only turns below ``folder``, and returns the summary. Raises ``error`` where
-    turning does not explain the matches of enough frames, or flow says that little stands still."""
+    """Writes the model of a camera that only turns, or stands still, below ``folder``, and returns the summary.
+
+    Raises ``error`` where turning does not explain the matches of enough frames, or flow says that little stands still.
+    """
     n, database = scene.n_frames, error.database
     known = sfm.focal or guess
     found = turning_camera(database, known and known * database.scale)
@@ -54,9 +63,10 @@ def take_turning(
     write_at_frame_size(model, database, folder, scene)
     camera = next(iter(model.cameras.values()))
     message = (
-        f"The camera only turns: rotations of {len(found.frames)} of {n} frames explain the matches to within "
-        f"{found.residual:.1f} px. Nothing tells depth, so all points lie at one distance: masks and objects hold, and "
-        "pictures from other places and depth do not. Film from a moving position for those."
+        f"The camera {'stands still' if error.still else 'only turns'}: rotations of {len(found.frames)} of {n} frames "
+        f"explain the matches to within {found.residual:.1f} px. Nothing tells depth, so all points lie at one "
+        "distance: masks, objects and pictures from the camera's own place hold, and pictures from other places and "
+        "depth do not. Film from a moving position for those, or take more of the clip."
     )
     return {
         "source": "estimated", "n_frames": n, "attempt": TURNING, "tried": [TURNING], "registered": len(found.frames),
