@@ -97,7 +97,7 @@ SPEEDS = {
     ("demo", "gpu"): Speed(0.008, 0.02, 60.0),  # a prototype's 8 ms a step and 3 ms a picture of 480x270
     ("demo_planes", "gpu"): Speed(0.011, 0.2, 30.0),  # not measured: as fast
     ("fast", "gpu"): Speed(0.0106, 0.2, 30.0),  # nsff bench: 10.6 ms, 38 pictures of 480x270 a second
-    ("gaussians", "gpu"): Speed(0.0094, 0.02, 30.0),  # 9.4 ms a step on an H200, 2.2 ms a picture of 480x270
+    ("gaussians", "gpu"): Speed(0.0068, 0.02, 30.0),  # 6.8 ms a step on an H200, 2.2 ms a picture of 480x270
     ("nsff", "gpu"): Speed(0.0183, 1.33, 30.0),  # 18.3 ms, 5.8 pictures
     ("saff", "gpu"): Speed(0.0151, 1.5, 30.0),  # 15.1 ms, 5.0 to 5.2 pictures
 }

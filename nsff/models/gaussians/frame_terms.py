@@ -36,7 +36,9 @@ class FrameTerms:
     ) -> None:  # fmt: skip
         self.model, self.data, self.disparity, self.options = model, data, disparity, options
         self.unit = float(model.frame.unit)
-        self.recorded = recorded and data.device.type == "cuda"
+        # Where processes train together, a thread of NCCL's asks the device whether its work is done, which ends a
+        # recording.
+        self.recorded = recorded and data.device.type == "cuda" and not torch.distributed.is_initialized()
         self._names: list[str] = []
         self._replay: Any = None
 

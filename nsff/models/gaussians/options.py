@@ -20,7 +20,7 @@ class Options(StageConfig):
     made one, which leaves room to split those that the pictures pull at; 0: none are."""
     dynamic_spacing: int = Field(1, ge=1)
     """Every how many pixels that move, along rows and columns, give a dynamic Gaussian."""
-    max_dynamic: int = Field(400_000, ge=1)
+    max_dynamic: int = Field(800_000, ge=1)
     """Most dynamic Gaussians; beyond it dynamic_spacing grows."""
     reach: int = Field(6, ge=0)
     """Frames before and after its own through which the path of a dynamic Gaussian is followed."""
@@ -59,6 +59,9 @@ class Options(StageConfig):
     """Positions, median depths."""
     rate_static: float = Field(3.0, ge=0)
     """Factor on rate_positions for static Gaussians."""
+    rate_frames: int = Field(0, ge=0)
+    """In clips of more frames than this, all of dynamic Gaussians learns √(rate_frames / frames) times as fast: a frame
+    comes the more rarely, and after gradients that are mostly zero Adam's steps are as much longer. 0: never."""
     rate_light: float = Field(0.01, ge=0)
     """Logarithms of light."""
     rate_scales: float = Field(5e-3, ge=0)
