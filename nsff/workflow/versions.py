@@ -14,7 +14,7 @@ VERSIONS = {
     "cameras": 1,
     "features": 4,
     "motion": 8,
-    "depth": 7,
+    "depth": 8,
     "train": 5,
     "render": 4,
     "maps": 2,

@@ -21,7 +21,7 @@ from nsff.priors.depth.motion_prior_triangulation import (
     triangulate_with_motion_prior,
 )
 from nsff.priors.depth.motion_tracks import track_pixels
-from nsff.priors.depth.moving import far_surface, flatten_nodes, place_moving, tracklet_deviation
+from nsff.priors.depth.moving import far_surface, flatten_nodes, place_moving, stands, tracklet_deviation
 from nsff.priors.depth.stage import run_depth
 from nsff.tracking.tracklets import number_nodes, successive_nodes
 
@@ -244,3 +244,13 @@ def test_what_moves_is_not_behind_what_is_around_it():
     disparity[20:40, 20:31] = 0.3
     assert flatten_nodes(disparity, node)[part] == pytest.approx(0.3)
     assert np.array_equal(flatten_nodes(disparity, node)[~part], disparity[~part])
+
+
+def test_what_moves_at_the_depth_of_the_floor_it_touches_stands_there():
+    # Tracklets: 0 on the floor, with one frame off; 1 in the air, far from what motion says; 2 touches in few frames.
+    tracklet = np.array([0] * 5 + [1] * 4 + [2] * 4)
+    factor = np.array([0.03, -0.05, 0.02, 0.06, 0.3] + [0.6, 0.5, 0.01, 0.7] + [0.0] * 4)
+    touches = np.array([1] * 9 + [1, 0, 0, 0], float)
+    pixels = np.full(13, 50.0)
+    found = stands(factor, np.full(13, 0.1), tracklet, touches * pixels, pixels)
+    np.testing.assert_array_equal(found, tracklet == 0)

@@ -108,7 +108,7 @@ def sights(clip: Seen, t: int) -> tuple[np.ndarray, list[Sight]]:
 @pytest.mark.parametrize(("rate", "unit"), [(7.0, 1.0), (-7.0, 1.0), (7.0, 300.0)])
 def test_the_relief_of_a_thing_that_turns_is_found(rate, unit):
     clip = Seen(rate, unit)
-    found = add_relief(clip.cameras, clip.nodes, np.ones(N, bool), clip.flat, clip.link)
+    found = add_relief(clip.cameras, clip.nodes, np.ones(N, bool), clip.flat, clip.link).maps
     assert clip.error(clip.flat) > 0.01
     assert clip.error(found) < 0.35 * clip.error(clip.flat)
 
@@ -137,7 +137,7 @@ def test_the_motion_makes_a_pose_from_which_the_thing_stands_still():
 
 def test_a_thing_that_bends_is_left_to_translation(monkeypatch):
     clip = Seen(0.0, bend=0.25)
-    found = add_relief(clip.cameras, clip.nodes, np.ones(N, bool), clip.flat, clip.link)
-    monkeypatch.setattr("nsff.priors.depth.relief._turning", lambda *_: None)
-    straight = add_relief(clip.cameras, clip.nodes, np.ones(N, bool), clip.flat, clip.link)
+    found = add_relief(clip.cameras, clip.nodes, np.ones(N, bool), clip.flat, clip.link).maps
+    monkeypatch.setattr("nsff.priors.depth.relief._turnings", lambda cameras, things: [None] * len(things))
+    straight = add_relief(clip.cameras, clip.nodes, np.ones(N, bool), clip.flat, clip.link).maps
     np.testing.assert_array_equal(found, straight)

@@ -9,7 +9,7 @@ in from the surroundings (classical depth) it gets the relief that its flow show
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float, Float32, Int
 from nsff.config import DepthConfig
 from nsff.imaging.morphology import morphology
 from nsff.imaging.scale import REFERENCE_ROWS
+from nsff.priors.depth.classical import GROUND_CONTACT_CONFIDENCE
 from nsff.priors.depth.maps import plausible_bounds, read_map, write_map
 from nsff.priors.depth.motion_prior_triangulation import Prior, Solution, triangulate_with_motion_prior
 from nsff.priors.depth.motion_tracks import track_pixels
@@ -36,6 +37,12 @@ PRIOR_RANGE = (0.25, 0.5)
 """Relative deviation of the depth that was there: three times what its confidence says, within these bounds."""
 FRAME_TO_FRAME = 0.1
 """Standard deviation of the change of x from one frame to the next."""
+FLOOR = 0.02
+"""Relative deviation of the depth of a thing that stands on the floor, all frames of a tracklet as one observation."""
+STANDING = 0.8
+"""Share of a tracklet's pixels whose depth by motion is that of the floor, within its deviation, if it stands there."""
+SETTLED, SETTLED_FRAME = 0.03, 0.02
+"""Deviations as in PRIOR_RANGE and FRAME_TO_FRAME of the second placing, with relief (chosen on toss)."""
 CAUTION = 2.0
 """Tracks and spans share errors, so that true deviations are about twice those of the curvature (measured on toss)."""
 TRUST, TYPICAL_ERROR = 0.5, 0.05
@@ -98,14 +105,18 @@ def find_depths(scene: Scene, depth: DepthConfig, folder: Path, flat: bool) -> P
         return None
     maps, confidences = zip(*(read_map(folder, i) for i in range(scene.n_frames)), strict=True)
     start = [flatten_nodes(one, nodes.maps[i]) if flat else one for i, one in enumerate(maps)]
-    tracks = track_pixels(
-        nodes, scene.cameras, start, link, SPANS, step=max(2, round(4 * scene.size[0] / REFERENCE_ROWS))
-    )
+    tracks = track_pixels(nodes, scene.cameras, start, link, SPANS, step=_step(scene))
     prior = _prior(nodes, start, confidences, masks)
     solution = triangulate_with_motion_prior(tracks, prior, scene.cameras.focal)
+    pixels = np.asarray(sum(np.bincount(one[one >= 0], minlength=len(nodes)) for one in nodes.maps), float)
+    if flat:
+        grounded = _known_to(GROUND_CONTACT_CONFIDENCE, nodes, confidences)
+        standing = stands(solution.log_factor, CAUTION * solution.deviation, nodes.tracklet, pixels * grounded, pixels)
+        if standing.any():
+            prior = replace(prior, deviation=np.where(standing, FLOOR, prior.deviation))
+            solution = triangulate_with_motion_prior(tracks, prior, scene.cameras.focal)
     deviation = CAUTION * solution.deviation
     used = np.isin(np.arange(len(nodes)), tracks.node)
-    pixels = np.asarray(sum(np.bincount(one[one >= 0], minlength=len(nodes)) for one in nodes.maps), float)
     if depth.moving == "auto":
         used &= tracklet_deviation(deviation, nodes.tracklet, pixels) < depth.moving_deviation * (
             1 if flat else NETWORK
@@ -123,6 +134,32 @@ def tracklet_deviation(
     number_nodes = np.unique(tracklet, return_inverse=True)[1]
     mean = np.bincount(number_nodes, np.minimum(deviation, 1) * pixels) / np.bincount(number_nodes, pixels)
     return mean[number_nodes]
+
+
+def stands(
+    log_factor: Float[np.ndarray, " n"],
+    deviation: Float[np.ndarray, " n"],
+    tracklet: Int[np.ndarray, " n"],
+    grounded: Float[np.ndarray, " n"],
+    pixels: Float[np.ndarray, " n"],
+) -> Bool[np.ndarray, " n"]:
+    """Nodes of tracklets that stand on the floor: motion finds there what the floor where they touch it says.
+
+    ``log_factor`` is what motion says of that depth, and ``deviation`` how well it knows; ``grounded`` are the
+    ``pixels`` of the nodes that touch a floor, which half of a tracklet's have to. Something in the air would have to
+    be far behind to touch the floor that is seen below it.
+    """
+    number = np.unique(tracklet, return_inverse=True)[1]
+    agree, touch, every = (
+        np.bincount(number, one) for one in (grounded * (np.abs(log_factor) < deviation), grounded, pixels)
+    )
+    return np.asarray((touch >= 0.5 * every) & (agree >= STANDING * touch))[number]
+
+
+def _known_to(confidence: float, nodes: Nodes, confidences: tuple[np.ndarray, ...]) -> Bool[np.ndarray, " n"]:
+    """Whether the median confidence of each node is at least that."""
+    medians = [np.median(confidences[i][nodes.maps[i] == k]) for k, i in enumerate(nodes.frame)]
+    return np.array(medians) >= confidence - 1e-3
 
 
 def flatten_nodes(disparity: Float32[np.ndarray, "H W"], node: np.ndarray) -> Float32[np.ndarray, "H W"]:
@@ -170,7 +207,9 @@ def _rewrite(scene: Scene, folder: Path, placed: Placed, flat: bool) -> None:
         for base, node in zip(placed.base, nodes.maps, strict=True)
     ]
     if flat:
-        maps = add_relief(scene.cameras, nodes, placed.used, maps, placed.link)
+        relief = add_relief(scene.cameras, nodes, placed.used, maps, placed.link)
+        factor = np.append(np.where(placed.used & ~relief.placed, _settled(scene, placed, relief.maps), 1.0), 1.0)
+        maps = [(one * factor[node]).astype(np.float32) for one, node in zip(relief.maps, nodes.maps, strict=True)]
     trust = np.append(TRUST / (1 + (placed.deviation / TYPICAL_ERROR) ** 2), 0.0)
     for i, node in enumerate(nodes.maps):
         moved = used[node]
@@ -179,6 +218,19 @@ def _rewrite(scene: Scene, folder: Path, placed: Placed, flat: bool) -> None:
             disparity[moved] = np.clip(maps[i][moved], *plausible_bounds(scene.cameras.near_far[i]))
             confidence[moved] = trust[node[moved]]
             write_map(folder, i, disparity, confidence)
+
+
+def _settled(scene: Scene, placed: Placed, maps: list[Float32[np.ndarray, "H W"]]) -> Float[np.ndarray, " n"]:
+    """Factors on the inverse depth of the nodes with which they move most evenly now that they have relief."""
+    nodes, n = placed.nodes, len(placed.nodes)
+    tracks = track_pixels(nodes, scene.cameras, maps, placed.link, SPANS, step=_step(scene))
+    prior = Prior(np.full(n, SETTLED), nodes.tracklet, np.full(n, -np.inf), successive_nodes(nodes), SETTLED_FRAME)
+    return np.exp(triangulate_with_motion_prior(tracks, prior, scene.cameras.focal).log_factor)
+
+
+def _step(scene: Scene) -> int:
+    """Pixels from one track to the next."""
+    return max(2, round(4 * scene.size[0] / REFERENCE_ROWS))
 
 
 def _told(numbers: dict[str, Any], placed: Placed | None) -> dict[str, Any]:

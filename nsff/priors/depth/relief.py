@@ -17,30 +17,33 @@ is wide, and a relief deeper than DEEPEST widths is drawn back to flat.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from nsff.cameras import Cameras
-from nsff.geometry.triangulation import solve_pair
 from nsff.imaging.filters import blur
 from nsff.imaging.flow_sampling import FlowAndMask
-from nsff.imaging.medians import weighted_median
 from nsff.imaging.scale import REFERENCE_ROWS
-from nsff.priors.depth.turning import FLOW_ERROR, SHARED, Sight, Turning, straight_cost, turning_of, vector
+from nsff.priors.depth.steady_motion import triangulate_steady
+from nsff.priors.depth.turning import SHARED, Sight, Turning, straight_cost, turning_of, vector
 from nsff.tracking.chaining import chain_flows
 from nsff.tracking.tracklets import Nodes
 
 REACH = 3
 """Frames before and after that are asked."""
 LEAST_PIXELS, LEAST_VIEWS = 30, 2
-MOST_RESIDUAL = 1.5
-"""Pixels off its epipolar line, or from what other frames say, from which on a frame does not count."""
+STEADY, SLOWEST = 0.3, 0.5
+"""Pixels a frame: velocity expected of the pixels of a thing beside its own motion, and least one of a thing that is
+nearly still."""
+STILL = 0.2
+"""A thing is nearly still where it moves at most by this part of the parallax that the camera's motion gives it (of
+the cloth of flag 0.12, of the box of toss 0.3)."""
 SMOOTHING, TURNING_SMOOTHING = 2.7, 1.0
 """Standard deviation, pixels at 288 rows: of things that do not turn, whose other motion disturbs; of rigid ones that
 do."""
-FLAT, TURNING_FLAT = 0.3, 0.05
+FLAT, TURNING_FLAT = 0.1, 0.01
 """Weight of the flat depth relative to that of pixels that are known, of both."""
 TURNS = 0.25
 """A thing turns where rotations leave at most this share of the cost (chosen on toss, whose box has up to 0.15, and
@@ -57,16 +60,29 @@ slope of 45 degrees 0.29."""
 
 
 @dataclass(frozen=True)
+class Relief:
+    """Maps with the relief of n nodes."""
+
+    maps: list[Float32[np.ndarray, "H W"]]
+    placed: Bool[np.ndarray, " n"]
+    """Nodes that are nearly still, whose depth as a whole was found anew as well."""
+
+
+@dataclass(frozen=True)
 class _Thing:
     """A node with what other frames see of it."""
 
     t: int
+    node: int
     tracklet: int
     part: Bool[np.ndarray, "H W"]
     at: Float[np.ndarray, "P 2"]
     flat: float
     """w0."""
     sights: list[Sight]
+    """Where flow leads to the same tracklet."""
+    anywhere: list[Sight]
+    """Where flow leads, with T = 0."""
 
     @property
     def expected(self) -> float:
@@ -80,15 +96,24 @@ def add_relief(
     used: Bool[np.ndarray, " n"],
     disparity: Sequence[Float32[np.ndarray, "H W"]],
     link: Callable[[int, int], FlowAndMask],
-) -> list[Float32[np.ndarray, "H W"]]:
-    """Maps in which the nodes that are ``used``, flat in ``disparity``, have the relief that their flow shows."""
-    result = [one.copy() for one in disparity]
+) -> Relief:
+    """The nodes that are ``used``, flat in ``disparity``, with the relief that their flow shows."""
+    result, placed = [one.copy() for one in disparity], np.zeros(len(nodes), bool)
     things = [thing for t in range(len(nodes.maps)) for thing in _things_of(cameras, nodes, used, disparity, link, t)]
-    for thing, turning in zip(things, _turnings(cameras, things), strict=True):
-        found = _estimates(cameras, thing, turning)
-        if len(found) >= LEAST_VIEWS:
-            result[thing.t][thing.part] = _fused(found, thing, cameras.focal, turning is not None)
-    return result
+    of_tracklet: dict[int, list[_Thing]] = {}
+    for thing in things:
+        if len(thing.sights) >= LEAST_VIEWS:
+            of_tracklet.setdefault(thing.tracklet, []).append(thing)
+    for own in of_tracklet.values():
+        speed, parallax = _speeds(cameras, own)
+        turnings = _turnings(cameras, own)
+        still = not any(turnings) and speed < STILL * parallax
+        placed[[thing.node for thing in own]] = still
+        for thing, turning in zip(own, turnings, strict=True):
+            result[thing.t][thing.part] = (
+                _nearly_still(cameras, thing, max(speed, SLOWEST)) if still else _shaped(cameras, thing, turning)
+            )
+    return Relief(result, placed)
 
 
 def _things_of(
@@ -111,31 +136,56 @@ def _things_of(
         part = nodes.maps[t] == k
         v, u = np.nonzero(part)
         at = np.stack([u, v], axis=1) + 0.5
-        here, sights = _lifted(cameras, t, at, disparity[t][v, u]), []
+        here, sights, anywhere = _lifted(cameras, t, at, disparity[t][v, u]), [], []
         for j, (flow, valid) in flows.items():
             to = at + flow[v, u]
             cell = np.floor(to).astype(int)
             known = valid[v, u] & (cell >= 0).all(1) & (cell < [width, height]).all(1)
             cell = cell.clip(0, [width - 1, height - 1])
+            anywhere.append(Sight(j, to, known.copy(), np.zeros(3)))
             known &= tracklet[nodes.maps[j][cell[:, 1], cell[:, 0]]] == tracklet[k]
             if known.sum() >= LEAST_PIXELS:
                 there = _lifted(cameras, j, to[known], disparity[j][cell[known, 1], cell[known, 0]])
                 sights.append(Sight(j, to, known, np.median(there - here[known], axis=0)))
-        things.append(_Thing(t, int(tracklet[k]), part, at, float(np.median(disparity[t][part])), sights))
+        things.append(_Thing(t, k, int(tracklet[k]), part, at, float(np.median(disparity[t][part])), sights, anywhere))
     return things
 
 
-def _turnings(cameras: Cameras, things: Sequence[_Thing]) -> list[Turning | None]:
-    """How each thing turns; None where it does not, or is not rigid."""
-    of_tracklet: dict[int, list[_Thing]] = {}
+def _speeds(cameras: Cameras, things: Sequence[_Thing]) -> tuple[float, float]:
+    """Root mean squares over the frames of a tracklet, pixels a frame: its motion, and its parallax by that of the
+    camera."""
+    found = []
     for thing in things:
-        of_tracklet.setdefault(thing.tracklet, []).append(thing)
-    usual: dict[int, np.ndarray] = {}
-    for tracklet, own in of_tracklet.items():
-        rates = [_rate(turning, one) for one in own[::PROBED] if (turning := _turning(cameras, one, None)) is not None]
-        if len(rates) >= USUAL:
-            usual[tracklet] = np.median(rates, axis=0)
-    return [_turning(cameras, thing, usual[thing.tracklet]) if thing.tracklet in usual else None for thing in things]
+        steps = np.array([sight.frame - thing.t for sight in thing.sights])
+        motion = np.stack([sight.way for sight in thing.sights])
+        camera = cameras.centres[[sight.frame for sight in thing.sights]] - cameras.centres[thing.t]
+        rates = np.linalg.norm(np.stack([motion, camera]), axis=-1) / np.abs(steps)
+        found.append(cameras.focal * thing.flat * np.median(rates, axis=1))
+    speed, parallax = np.sqrt(np.mean(np.square(found), axis=0))
+    return float(speed), float(parallax)
+
+
+def _turnings(cameras: Cameras, things: Sequence[_Thing]) -> list[Turning | None]:
+    """How the thing of a tracklet turns in each frame; None where it does not, or is not rigid."""
+    straight: dict[int, float] = {}
+
+    def turning(k: int, usual: np.ndarray | None) -> Turning | None:
+        """The turning if that explains flow far better than none, and well."""
+        thing = things[k]
+        given = (cameras, thing.t, thing.at, thing.flat, thing.sights, thing.expected / cameras.focal)
+        observations = sum(int(sight.known.sum()) for sight in thing.sights) / SHARED
+        if k not in straight:
+            straight[k] = straight_cost(*given)
+        if straight[k] < WELL * observations:
+            return None
+        found = turning_of(*given, usual)
+        return found if found.cost < min(TURNS * straight[k], RIGID * observations) else None
+
+    probed = [(found, k) for k in range(0, len(things), PROBED) if (found := turning(k, None)) is not None]
+    if len(probed) < USUAL:
+        return [None] * len(things)
+    usual = np.median([_rate(found, things[k]) for found, k in probed], axis=0)
+    return [turning(k, usual) for k in range(len(things))]
 
 
 def _rate(turning: Turning, thing: _Thing) -> Float[np.ndarray, "3"]:
@@ -144,66 +194,42 @@ def _rate(turning: Turning, thing: _Thing) -> Float[np.ndarray, "3"]:
     return np.median([vector(R) / step for R, step in zip(turning.rotations, steps, strict=True)], axis=0)
 
 
-def _turning(cameras: Cameras, thing: _Thing, usual: np.ndarray | None) -> Turning | None:
-    """The turning of a thing if that explains its flow far better than none, and well."""
-    if len(thing.sights) < LEAST_VIEWS:
-        return None
-    observations = sum(int(sight.known.sum()) for sight in thing.sights) / SHARED
-    given = (cameras, thing.t, thing.at, thing.flat, thing.sights, thing.expected / cameras.focal)
-    straight = straight_cost(*given)
-    if straight < WELL * observations:
-        return None
-    turning = turning_of(*given, usual)
-    return turning if turning.cost < min(TURNS * straight, RIGID * observations) else None
-
-
-def _estimates(
-    cameras: Cameras, thing: _Thing, turning: Turning | None
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Estimates from each other frame that sees enough of the thing: inverse depth of its pixels (NaN where it is not
-    determined), its precision, and the pixels by which a unit of inverse depth moves them.
-    """
-    v, u = np.nonzero(thing.part)
-    found, flow = [], np.zeros((*thing.part.shape, 2))
+def _shaped(cameras: Cameras, thing: _Thing, turning: Turning | None) -> Float32[np.ndarray, " P"]:
+    """Inverse depth of the pixels of a thing that moves by T, or turns as well; its median stays w0."""
+    poses = []
     for k, sight in enumerate(thing.sights):
-        j, poses = sight.frame, cameras.world_to_camera.copy()
-        if turning is None:
-            poses[j, :, 3] += poses[j, :, :3] @ sight.way
-        else:
-            poses[j] = turning.moved(k, poses[j])
-        flow[v, u] = sight.to - thing.at
-        w, sensitivity, residual = (
-            one[v, u] for one in solve_pair(replace(cameras, world_to_camera=poses), thing.t, j, flow)
-        )
-        good = sight.known & (residual < MOST_RESIDUAL) & (w > 0.5 * thing.flat) & (w < 2 * thing.flat)
-        if good.sum() < LEAST_PIXELS:
-            continue
-        w = np.where(good, w - (np.median(w[good]) - thing.flat), np.nan)
-        found.append((w, np.where(good, sensitivity**2 / abs(j - thing.t), 0.0), sensitivity))
-    return found
+        pose = cameras.world_to_camera[sight.frame].copy()
+        pose[:, 3] += pose[:, :3] @ sight.way
+        poses.append(pose if turning is None else turning.moved(k, cameras.world_to_camera[sight.frame]))
+    w, deviation = triangulate_steady(cameras, thing.t, thing.at, thing.flat, thing.sights, np.array(poses), STEADY)
+    relief = _smooth(thing, cameras.focal, w - np.median(w), deviation, turning is not None)
+    deepest = DEEPEST * 2 * thing.expected / cameras.focal * thing.flat
+    return (thing.flat + believed(relief - np.median(relief), deepest)).astype(np.float32)
+
+
+def _nearly_still(cameras: Cameras, thing: _Thing, speed: float) -> Float32[np.ndarray, " P"]:
+    """Inverse depth of the pixels of a thing that moves little: wherever flow finds it, mask or not."""
+    poses = cameras.world_to_camera[[sight.frame for sight in thing.anywhere]]
+    w, deviation = triangulate_steady(cameras, thing.t, thing.at, thing.flat, thing.anywhere, poses, speed)
+    middle = float(np.median(w))
+    return (middle + _smooth(thing, cameras.focal, w - middle, deviation, False)).astype(np.float32)
 
 
 def _lifted(cameras: Cameras, i: int, at: np.ndarray, disparity: np.ndarray) -> Float[np.ndarray, "P 3"]:
     return cameras.centres[i] + cameras.rays(i, at) / disparity[:, None]
 
 
-def _fused(
-    found: list[tuple[np.ndarray, np.ndarray, np.ndarray]], thing: _Thing, focal: float, turns: bool
-) -> Float32[np.ndarray, " P"]:
-    part, flat = thing.part, thing.flat
-    w, precision, sensitivity = (np.stack(one)[:, None] for one in zip(*found, strict=True))
-    agree = np.abs(w - weighted_median(w, precision)) * sensitivity < MOST_RESIDUAL
-    precision = np.where(agree, precision, 0.0)
-    total = precision.sum(0)[0]
-    relief = (precision * np.nan_to_num(w - flat)).sum(0)[0] / np.maximum(total, 1e-24)
-    expected = thing.expected / focal * flat
-    known = np.where(total > 0, expected**2 / (expected**2 + FLOW_ERROR**2 / np.maximum(total, 1e-24)), 0.0)
+def _smooth(
+    thing: _Thing, focal: float, relief: np.ndarray, deviation: np.ndarray, turns: bool
+) -> Float[np.ndarray, " P"]:
+    """``relief``, drawn to 0 by how little is known, and smoothed."""
+    part, expected = thing.part, thing.expected / focal * thing.flat
+    known = expected**2 / (expected**2 + deviation**2)
     sigma = (TURNING_SMOOTHING if turns else SMOOTHING) * part.shape[0] / REFERENCE_ROWS
     above, below = np.zeros(part.shape), np.zeros(part.shape)
-    above[part], below[part] = known * relief, known
+    above[part], below[part] = known * np.clip(relief, -3 * expected, 3 * expected), known
     weight = blur(below, sigma) + (TURNING_FLAT if turns else FLAT) * blur(part.astype(float), sigma)
-    smooth = blur(above, sigma)[part] / np.maximum(weight[part], 1e-9)
-    return (flat + believed(smooth, DEEPEST * np.sqrt(part.sum()) / focal * flat)).astype(np.float32)
+    return blur(above, sigma)[part] / np.maximum(weight[part], 1e-9)
 
 
 def believed(relief: Float[np.ndarray, " P"], deepest: float) -> Float[np.ndarray, " P"]:
