@@ -43,8 +43,8 @@ class Line:
 
     @property
     def worst(self) -> str:
-        """The level of the whole: that of the worst stage."""
-        levels = {verdict.level for verdict in self.verdicts}
+        """The level of the whole: that of the worst stage whose doubt no later one settled."""
+        levels = {verdict.level for verdict in troubles(self.verdicts)}
         return next((level for level in ("poor", "doubtful", "missing", "unknown") if level in levels), "good")
 
 

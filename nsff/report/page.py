@@ -17,7 +17,7 @@ from nsff.report.section_objects import objects_section
 from nsff.report.section_page import page_section
 from nsff.report.section_provenance import duration, provenance_section, settings_section
 from nsff.report.section_scores import scores_section
-from nsff.report.verdicts import Verdict, read_verdicts, troubles
+from nsff.report.verdicts import Verdict, outcome, read_verdicts, troubles
 from nsff.scene import Scene
 
 SECTIONS = (
@@ -52,8 +52,10 @@ def run_report(scene: Scene, config: SceneConfig) -> None:
         .get_template("page.html.j2")
         .render(
             scene=scene.name,
+            outcome=outcome(verdicts),
             headline=headline(scene, verdicts),
             verdicts=verdicts,
+            settled=[verdict for verdict in verdicts if verdict.settled_by],
             troubles=troubles(verdicts),
             results=[section for section in sections if section.key in RESULTS],
             stages=[section for section in sections if section.key not in RESULTS],
@@ -93,8 +95,9 @@ def headline(scene: Scene, verdicts: list[Verdict]) -> str:
         said.append(f"{objects} object{'' if objects == 1 else 's'}")
     if "seconds" in train and "steps" in train:
         said.append(f"trained {train['steps']} steps in {duration(train['seconds'])} on {train.get('device')}")
-    bad = sum(verdict.level in ("doubtful", "poor") for verdict in verdicts)
-    said.append(f"{bad} stage{'' if bad == 1 else 's'} to look at" if bad else "no stage complains")
+    bad = sum(verdict.troubled and verdict.level in ("doubtful", "poor") for verdict in verdicts)
+    if bad:
+        said.append(f"{bad} stage{'' if bad == 1 else 's'} to look at")
     return "; ".join(said) + "."
 
 

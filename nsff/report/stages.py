@@ -13,7 +13,8 @@ from nsff.config import SceneConfig
 
 @dataclass(frozen=True)
 class Stage:
-    """``name`` is that of summaries/{name}.json and of the rule's log; ``section`` the anchor on the page."""
+    """``name`` is that of summaries/{name}.json and of the rule's log; ``section`` the anchor on the page.
+    ``settled_by`` are later stages: where they call their results good, a doubt of this one came to nothing."""
 
     name: str
     title: str
@@ -21,6 +22,7 @@ class Stage:
     cause: str
     remedy: str
     builds_on: tuple[str, ...] = ()
+    settled_by: tuple[str, ...] = ()
 
 
 STAGES = (
@@ -30,6 +32,7 @@ STAGES = (
         "input",
         "The source has blurred, repeated or very dark frames, changes of exposure, or hardly moves between frames.",
         "Take another part of the clip (`input.start`, `input.end`) or fewer frames (`input.skip`, `input.stride`).",
+        settled_by=("score",),
     ),
     Stage(
         "flow",
@@ -38,6 +41,7 @@ STAGES = (
         "Motion between frames is large, or surfaces have no texture; what is uncovered never has consistent flow.",
         "Take frames closer together (`input.stride`), or use more rows (`canonical.resize_height`, `flow.enlarge`).",
         ("ingest",),
+        settled_by=("score",),
     ),
     Stage(
         "coarse_masks",
@@ -46,6 +50,7 @@ STAGES = (
         "Flow is poor, or what moves fills most of the picture, so that the background is taken for the mover.",
         "Look at the flow first; then raise `motion.coarse_threshold` if masks are too large, or lower it.",
         ("flow",),
+        settled_by=("sfm", "cameras"),
     ),
     Stage(
         "sfm",
@@ -55,6 +60,7 @@ STAGES = (
         "determined.",
         "Film with the camera moving sideways; set `sfm.focal` if the focal length is known; look at the coarse masks.",
         ("ingest", "coarse_masks"),
+        settled_by=("score",),
     ),
     Stage(
         "cameras",
@@ -63,6 +69,7 @@ STAGES = (
         "The model has few points, or a lens distortion that cannot be undone without losing much of the picture.",
         "See structure from motion; `canonical.resize_height` sets the size of everything later.",
         ("sfm", "flow"),
+        settled_by=("score",),
     ),
     Stage(
         "motion",
@@ -71,6 +78,7 @@ STAGES = (
         "Cameras are slightly off, so that still things seem to move, or a thing moves along its epipolar line.",
         "See the cameras; raise `motion.epipolar_threshold` if still things are in the masks, or lower it.",
         ("flow", "cameras"),
+        settled_by=("score",),
     ),
     Stage(
         "depth",
@@ -80,6 +88,7 @@ STAGES = (
         "Let frames further apart be used (`depth.max_interval`), take another `depth.backend`, or bring depth of your "
         "own (`input.depth`).",
         ("flow", "cameras", "motion"),
+        settled_by=("score",),
     ),
     Stage(
         "features",
@@ -88,6 +97,7 @@ STAGES = (
         "Nothing in the picture stands out by its motion, or the motion masks are empty.",
         "See the motion masks; `features.motion_weight` sets how much motion tells objects apart.",
         ("motion",),
+        settled_by=("crf",),
     ),
     Stage(
         "train",
@@ -96,6 +106,7 @@ STAGES = (
         "Too few steps, cameras that do not fit, or motion masks that miss what moves.",
         "Raise `train.steps`, or take preset fast or one of the published ones on a GPU; see cameras and motion masks.",
         ("cameras", "motion", "depth", "features"),
+        settled_by=("score",),
     ),
     Stage(
         "render_view",
@@ -144,6 +155,7 @@ STAGES = (
         "Saliency is low everywhere, or features of object and background are alike.",
         "See the saliency maps; lower `decompose.saliency_threshold` or `decompose.vote_fraction`.",
         ("maps",),
+        settled_by=("crf",),
     ),
     Stage(
         "postprocess",
@@ -152,6 +164,7 @@ STAGES = (
         "Objects are thinner or smaller than what the cleaning removes.",
         "Lower `decompose.min_component` or `decompose.morphology_iterations`.",
         ("cluster",),
+        settled_by=("crf",),
     ),
     Stage(
         "crf",

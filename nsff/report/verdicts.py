@@ -45,13 +45,15 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """``numbers`` are (name, value) texts from the summary. ``first`` names earlier stages to look at before this."""
+    """``numbers`` are (name, value) texts from the summary. ``first`` names earlier stages to look at before this,
+    ``settled_by`` the later ones that found good what this one doubts."""
 
     stage: Stage
     level: str
     message: str
     numbers: Sequence[tuple[str, str]] = ()
     first: Sequence[str] = ()
+    settled_by: Sequence[str] = ()
 
     @property
     def symbol(self) -> str:
@@ -63,7 +65,7 @@ class Verdict:
 
     @property
     def troubled(self) -> bool:
-        return self.level in ("doubtful", "poor", "missing", "unknown")
+        return self.level in ("doubtful", "poor", "missing", "unknown") and not self.settled_by
 
 
 def read_verdicts(scene: Scene, config: SceneConfig | None) -> list[Verdict]:
@@ -76,7 +78,25 @@ def read_verdicts(scene: Scene, config: SceneConfig | None) -> list[Verdict]:
         verdicts.append(Verdict(stage, level, message, number_texts(summary), [TITLES[name] for name in first]))
         if level in ("doubtful", "poor", "missing"):
             bad.add(stage.name)
-    return [_as_true_as(verdict, verdicts) for verdict in verdicts]
+    verdicts = [_as_true_as(verdict, verdicts) for verdict in verdicts]
+    return _without_settled_causes(_with_settled(verdicts))
+
+
+def _with_settled(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The verdicts with the later stages that settle a doubt, where there is one: all of those that said anything call
+    their results good, or are settled themselves. Nothing settles what is poor."""
+    found: dict[str, Verdict] = {}
+    for verdict in reversed(verdicts):
+        judges = [found[name] for name in verdict.stage.settled_by if name in found and found[name].level in JUDGED]
+        settled = verdict.level == "doubtful" and judges and all(not one.troubled for one in judges)
+        by = [one.stage.title for one in judges] if settled else []
+        found[verdict.stage.name] = replace(verdict, settled_by=by)
+    return [found[verdict.stage.name] for verdict in verdicts]
+
+
+def _without_settled_causes(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    settled = {verdict.stage.title for verdict in verdicts if verdict.settled_by}
+    return [replace(one, first=[title for title in one.first if title not in settled]) for one in verdicts]
 
 
 def _as_true_as(verdict: Verdict, verdicts: Sequence[Verdict]) -> Verdict:
@@ -132,6 +152,24 @@ def _earlier(name: str) -> list[str]:
 def troubles(verdicts: Iterable[Verdict]) -> list[Verdict]:
     """The verdicts for the box at the top of the page, in the order of the pipeline."""
     return [verdict for verdict in verdicts if verdict.troubled]
+
+
+def outcome(verdicts: Sequence[Verdict]) -> str:
+    """The result in a sentence, by the score or, without one, the training; and where to begin, if it is not good."""
+    known = {one.stage.name: one for one in verdicts if one.level in JUDGED}
+    judge = known.get("score") or known.get("train")
+    bad = sorted(troubles(verdicts), key=lambda one: one.level != "poor")
+    if judge is None:
+        return f"There is no result yet: {bad[0].stage.title} is the first to look at." if bad else ""
+    if judge.level == "good":
+        words = ", and no stage is in doubt"
+        if any(one.settled_by for one in verdicts):
+            words = "; what was in doubt on the way was found good later"
+        if bad:
+            words = f", but look at {bad[0].stage.title}, which is {bad[0].word}"
+        return f"The result is good by the {judge.stage.title.lower()}{words}."
+    begin = bad[0] if bad else judge
+    return f"The result is {judge.level} by the {judge.stage.title.lower()}: begin with {begin.stage.title}."
 
 
 def number_texts(summary: Mapping[str, Any], prefix: str = "", parent: str = "") -> list[tuple[str, str]]:
