@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nsff.cli import command_modules, main
+from nsff.commands._scenes import results_folder
 
 
 @pytest.mark.parametrize(
@@ -86,3 +87,15 @@ def test_a_scene_that_is_not_there_is_answered_with_those_there_are(tmp_path, mo
     assert "did you mean 'holiday'? There are: garden, holiday" in said and "Traceback" not in said
     assert main([*words, named.replace("hliday", "holiday"), *more]) == 1
     assert "holiday" in (said := capsys.readouterr().err) and "has none of this name" not in said
+
+
+def test_a_name_wins_over_a_folder_without_results(tmp_path, monkeypatch):
+    """The clip's folder often has the scene's name."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("demo", "results/demo"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "results" / "demo" / "manifest.json").write_text("{}")
+    assert results_folder(Path("demo")) == Path("results/demo")
+    assert results_folder(Path("results/demo")) == Path("results/demo")
+    (tmp_path / "demo" / "manifest.json").write_text("{}")
+    assert results_folder(Path("demo")) == Path("demo")

@@ -51,8 +51,8 @@ def detect_kind(path: Path) -> str:
     if videos:
         raise InputError(
             path,
-            f"is a folder with {len(videos)} videos ({videos[0]}) and no images",
-            "give the video file itself as input.path",
+            f"is a folder with {len(videos)} video{'s' * (len(videos) > 1)} ({videos[0]}) and no images",
+            f"give the video itself: {path / videos[0]}",
         )
     problem = (
         "is an empty folder" if not files else f"holds no images ({', '.join(file.name for file in files[:3])}, ...)"

@@ -64,7 +64,9 @@ def reason(cause: BaseException) -> str:
     """The message of an exception in one short line; its type where it has none, or no more than a key."""
     if isinstance(cause, OSError) and cause.errno:
         return "a folder, not a file" if cause.errno == errno.EISDIR else os.strerror(cause.errno).lower()
-    text = printable(next((line for line in str(cause).splitlines() if line.strip()), ""), 200)
+    # FFmpeg's errors repeat the path, and their numbers are of no use.
+    said = str(getattr(cause, "strerror", None) or cause)
+    text = printable(next((line for line in said.splitlines() if line.strip()), ""), 200)
     if isinstance(cause, KeyError):
         return f"has no {text}"
     return text or type(cause).__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -39,6 +40,8 @@ class SingleScene:
         """``told``: the command line, for the head of the configuration. Raises InputError where there is no clip."""
         self.video, self.asked, self.folder, self.told = video.expanduser(), asked, folder, told
         if not self.video.exists():
+            if re.match("[a-z]{2,}:/", str(video)):  # a path has one stroke where an address has two
+                raise InputError(video, "is a web address", "download the video, and give its file")
             raise InputError(video, "no such file or folder", "name a video, or a folder of images")
         self.name = asked.name or scene_name(self.video)
         if not SCENE_NAME.fullmatch(self.name):

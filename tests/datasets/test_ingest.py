@@ -344,8 +344,9 @@ def test_nothing_fits(tmp_path: Path, tiny_clip):
     with pytest.raises(InputError, match="is one image"):
         detect_kind(tiny_clip.frames_dir / "00000.png")
     shutil.copy(tiny_clip.video, tmp_path / "film.mp4")
-    with pytest.raises(InputError, match=r"1 videos \(film\.mp4\)"):
+    with pytest.raises(InputError, match=r"1 video \(film\.mp4\)") as refused:
         detect_kind(tmp_path)
+    assert str(tmp_path / "film.mp4") in refused.value.remedy
 
 
 def test_shared_scenes(tmp_path: Path, shared: Path):

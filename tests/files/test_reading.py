@@ -336,3 +336,13 @@ def test_load_takes_the_only_array(tmp_path):
     assert load(tmp_path / "a.npz", "none", "b").tolist() == [0, 1, 2, 3]
     with pytest.raises(InputError, match=r"has no array c, but a, b"):
         load_array(tmp_path / "a.npz", "c")
+
+
+def test_errors_of_ffmpeg_are_told_in_their_words(tmp_path):
+    import av
+
+    path = tmp_path / "text.mp4"
+    path.write_text("hello")
+    with pytest.raises(StageError) as refused, reading(path):
+        av.open(str(path))
+    assert "(Invalid data found when processing input)" in str(refused.value) and "Errno" not in str(refused.value)

@@ -58,7 +58,10 @@ def test_a_wrong_focal_length_is_found_and_named_though_a_fifth_moves(factor: fl
     assert verdict == "poor"
     assert len(doubts) == 1
     assert f"is {factor * F:.0f} px" in doubts[0]
-    assert "sfm.focal" in doubts[0]
+    # Both in pixels of the ingested frames, as the key that mends it has them.
+    assert f"try sfm.focal: {fit.ratio * factor * F:.0f}" in doubts[0]
+    _, doubts = judge_cameras(CameraSigns(RIGHT, 3.0, fit, 0.1), factor * F, given=True)
+    assert "correct the given cameras" in doubts[0] and "sfm.focal" not in doubts[0]
 
 
 def test_the_right_focal_length_raises_no_doubt():

@@ -279,6 +279,8 @@ def test_init_and_targets(two_shots: Path, tmp_path: Path, monkeypatch, capsys: 
     assert "says otherwise" in capsys.readouterr().err
     assert main(["run", "nothing.mp4"]) == 1
     assert "no such file or folder" in capsys.readouterr().err
+    assert main(["run", "https://example.org/walk.mp4"]) == 1
+    assert "download the video" in capsys.readouterr().err
 
 
 def test_results_of_another_clip_are_left_alone(two_shots: Path, tmp_path: Path, monkeypatch, capsys):

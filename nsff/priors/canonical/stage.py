@@ -231,7 +231,9 @@ def _summary(scene: Scene, views: Views, kept: float) -> dict[str, Any]:
     message += f"; depths {near:.3g} to {far:.3g}; {len(views.points)} points."
     if residual is not None:
         message += f" Flow lies {residual:.2f} px from its epipolar lines (median)."
-    judgement, doubts = judge_cameras(signs, cameras.focal)
+    judgement, doubts = judge_cameras(
+        signs, cameras.focal * frames.frame_size[0] / cameras.height, scene.ingest_result.given.cameras
+    )
     if views.filled:
         judgement = worse(judgement, "doubtful")
         doubts.append(f"not registered, with poses from their neighbours: frame {', '.join(map(str, views.filled))}")

@@ -41,9 +41,9 @@ class CameraSigns:
     """The residual with that focal length and the poses as they are."""
 
 
-def judge_cameras(signs: CameraSigns, focal: float) -> tuple[str, list[str]]:
-    """(verdict, doubts in words) on cameras of focal length ``focal``, pixels. A wrong focal length is named alone: the
-    other doubts follow from it."""
+def judge_cameras(signs: CameraSigns, focal: float, given: bool = False) -> tuple[str, list[str]]:
+    """(verdict, doubts in words) on cameras of focal length ``focal``, pixels of the ingested frames, as sfm.focal has
+    it, ``given`` or estimated. A wrong focal length is named alone: the other doubts follow from it."""
     check, residual = signs.check, signs.residual
     judgement, doubts = world_doubts(check, signs.fit)
     if residual is None:
@@ -57,12 +57,12 @@ def judge_cameras(signs: CameraSigns, focal: float) -> tuple[str, list[str]]:
     elif residual > RESIDUAL[0]:
         judgement = worse(judgement, "poor" if residual > RESIDUAL[1] else "doubtful")
         doubts.append("cameras and flow disagree: wrong cameras, or much of the picture moves")
-    level, words = focal_doubt(signs, focal)
+    level, words = focal_doubt(signs, focal, given)
     return worse(judgement, level), [words] if words else doubts
 
 
-def focal_doubt(signs: CameraSigns, focal: float) -> tuple[str, str]:
-    """(verdict, what is wrong with the focal length ``focal``, pixels, or nothing).
+def focal_doubt(signs: CameraSigns, focal: float, given: bool = False) -> tuple[str, str]:
+    """(verdict, what is wrong with the focal length ``focal``, pixels of the ingested frames, or nothing).
 
     There is no doubt where the motion of the camera does not tell the focal length, nor where another mends nothing:
     where flow lies off the epipolar lines under both, or is explained by neither.
@@ -78,10 +78,12 @@ def focal_doubt(signs: CameraSigns, focal: float) -> tuple[str, str]:
     level = sum(apart > bound for bound in APART)
     if not level:
         return "good", ""
+    right = f"{fit.ratio * focal:.0f}"
+    remedy = "correct the given cameras, or have them estimated (input.cameras)" if given else f"try sfm.focal: {right}"
     return VERDICTS[level], (
         f"the focal length is wrong: it is {focal:.0f} px, and what stands still speaks for about "
-        f"{fit.ratio * focal:.0f} px (missed by {fit.miss:.2f} px, by {fit.miss_given:.2f} px with the one in use, "
-        "median at 288 rows); give the right one, or have it estimated (sfm.focal, input.cameras)"
+        f"{right} px of the ingested frames (missed by {fit.miss:.2f} px, by {fit.miss_given:.2f} px with the one in "
+        f"use, median at 288 rows); {remedy}"
     )
 
 
