@@ -56,6 +56,8 @@ def run_ingest(scene: Scene, config: InputConfig) -> None:
         indices = [frame["index"] for frame in frames]
         kinds.check(source.path, series=source.frame_names() is not None)
         _check_times(source, frames)
+        if source.alpha:
+            source.note("transparent parts of the pictures were laid over white")
         if planned is None:
             # Read to its end a video has been counted; else what it declares was compared before.
             priors.match(indices, source.count if source.about == [source.count] else None)

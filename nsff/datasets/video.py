@@ -160,11 +160,10 @@ class VideoSource(Source):
         if transfer:
             self.note(f"the video is HDR ({transfer}); its colours are taken without tone mapping and look flat")
         aspect = stream.sample_aspect_ratio
-        if aspect and aspect != 1:
+        width = max(1, round(image.shape[1] * float(aspect or 1)))
+        if width != image.shape[1]:
             self.note(f"pixels of aspect {aspect} were made square")
-            image = cv2.resize(
-                image, (max(1, round(image.shape[1] * float(aspect))), image.shape[0]), interpolation=cv2.INTER_AREA
-            )
+            image = cv2.resize(image, (width, image.shape[0]), interpolation=cv2.INTER_AREA)
         matrix = _display_matrix(frame)
         if matrix is not None:
             self.rotation = round(np.degrees(np.arctan2(matrix[0, 1], matrix[0, 0]))) % 360

@@ -66,7 +66,7 @@ def explain_locks(runs: FolderRuns, own: Run | None = None) -> str:
     """A sentence or two about who locks a folder, and what to do about it. ``own`` is the run that asks."""
     others = runs.others(own)
     if alive := [run for run in others if run.state == "alive"]:
-        return f"This folder is locked by {alive[0]}, which is alive. Wait for it, or end it."
+        return f"This folder is locked by {alive[0]}, which is alive. Wait for it, end it, or work in another folder."
     if unknown := [run for run in others if run.state == "unknown"]:
         return (
             f"This folder is locked, perhaps by {unknown[0]}, of which nothing can be proven from here. Look for it"

@@ -202,13 +202,14 @@ class SingleScene:
 
     def _ended(self, quiet: QuietRun, status: int, targets: Sequence[str], arguments: Sequence[str]) -> int:
         say = self.teller.line
+        again = self._again + "".join(f" --target {target}" for target in targets if target != ALL)
         if quiet.stopped:
-            say(f"stopped. What is done is kept; to go on: {self._again}")
+            say(f"stopped. What is done is kept; to go on: {again}")
             return 128 + quiet.stopped
         if status:
             for line in quiet.failures():
                 say(line)
-            say(f"not complete. Mend what the error names, then give the same command again: {self._again}")
+            say(f"not complete. Mend what the error names, then give the same command again: {again}")
             say(f"what the workflow said: {quiet.log}")
             return 1
         for line in quiet.complaints():
@@ -218,7 +219,7 @@ class SingleScene:
         page = self.results / "scene.html"
         if page.exists():
             say(f"         {page}: the scene itself, in any browser; in full quality: nsff view {self.results}")
-        say(f"go on    edit {self.config} and give the same command again: {self._again}")
+        say(f"go on    edit {self.config} and give the same command again: {again}")
         say(f"         one part alone: {self._again} --target NAME; names: nsff targets {self.name}")
         say(f"         Snakemake itself: {shlex.join(['snakemake', *arguments[3:]])}")
         return 0

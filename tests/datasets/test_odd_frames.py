@@ -197,6 +197,14 @@ def test_interlaced_video_is_deinterlaced(tmp_path: Path, fast: np.ndarray):
     assert ingested(tmp_path, tmp_path / "clip.mpg", start=3, end=9, stride=2).n_frames == 3
 
 
+def test_transparent_frames_are_laid_over_white_and_say_so(tmp_path: Path, fast: np.ndarray, picture_writer: Callable):
+    alpha = np.full((*fast.shape[:3], 1), 255, np.uint8)
+    alpha[:, :, :8] = 0
+    scene = ingested(tmp_path, folder(tmp_path / "in", np.concatenate([fast, alpha], axis=3), picture_writer))
+    assert scene.frame(0)[:, :8].min() == 255
+    assert "transparent parts of the pictures were laid over white" in scene.manifest["notes"]
+
+
 def test_combs_that_no_flag_tells_of(tmp_path: Path, fast: np.ndarray, picture_writer: Callable):
     shifted = np.stack([np.roll(image, 5 * i, axis=1) for i, image in enumerate(fast)])
     woven = shifted[::2].copy()

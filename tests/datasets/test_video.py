@@ -121,7 +121,9 @@ def test_opaque_video_reports_no_alpha(tiny_clip):
     assert not source.alpha
 
 
-def test_wide_pixels_are_made_square(tmp_path: Path, tiny_clip):
+@pytest.mark.parametrize(("aspect", "width"), [("3/2", 96), ("1281/1280", 64)])
+def test_wide_pixels_are_made_square(tmp_path: Path, tiny_clip, aspect: str, width: int):
+    """An aspect that scaling a video leaves behind, less than a pixel of the width, changes nothing."""
     from fractions import Fraction
 
     import av
@@ -129,13 +131,15 @@ def test_wide_pixels_are_made_square(tmp_path: Path, tiny_clip):
     with av.open(str(tmp_path / "wide.mp4"), "w") as container:
         stream = container.add_stream("libx264", rate=10)
         stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
-        stream.codec_context.sample_aspect_ratio = Fraction(3, 2)
+        stream.codec_context.sample_aspect_ratio = Fraction(aspect)
         for image in tiny_clip.frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
     source = VideoSource(tmp_path / "wide.mp4")
-    assert next(iter(source.frames(0, None, 1))).image.shape == (48, 96, 3)
-    assert "square" in source.notes[0]
+    assert next(iter(source.frames(0, None, 1))).image.shape == (48, width, 3)
+    assert [note for note in source.notes if "square" in note] == (
+        [f"pixels of aspect {aspect} were made square"] if width != 64 else []
+    )
 
 
 @pytest.mark.parametrize(("tag", "matrix"), [(1, "ITU709"), (6, "ITU601")])

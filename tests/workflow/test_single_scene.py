@@ -265,6 +265,23 @@ def test_a_dry_run_writes_nothing(two_shots: Path, tmp_path: Path, capsys: pytes
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("status", "signal"), [(0, 0), (1, 0), (1, 2)])
+def test_the_command_that_goes_on_is_the_one_that_was_given(two_shots: Path, tmp_path: Path, capsys, status, signal):
+    """With its targets: without them it would make all the rest."""
+
+    def launch(run, arguments):
+        run.stopped = signal
+        return status
+
+    scene = SingleScene(two_shots, Asked(name="pan"), tmp_path, "nsff run", SMALL)
+    scene.run(["cameras", "flow"], [], None, config_only=False, dry_run=False, question=False, launch=launch)
+    assert f"'{two_shots}' --name pan --target cameras.json --target flow\n" in capsys.readouterr().out
+    SingleScene(two_shots, Asked(name="pan"), tmp_path, "nsff run", SMALL).run(
+        [], [], None, config_only=False, dry_run=False, question=False, launch=launch
+    )
+    assert f"'{two_shots}' --name pan\n" in capsys.readouterr().out
+
+
 def test_init_and_targets(two_shots: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.chdir(tmp_path)
     assert main(["init", str(two_shots), "--name", "pan", "--preset", "demo_planes", "--frames", "6"]) == 0
