@@ -14,7 +14,7 @@ VERSIONS = {
     "cameras": 1,
     "features": 4,
     "motion": 8,
-    "depth": 8,
+    "depth": 9,
     "train": 5,
     "render": 4,
     "maps": 2,

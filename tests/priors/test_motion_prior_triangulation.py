@@ -21,7 +21,7 @@ from nsff.priors.depth.motion_prior_triangulation import (
     triangulate_with_motion_prior,
 )
 from nsff.priors.depth.motion_tracks import track_pixels
-from nsff.priors.depth.moving import far_surface, flatten_nodes, place_moving, stands, tracklet_deviation
+from nsff.priors.depth.moving import counts, far_surface, flatten_nodes, place_moving, stands, tracklet_mean
 from nsff.priors.depth.stage import run_depth
 from nsff.tracking.tracklets import number_nodes, successive_nodes
 
@@ -153,7 +153,7 @@ def test_a_thing_is_placed_in_all_frames_or_in_none():
     """Two things, the second known in one frame: deviations are weighted by pixels, and one beyond 1 counts as 1."""
     deviation, tracklet = np.array([0.1, 0.2, 0.05, 7.0]), np.array([4, 4, 9, 9])
     pixels = np.array([30.0, 10.0, 10.0, 10.0])
-    assert tracklet_deviation(deviation, tracklet, pixels) == pytest.approx([0.125, 0.125, 0.525, 0.525])
+    assert tracklet_mean(deviation, tracklet, pixels) == pytest.approx([0.125, 0.125, 0.525, 0.525])
 
 
 def test_a_networks_depth_gives_way_only_to_what_is_known_better(tmp_path, layered):
@@ -254,3 +254,12 @@ def test_what_moves_at_the_depth_of_the_floor_it_touches_stands_there():
     pixels = np.full(13, 50.0)
     found = stands(factor, np.full(13, 0.1), tracklet, touches * pixels, pixels)
     np.testing.assert_array_equal(found, tracklet == 0)
+
+
+def test_motion_counts_where_it_is_certain_or_refutes_what_was_there():
+    tracklet = np.repeat([0, 1, 2, 3], 2)
+    deviation = np.repeat([0.1, 0.2, 0.2, 0.4], 2)
+    factor = np.array([0.0, 0.0, -0.4, 0.1, 0.1, 0.1, 0.9, 0.9])
+    found = counts(factor, deviation, tracklet, np.ones(8), limit=0.14, refuting=0.25)
+    np.testing.assert_array_equal(found, (tracklet == 0) | (tracklet == 1))
+    assert not counts(factor, deviation, tracklet, np.ones(8), limit=0.14, refuting=0.0)[2:].any()

@@ -4,7 +4,8 @@ determines it.
 Notation. x is the logarithm of the factor on the inverse depth of a node
 (nsff.priors.depth.motion_prior_triangulation), its deviation the relative standard deviation of the depth. The maps are
 rewritten in place: the inside of a thing keeps its relief where a network or a sensor gave it one; where it was filled
-in from the surroundings (classical depth) it gets the relief that its flow shows (nsff.priors.depth.relief).
+in from the surroundings (classical depth) it gets the relief that its flow shows (nsff.priors.depth.relief), and is
+placed once more with it. Where motion finds a thing at the depth of the floor that it touches, it stands there.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ STANDING = 0.8
 """Share of a tracklet's pixels whose depth by motion is that of the floor, within its deviation, if it stands there."""
 SETTLED, SETTLED_FRAME = 0.03, 0.02
 """Deviations as in PRIOR_RANGE and FRAME_TO_FRAME of the second placing, with relief (chosen on toss)."""
+REFUTING = 0.25
+"""Deviation up to which motion counts if it contradicts the depth of the floor by more than the deviation (chosen on
+street, whose ball bounces; what moves in demo agrees with the floor)."""
 CAUTION = 2.0
 """Tracks and spans share errors, so that true deviations are about twice those of the curvature (measured on toss)."""
 TRUST, TYPICAL_ERROR = 0.5, 0.05
@@ -108,32 +112,46 @@ def find_depths(scene: Scene, depth: DepthConfig, folder: Path, flat: bool) -> P
     tracks = track_pixels(nodes, scene.cameras, start, link, SPANS, step=_step(scene))
     prior = _prior(nodes, start, confidences, masks)
     solution = triangulate_with_motion_prior(tracks, prior, scene.cameras.focal)
+    deviation = CAUTION * solution.deviation
+    used = np.isin(np.arange(len(nodes)), tracks.node)
     pixels = np.asarray(sum(np.bincount(one[one >= 0], minlength=len(nodes)) for one in nodes.maps), float)
+    if depth.moving == "auto":
+        limit = depth.moving_deviation * (1 if flat else NETWORK)
+        used &= counts(solution.log_factor, deviation, nodes.tracklet, pixels, limit, REFUTING if flat else 0.0)
     if flat:
         grounded = _known_to(GROUND_CONTACT_CONFIDENCE, nodes, confidences)
-        standing = stands(solution.log_factor, CAUTION * solution.deviation, nodes.tracklet, pixels * grounded, pixels)
+        standing = stands(solution.log_factor, deviation, nodes.tracklet, pixels * grounded, pixels)
         if standing.any():
             prior = replace(prior, deviation=np.where(standing, FLOOR, prior.deviation))
             solution = triangulate_with_motion_prior(tracks, prior, scene.cameras.focal)
-    deviation = CAUTION * solution.deviation
-    used = np.isin(np.arange(len(nodes)), tracks.node)
-    if depth.moving == "auto":
-        used &= tracklet_deviation(deviation, nodes.tracklet, pixels) < depth.moving_deviation * (
-            1 if flat else NETWORK
-        )
+            deviation = CAUTION * solution.deviation
     return Placed(nodes, solution, deviation, used, pixels, start, link)
 
 
-def tracklet_deviation(
-    deviation: Float[np.ndarray, " n"], tracklet: Int[np.ndarray, " n"], pixels: Float[np.ndarray, " n"]
+def tracklet_mean(
+    value: Float[np.ndarray, " n"], tracklet: Int[np.ndarray, " n"], pixels: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
-    """For every node the mean deviation of its tracklet over all frames, weighted by pixels; 1 and more count as 1.
+    """For every node the mean of its tracklet over all frames, weighted by pixels; 1 and more count as 1.
 
     A tracklet takes its depth from motion in all frames or in none: otherwise it would jump between two kinds of depth.
     """
     number_nodes = np.unique(tracklet, return_inverse=True)[1]
-    mean = np.bincount(number_nodes, np.minimum(deviation, 1) * pixels) / np.bincount(number_nodes, pixels)
+    mean = np.bincount(number_nodes, np.minimum(value, 1) * pixels) / np.bincount(number_nodes, pixels)
     return mean[number_nodes]
+
+
+def counts(
+    log_factor: Float[np.ndarray, " n"],
+    deviation: Float[np.ndarray, " n"],
+    tracklet: Int[np.ndarray, " n"],
+    pixels: Float[np.ndarray, " n"],
+    limit: float,
+    refuting: float,
+) -> Bool[np.ndarray, " n"]:
+    """Nodes of tracklets whose depth motion tells: with a mean deviation below ``limit``, or below ``refuting`` and
+    less than the mean change of the depth that was there (``log_factor``), which is wrong then."""
+    known = tracklet_mean(deviation, tracklet, pixels)
+    return (known < limit) | ((known < refuting) & (tracklet_mean(np.abs(log_factor), tracklet, pixels) > known))
 
 
 def stands(

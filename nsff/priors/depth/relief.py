@@ -2,16 +2,19 @@
 
 Notation. A node is a tracklet in frame t (nsff.tracking.tracklets), flat at inverse depth w0. Seen from frame j the
 thing has moved by T, scene units, the median over its pixels of the displacement that flow and the flat depths give.
-For a camera j shifted by -T the thing stands still, so that each pixel's flow to j triangulates its inverse depth w
-(nsff.geometry.triangulation). Of what several frames say the weighted median counts; an error of T along the rays
-shifts all w alike and is taken out, so that the thing keeps w0 as its median. Relief deeper than half the thing's width
-is not expected: each pixel is drawn to w0 by how little it is known, and what remains is smoothed.
+For a camera j shifted by -T the thing stands still, so that flow to all j together triangulates the inverse depth w of
+each pixel (nsff.priors.depth.steady_motion); the median of w stays w0, which an error of T along the rays would shift.
+Relief deeper than half the thing's width is not expected: each pixel is drawn to w0 by how little it is known, and what
+remains is smoothed.
 
 A rigid thing that turns needs rotations too (nsff.priors.depth.turning): they are taken where they explain flow far
 better than T alone does, and well. All frames of a tracklet expect the median turning of those in which they do, so
 that none takes the mirror image that turns the other way. What bends or turns otherwise gets the relief of T, which is
 wrong by what that adds to its flow (docs/notebook.md#depth-of-what-moves): a ball that rolls seems far deeper than it
 is wide, and a relief deeper than DEEPEST widths is drawn back to flat.
+
+A thing that hardly moves compared with the parallax of the camera is nearly still, whatever its parts do (a flag): its
+pixels are triangulated as those of what stands still, each with a small velocity of its own, and so placed anew.
 """
 
 from __future__ import annotations
@@ -31,20 +34,22 @@ from nsff.priors.depth.turning import SHARED, Sight, Turning, straight_cost, tur
 from nsff.tracking.chaining import chain_flows
 from nsff.tracking.tracklets import Nodes
 
-REACH = 3
-"""Frames before and after that are asked."""
+REACH, STILL_REACH = 4, 3
+"""Frames before and after that are asked: of things that move, and of those that are nearly still, which may bend (five
+are better than four on toss, whose things are rigid, and three on street, where a person walks)."""
 LEAST_PIXELS, LEAST_VIEWS = 30, 2
 STEADY, SLOWEST = 0.3, 0.5
 """Pixels a frame: velocity expected of the pixels of a thing beside its own motion, and least one of a thing that is
 nearly still."""
 STILL = 0.2
-"""A thing is nearly still where it moves at most by this part of the parallax that the camera's motion gives it (of
-the cloth of flag 0.12, of the box of toss 0.3)."""
+"""A thing is nearly still where it moves at most by this part of the parallax that the camera's motion gives it: the
+cloth of flag by 0.04, its ball and the bear of toss by 0.33 and more (the box of toss by 0.1, but it turns)."""
 SMOOTHING, TURNING_SMOOTHING = 2.7, 1.0
 """Standard deviation, pixels at 288 rows: of things that do not turn, whose other motion disturbs; of rigid ones that
 do."""
 FLAT, TURNING_FLAT = 0.1, 0.01
-"""Weight of the flat depth relative to that of pixels that are known, of both."""
+"""Weight of the flat depth relative to that of pixels that are known, of both (chosen on the bear of toss, whose relief
+was too shallow by 0.6 with 0.3; the cloth of flag does not mind)."""
 TURNS = 0.25
 """A thing turns where rotations leave at most this share of the cost (chosen on toss, whose box has up to 0.15, and
 flag, whose cloth has 0.41 and more; so was the next)."""
@@ -142,7 +147,8 @@ def _things_of(
             cell = np.floor(to).astype(int)
             known = valid[v, u] & (cell >= 0).all(1) & (cell < [width, height]).all(1)
             cell = cell.clip(0, [width - 1, height - 1])
-            anywhere.append(Sight(j, to, known.copy(), np.zeros(3)))
+            if abs(j - t) <= STILL_REACH:
+                anywhere.append(Sight(j, to, known.copy(), np.zeros(3)))
             known &= tracklet[nodes.maps[j][cell[:, 1], cell[:, 0]]] == tracklet[k]
             if known.sum() >= LEAST_PIXELS:
                 there = _lifted(cameras, j, to[known], disparity[j][cell[known, 1], cell[known, 0]])
