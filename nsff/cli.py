@@ -141,6 +141,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (head, less) is gone; nor can what is still buffered be written when Python exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except OSError as error:
+        if (told_of := _of_the_disk(error)) is None:
+            raise
+        print(f"nsff {tokens[0]}: error: {told_of}", file=sys.stderr)
+        return FAILED
+
+
+def _of_the_disk(error: OSError) -> NsffError | None:
+    """The error to tell where a disk is full, or a folder is not ours to write to; None for other errors."""
+    from pathlib import Path
+
+    from nsff.files.atomic import explained
+
+    try:
+        with explained(Path(os.fsdecode(error.filename or "."))):
+            raise error
+    except NsffError as told:
+        return told
+    except OSError:
+        return None
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +89,25 @@ def test_a_scene_that_is_not_there_is_answered_with_those_there_are(tmp_path, mo
     assert "did you mean 'holiday'? There are: garden, holiday" in said and "Traceback" not in said
     assert main([*words, named.replace("hliday", "holiday"), *more]) == 1
     assert "holiday" in (said := capsys.readouterr().err) and "has none of this name" not in said
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.EROFS, "cannot be written (Read-only file system)"), (errno.ENOSPC, "no space left on the device")],
+)
+def test_a_disk_that_takes_nothing_is_no_traceback(tmp_path, monkeypatch, capsys, number, said):
+    """Whatever a command was about to write; other errors of the system stay what they are."""
+    path = tmp_path / "results" / "walk"
+
+    def fail(*_):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr("nsff.workflow.target_names.scene_in_folder", fail)
+    assert main(["targets", "walk"]) == 1
+    assert f"{path}: {said}" in capsys.readouterr().err
+    number = errno.EIO
+    with pytest.raises(OSError, match="Input/output"):
+        main(["targets", "walk"])
 
 
 def test_a_name_wins_over_a_folder_without_results(tmp_path, monkeypatch):

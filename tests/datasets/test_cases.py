@@ -117,7 +117,7 @@ def test_one_bad_frame(made):
     path = made("one_bad_frame")
     _, summary = ingested(path)
     assert summary["verdict"] == "doubtful"
-    assert "source frames 6 (006.png)" in summary["message"]
+    assert "source frame 6 (006.png)" in summary["message"]
     scene, summary = ingested(path, skip=[6])
     assert scene.n_frames == 13
     assert "show nothing" not in summary["message"]
