@@ -72,7 +72,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=Path, default=ROOT.parent / "shared" / "scenes", metavar="DIR")
     parser.add_argument("--work", type=Path, default=ROOT / "results" / "any_clip", metavar="DIR")
-    parser.add_argument("--only", nargs="+", choices=CLIPS, default=CLIPS, metavar="CLIP")
+    parser.add_argument("--only", nargs="+", default=CLIPS, metavar="CLIP", help="folders of --scenes")
     parser.add_argument("--flow", choices=("dis", "raft"), default="dis")
     parser.add_argument("--long-side", type=int, default=768, help="raft: pixels of the longer side (default: 768)")
     parser.add_argument("--iterations", type=int, default=20, help="raft: refinements of the flow (default: 20)")
