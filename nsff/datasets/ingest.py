@@ -170,6 +170,7 @@ def _summarise(scene: Scene, source: Source, manifest: dict[str, Any], meter: Qu
     verdict, complaints = judge(
         manifest["n_frames"], manifest["height"], found, lambda i: _called(manifest["frames"][i], source.kind), stride
     )
+    found.pop("moving_difference")  # words a complaint alone: the summary's figures are those of this stage's version
     if source.complaints:
         verdict, complaints = "poor" if verdict == "poor" else "doubtful", [*complaints, *source.complaints]
     given = [name for name, there in manifest["given"].items() if there]
