@@ -199,10 +199,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "gaussians": {
         "model": {"kind": "gaussians"},
         "train": {
-            "steps": 2400,
+            "steps": 3600,
             "steps_for_frames": 24,
-            "learning_rate_decay_steps": 2400,
-            "checkpoint_every": 800,
+            "learning_rate_decay_steps": 3600,
+            "checkpoint_every": 1200,
             "log_every": 50,
         },
         "decompose": {"method": "motion"},

@@ -48,20 +48,15 @@ class Learning:
             "raw_saliency": given.rate_features,
             "log_span": given.rate_spans,
         }
-        rare = min(1.0, given.rate_frames / len(self.data.frames)) ** 0.5 if given.rate_frames else 1.0
         groups = [
             ParameterGroup([model.static.position], given.rate_positions * given.rate_static, EPSILON),
-            ParameterGroup([model.moving.position], given.rate_positions * rare, EPSILON),
+            ParameterGroup([model.moving.position], given.rate_positions, EPSILON),
         ]
-        clouds = (
-            [((model.static, model.moving), 1.0)] if rare == 1 else [((model.static,), 1.0), ((model.moving,), rare)]
-        )
         for name, rate in rates.items():
-            for members, factor in clouds:
-                found = [getattr(cloud, name, None) for cloud in members]
-                parameters = [p for p in found if isinstance(p, nn.Parameter)]
-                if parameters:
-                    groups.append(ParameterGroup(parameters, rate * factor, EPSILON))
+            found = [getattr(cloud, name, None) for cloud in (model.static, model.moving)]
+            members = [p for p in found if isinstance(p, nn.Parameter)]
+            if members:
+                groups.append(ParameterGroup(members, rate, EPSILON))
         if len(model.static.light):
             groups.append(ParameterGroup([model.static.light.log_factor], given.rate_light, EPSILON))
         groups.append(ParameterGroup([model.raw_background], given.rate_colours, EPSILON))

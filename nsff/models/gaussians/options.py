@@ -59,9 +59,6 @@ class Options(StageConfig):
     """Positions, median depths."""
     rate_static: float = Field(3.0, ge=0)
     """Factor on rate_positions for static Gaussians."""
-    rate_frames: int = Field(0, ge=0)
-    """In clips of more frames than this, all of dynamic Gaussians learns √(rate_frames / frames) times as fast: a frame
-    comes the more rarely, and after gradients that are mostly zero Adam's steps are as much longer. 0: never."""
     rate_light: float = Field(0.01, ge=0)
     """Logarithms of light."""
     rate_scales: float = Field(5e-3, ge=0)

@@ -181,18 +181,3 @@ def test_the_scene_without_what_moves_is_its_static_part(made):
     one = rest.render(camera, 2.0)["rgb"]
     torch.testing.assert_close(one, model.render(camera, 2.0, ("static_rgb",))["static_rgb"], atol=1e-5, rtol=0)
     assert float((one - model.render(camera, 2.0)["rgb"]).abs().max()) > 0.1
-
-
-def test_what_moves_learns_more_slowly_where_its_frames_come_rarely(made):
-    model, data, config = made
-    rates = {}
-    for frames in (0, 5, 2):
-        options = {**config.model.options, "rate_frames": frames}
-        own = config.model_copy(update={"model": config.model.model_copy(update={"options": options})})
-        model.start_training(data, own)
-        groups = model.parameter_groups()
-        rates[frames] = {id(p): group.learning_rate for group in groups for p in group.parameters}
-    assert rates[0] == rates[5]
-    slower = [id(p) for p in model.moving.parameters()]
-    for parameter, rate in rates[0].items():
-        assert rates[2][parameter] == pytest.approx(rate * ((2 / 5) ** 0.5 if parameter in slower else 1))
