@@ -1,8 +1,8 @@
 """One table over the verdicts of all stages beside the truth: a line a stage and clip.
 
-Reads the files that camera_verdicts.py, stage_verdicts.py and refit_ranks.py wrote with --cases. Columns: how often
-`good` is right, with the bounds in use and with those chosen without the clip; how many of the truly good cases are
-called good; how often `poor` names the cause of a broken twin. Gates: 9 of 10, and 8 of 10.
+Reads the files that camera_verdicts.py, mask_verdicts.py, stage_verdicts.py and refit_ranks.py wrote with --cases.
+Columns: how often `good` is right, with the bounds in use and with those chosen without the clip; how many of the truly
+good cases are called good; how often `poor` names the cause of a broken twin. Gates: 9 of 10, and 8 of 10.
 """
 
 from __future__ import annotations
