@@ -36,8 +36,8 @@ def carried_by_flow(
 ) -> UInt8[np.ndarray, "H W 3"]:
     """A frame brought over to another by the ``flow`` from there to it.
 
-    >>> grey = np.arange(12, dtype=np.uint8).reshape(1, 4, 1).repeat(3, 2)
-    >>> carried_by_flow(grey[:, :, :], np.full((1, 4, 2), [1, 0], np.float32))[0, :, 0].tolist()
+    >>> grey = np.arange(4, dtype=np.uint8).reshape(1, 4, 1).repeat(3, 2)
+    >>> carried_by_flow(grey, np.full((1, 4, 2), [1, 0], np.float32))[0, :, 0].tolist()
     [1, 2, 3, 3]
     """
     rows, columns = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)

@@ -36,7 +36,7 @@ from mathutils import Vector
 
 @dataclass
 class World:
-    """What moves: label numbers by name of the body, their names, and the motion."""
+    """Everything that moves: label numbers by name of the body, their names, and the motion."""
 
     labels: dict[str, int]
     objects: list[dict[str, Any]]

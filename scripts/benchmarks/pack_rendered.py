@@ -41,7 +41,7 @@ MOVED = 0.5
 
 @dataclass
 class View:
-    """What a picture's rays hit: world points (H,W,3), z-depth (H,W), bodies (H,W) from 0."""
+    """The hits of a picture's rays: world points (H,W,3), z-depth (H,W), bodies (H,W) from 0."""
 
     points: np.ndarray
     depth: np.ndarray
@@ -200,7 +200,7 @@ def pack_truth(scene: Rendered, out: Path) -> None:
 
 
 def described(scene: Rendered, held: list[list[int]]) -> dict[str, Any]:
-    """What truth/cameras.json says."""
+    """The content of truth/cameras.json."""
     depths = np.stack([view.depth for view in scene.frames])
     cameras = [
         {"id": c, "w2c": pose.tolist(), "centre": (-pose[:, :3].T @ pose[:, 3]).tolist()}

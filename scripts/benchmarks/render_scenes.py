@@ -101,7 +101,7 @@ def draw(path: Path, samples: int) -> None:
 
 
 def measure(path: Path) -> None:
-    """What the rays through the centres of pixels hit: one ray a pixel, hardly off the centre."""
+    """The hits of the rays through the centres of pixels: one ray a pixel, hardly off the centre."""
     scene = bpy.context.scene
     scene.cycles.samples, scene.cycles.use_denoising, scene.cycles.max_bounces = 1, False, 0
     scene.cycles.pixel_filter_type, scene.cycles.filter_width = "BOX", 0.01

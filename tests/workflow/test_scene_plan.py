@@ -31,7 +31,7 @@ def test_settings_that_change_results_and_those_that_do_not():
     assert set(scene.options("flow")) == {"flow", "canonical"}
     assert set(scene.execution("flow")["train"]) == {"device", "memory_gb"}
     assert scene.execution("cameras") == {}
-    assert scene.execution("sfm") == {"sfm": {"turning": "accept"}}
+    assert scene.execution("sfm") == {"sfm": {"turning": "accept", "still": "refuse"}}
     assert json.loads(scene.options_text("crf")) == scene.options("crf") == {"crf": scene.whole["crf"]}
 
 
