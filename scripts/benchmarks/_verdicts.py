@@ -3,8 +3,9 @@ for verdict_table.py."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -98,3 +99,9 @@ def kept_case(
     """A line for verdict_table.py."""
     return {"stage": stage, "clip": clip, "twin": twin, "good": bool(good), "verdict": level, "left_out": left_out,
             "named": named}  # fmt: skip
+
+
+def add_cases(path: Path, cases: Iterable[Mapping[str, object]]) -> None:
+    """Adds ``cases`` (``kept_case``) to a file, one a line."""
+    with path.open("a") as file:
+        file.writelines(json.dumps(case) + "\n" for case in cases)

@@ -19,7 +19,6 @@ verdict_table.py.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -29,7 +28,7 @@ from unittest.mock import patch
 import numpy as np
 from _root import ROOT
 from _scenes import markdown, true_cameras
-from _verdicts import clip_of, kept_case
+from _verdicts import add_cases, clip_of, kept_case
 from any_clip import canonical_truth, epipolar
 
 from nsff.cameras import Cameras
@@ -168,8 +167,7 @@ def main() -> None:
     pairs = [(scene, scenes[(k + 1) % len(scenes)]) for k, scene in enumerate(scenes)]
     kept = print_cameras([case for pair in pairs for case in camera_cases(*pair, given.truth)])
     if given.cases:
-        with given.cases.open("a") as file:
-            file.writelines(json.dumps(line) + "\n" for line in kept)
+        add_cases(given.cases, kept)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ verdicts for verdict_table.py.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,7 +25,7 @@ import cv2
 import numpy as np
 from _root import ROOT
 from _scenes import markdown
-from _verdicts import clip_of, kept_case, mask_twins, resized, truth_of
+from _verdicts import add_cases, clip_of, kept_case, mask_twins, resized, truth_of
 from any_clip import jaccard
 
 from nsff.config import MotionConfig
@@ -168,8 +167,7 @@ def main() -> None:
         cases[stage] = [case for pair in pairs for case in cases_of(*pair, given.truth)]
     kept = [line for stage, some in cases.items() for line in print_masks(stage, some)]
     if given.cases:
-        with given.cases.open("a") as file:
-            file.writelines(json.dumps(line) + "\n" for line in kept)
+        add_cases(given.cases, kept)
 
 
 if __name__ == "__main__":

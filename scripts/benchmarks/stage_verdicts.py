@@ -18,7 +18,6 @@ on the others, with all their twins. --cases FILE keeps the verdicts for verdict
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from _clip_objects import FOLDER as OBJECTS
 from _clip_objects import read_objects
 from _root import ROOT
 from _scenes import markdown
-from _verdicts import clip_of, kept_case, mask_twins
+from _verdicts import add_cases, clip_of, kept_case, mask_twins
 from any_clip import canonical_truth, jaccard, true_frames
 
 from nsff.decompose.stability import AGREEING, describe_masks, judge
@@ -304,8 +303,7 @@ def main() -> None:
                 cases += cases_of(scene, other, given.truth)
             kept += print_cases(subject, cases)
     if given.cases:
-        with given.cases.open("a") as file:
-            file.writelines(json.dumps(line) + "\n" for line in kept)
+        add_cases(given.cases, kept)
 
 
 if __name__ == "__main__":

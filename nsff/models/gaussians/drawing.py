@@ -88,6 +88,11 @@ def flag(rows: int, value: float, like: Tensor) -> Float[Tensor, "G 1"]:
     return like.new_full((rows, 1), value)
 
 
+def depth_or(depth: Float[Tensor, "H W"], alpha: Float[Tensor, "H W"], farthest: float) -> Float[Tensor, "H W"]:
+    """``depth``, ``farthest`` where there is nothing."""
+    return torch.where(alpha > 1e-3, depth, farthest)
+
+
 def camera_inside(camera: Camera, world_to_camera: Float[Tensor, "3 4"]) -> splats.Camera:
     """A camera for the rasterisers, with a pose in the model's units. Enlarged pictures are blurred as much as those of
     the size that the Gaussians were fitted to: they have the same ellipses."""
@@ -157,7 +162,7 @@ class Picture:
 
     def depth(self, farthest: float) -> Float[Tensor, "H W"]:
         """Expected z, ``farthest`` where there is nothing."""
-        return torch.where(self.drawing.alpha > 1e-3, self.drawing.depth, farthest)
+        return depth_or(self.drawing.depth, self.drawing.alpha, farthest)
 
     def moved(self, name: str) -> Float[Tensor, "H W 3"]:
         """Where what moves is at the frame before or after, the model's units; NaN where nothing does."""

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from nsff.models.base import Terms
-from nsff.models.gaussians.drawing import Picture
+from nsff.models.gaussians.drawing import Picture, depth_or
 from nsff.models.gaussians.objective import colour_loss, geometry_terms
 from nsff.models.gaussians.options import Options
 from nsff.models.gaussians.scene import GaussianScene
@@ -71,7 +71,7 @@ class FrameTerms:
     ) -> tuple[Tensor, ...]:
         """All terms, and the mean squared error."""
         shown = image.float() / 255
-        depth = torch.where(alpha.detach() > 1e-3, depth, FARTHEST) * self.unit
+        depth = depth_or(depth, alpha, FARTHEST) * self.unit
         terms: Terms = {"rgb": colour_loss(drawn, shown, self.options)}
         terms |= geometry_terms(share, depth, moving, disparity, confidence, 1 / self.unit, shown, self.options)
         self._names = list(terms)
