@@ -9,6 +9,7 @@ from torch import Tensor
 from nsff.models.gaussians.advection import paths
 from nsff.models.gaussians.anchors import Follow, paths_by_tracks
 from nsff.models.gaussians.chosen_paths import better_paths
+from nsff.models.gaussians.depth_edges import beside_steps
 from nsff.models.gaussians.far_paths import far_paths
 from nsff.models.gaussians.lifting import camera_centres, depths, disparities
 from nsff.models.gaussians.light import CELL, Light, cells_of
@@ -29,8 +30,9 @@ def fill_clouds(model: GaussianScene, data: TrainingData, options: Options, seed
     middle = camera_centres(data).mean(0)
     model.to(data.device)
     model.frame.set(middle, median)
-    static = static_seeds(data, z, options.static_spacing, options.thinning)
-    moving, spacing = dynamic_seeds(data, z, options.dynamic_spacing, options.max_dynamic)
+    beside = torch.stack([beside_steps(depth.log()) for depth in z])
+    static = static_seeds(data, z, beside, options.static_spacing, options.thinning)
+    moving, spacing = dynamic_seeds(data, z, beside, options.dynamic_spacing, options.max_dynamic)
     unit, frame = model.frame.unit, model.frame
     for cloud, seeds, pixels in ((model.static, static, options.static_spacing), (model.moving, moving, spacing)):
         size = seeds.size * options.size * pixels / unit

@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from nsff.models.gaussians.depth_edges import beside_steps
 from nsff.models.gaussians.lifting import camera_centres, centres, lift
 from nsff.models.gaussians.light import cells_of
 from nsff.models.supervision import TrainingData
@@ -76,12 +75,13 @@ def lattice(data: TrainingData, spacing: int) -> Bool[Tensor, "N H W"]:
     return chosen
 
 
-def static_seeds(data: TrainingData, z: Float[Tensor, "N H W"], spacing: int, thinning: float) -> Seeds:
-    """Seeds of pixels away from the motion masks and, as for dynamic_seeds, not beside steps of depth. Those are made
-    one that lie in the same direction, seen from the mean camera, to within ``thinning`` pixels, at nearly the same
-    depth."""
+def static_seeds(
+    data: TrainingData, z: Float[Tensor, "N H W"], beside: Bool[Tensor, "N H W"], spacing: int, thinning: float
+) -> Seeds:
+    """Seeds of pixels away from the motion masks and not ``beside`` steps of depth. Those are made one that lie in the
+    same direction, seen from the mean camera, to within ``thinning`` pixels, at nearly the same depth."""
     near = max_pool2d(data.moving[:, None].float(), AROUND, 1, AROUND // 2)[:, 0] > 0
-    chosen = lattice(data, spacing) & ~near & ~_beside_steps(z)
+    chosen = lattice(data, spacing) & ~near & ~beside
     if not bool(chosen.any()):
         chosen = lattice(data, spacing)
     seeds = seeds_of(data, z, chosen)
@@ -93,17 +93,15 @@ def static_seeds(data: TrainingData, z: Float[Tensor, "N H W"], spacing: int, th
     return seeds[first.sort().values]
 
 
-def dynamic_seeds(data: TrainingData, z: Float[Tensor, "N H W"], spacing: int, most: int) -> tuple[Seeds, int]:
-    """Seeds of pixels of the motion masks that do not lie beside a step of depth, where it may be that of the other
+def dynamic_seeds(
+    data: TrainingData, z: Float[Tensor, "N H W"], beside: Bool[Tensor, "N H W"], spacing: int, most: int
+) -> tuple[Seeds, int]:
+    """Seeds of pixels of the motion masks that do not lie ``beside`` a step of depth, where it may be that of the other
     side, and the spacing that leaves at most ``most`` of them."""
-    moving = data.moving & ~_beside_steps(z)
+    moving = data.moving & ~beside
     held = torch.ones(data.n_frames, dtype=torch.bool, device=data.device)
     held[data.train_frames] = False
     moving[held] = False
     while int((chosen := lattice(data, spacing) & moving).sum()) > most:
         spacing += 1
     return seeds_of(data, z, chosen), spacing
-
-
-def _beside_steps(z: Float[Tensor, "N H W"]) -> Bool[Tensor, "N H W"]:
-    return torch.stack([beside_steps(depth.log()) for depth in z])
